@@ -1,0 +1,35 @@
+"""`Plan`: which nodes run where, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Placement(Enum):
+    STABLEHLO = "stablehlo"
+    ATEN = "aten"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A convex run of nodes of the program's main graph that is executed as one unit.
+
+    `nodes` are node names in execution order; `inputs` and `outputs` are value names: what the segment reads
+    from outside (program inputs or earlier segments) and what others, or the program's outputs, read of it.
+    """
+
+    index: int
+    placement: Placement
+    nodes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Segments in execution order. `reasons`: for each node on ATen, one sentence that says why."""
+
+    segments: tuple[Segment, ...]
+    reasons: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,239 @@
+"""`Program`: an exported program as a frozen value. Weight-free: parameters and buffers are named, not held.
+
+A program is a graph of nodes in execution order plus the contract around it: what each input is (parameter,
+buffer, constant, user input), what each output is (returned, or written back to a buffer or an input), the
+pytrees a caller passes and receives, the ranges of the symbols and the guards over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from lowering.ir.symbols import Expr
+from lowering.ir.tree import TreeSpec
+from lowering.ir.types import Device, DType, Layout, MemoryFormat, ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A use of the value with this name."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"%{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator passed as an argument (to a higher-order op), by its target."""
+
+    target: str
+
+
+# What a node may be given: a value, a literal, a list of either, or a nested graph.
+Literal = None | bool | int | float | complex | str | DType | Device | Layout | MemoryFormat
+Arg = "Ref | Literal | Operator | Graph | tuple[Arg, ...] | dict[str, Arg]"
+
+
+class Argument(NamedTuple):
+    """One argument of a node, named as in the operator's schema (`""` for a higher-order op's positional ones)."""
+
+    name: str
+    value: Arg
+    keyword: bool = False
+
+
+class Frame(NamedTuple):
+    file: str
+    line: int
+    function: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a node comes from: the model's own stack trace, as torch recorded it, and the module's path."""
+
+    stack_trace: str = ""
+    module_path: str = ""
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """Outermost first; empty where nothing was recorded."""
+        return parse_stack_trace(self.stack_trace)
+
+    def __str__(self) -> str:
+        """`file:line` of the innermost frame, or the empty string."""
+        frames = self.frames
+        return f"{frames[-1].file}:{frames[-1].line}" if frames else ""
+
+
+NO_LOCATION = Location()
+
+# One output of a node: a value, nothing (None returned), or a list of values (`chunk`).
+Output = "str | None | tuple[str | None, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A call of one operator.
+
+    `target` is the exact overload: `aten.linear.default`, `higher_order.cond`, `_operator.add`.
+    `functional`: the operator would write to an argument, but here it reads a copy of it and the written
+    copy is a new value: `outputs` are the operator's own, followed by the written arguments that it does
+    not return, in schema order. Only functionalisation makes such nodes.
+    """
+
+    name: str
+    target: str
+    args: tuple[Argument, ...]
+    outputs: tuple[Output, ...]
+    location: Location = NO_LOCATION
+    functional: bool = False
+
+    def refs(self) -> Iterator[str]:
+        """Names of the values this node reads, nested graphs' arguments included, in order."""
+        for argument in self.args:
+            yield from refs_of(argument.value)
+
+    def results(self) -> Iterator[str]:
+        """Names of the values this node defines."""
+        for output in self.outputs:
+            if isinstance(output, str):
+                yield output
+            elif output is not None:
+                yield from (item for item in output if item is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes in execution order. `inputs` are value names or, for a specialised input, literals."""
+
+    inputs: tuple[Arg, ...]
+    outputs: tuple[Arg, ...]
+    nodes: tuple[Node, ...]
+    values: Mapping[str, ValueType]
+    name: str = "main"
+    # A branch of a higher-order op that returns one bare tensor rather than a list of one.
+    returns_single: bool = False
+
+
+class InputKind(Enum):
+    PARAMETER = "parameter"
+    BUFFER = "buffer"
+    CONSTANT = "constant"  # a tensor constant, lifted
+    OBJECT = "object"  # a script object, lifted
+    TOKEN = "token"
+    USER = "user"
+    LITERAL = "literal"  # a user input that export specialised to a Python value
+
+
+class OutputKind(Enum):
+    USER = "user"
+    LOSS = "loss"
+    BUFFER_MUTATION = "buffer_mutation"
+    PARAMETER_MUTATION = "parameter_mutation"
+    INPUT_MUTATION = "input_mutation"
+    PARAMETER_GRADIENT = "parameter_gradient"
+    INPUT_GRADIENT = "input_gradient"
+    TOKEN = "token"
+
+
+MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION, OutputKind.INPUT_MUTATION)
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a graph input is. `name` is the value; `target` the parameter's, buffer's or constant's full name."""
+
+    kind: InputKind
+    name: str
+    target: str | None = None
+    persistent: bool = True
+    literal: Literal = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """What a graph output is. `target` names the buffer, parameter or user input (by value name) written back."""
+
+    kind: OutputKind
+    value: Arg
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The contract of a call. `inputs` and `outputs` parallel the graph's."""
+
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[OutputSpec, ...]
+    in_spec: TreeSpec
+    out_spec: TreeSpec
+    argument_names: tuple[str, ...] = ()
+
+
+class Range(NamedTuple):
+    """Inclusive bounds of a symbol; None is unbounded."""
+
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An exported program.
+
+    `ranges`, `hints`: per symbol name, its bounds and its value in the example inputs.
+    `guards`: boolean expressions over the symbols `L['x'].size()[0]` etc. (see `lowering.ir.symbols`), each
+    with its source text.
+    """
+
+    graph: Graph
+    signature: Signature
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    hints: Mapping[str, int] = field(default_factory=dict)
+    guards: tuple[Guard, ...] = ()
+    torch_version: str = ""
+    schema_version: tuple[int, int] = (0, 0)
+
+    def __str__(self) -> str:
+        from lowering.ir.text import print_program
+
+        return print_program(self)
+
+
+class Guard(NamedTuple):
+    text: str
+    condition: Expr
+
+
+def refs_of(arg: Arg) -> Iterator[str]:
+    """Names of the values inside an argument, in order. A nested graph is closed: it reads only its inputs."""
+    if isinstance(arg, Ref):
+        yield arg.name
+    elif isinstance(arg, tuple):
+        for item in arg:
+            yield from refs_of(item)
+    elif isinstance(arg, dict):
+        for item in arg.values():
+            yield from refs_of(item)
+
+
+def parse_stack_trace(trace: str) -> tuple[Frame, ...]:
+    """Read torch's `File "f.py", line 3, in forward` blocks. What is not one is passed over."""
+    frames: list[Frame] = []
+    for line in trace.splitlines():
+        text = line.strip()
+        if text.startswith('File "'):
+            file, _, rest = text[6:].partition('", line ')
+            number, _, function = rest.partition(", in ")
+            if number.isdigit():
+                frames.append(Frame(file, int(number), function, ""))
+        elif frames and not frames[-1].source:
+            frames[-1] = frames[-1]._replace(source=text)
+    return tuple(frames)

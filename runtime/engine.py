@@ -1,0 +1,93 @@
+"""The protocol every engine follows: compile a StableHLO module to bytes, load the bytes, call the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from lowering.ir.types import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an executable is compiled for. `device`: `cpu` or `cuda`. `options`: engine-specific, by name."""
+
+    device: str = "cpu"
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One argument or result of a module's `@main`: dense, row-major, of static sizes.
+
+    `weight`: the full name of the weight this argument always is (its bytes never change between calls), or
+    None for an argument that comes with each call.
+    """
+
+    name: str
+    dtype: DType
+    sizes: tuple[int, ...]
+    weight: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A StableHLO module as portable bytecode, and the types of its `@main`."""
+
+    code: bytes
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    name: str = "main"
+
+
+class EngineError(Exception):
+    """The engine could not compile or run a module. `node` names the IR node its diagnostic points at, if any."""
+
+    def __init__(self, message: str, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+
+
+class Executable(Protocol):
+    """A loaded module with its weights bound.
+
+    Handles are the engine's own buffers. A call takes one handle per input port without a weight, in order,
+    and returns one handle per output port; it returns when the results may be read.
+    """
+
+    def __call__(self, handles: Sequence[Any]) -> list[Any]: ...
+
+
+class Engine(Protocol):
+    """`iree` or `xla`."""
+
+    name: str
+
+    def version(self) -> str:
+        """The engine's version and whatever else its binaries depend on (CPU features), as a cache key."""
+        ...
+
+    def compile(self, module: Module, target: Target) -> bytes:
+        """Compile; raises EngineError with the engine's own first diagnostic."""
+        ...
+
+    def load(
+        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+    ) -> Executable:
+        """Load a binary and bind its weights (dense, row-major, 64-byte-aligned arrays) once, without a copy."""
+        ...
+
+    def from_tensor(self, tensor: Any, target: Target) -> Any:
+        """A handle over a dense row-major torch tensor or numpy array; zero-copy where alignment allows."""
+        ...
+
+    def to_torch(self, handle: Any) -> Any:
+        """A torch tensor over the handle's memory, zero-copy on CPU."""
+        ...
+
+    def to_numpy(self, handle: Any) -> np.ndarray:
+        """A numpy array (ml_dtypes for bfloat16 and float8) over the handle's memory, zero-copy on CPU."""
+        ...
