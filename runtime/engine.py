@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lowering.ir.types import DType
+from lowering.ir.module import Module, Port
+
+__all__ = ["Engine", "EngineError", "Executable", "Module", "Port", "Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,30 +19,6 @@ class Target:
 
     device: str = "cpu"
     options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """One argument or result of a module's `@main`: dense, row-major, of static sizes.
-
-    `weight`: the full name of the weight this argument always is (its bytes never change between calls), or
-    None for an argument that comes with each call.
-    """
-
-    name: str
-    dtype: DType
-    sizes: tuple[int, ...]
-    weight: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """A StableHLO module as portable bytecode, and the types of its `@main`."""
-
-    code: bytes
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    name: str = "main"
 
 
 class EngineError(Exception):
