@@ -1,0 +1,1 @@
+"""The vocabulary of op rules: one mixin of `Context` per subject."""

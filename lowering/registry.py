@@ -1,0 +1,82 @@
+"""Which rule lowers which ATen overload. Support is not a second list: a rule decides by running."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from inspect import signature
+from typing import Any
+
+# One module per family of `lowering/ops`; the order is of no consequence, a duplicate is an error.
+FAMILIES = (
+    "elementwise",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one overload is lowered.
+
+    `emit(cx, **arguments)`: arguments by their schema names (tensors as `Value`, lists as tuples, symbolic
+    ints as int); it returns a `Value`, or a tuple of them where the operator returns several, or raises
+    `Unsupported(reason)`. `accepts` are the argument names it takes: what it leaves out must not matter to
+    the result (`OPTIONS`).
+    """
+
+    target: str
+    emit: Callable[..., Any]
+    accepts: frozenset[str]
+
+
+# Arguments that never change a value: a rule need not name them. Dtypes are in the output's type; devices,
+# layouts and memory formats say where and how it lies.
+OPTIONS = frozenset({"layout", "device", "pin_memory", "non_blocking", "memory_format", "copy", "out"})
+
+_RULES: dict[str, Rule] = {}
+
+
+def lowers(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as the rule of these exact overloads (`aten.tanh.default`)."""
+
+    def register(emit: Callable[..., Any]) -> Callable[..., Any]:
+        add_rules((target, emit) for target in targets)
+        return emit
+
+    return register
+
+
+def add_rules(rows: Iterable[tuple[str, Callable[..., Any]]]) -> None:
+    """Register rows of a table. A `from` argument is passed as `from_`, Python having taken the word."""
+    for target, emit in rows:
+        if target in _RULES:
+            raise ValueError(f"two rules for {target}")
+        parameters = list(signature(emit).parameters)[1:]
+        names = frozenset("from" if name == "from_" else name for name in parameters)
+        _RULES[target] = Rule(target, emit, names)
+
+
+@cache
+def load_families() -> None:
+    """Import every family, which registers its rules."""
+    for family in FAMILIES:
+        importlib.import_module(f"lowering.ops.{family}")
+
+
+def rule_for(target: str) -> Rule | None:
+    """The rule of an overload; an in-place one that became functional is lowered as its functional namesake."""
+    load_families()
+    return _RULES.get(target) or _RULES.get(functional_name(target))
+
+
+def functional_name(target: str) -> str:
+    """`aten.add_.Tensor` -> `aten.add.Tensor`; others unchanged."""
+    head, _, overload = target.rpartition(".")
+    return f"{head[:-1]}.{overload}" if head.endswith("_") and not head.endswith("__") else target
+
+
+def all_rules() -> dict[str, Rule]:
+    """Every registered rule by target, sorted."""
+    load_families()
+    return dict(sorted(_RULES.items()))
