@@ -12,6 +12,27 @@ from typing import Any
 # One module per family of `lowering/ops`; the order is of no consequence, a duplicate is an error.
 FAMILIES = (
     "elementwise",
+    "activation",
+    "casts",
+    "creation",
+    "complexes",
+    "reduction",
+    "cumulative",
+    "matmul",
+    "softmax",
+    "norm",
+    "attention",
+    "loss",
+    "shape",
+    "joining",
+    "indexing",
+    "scattering",
+    "sorting",
+    "control_flow",
+    "convolution",
+    "pooling",
+    "padding",
+    "resize",
 )
 
 

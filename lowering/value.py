@@ -197,6 +197,4 @@ _DIRECTIONS: dict[str, str] = {name: f"#stablehlo<comparison_direction {name}>" 
 def compare(lhs: Value | Scalar, rhs: Value | Scalar, direction: str) -> Value:
     """Compare element by element, to bool: `EQ NE LT LE GT GE`. NaN is unequal to everything, as in IEEE 754."""
     left, right = _pair(lhs, rhs)
-    return Value(
-        stablehlo.compare(left.ir, right.ir, ir.Attribute.parse(_DIRECTIONS[direction]))
-    )
+    return Value(stablehlo.compare(left.ir, right.ir, ir.Attribute.parse(_DIRECTIONS[direction])))

@@ -72,26 +72,38 @@ class Reductions(Shapes):
             results = tuple(self.reshape(result, kept) for result in results)
         return results
 
-    def reduce_sum(self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False) -> Value:
+    def reduce_sum(
+        self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False
+    ) -> Value:
         return self.reduce(value, 0, lambda a, b: a + b, axes, keepdim)[0]
 
-    def reduce_prod(self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False) -> Value:
+    def reduce_prod(
+        self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False
+    ) -> Value:
         return self.reduce(value, 1, lambda a, b: a * b, axes, keepdim)[0]
 
-    def reduce_max(self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False) -> Value:
+    def reduce_max(
+        self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False
+    ) -> Value:
         """NaN wins, as in torch."""
         body = lambda a, b: Value(stablehlo.maximum(a.ir, b.ir))  # noqa: E731
         return self.reduce(value, lowest(value.dtype), body, axes, keepdim)[0]
 
-    def reduce_min(self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False) -> Value:
+    def reduce_min(
+        self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False
+    ) -> Value:
         """NaN wins, as in torch."""
         body = lambda a, b: Value(stablehlo.minimum(a.ir, b.ir))  # noqa: E731
         return self.reduce(value, highest(value.dtype), body, axes, keepdim)[0]
 
-    def reduce_and(self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False) -> Value:
+    def reduce_and(
+        self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False
+    ) -> Value:
         return self.reduce(value, True, lambda a, b: a & b, axes, keepdim)[0]
 
-    def reduce_or(self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False) -> Value:
+    def reduce_or(
+        self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False
+    ) -> Value:
         return self.reduce(value, False, lambda a, b: a | b, axes, keepdim)[0]
 
     def reduce_window(
@@ -166,7 +178,10 @@ class Reductions(Shapes):
         return tuple(Value(result) for result in op.results)
 
     def case(
-        self, index: Value, branches: Sequence[Callable[[], Sequence[Value]]], types: Sequence[tuple[DType, Shape]]
+        self,
+        index: Value,
+        branches: Sequence[Callable[[], Sequence[Value]]],
+        types: Sequence[tuple[DType, Shape]],
     ) -> tuple[Value, ...]:
         """Run branch number `index` (int32, 0-d); branches read outer values and return these types."""
         op = stablehlo.CaseOp([tensor_type(*type_) for type_ in types], index.ir, len(branches))

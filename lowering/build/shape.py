@@ -110,9 +110,7 @@ class Shapes:
         """Join along an axis; all of one dtype."""
         if len(values) == 1:
             return values[0]
-        return Value(
-            stablehlo.concatenate([v.ir for v in values], normalise_axis(axis, values[0].rank))
-        )
+        return Value(stablehlo.concatenate([v.ir for v in values], normalise_axis(axis, values[0].rank)))
 
     def reverse(self, value: Value, axes: Sequence[int]) -> Value:
         axes = sorted({normalise_axis(axis, value.rank) for axis in axes})

@@ -1,0 +1,58 @@
+"""`Context`: what a rule sees besides its arguments: the vocabulary, the node's result types, nested graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lowering.build.contract import Contractions
+from lowering.build.elementwise import Elementwise
+from lowering.build.index import Indexing
+from lowering.build.reduce import Reductions
+from lowering.ir.types import DType
+from lowering.value import Shape, Value
+
+if TYPE_CHECKING:
+    from lowering.emit import Emitter
+    from lowering.ir.program import Graph, Node
+
+
+@dataclass(frozen=True, slots=True)
+class ConcreteType:
+    """A result's type at the sizes that are being emitted. None for results that are no tensors."""
+
+    dtype: DType
+    shape: Shape
+
+
+class Context(Elementwise, Reductions, Indexing, Contractions):
+    """Given to each rule as `cx`."""
+
+    def __init__(self, emitter: Emitter, node: Node, outs: tuple[ConcreteType, ...]) -> None:
+        self._emitter = emitter
+        self.node = node
+        #: The types of all result tensors, lists flattened, in order.
+        self.outs = outs
+
+    @property
+    def out(self) -> ConcreteType:
+        """The type of the only (or first) result."""
+        return self.outs[0]
+
+    def call(self, target: str, *args: Any, outs: Sequence[ConcreteType] | None = None, **kwargs: Any) -> Any:
+        """Lower another overload in place, with its arguments by name. `outs` default to this node's."""
+        return self._emitter.call(self, target, args, kwargs, self.outs if outs is None else tuple(outs))
+
+    def graph(self, graph: Graph, operands: Sequence[Value]) -> tuple[Value, ...]:
+        """Emit a nested graph's nodes here, its inputs bound to `operands`; returns its outputs."""
+        return self._emitter.inline_graph(graph, operands)
+
+    def jax(self, fn: Callable[..., Any], *operands: Value, **static: Any) -> Any:
+        """Trace a JAX function on the operands' types (64-bit types kept) and inline what it lowers to.
+
+        `static` arguments are bound before tracing. Returns a Value, or a tuple where `fn` returns one.
+        """
+        from lowering.inline_jax import inline_jax
+
+        return inline_jax(fn, operands, static)

@@ -1,0 +1,297 @@
+"""From nodes to one StableHLO module: bind each rule's arguments, run it, check what it built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lowering import hlo
+from lowering.context import ConcreteType, Context
+from lowering.errors import RuleError, Unsupported
+from lowering.hlo import func, ir
+from lowering.ir.aten import OpSchema, schema
+from lowering.ir.module import Module, Port
+from lowering.ir.program import Arg, Argument, Graph, InputKind, Node, Program, Ref
+from lowering.ir.symbols import UnboundSymbol, evaluate
+from lowering.ir.types import DType, Layout, SymType, TensorType, ValueType
+from lowering.registry import OPTIONS, Rule, rule_for
+from lowering.value import Value, constant, tensor_type
+
+Sizes = Mapping[str, int]
+
+# Nodes that only check, or only speak of sizes: the executor and the guards see to them before a call.
+NO_CODE = frozenset({"aten._assert_tensor_metadata.default", "aten.sym_constrain_range_for_size.default",
+                     "aten.sym_constrain_range.default"})  # fmt: skip
+
+
+def emit_module(
+    program: Program,
+    nodes: Iterable[Node],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    sizes: Sizes,
+    name: str,
+) -> Module:
+    """Lower these nodes of the program's graph into a portable StableHLO module named `name`.
+
+    `inputs` and `outputs` are tensor values of the main graph; `sizes` gives every symbol its value. Raises
+    Unsupported where a node has no lowering at these sizes, RuleError where a rule is wrong.
+    """
+    values = program.graph.values
+    weights = weight_names(program)
+    in_ports = tuple(_port(value, values[value], sizes, weights.get(value)) for value in inputs)
+    with hlo.make_context(), ir.Location.unknown():
+        module, entry = _open_module(name, in_ports)
+        emitter = Emitter(sizes)
+        env: dict[str, Value] = dict(zip(inputs, map(Value, entry.entry_block.arguments), strict=True))
+        with ir.InsertionPoint(entry.entry_block):
+            emitter.emit_nodes(program.graph, nodes, env)
+            results = [env[value] for value in outputs]
+            func.ReturnOp([value.ir for value in results])
+        entry.attributes["function_type"] = ir.TypeAttr.get(
+            ir.FunctionType.get(list(entry.type.inputs), [value.ir.type for value in results])
+        )
+        _verify(module)
+        hlo.legalise_chlo(module)
+        code = hlo.serialize(module)
+    out_ports = tuple(Port(v, r.dtype, r.shape) for v, r in zip(outputs, results, strict=True))
+    return Module(code, in_ports, out_ports, name)
+
+
+def try_nodes(program: Program, sizes: Sizes) -> dict[str, str]:
+    """Run every node's rule and keep nothing: the reasons of those that do not lower, by node name.
+
+    What such a node would produce stands as a placeholder for the nodes after it.
+    """
+    graph = program.graph
+    emitter = Emitter(sizes, reasons={})
+    with hlo.make_context(), ir.Location.unknown():
+        _, entry = _open_module("trial", ())
+        with ir.InsertionPoint(entry.entry_block):
+            env: dict[str, Value] = {}
+            for item in graph.inputs:
+                if isinstance(item, Ref):
+                    emitter.bind_placeholder(item.name, graph.values[item.name], env)
+            emitter.emit_nodes(graph, graph.nodes, env)
+    assert emitter.reasons is not None
+    return emitter.reasons
+
+
+def weight_names(program: Program) -> dict[str, str]:
+    """Full weight names by value name, of the inputs whose bytes never change between calls."""
+    written = {spec.target for spec in program.signature.outputs if spec.target is not None}
+    kinds = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
+    return {
+        spec.name: spec.target
+        for spec in program.signature.inputs
+        if spec.kind in kinds and spec.target is not None and spec.target not in written
+    }
+
+
+def concrete(type_: ValueType, sizes: Sizes) -> ConcreteType:
+    """A tensor's dtype and sizes for these symbols; Unsupported where they are not known before the call."""
+    if not isinstance(type_, TensorType):
+        raise Unsupported(f"a {type(type_).__name__} is no tensor")
+    if type_.layout is not Layout.STRIDED:
+        raise Unsupported(f"StableHLO has no {type_.layout.value} tensors")
+    try:
+        return ConcreteType(type_.dtype, tuple(size_of(size, sizes) for size in type_.sizes))
+    except UnboundSymbol as error:
+        raise Unsupported(f"its size {error.name} is known only once the data is") from None
+
+
+def size_of(size: Any, sizes: Sizes) -> int:
+    return size if isinstance(size, int) else int(evaluate(size, sizes))
+
+
+class Emitter:
+    """Walks nodes, calling their rules at the current insertion point.
+
+    With `reasons`, a node that does not lower is noted there and its results become placeholders; without,
+    Unsupported passes through.
+    """
+
+    def __init__(self, sizes: Sizes, reasons: dict[str, str] | None = None) -> None:
+        self.sizes = sizes
+        self.reasons = reasons
+
+    def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: dict[str, Value]) -> None:
+        """Emit nodes in order; `env` holds the values they read and gains those they define."""
+        for node in nodes:
+            try:
+                with hlo.location(node.name, node.location.frames):
+                    self.emit_node(graph, node, env)
+            except Unsupported as error:
+                if self.reasons is None:
+                    raise
+                self.reasons[node.name] = error.reason
+                for result in node.results():
+                    self.bind_placeholder(result, graph.values[result], env)
+
+    def emit_node(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
+        results = list(node.results())
+        types = [graph.values[name] for name in results]
+        if node.target in NO_CODE or self._is_known(node, types):
+            return
+        outs = tuple(concrete(type_, self.sizes) for type_ in types)
+        cx = Context(self, node, outs)
+        arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args if name}
+        if node.target.startswith("higher_order."):
+            positional = tuple(self._argument(value, graph, env) for name, value, _ in node.args if not name)
+        else:
+            positional = ()
+        produced = self._run(cx, node.target, positional, arguments)
+        for name, value in zip(results, produced, strict=True):
+            env[name] = value
+
+    def call(
+        self, cx: Context, target: str, args: tuple, kwargs: dict[str, Any], outs: tuple[ConcreteType, ...]
+    ) -> Any:
+        """`Context.call`: lower another overload with these arguments."""
+        names = [argument.name for argument in _schema(target).arguments]
+        arguments = dict(zip(names, args, strict=False)) | kwargs
+        produced = self._run(Context(self, cx.node, outs), target, (), arguments)
+        return produced[0] if len(produced) == 1 else tuple(produced)
+
+    def _run(self, cx: Context, target: str, positional: tuple, arguments: dict[str, Any]) -> list[Value]:
+        rule = rule_for(target)
+        if rule is None:
+            return self._decompose(cx, target, arguments)
+        produced = rule.emit(cx, *positional, **_accepted(rule, target, arguments))
+        flat = _flatten(produced)
+        actual = [(value.dtype, value.shape) for value in flat]
+        expected = [(out.dtype, out.shape) for out in cx.outs]
+        if actual != expected:
+            raise RuleError(
+                f"the rule of {target} built {_types_text(actual)} for node {cx.node.name!r}, "
+                f"the program says {_types_text(expected)}"
+            )
+        return flat
+
+    def _decompose(self, cx: Context, target: str, arguments: dict[str, Any]) -> list[Value]:
+        from lowering.decompose import decompose
+
+        graph, operands = decompose(target, arguments, cx.outs)
+        return list(self.inline_graph(graph, operands))
+
+    def inline_graph(self, graph: Graph, operands: Sequence[Value]) -> tuple[Value, ...]:
+        """Emit a nested graph's nodes; a node in it that does not lower makes the whole not lower."""
+        names = [item.name for item in graph.inputs if isinstance(item, Ref)]
+        tensors = [name for name in names if isinstance(graph.values[name], TensorType)]
+        env = dict(zip(tensors, operands, strict=True))
+        inner = Emitter(self.sizes)
+        for node in graph.nodes:
+            try:
+                inner.emit_node(graph, node, env)
+            except Unsupported as error:
+                raise Unsupported(f"{node.target}: {error.reason}") from None
+        results = [self._argument(item, graph, env) for item in graph.outputs]
+        if not all(isinstance(value, Value) for value in results):
+            raise Unsupported("a nested graph returns what is no tensor")
+        return tuple(results)
+
+    def bind_placeholder(self, name: str, type_: ValueType, env: dict[str, Value]) -> None:
+        """A value of the right type that nothing made; none where StableHLO has no such type."""
+        try:
+            out = concrete(type_, self.sizes)
+            env[name] = constant(0, out.dtype, out.shape)
+        except Unsupported:
+            env.pop(name, None)
+
+    def _is_known(self, node: Node, types: Sequence[ValueType]) -> bool:
+        """Whether all results are symbolic scalars whose values follow from the sizes."""
+        if not types or not all(isinstance(type_, SymType) for type_ in types):
+            return False
+        try:
+            for type_ in types:
+                assert isinstance(type_, SymType)
+                if not isinstance(type_.value, int | float | bool):
+                    evaluate(type_.value, self.sizes)
+        except UnboundSymbol as error:
+            raise Unsupported(f"{error.name} is known only once the data is") from None
+        return True
+
+    def _argument(self, arg: Arg, graph: Graph, env: dict[str, Value]) -> Any:
+        """An IR argument as a rule sees it: Values, tuples, Python scalars, enums, nested graphs."""
+        if isinstance(arg, Ref):
+            type_ = graph.values[arg.name]
+            if isinstance(type_, SymType):
+                return self._scalar(type_)
+            if arg.name not in env:
+                concrete(type_, self.sizes)
+                raise Unsupported(
+                    f"reads {arg.name}, a {type_.dtype if isinstance(type_, TensorType) else type_}"
+                )
+            return env[arg.name]
+        if isinstance(arg, tuple):
+            return tuple(self._argument(item, graph, env) for item in arg)
+        return arg
+
+    def _scalar(self, type_: SymType) -> int | float | bool:
+        if isinstance(type_.value, int | float | bool):
+            return type_.value
+        try:
+            return evaluate(type_.value, self.sizes)
+        except UnboundSymbol as error:
+            raise Unsupported(f"{error.name} is known only once the data is") from None
+
+
+def _schema(target: str) -> OpSchema:
+    found = schema(target)
+    if found is None:
+        raise RuleError(f"the table of ATen overloads has no {target}")
+    return found
+
+
+def _accepted(rule: Rule, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments a rule takes, defaults filled in. One it does not take must be immaterial or the default."""
+    found = schema(target)
+    if found is None:
+        return arguments
+    bound: dict[str, Any] = {}
+    for argument in found.arguments:
+        name = argument.name
+        if name in rule.accepts:
+            given = arguments.get(name, argument.default)
+            bound["from_" if name == "from" else name] = given
+        elif name in arguments and name not in OPTIONS and arguments[name] != argument.default:
+            raise Unsupported(f"{name}={arguments[name]!r} is not lowered")
+    return bound
+
+
+def _flatten(produced: Any) -> list[Value]:
+    if isinstance(produced, Value):
+        return [produced]
+    if produced is None:
+        return []
+    return [value for item in produced for value in _flatten(item)]
+
+
+def _types_text(types: Sequence[tuple[DType, tuple[int, ...]]]) -> str:
+    return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in types) or "nothing"
+
+
+def _port(name: str, type_: ValueType, sizes: Sizes, weight: str | None) -> Port:
+    out = concrete(type_, sizes)
+    return Port(name, out.dtype, out.shape, weight)
+
+
+def _open_module(name: str, ports: Sequence[Port]) -> tuple[ir.Module, func.FuncOp]:
+    """A module with an empty public `@main` taking these ports."""
+    module = ir.Module.create()
+    module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
+    types = [tensor_type(port.dtype, port.sizes) for port in ports]
+    with ir.InsertionPoint(module.body):
+        entry = func.FuncOp("main", ir.FunctionType.get(types, []))
+        entry.add_entry_block([ir.Location.name(port.name) for port in ports])
+    return module, entry
+
+
+def _verify(module: ir.Module) -> None:
+    try:
+        module.operation.verify()
+    except ir.MLIRError as error:
+        raise RuleError(f"a rule emitted invalid StableHLO: {error}") from error
+
+
+__all__ = ["Argument", "Emitter", "concrete", "emit_module", "size_of", "try_nodes", "weight_names"]

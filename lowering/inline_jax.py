@@ -1,0 +1,82 @@
+"""JAX functions as rules: trace, lower, and inline the StableHLO into the module being built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+from lowering.hlo import func, ir, make_context
+from lowering.value import Shape, Value, numpy_dtype
+
+
+def inline_jax(fn: Callable[..., Any], operands: Sequence[Value], static: dict[str, Any]) -> Any:
+    """Inline `fn(*operands, **static)` at the current insertion point; see `Context.jax`."""
+    types = tuple((value.shape, numpy_dtype(value.dtype).name) for value in operands)
+    text, single = _lowered(fn, types, tuple(sorted(static.items())))
+    module = ir.Module.parse(text)
+    main = next(op for op in module.body.operations if isinstance(op, func.FuncOp))
+    results = [Value(result) for result in _clone_body(main, [value.ir for value in operands])]
+    return results[0] if single else tuple(results)
+
+
+@lru_cache(maxsize=512)
+def _lowered(
+    fn: Callable[..., Any], types: tuple[tuple[Shape, str], ...], static: tuple[tuple[str, Any], ...]
+) -> tuple[str, bool]:
+    """StableHLO text of a JAX function on these types, and whether it returns one bare array."""
+    import jax
+
+    with jax.enable_x64(True):
+        avals = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in types]
+        lowered = jax.jit(partial(fn, **dict(static)), keep_unused=True).lower(*avals)
+        single = not isinstance(lowered.out_info, tuple | list)
+        text = lowered.as_text("stablehlo")
+    with make_context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        functions = {op.name.value: op for op in module.body.operations if isinstance(op, func.FuncOp)}
+        _inline_calls(functions["main"].entry_block, functions)
+        for name, function in functions.items():
+            if name != "main":
+                function.operation.erase()
+        return str(module), single
+
+
+def _inline_calls(block: ir.Block, functions: dict[str, func.FuncOp]) -> None:
+    """Replace every call in a block, and in the regions below it, by the callee's body."""
+    for op in list(block.operations):
+        if isinstance(op, func.CallOp):
+            callee = functions[ir.FlatSymbolRefAttr(op.attributes["callee"]).value]
+            _inline_calls(callee.entry_block, functions)
+            with ir.InsertionPoint(op):
+                results = _clone_body(callee, list(op.operands))
+            for old, new in zip(op.results, results, strict=True):
+                old.replace_all_uses_with(new)
+            op.operation.erase()
+        else:
+            for region in op.regions:
+                for inner in region.blocks:
+                    _inline_calls(inner, functions)
+
+
+def _clone_body(function: func.FuncOp, arguments: Sequence[ir.Value]) -> list[ir.Value]:
+    """Clone a function's body at the insertion point; returns what it returns."""
+    values: dict[ir.Value, ir.Value] = dict(zip(function.arguments, arguments, strict=True))
+    for op in function.entry_block.operations:
+        if isinstance(op, func.ReturnOp):
+            return [values[operand] for operand in op.operands]
+        clone = op.operation.clone()
+        _rewire(clone, values)
+        values.update(zip(op.results, clone.results, strict=True))
+    raise AssertionError("a function without a return")
+
+
+def _rewire(op: ir.Operation, values: dict[ir.Value, ir.Value]) -> None:
+    """Point an operation's operands, and those inside its regions, at this module's values."""
+    for index, operand in enumerate(op.operands):
+        if operand in values:
+            op.operands[index] = values[operand]
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                _rewire(inner.operation, values)

@@ -1,0 +1,1 @@
+"""Changes of dtype, copies, and values that are only renamed."""

@@ -1,0 +1,1 @@
+"""Complex tensors: parts, conjugates, views as reals."""

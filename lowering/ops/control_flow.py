@@ -1,0 +1,1 @@
+"""Higher-order operators: cond, while_loop, map, scan."""

@@ -1,0 +1,1 @@
+"""Convolutions: groups, dilation, stride, transposition."""

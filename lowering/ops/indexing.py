@@ -1,0 +1,1 @@
+"""Reading by index: index, gather, index_select, embedding, masked reads."""

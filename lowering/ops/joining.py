@@ -1,0 +1,1 @@
+"""Joining and splitting: cat, stack, chunk, split, unbind."""

@@ -1,0 +1,1 @@
+"""The matmul family: mm, bmm, matmul, linear, addmm, einsum."""

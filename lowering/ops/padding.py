@@ -1,0 +1,1 @@
+"""Padding: constant, reflect, replicate, circular."""

@@ -1,0 +1,1 @@
+"""Resizing: nearest, linear, cubic, grid sampling, pixel shuffles."""

@@ -1,0 +1,1 @@
+"""Writing by index: scatter, index_put, index_copy, slice_scatter, masked_fill."""

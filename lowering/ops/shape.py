@@ -1,0 +1,1 @@
+"""Views and rearrangements: the data stays, the shape moves."""

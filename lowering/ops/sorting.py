@@ -1,0 +1,1 @@
+"""Sorting and selection: sort, topk, argsort, kthvalue, median, searchsorted."""
