@@ -1,0 +1,36 @@
+"""What a bad file is answered with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class ArchiveError(ValueError):
+    """A `.pt2` file that cannot be read. One sentence: which file, what is wrong, what to do about it."""
+
+    def __init__(self, path: str | Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = Path(path)
+        self.problem = problem
+
+
+class Malformed(ValueError):
+    """A document that is not what torch's schema says. Carries the place, as a path into the JSON."""
+
+    def __init__(self, problem: str, step: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self._steps = [step] if step else []
+
+    def within(self, step: str) -> Malformed:
+        """The same complaint, seen from one level further out."""
+        self._steps.append(step)
+        return self
+
+    @property
+    def where(self) -> str:
+        """The place: `graph_module.graph.nodes[3].inputs[0].arg`; empty for the document itself."""
+        return ".".join(reversed(self._steps)).replace(".[", "[")
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}" if self._steps else self.problem
