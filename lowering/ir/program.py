@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from lowering.ir.symbols import Expr
 from lowering.ir.tree import TreeSpec
@@ -36,11 +36,11 @@ class Operator:
 
 # What a node may be given: a value, a literal, a list of either, or a nested graph.
 Literal = None | bool | int | float | complex | str | DType | Device | Layout | MemoryFormat
-Arg = "Ref | Literal | Operator | Graph | tuple[Arg, ...] | dict[str, Arg]"
+Arg: TypeAlias = "Ref | Literal | Operator | Graph | tuple[Arg, ...] | dict[str, Arg]"
 
 
 class Argument(NamedTuple):
-    """One argument of a node, named as in the operator's schema (`""` for a higher-order op's positional ones)."""
+    """One argument of a node, named as in the operator's schema (`""` for a higher-order op's)."""
 
     name: str
     value: Arg
@@ -75,7 +75,7 @@ class Location:
 NO_LOCATION = Location()
 
 # One output of a node: a value, nothing (None returned), or a list of values (`chunk`).
-Output = "str | None | tuple[str | None, ...]"
+Output: TypeAlias = "str | tuple[str | None, ...] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION, OutputKi
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a graph input is. `name` is the value; `target` the parameter's, buffer's or constant's full name."""
+    """What a graph input is. `name`: its value; `target`: the parameter's, buffer's or constant's full name."""
 
     kind: InputKind
     name: str
@@ -159,7 +159,7 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """What a graph output is. `target` names the buffer, parameter or user input (by value name) written back."""
+    """What a graph output is. `target`: the buffer, parameter or user input (by value name) written to."""
 
     kind: OutputKind
     value: Arg
@@ -213,7 +213,7 @@ class Guard(NamedTuple):
 
 
 def refs_of(arg: Arg) -> Iterator[str]:
-    """Names of the values inside an argument, in order. A nested graph is closed: it reads only its inputs."""
+    """Names of the values inside an argument, in order. A nested graph reads nothing but its inputs."""
     if isinstance(arg, Ref):
         yield arg.name
     elif isinstance(arg, tuple):
