@@ -1,4 +1,4 @@
-"""`Context`: what a rule sees besides its arguments: the vocabulary, the node's result types, nested graphs."""
+"""`Context`: what a rule sees besides its arguments: vocabulary, the node's result types, nested graphs."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from lowering import hlo
 from lowering.context import ConcreteType, Context
 from lowering.errors import RuleError, Unsupported
 from lowering.hlo import func, ir
-from lowering.ir.aten import OpSchema, schema
+from lowering.ir.aten import REQUIRED, OpSchema, schema
 from lowering.ir.module import Module, Port
-from lowering.ir.program import Arg, Argument, Graph, InputKind, Node, Program, Ref
+from lowering.ir.program import Arg, Graph, InputKind, Node, Program, Ref
 from lowering.ir.symbols import UnboundSymbol, evaluate
 from lowering.ir.types import DType, Layout, SymType, TensorType, ValueType
 from lowering.registry import OPTIONS, Rule, rule_for
@@ -148,7 +148,7 @@ class Emitter:
         self, cx: Context, target: str, args: tuple, kwargs: dict[str, Any], outs: tuple[ConcreteType, ...]
     ) -> Any:
         """`Context.call`: lower another overload with these arguments."""
-        names = [argument.name for argument in _schema(target).arguments]
+        names = [parameter.name for parameter in _schema(target).parameters]
         arguments = dict(zip(names, args, strict=False)) | kwargs
         produced = self._run(Context(self, cx.node, outs), target, (), arguments)
         return produced[0] if len(produced) == 1 else tuple(produced)
@@ -249,12 +249,14 @@ def _accepted(rule: Rule, target: str, arguments: dict[str, Any]) -> dict[str, A
     if found is None:
         return arguments
     bound: dict[str, Any] = {}
-    for argument in found.arguments:
-        name = argument.name
+    for parameter in found.parameters:
+        name, default = parameter.name, parameter.default
         if name in rule.accepts:
-            given = arguments.get(name, argument.default)
-            bound["from_" if name == "from" else name] = given
-        elif name in arguments and name not in OPTIONS and arguments[name] != argument.default:
+            value = arguments.get(name, default)
+            if value is REQUIRED:
+                raise RuleError(f"{target} is not given {name!r}")
+            bound["from_" if name == "from" else name] = value
+        elif name in arguments and name not in OPTIONS and arguments[name] != default:
             raise Unsupported(f"{name}={arguments[name]!r} is not lowered")
     return bound
 
@@ -292,6 +294,3 @@ def _verify(module: ir.Module) -> None:
         module.operation.verify()
     except ir.MLIRError as error:
         raise RuleError(f"a rule emitted invalid StableHLO: {error}") from error
-
-
-__all__ = ["Argument", "Emitter", "concrete", "emit_module", "size_of", "try_nodes", "weight_names"]

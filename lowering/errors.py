@@ -12,7 +12,7 @@ class Unsupported(Exception):
 
 
 class RuleError(Exception):
-    """A rule emitted something that is not what the program says: a bug in the rule, never the user's mistake."""
+    """A rule emitted what the program does not say: a bug in the rule, never the user's mistake."""
 
 
 class LoweringError(Exception):

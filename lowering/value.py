@@ -7,8 +7,8 @@ from math import prod
 
 import numpy as np
 
-from lowering.hlo import dense, dtype_of, element_type, ir, stablehlo
 from lowering.errors import Unsupported
+from lowering.hlo import dense, dtype_of, element_type, ir, stablehlo
 from lowering.ir.types import DType
 
 Scalar = bool | int | float | complex
@@ -195,6 +195,6 @@ _DIRECTIONS: dict[str, str] = {name: f"#stablehlo<comparison_direction {name}>" 
 
 
 def compare(lhs: Value | Scalar, rhs: Value | Scalar, direction: str) -> Value:
-    """Compare element by element, to bool: `EQ NE LT LE GT GE`. NaN is unequal to everything, as in IEEE 754."""
+    """Compare element by element, to bool: `EQ NE LT LE GT GE`. NaN is unequal to everything (IEEE 754)."""
     left, right = _pair(lhs, rhs)
     return Value(stablehlo.compare(left.ir, right.ir, ir.Attribute.parse(_DIRECTIONS[direction])))

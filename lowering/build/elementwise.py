@@ -38,7 +38,7 @@ def _binary(op: Callable) -> Callable[[Elementwise, Value | Scalar, Value | Scal
 
 
 class Elementwise:
-    """Elementwise vocabulary. Operands have one dtype; shapes broadcast as in NumPy; scalars become constants."""
+    """Elementwise vocabulary. Operands share a dtype; shapes broadcast as in NumPy; scalars become constants."""
 
     abs = _unary(stablehlo.abs)
     ceil = _unary(stablehlo.ceil)
@@ -176,7 +176,7 @@ class Elementwise:
     def pointwise(
         self, fn: Callable[..., Value], *operands: Value | Scalar, out: DType, compute: DType | None = None
     ) -> Value:
-        """Run an elementwise `fn` the way eager does: every operand (scalars included) is cast to the compute
+        """Run an elementwise `fn` as eager does: every operand (scalars included) is cast to the compute
         type, `fn` runs in it, and the result is rounded once to `out`.
 
         `compute` defaults to `compute_dtype(out)`. Operands broadcast to a common shape.
@@ -226,7 +226,7 @@ def _category(dtype: DType) -> int:
 
 
 def _lift(dtype: DType, higher: DType) -> DType:
-    """The dtype when `higher`, of a higher category but lower priority, joins: complex keeps float64's width."""
+    """The dtype when one of a higher category but lower priority joins: complex keeps float64's width."""
     if higher.is_complex and dtype is DType.FLOAT64:
         return DType.COMPLEX128
     return higher

@@ -50,7 +50,7 @@ class Reductions(Shapes):
         axes: int | Sequence[int] | None,
         keepdim: bool = False,
     ) -> tuple[Value, ...]:
-        """Reduce several tensors of one shape together; `body(*accumulators, *elements)` returns the new ones."""
+        """Reduce tensors of one shape together; `body(*accumulators, *elements)` returns the new accumulators."""
         operands = [values] if isinstance(values, Value) else list(values)
         starts = list(inits) if isinstance(inits, Sequence) else [inits]
         dims = normalise_axes(axes, operands[0].rank)
