@@ -148,7 +148,7 @@ MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION, OutputKi
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a graph input is. `name`: its value; `target`: the parameter's, buffer's or constant's full name."""
+    """What a graph input is. `name`: its value; `target`: the full name of the parameter, buffer, ..."""
 
     kind: InputKind
     name: str
