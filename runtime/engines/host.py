@@ -1,0 +1,84 @@
+"""What engines' binaries depend on: this machine's processor. And the frame around cached binaries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import struct
+from functools import cache
+from pathlib import Path
+
+from runtime.engine import EngineError
+
+_MAGIC = b"BRIDGEX1"
+_PREFIX = struct.Struct("<8sI")
+_MAX_HEADER = 4096
+
+
+@cache
+def cpu_flags() -> frozenset[str]:
+    """The processor's instruction set extensions, as the kernel names them; empty where it does not say."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+@cache
+def cpu_key() -> str:
+    """A short name of the instruction set that code tuned for this host may use."""
+    described = " ".join((platform.system(), platform.machine(), *sorted(cpu_flags())))
+    return f"{platform.machine()}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def seal(engine: str, version: str, device: str, payload: bytes) -> bytes:
+    """The engine's binary behind a header that says what may load it."""
+    header = json.dumps(
+        {
+            "engine": engine,
+            "version": version,
+            "device": device,
+            "sha256": hashlib.sha256(payload).hexdigest(),
+        }
+    ).encode()
+    return _PREFIX.pack(_MAGIC, len(header)) + header + payload
+
+
+def unseal(engine: str, version: str, device: str, binary: bytes) -> bytes:
+    """The engine's binary; raises EngineError for one that is damaged or meant for something else."""
+    try:
+        magic, length = _PREFIX.unpack_from(binary)
+        start = _PREFIX.size + length
+        if magic != _MAGIC or length > _MAX_HEADER or start > len(binary):
+            raise ValueError
+        header = json.loads(binary[_PREFIX.size : start])
+        found = {key: str(header[key]) for key in ("engine", "version", "device", "sha256")}
+    except (struct.error, ValueError, KeyError, TypeError):
+        raise EngineError(
+            f"{engine}: this is not a binary that Bridge wrote; compile the module anew"
+        ) from None
+    for key, wanted in (("engine", engine), ("version", version), ("device", device)):
+        if found[key] != wanted:
+            raise EngineError(
+                f"{engine}: the binary was compiled for {key} {found[key]}, and this is {wanted}; "
+                "compile the module anew"
+            )
+    payload = binary[start:]
+    if hashlib.sha256(payload).hexdigest() != found["sha256"]:
+        raise EngineError(f"{engine}: the binary is damaged; compile the module anew")
+    return payload

@@ -1,0 +1,329 @@
+"""The engine `iree`. Compiles in a child process; runs in a process that imports neither torch nor jax."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from ctypes import c_char_p, c_void_p, py_object, pythonapi
+from functools import cache
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowering.ir.types import DType
+from runtime.engine import EngineError, Module, Port, Target
+from runtime.engines.host import cores, cpu_key, seal, unseal
+from runtime.engines.iree_compile import SCOPE, compile_module
+from runtime.tensors import (
+    ALIGNMENT,
+    address,
+    aligned,
+    aligned_copy,
+    dtype_of,
+    empty,
+    numpy_dtype,
+    numpy_to_torch,
+    raw_dtype,
+    torch_dtype,
+    torch_to_numpy,
+    writable_alias,
+)
+
+try:
+    from iree import runtime as rt
+    from iree.runtime.dtypes import map_dtype_to_hal_element_type
+    from iree.runtime.version import VERSION
+except ImportError:
+    raise EngineError("iree's runtime is not installed: python -m pip install iree-base-runtime") from None
+
+if TYPE_CHECKING:
+    import torch
+
+_FLOAT8 = frozenset(dtype for dtype in DType if dtype.value.startswith("float8"))
+
+_SMALL = 1 << 16
+"""Below this many bytes of arguments, results and weights, threads cost more than they gain."""
+
+_capsule_pointer = pythonapi.PyCapsule_GetPointer
+_capsule_pointer.restype = c_void_p
+_capsule_pointer.argtypes = [py_object, c_char_p]
+
+_lock = threading.Lock()
+
+
+class Handle:
+    """An IREE buffer view, its type, and the addresses it covers (`start == end` when it has no elements)."""
+
+    __slots__ = ("device", "dtype", "end", "sizes", "start", "view")
+
+    def __init__(
+        self, view: rt.HalBufferView, dtype: DType, sizes: tuple[int, ...], start: int, device: str
+    ) -> None:
+        self.view = view
+        self.dtype = dtype
+        self.sizes = sizes
+        self.start = start
+        self.end = start + prod(sizes) * dtype.itemsize
+        self.device = device
+
+
+class Iree:
+    """The engine `iree`: CPU and CUDA, static shapes."""
+
+    name = "iree"
+
+    def version(self) -> str:
+        return f"{VERSION}+{cpu_key()}"
+
+    def compile(self, module: Module, target: Target) -> bytes:
+        """Compile in a child process. `target.options`: see `compile_module`, and `driver` at load.
+
+        Raises EngineError, with the node its first diagnostic points at.
+        """
+        return seal(self.name, self.version(), target.device, compile_module(module, target))
+
+    def load(
+        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+    ) -> IreeExecutable:
+        """Load a binary and bind its weights where they lie. Raises EngineError.
+
+        `target.options["driver"]`: `local-sync` or `local-task`; by default `local-task` on more than one
+        core unless the module's data is small.
+        """
+        payload = unseal(self.name, self.version(), target.device, binary)
+        return IreeExecutable(payload, module, target, weights)
+
+    def from_tensor(self, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+        """A handle over the tensor's memory where that is on the CPU, dense and aligned; else over a copy."""
+        if target.device != "cpu":
+            return _to_device(tensor, target)
+        if isinstance(tensor, np.ndarray):
+            return _from_numpy(tensor)
+        return _from_torch(tensor)
+
+    def to_numpy(self, handle: Handle) -> np.ndarray:
+        if handle.device != "cpu":
+            mapped = rt.DeviceArray(_device(_driver(handle.device)), handle.view).to_host()
+            return mapped.view(numpy_dtype(handle.dtype)).reshape(handle.sizes)
+        if handle.start == handle.end:
+            return empty(numpy_dtype(handle.dtype), handle.sizes)
+        array = handle.view.map().asarray(list(handle.sizes), raw_dtype(handle.dtype))
+        return array.view(numpy_dtype(handle.dtype))
+
+    def to_torch(self, handle: Handle) -> torch.Tensor:
+        from torch.utils.dlpack import from_dlpack
+
+        if handle.device != "cpu" or handle.start == handle.end or handle.dtype in _FLOAT8:
+            return numpy_to_torch(self.to_numpy(handle))
+        tensor = from_dlpack(_device("local-sync").create_dlpack_capsule(handle.view, 1, 0))
+        wanted = torch_dtype(handle.dtype)
+        return tensor if tensor.dtype is wanted else tensor.view(wanted)
+
+
+class IreeExecutable:
+    """A loaded IREE module with its weights bound."""
+
+    def __init__(
+        self, payload: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+    ) -> None:
+        self._module = module
+        self._inputs = tuple(port for port in module.inputs if port.weight is None)
+        self._outputs = tuple(
+            (port.dtype, port.sizes, prod(port.sizes) * port.dtype.itemsize) for port in module.outputs
+        )
+        self._device_type = target.device
+        self._device = _device(target.options.get("driver") or _choose(module, target))
+        self._weights = {
+            name: _bound(name, weights) for name in {p.weight for p in module.inputs if p.weight is not None}
+        }
+        self._spans = sorted(
+            (address(array), address(array) + array.nbytes) for array in self._weights.values()
+        )
+        self._starts = [start for start, _ in self._spans]
+        self._lock = threading.Lock()
+        self._context, self._main = self._link(payload)
+
+    def _link(self, payload: bytes) -> tuple[rt.VmContext, rt.VmFunction]:
+        instance = _instance()
+        self._index = rt.ParameterIndex()
+        for name, array in self._weights.items():
+            self._index.add_buffer(name, _bytes(array))
+        try:
+            modules = [
+                rt.create_hal_module(instance, self._device),
+                rt.create_io_parameters_module(instance, self._index.create_provider(scope=SCOPE)),
+                rt.VmModule.copy_buffer(instance, payload),
+            ]
+            context = rt.VmContext(instance, modules)
+            main = modules[-1].lookup_function("main")
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise EngineError(
+                f"iree {self._module.name}: cannot load the binary: {_first_line(error)}"
+            ) from None
+        if main is None:
+            raise EngineError(f"iree {self._module.name}: the binary has no function @main")
+        return context, main
+
+    def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
+        """Run; raises EngineError for handles that do not fit, and for IREE's own failures."""
+        if len(handles) != len(self._inputs):
+            raise EngineError(
+                f"iree {self._module.name}: {len(handles)} arguments given, {len(self._inputs)} wanted"
+            )
+        arguments = rt.VmVariantList(len(handles))
+        push = arguments.push_ref
+        for handle in handles:
+            push(handle.view)  # pyright: ignore[reportArgumentType]
+        results = rt.VmVariantList(len(self._outputs))
+        try:
+            with self._lock:
+                self._context.invoke(self._main, arguments, results)
+        except (ValueError, RuntimeError) as error:
+            raise EngineError(f"iree {self._module.name}: {_first_line(error)}") from None
+        return self._collect(handles, results)
+
+    def _collect(self, handles: Sequence[Handle], results: rt.VmVariantList) -> list[Handle]:
+        """Handles over the results; one that shares memory with an argument, a weight or another is copied.
+
+        IREE returns one buffer for two equal results, and may return an argument's or a weight's own.
+        """
+        taken = [(handle.start, handle.end) for handle in handles]
+        outputs: list[Handle] = []
+        for index, (dtype, sizes, nbytes) in enumerate(self._outputs):
+            view = results.get_as_object(index, rt.HalBufferView)
+            start = _view_address(self._device, view) if nbytes else 0
+            handle = Handle(view, dtype, sizes, start, self._device_type)
+            if nbytes and self._overlaps(start, handle.end, taken):
+                handle = self._copy(handle)
+            taken.append((handle.start, handle.end))
+            outputs.append(handle)
+        return outputs
+
+    def _overlaps(self, start: int, end: int, taken: list[tuple[int, int]]) -> bool:
+        for other_start, other_end in taken:
+            if start < other_end and other_start < end:
+                return True
+        # Weights are sorted, and disjoint or equal: only the last that starts before `end` can reach `start`.
+        at = bisect_right(self._starts, end - 1) - 1
+        return at >= 0 and self._spans[at][1] > start
+
+    def _copy(self, handle: Handle) -> Handle:
+        array = Iree().to_numpy(handle)
+        if self._device_type != "cpu":
+            return _to_device(array, Target(self._device_type))
+        return _from_numpy(aligned_copy(array))
+
+
+def _bound(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    if name not in weights:
+        raise EngineError(f"iree: the weight {name!r} was not given")
+    return aligned(weights[name])
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8)
+
+
+def _from_numpy(array: np.ndarray) -> Handle:
+    dtype = dtype_of(array)
+    sizes = array.shape
+    array = aligned(array)
+    start = address(array)
+    if not array.size:
+        # DLPack's strides of a tensor without elements are not those that IREE expects.
+        exported = empty(np.dtype(np.uint8), (ALIGNMENT,))
+    elif array.flags.writeable:
+        exported = array
+    else:
+        exported = writable_alias(array)
+    raw = exported.view(raw_dtype(dtype))
+    view = _device("local-sync").from_dlpack_capsule(raw.__dlpack__())
+    if raw.dtype != array.dtype or not array.size:
+        element = map_dtype_to_hal_element_type(array.dtype)
+        assert element is not None, "IREE has an element type for each of ours"
+        view = rt.HalBufferView(view.get_buffer(), list(sizes), element)
+    return Handle(view, dtype, sizes, start, "cpu")
+
+
+def _from_torch(tensor: torch.Tensor) -> Handle:
+    from torch.utils.dlpack import to_dlpack  # pyright: ignore[reportPrivateImportUsage]
+
+    if tensor.device.type != "cpu":
+        raise EngineError(f"iree: a tensor on {tensor.device} given, and the target is the cpu")
+    dtype = dtype_of(tensor)
+    start = tensor.data_ptr()
+    if dtype in _FLOAT8 or start % ALIGNMENT or tensor.numel() == 0 or not tensor.is_contiguous():
+        return _from_numpy(torch_to_numpy(tensor))
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    if tensor.is_conj() or tensor.is_neg():
+        return _from_numpy(torch_to_numpy(tensor))
+    return Handle(
+        _device("local-sync").from_dlpack_capsule(to_dlpack(tensor)), dtype, tuple(tensor.shape), start, "cpu"
+    )
+
+
+def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+    """A copy in the memory of an accelerator."""
+    array = aligned(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
+    dtype = dtype_of(array)
+    device = _device(_driver(target.device))
+    view = device.allocator.allocate_buffer_copy(
+        memory_type=rt.MemoryType.DEVICE_LOCAL,
+        allowed_usage=rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING,
+        device=device,
+        buffer=array.view(raw_dtype(dtype)),
+        element_type=map_dtype_to_hal_element_type(array.dtype),
+    )
+    assert isinstance(view, rt.HalBufferView), "a copy with an element type is a view"
+    return Handle(view, dtype, array.shape, 0, target.device)
+
+
+def _view_address(device: rt.HalDevice, view: rt.HalBufferView) -> int:
+    """Where a host buffer lies: the first field of its DLPack description."""
+    capsule = device.create_dlpack_capsule(view, 1, 0)
+    return c_void_p.from_address(_capsule_pointer(capsule, b"dltensor")).value or 0
+
+
+@cache
+def _instance() -> rt.VmInstance:
+    return rt.VmInstance()
+
+
+def _driver(device: str) -> str:
+    if device not in ("cpu", "cuda"):
+        raise EngineError(f"iree cannot run on the device {device!r}; it knows cpu and cuda")
+    return "local-task" if device == "cpu" else device
+
+
+def _choose(module: Module, target: Target) -> str:
+    if target.device != "cpu":
+        return _driver(target.device)
+    ports: tuple[Port, ...] = (*module.inputs, *module.outputs)
+    size = sum(prod(port.sizes) * port.dtype.itemsize for port in ports)
+    return "local-sync" if cores() == 1 or size < _SMALL else "local-task"
+
+
+_devices: dict[str, rt.HalDevice] = {}
+
+
+def _device(driver: str) -> rt.HalDevice:
+    """The process's one device of a driver. `local-task` gets a thread for each core this process may use."""
+    device = _devices.get(driver)
+    if device is not None:
+        return device
+    with _lock:
+        if driver not in _devices:
+            if driver == "local-task":
+                rt.flags.parse_flags(f"--task_topology_max_group_count={cores()}")
+            try:
+                _devices[driver] = rt.get_device(driver)
+            except (ValueError, RuntimeError, KeyError) as error:
+                raise EngineError(f"iree: there is no usable {driver} device: {_first_line(error)}") from None
+        return _devices[driver]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0] or type(error).__name__
