@@ -156,7 +156,7 @@ class Archive:
         return data
 
     def storage(self, name: str) -> Storage:
-        """The bytes of an entry, not yet read. `open` maps them where they are stored as they are, or inflates."""
+        """The bytes of an entry, not yet read. `open` maps them if they are stored plainly, or inflates."""
         info = self._entries.get(name)
         if info is None:
             raise ArchiveError(self.path, f"the entry {name} is missing")

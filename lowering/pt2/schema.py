@@ -68,6 +68,8 @@ def read_version(value: Any) -> tuple[int, int]:
 
 
 def read_ranges(value: Any) -> dict[str, Range]:
+    """The range of each symbol. Ranges of expressions (`2*s77`) are left out: torch derives them from these."""
+
     def read(entry: Any) -> Range:
         record = as_record(entry)
         low, high = (
@@ -78,7 +80,7 @@ def read_ranges(value: Any) -> dict[str, Range]:
             raise Malformed(f"the range from {low} to {high} is empty")
         return Range(low, high)
 
-    return each_entry(value, read)
+    return {name: bounds for name, bounds in each_entry(value, read).items() if name.isidentifier()}
 
 
 def read_guard(value: Any) -> Guard:

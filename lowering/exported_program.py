@@ -1,0 +1,191 @@
+"""The in-memory way in: a `torch.export.ExportedProgram` to a `Program` and its `Weights`.
+
+torch's graph serialiser gives the document that a `.pt2` file holds, without copying a weight, and it is read by
+the same code. Of the project, only this module calls the serialiser, which promises nothing: a smoke test holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowering.ir.program import Program
+from lowering.ir.types import DType
+from lowering.ir.weights import Storage, Weights, WeightView
+from lowering.pt2.errors import Malformed
+from lowering.pt2.schema import read_program
+from lowering.pt2.weights import check_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+
+class ExportError(ValueError):
+    """A module that cannot be exported, or an exported program that cannot be translated; one sentence."""
+
+
+def export(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+) -> ExportedProgram:
+    """Export a module with example inputs, by `torch.export.export`, not strict. torch's own errors pass."""
+    import torch
+
+    return torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
+
+
+def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:
+    """Translate a program. Its weights are views of the module's own memory, read-only, never copied.
+
+    Weights on another device than the CPU are copied when, and each time, they are opened. Raises `ExportError`.
+    """
+    try:
+        program = read_program(_document(exported))
+        weights = _weights(exported)
+        check_weights(program, weights)
+    except Malformed as problem:
+        raise ExportError(f"cannot translate the exported program: {problem}") from None
+    return program, weights
+
+
+def _document(exported: ExportedProgram) -> dict[str, Any]:
+    """What torch.export.save would write of the graph and the contract around it."""
+    import torch
+    from torch._export.serde import schema
+    from torch._export.serde.serialize import (
+        GraphModuleSerializer,
+        SerializeError,
+        serialize_range_constraints,
+    )
+
+    serializer = GraphModuleSerializer(exported.graph_signature, [])
+    try:
+        module = _plain(serializer.serialize(exported.graph_module))
+    except (SerializeError, AssertionError, KeyError, AttributeError) as problem:
+        raise ExportError(f"torch cannot serialise the graph: {_root_cause(problem)}") from None
+    specs = {}
+    for name in ("in_spec", "out_spec"):
+        try:
+            specs[name] = serializer.serialize_treespec(getattr(exported.call_spec, name))
+        except (NotImplementedError, TypeError) as problem:
+            raise ExportError(
+                f"the program's {name} has a container that torch cannot write down: register it with a "
+                f"serialized_type_name before exporting ({problem})"
+            ) from None
+    module["module_call_graph"] = [
+        {"fqn": "", "signature": {**specs, "forward_arg_names": _argument_names(exported)}}
+    ]
+    module["treespec_namedtuple_fields"] = _plain(serializer.treespec_namedtuple_fields)
+    major, minor = schema.SCHEMA_VERSION
+    return {
+        "graph_module": module,
+        "range_constraints": _plain(serialize_range_constraints(exported.range_constraints)),
+        "guards_code": list(getattr(exported, "_guards_code", ())),
+        "schema_version": {"major": major, "minor": minor},
+        "torch_version": str(torch.__version__),
+    }
+
+
+def _argument_names(exported: ExportedProgram) -> list[str]:
+    for entry in exported.module_call_graph:
+        if entry.fqn == "" and entry.signature is not None:
+            return list(entry.signature.forward_arg_names or ())
+    return []
+
+
+def _root_cause(problem: BaseException) -> str:
+    """The innermost complaint's first line; the serialiser wraps it in whole tracebacks."""
+    while problem.__cause__ is not None:
+        problem = problem.__cause__
+    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+
+
+@cache
+def _field_names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
+def _plain(value: Any) -> Any:
+    """The serialiser's dataclasses as the JSON they would be written as."""
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    tag = vars(value).get("_type")
+    if tag is not None:
+        return {str(tag): _plain(vars(value)[str(tag)])}
+    return {name: _plain(vars(value)[name]) for name in _field_names(type(value))}
+
+
+def _weights(exported: ExportedProgram) -> Weights:
+    """Every tensor of the state and the constants, as views of as few storages as there are."""
+    storages: dict[str, Storage] = {}
+    views: dict[str, WeightView] = {}
+    keys: dict[tuple[str, int, int], str] = {}
+    named: Mapping[str, Any] = {**exported.state_dict, **exported.constants}
+    for name, tensor in named.items():
+        plain = _plain_tensor(name, tensor)
+        if plain is None:
+            continue
+        storage = plain.untyped_storage()
+        nbytes = storage.nbytes()
+        # Weights are tied if they lie at one address. Empty storages have none.
+        identity = (str(plain.device), storage.data_ptr() if nbytes else -len(keys), nbytes)
+        key = keys.setdefault(identity, f"storage_{len(keys)}")
+        if key not in storages:
+            storages[key] = Storage(nbytes, _opener(storage))
+        dtype = _dtype(name, plain.dtype)
+        views[name] = WeightView(
+            key, dtype, tuple(plain.shape), tuple(plain.stride()), int(plain.storage_offset())
+        )
+    return Weights(storages, views)
+
+
+def _plain_tensor(name: str, tensor: Any) -> torch.Tensor | None:
+    """A weight as a plain strided tensor with its own bytes; None for a script object."""
+    import torch
+    from torch._subclasses import FakeTensor
+
+    if not isinstance(tensor, torch.Tensor):
+        return None
+    plain = tensor.detach()
+    if isinstance(plain, FakeTensor) or plain.device.type == "meta":
+        raise Malformed(
+            f"the weight {name!r} has no data: it is a fake or meta tensor; load its values first"
+        )
+    if type(plain) is not torch.Tensor:
+        raise Malformed(f"the weight {name!r} is a {type(plain).__name__}: only plain tensors can be used")
+    if plain.layout is not torch.strided or plain.is_quantized:
+        kind = "quantized" if plain.is_quantized else str(plain.layout)
+        raise Malformed(f"the weight {name!r} is {kind}: only plain strided tensors can be used")
+    # A conjugate or negative view has the bytes of what it is a view of.
+    return plain.resolve_conj().resolve_neg()
+
+
+def _dtype(name: str, dtype: torch.dtype) -> DType:
+    try:
+        return DType(str(dtype).removeprefix("torch."))
+    except ValueError:
+        raise Malformed(f"the weight {name!r} has the dtype {dtype}, which is not known") from None
+
+
+def _opener(storage: torch.UntypedStorage) -> Callable[[], np.ndarray]:
+    """Keeps the storage alive as long as anything may open it."""
+
+    def open_storage() -> np.ndarray:
+        import torch
+
+        view = torch.empty(0, dtype=torch.uint8).set_(storage.cpu()).numpy()
+        view.flags.writeable = False
+        return view
+
+    return open_storage
