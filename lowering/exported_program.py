@@ -1,7 +1,7 @@
 """The in-memory way in: a `torch.export.ExportedProgram` to a `Program` and its `Weights`.
 
-torch's graph serialiser gives the document that a `.pt2` file holds, without copying a weight, and it is read by
-the same code. Of the project, only this module calls the serialiser, which promises nothing: a smoke test holds it.
+torch's graph serialiser gives the document that a `.pt2` file holds, without copying a weight, and it is read
+by the same code. Only this module calls the serialiser, which promises nothing to its callers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def export(
 def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:
     """Translate a program. Its weights are views of the module's own memory, read-only, never copied.
 
-    Weights on another device than the CPU are copied when, and each time, they are opened. Raises `ExportError`.
+    Weights on another device than the CPU are copied, each time that they are opened. Raises `ExportError`.
     """
     try:
         program = read_program(_document(exported))

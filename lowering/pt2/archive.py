@@ -6,6 +6,7 @@ located, by its local header, and checked to lie within the file.
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import zipfile
@@ -51,32 +52,34 @@ class Archive:
         if not self.path.is_file():
             raise ArchiveError(path, "this is a directory, not a .pt2 file")
         try:
-            self._file_size = self.path.stat().st_size
-            self._zip = zipfile.ZipFile(self.path)
-        except _BAD as problem:
-            raise self._unreadable(problem) from None
+            self._file = open(self.path, "rb")
+        except OSError as problem:
+            raise ArchiveError(path, f"cannot be read: {problem.strerror}") from None
         try:
+            self._file_size = self._file.seek(0, io.SEEK_END)
+            self._zip = self._open_zip()
             self._entries = self._index()
             self.model = self._choose(model)
         except BaseException:
-            self._zip.close()
+            self._file.close()
             raise
 
     def __enter__(self) -> Archive:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._zip.close()
+        self._file.close()
 
-    def _unreadable(self, problem: Exception) -> ArchiveError:
-        if isinstance(problem, OSError) and problem.strerror:
-            return ArchiveError(self.path, f"cannot be read: {problem.strerror}")
-        with open(self.path, "rb") as file:
-            if file.read(4) == b"PK\3\4":
-                return ArchiveError(self.path, "the file is damaged or truncated; copy or save it again")
-        return ArchiveError(
-            self.path, "not a .pt2 file: torch.export.save writes a zip archive, this is none"
-        )
+    def _open_zip(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self._file)
+        except _BAD:
+            self._file.seek(0)
+            if self._file.read(4) == b"PK\3\4":
+                problem = "the file is damaged or truncated; copy or save it again"
+            else:
+                problem = "not a .pt2 file: torch.export.save writes a zip archive, this is none"
+            raise ArchiveError(self.path, problem) from None
 
     def _index(self) -> dict[str, zipfile.ZipInfo]:
         """Entries by their name below the archive's root folder, which is that of the first entry."""
@@ -175,10 +178,8 @@ class Archive:
     def _data_offset(self, info: zipfile.ZipInfo, name: str) -> int:
         """Where the data begins: after the local header, whose extra field differs from the directory's."""
         try:
-            with open(self.path, "rb") as file:
-                file.seek(info.header_offset)
-                header = file.read(_LOCAL_HEADER.size)
-            magic, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+            self._file.seek(info.header_offset)
+            magic, name_length, extra_length = _LOCAL_HEADER.unpack(self._file.read(_LOCAL_HEADER.size))
         except (OSError, ValueError, struct.error):
             magic, name_length, extra_length = b"", 0, 0
         if magic != b"PK\3\4":
