@@ -102,14 +102,19 @@ def aligned(array: np.ndarray) -> np.ndarray:
     return array if array.flags.c_contiguous and is_aligned(array) else aligned_copy(array)
 
 
-def writable_alias(array: np.ndarray) -> np.ndarray:
-    """The same memory, marked writable, which a DLPack export of a read-only array needs.
+def at_address(start: int, dtype: np.dtype, sizes: tuple[int, ...], owner: object) -> np.ndarray:
+    """A writable row-major array over memory that lives as long as `owner`, which the array keeps alive."""
+    block: Any = (ctypes.c_char * max(prod(sizes) * dtype.itemsize, 1)).from_address(start)
+    block.owner = owner
+    return np.ndarray(sizes, dtype, buffer=block)
 
-    Only for engines that promise not to write their arguments. The alias keeps the array alive.
+
+def writable_alias(array: np.ndarray) -> np.ndarray:
+    """The memory of a row-major array, marked writable, which a DLPack export of a read-only one needs.
+
+    Only for engines that promise not to write their arguments.
     """
-    block: Any = (ctypes.c_char * max(array.nbytes, 1)).from_address(address(array))
-    block.owner = array
-    return np.ndarray(array.shape, array.dtype, buffer=block)
+    return at_address(address(array), array.dtype, array.shape, array)
 
 
 def torch_to_numpy(tensor: torch.Tensor) -> np.ndarray:

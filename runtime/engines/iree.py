@@ -14,6 +14,7 @@ import numpy as np
 
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
+from runtime.engines.diagnostics import first_line
 from runtime.engines.host import cores, cpu_key, seal, unseal
 from runtime.engines.iree_compile import SCOPE, compile_module
 from runtime.tensors import (
@@ -21,6 +22,7 @@ from runtime.tensors import (
     address,
     aligned,
     aligned_copy,
+    at_address,
     dtype_of,
     empty,
     numpy_dtype,
@@ -109,8 +111,7 @@ class Iree:
             return mapped.view(numpy_dtype(handle.dtype)).reshape(handle.sizes)
         if handle.start == handle.end:
             return empty(numpy_dtype(handle.dtype), handle.sizes)
-        array = handle.view.map().asarray(list(handle.sizes), raw_dtype(handle.dtype))
-        return array.view(numpy_dtype(handle.dtype))
+        return at_address(handle.start, numpy_dtype(handle.dtype), handle.sizes, handle.view)
 
     def to_torch(self, handle: Handle) -> torch.Tensor:
         from torch.utils.dlpack import from_dlpack
@@ -160,7 +161,7 @@ class IreeExecutable:
             main = modules[-1].lookup_function("main")
         except (ValueError, RuntimeError, KeyError) as error:
             raise EngineError(
-                f"iree {self._module.name}: cannot load the binary: {_first_line(error)}"
+                f"iree {self._module.name}: cannot load the binary: {first_line(error)}"
             ) from None
         if main is None:
             raise EngineError(f"iree {self._module.name}: the binary has no function @main")
@@ -181,7 +182,7 @@ class IreeExecutable:
             with self._lock:
                 self._context.invoke(self._main, arguments, results)
         except (ValueError, RuntimeError) as error:
-            raise EngineError(f"iree {self._module.name}: {_first_line(error)}") from None
+            raise EngineError(f"iree {self._module.name}: {first_line(error)}") from None
         return self._collect(handles, results)
 
     def _collect(self, handles: Sequence[Handle], results: rt.VmVariantList) -> list[Handle]:
@@ -321,9 +322,5 @@ def _device(driver: str) -> rt.HalDevice:
             try:
                 _devices[driver] = rt.get_device(driver)
             except (ValueError, RuntimeError, KeyError) as error:
-                raise EngineError(f"iree: there is no usable {driver} device: {_first_line(error)}") from None
+                raise EngineError(f"iree: there is no usable {driver} device: {first_line(error)}") from None
         return _devices[driver]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__

@@ -8,7 +8,6 @@ into text; that text gets a new `@main` which loads the weights from parameter g
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
+from runtime.engines.diagnostics import first_error
 
 SCOPE = "model"
 """The parameter scope of all weights, as `--parameters=model=...` of IREE's own tools has it."""
@@ -212,29 +212,10 @@ def _tool() -> str:
     return find_tool("iree-compile")
 
 
-# With debug information on, a diagnostic starts with the file's position, `f.py:12:0: error: ...`, and the
-# operation printed after it ends with its whole location, `loc("node"("f.py":12:0))`.
-_ERROR = re.compile(r"^(?P<where>.*?): error: (?P<text>.*)$", re.MULTILINE)
-_NAMED = re.compile(r'"(?P<node>(?:[^"\\]|\\.)*)"\("(?P<file>(?:[^"\\]|\\.)*)":(?P<place>\d+:\d+)')
-_OPERATION = re.compile(r": (%\S+ = )?\"[a-z_]+\.|: %\S+ = ")
-
-
 def _failure(name: str, status: int, diagnostics: str) -> EngineError:
-    """The compiler's first error, and the IR node whose location it carries."""
-    first = _ERROR.search(diagnostics)
-    text = _OPERATION.split(first["text"], maxsplit=1)[0] if first else None
+    text, node = first_error(diagnostics)
     if status < 0:
         reason = f"the compiler crashed ({signal.Signals(-status).name})" + (f": {text}" if text else "")
     else:
         reason = text or f"the compiler failed with status {status}"
-    return EngineError(f"iree {name}: {reason}", _node(first["where"] if first else "", diagnostics))
-
-
-def _node(where: str, diagnostics: str) -> str | None:
-    """The named location that lies at `where`, else the first one."""
-    found = None
-    for match in _NAMED.finditer(diagnostics):
-        if f"{match['file']}:{match['place']}" == where:
-            return match["node"]
-        found = found or match["node"]
-    return found
+    return EngineError(f"iree {name}: {reason}", node)

@@ -1,0 +1,276 @@
+"""The engine `xla`: XLA through jaxlib's client, without tracing or jit.
+
+The only file that touches jaxlib's client. A raw executable checks nothing but byte sizes, so every handle
+made here is dense and row-major; whoever calls checks dtypes and sizes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowering.ir.types import DType
+from runtime.engine import EngineError, Module, Target
+from runtime.engines.diagnostics import first_error, first_line
+from runtime.engines.host import cores, cpu_flags, cpu_key, seal, unseal
+from runtime.tensors import (
+    ALIGNMENT,
+    aligned,
+    at_address,
+    dtype_of,
+    empty,
+    numpy_dtype,
+    raw_dtype,
+    torch_dtype,
+    torch_to_numpy,
+    writable_alias,
+)
+
+# XLA's C++ logs a line for each refused module and each unknown CPU feature; errors are raised anyway.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+try:
+    import jax
+    from jax.extend import backend as jax_backend
+    from jaxlib import _jax, xla_client  # pyright: ignore[reportAttributeAccessIssue]
+    from jaxlib.version import __version__ as jaxlib_version
+except ImportError:
+    raise EngineError("XLA is not installed: python -m pip install jax jaxlib") from None
+
+if TYPE_CHECKING:
+    import torch
+
+_TESTED = (0, 10)
+_SURFACE = {
+    _jax: ("dlpack_managed_tensor_to_buffer", "buffer_to_dlpack_managed_tensor"),
+    xla_client: ("DeviceList", "batched_block_until_ready"),
+    jax_backend: ("get_backend", "get_compile_options"),
+}
+_PROBE = """
+module { func.func public @main(%x: tensor<f32>) -> tensor<f32> { return %x : tensor<f32> } }
+"""
+_NO_YNN = ""
+_YNN_DOTS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+_WITH_YNN = frozenset({DType.FLOAT16, DType.BFLOAT16})
+
+
+class Handle:
+    """An XLA buffer and its element type and sizes: imported memory may bear an integer type of that size."""
+
+    __slots__ = ("array", "dtype", "sizes")
+
+    def __init__(self, array: Any, dtype: DType, sizes: tuple[int, ...]) -> None:
+        self.array = array
+        self.dtype = dtype
+        self.sizes = sizes
+
+
+class Xla:
+    """The engine `xla`: CPU and CUDA, static shapes."""
+
+    name = "xla"
+
+    def __init__(self) -> None:
+        missing = [name for owner, names in _SURFACE.items() for name in names if not hasattr(owner, name)]
+        if missing:
+            found = f"jaxlib {jaxlib_version} lacks {', '.join(missing)}"
+            raise EngineError(f"xla: {found}; install jaxlib {_TESTED[0]}.{_TESTED[1]}")
+
+    def version(self) -> str:
+        return f"{jaxlib_version}+{cpu_key()}"
+
+    def compile(self, module: Module, target: Target) -> bytes:
+        """Compile. Entries of `target.options` whose name starts with `xla_` are XLA's own options.
+
+        Raises EngineError.
+        """
+        backend, devices = _backend(target.device)
+        options = _options(module, target)
+        try:
+            loaded = backend.compile_and_load(module.code, devices, _compile_options(options))
+            payload = backend.serialize_executable(loaded)
+        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+            text, node = first_error(str(error))
+            raise EngineError(f"xla {module.name}: {text or first_line(error)}", node) from None
+        return seal(self.name, self.version(), target.device, payload)
+
+    def load(
+        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+    ) -> XlaExecutable:
+        """Load a binary and bind its weights where they lie. Raises EngineError."""
+        payload = unseal(self.name, self.version(), target.device, binary)
+        return XlaExecutable(self, payload, module, target, weights)
+
+    def from_tensor(self, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+        """A handle over the tensor's memory where that is on the CPU, dense and aligned; else over a copy."""
+        if target.device != "cpu":
+            return _to_device(tensor, target)
+        if isinstance(tensor, np.ndarray):
+            return _from_numpy(tensor)
+        return _from_torch(tensor)
+
+    def to_numpy(self, handle: Handle) -> np.ndarray:
+        dtype = numpy_dtype(handle.dtype)
+        if 0 in handle.sizes:
+            return empty(dtype, handle.sizes)
+        array = handle.array
+        if array.device.platform != "cpu":
+            return np.array(array).view(dtype).reshape(handle.sizes)
+        return at_address(array.unsafe_buffer_pointer(), dtype, handle.sizes, array)
+
+    def to_torch(self, handle: Handle) -> torch.Tensor:
+        from torch.utils.dlpack import from_dlpack
+
+        tensor = from_dlpack(_jax.buffer_to_dlpack_managed_tensor(handle.array))
+        wanted = torch_dtype(handle.dtype)
+        return tensor if tensor.dtype is wanted else tensor.view(wanted)
+
+
+class XlaExecutable:
+    """A loaded XLA executable with its weights bound."""
+
+    def __init__(
+        self,
+        engine: Xla,
+        payload: bytes,
+        module: Module,
+        target: Target,
+        weights: Mapping[str, np.ndarray],
+    ) -> None:
+        backend, devices = _backend(target.device)
+        try:
+            self._loaded = backend.deserialize_executable(payload, devices)
+        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+            reason = f"cannot load the binary: {first_line(error)}"
+            raise EngineError(f"xla {module.name}: {reason}") from None
+        self._name = module.name
+        self._slots = tuple(at for at, port in enumerate(module.inputs) if port.weight is None)
+        self._types = tuple((port.dtype, port.sizes) for port in module.outputs)
+        bound: dict[str, Any] = {}
+        self._arguments: list[Any] = [None] * len(module.inputs)
+        for at, port in enumerate(module.inputs):
+            if port.weight is None:
+                continue
+            if port.weight not in weights:
+                raise EngineError(f"xla {module.name}: the weight {port.weight!r} was not given")
+            if port.weight not in bound:
+                bound[port.weight] = engine.from_tensor(weights[port.weight], target).array
+            self._arguments[at] = bound[port.weight]
+
+    def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
+        """Run, and wait: arguments are the caller's memory. Raises EngineError."""
+        if len(handles) != len(self._slots):
+            raise EngineError(f"xla {self._name}: {len(handles)} arguments given, {len(self._slots)} wanted")
+        arguments = self._arguments.copy()
+        for at, handle in zip(self._slots, handles, strict=True):
+            arguments[at] = handle.array
+        try:
+            arrays = self._loaded.execute(arguments)
+            for array in arrays:
+                array.block_until_ready()
+        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"xla {self._name}: {first_line(error)}") from None
+        return [Handle(a, dtype, sizes) for a, (dtype, sizes) in zip(arrays, self._types, strict=True)]
+
+
+def _from_numpy(array: np.ndarray) -> Handle:
+    dtype, sizes = dtype_of(array), array.shape
+    array = aligned(array)
+    exported = array if array.flags.writeable else writable_alias(array)
+    capsule = exported.view(raw_dtype(dtype)).__dlpack__()
+    return Handle(_import(capsule), dtype, sizes)
+
+
+def _from_torch(tensor: torch.Tensor) -> Handle:
+    from torch.utils.dlpack import to_dlpack  # pyright: ignore[reportPrivateImportUsage]
+
+    if tensor.device.type != "cpu":
+        raise EngineError(f"xla: a tensor on {tensor.device} given, and the target is the cpu")
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    # A transposed tensor would be imported with a layout of its own, which a raw executable does not look at.
+    dense = tensor.is_contiguous() and tensor.data_ptr() % ALIGNMENT == 0
+    if not dense or tensor.is_conj() or tensor.is_neg():
+        return _from_numpy(torch_to_numpy(tensor))
+    return Handle(_import(to_dlpack(tensor)), dtype_of(tensor), tuple(tensor.shape))
+
+
+def _import(capsule: Any) -> Any:
+    """An array over DLPack memory on the CPU. Unlike jax's own importer it keeps 64-bit types."""
+    return _jax.dlpack_managed_tensor_to_buffer(capsule, _cpu_device(), None, None, 1)
+
+
+def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+    """A copy in the memory of an accelerator."""
+    _, devices = _backend(target.device)
+    host = _from_numpy(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
+    array = jax.device_put(host.array, next(iter(devices)))
+    return Handle(array.block_until_ready(), host.dtype, host.sizes)
+
+
+@cache
+def _backend(device: str) -> tuple[Any, Any]:
+    """The client of a kind of device, and the list of its first device."""
+    if device not in ("cpu", "cuda"):
+        raise EngineError(f"xla cannot run on the device {device!r}; it knows cpu and cuda")
+    try:
+        backend = jax_backend.get_backend(device)
+    except (RuntimeError, AssertionError):
+        need = "python -m pip install 'jax-cuda12-plugin[with-cuda]' on a machine with an NVIDIA GPU"
+        raise EngineError(f"xla: jax has no {device} backend here; it needs {need}") from None
+    return backend, xla_client.DeviceList(tuple(backend.local_devices()[:1]))
+
+
+@cache
+def _cpu_device() -> Any:
+    return jax_backend.get_backend("cpu").local_devices()[0]
+
+
+def _options(module: Module, target: Target) -> dict[str, str]:
+    """XLA's options for this module: measured defaults where this jaxlib takes them, then the caller's."""
+    given = {key: value for key, value in target.options.items() if key.startswith("xla_")}
+    # Never round less often than the module says: eager's half-precision results depend on it.
+    options: dict[str, str] = {"xla_allow_excess_precision": "False"}
+    if target.device == "cpu":
+        ports = (*module.inputs, *module.outputs)
+        # Eigen's dots are faster on one thread in float32; YNN's have bfloat16 and scale over threads.
+        ynn = cores() > 1 or any(port.dtype in _WITH_YNN for port in ports)
+        options["xla_cpu_experimental_ynn_fusion_type"] = _YNN_DOTS if ynn else _NO_YNN
+        if "avx512f" in cpu_flags():
+            options["xla_cpu_prefer_vector_width"] = "512"
+    kept = {key: value for key, value in options.items() if _accepts(target.device, key, value)}
+    for key, value in given.items():
+        if not _accepts(target.device, key, value):
+            raise EngineError(f"xla: this jaxlib refuses the option {key}={value}")
+    return {**kept, **given}
+
+
+@cache
+def _accepts(device: str, key: str, value: str) -> bool:
+    """Whether this jaxlib takes the option, found out by compiling a trivial module with it."""
+    backend, devices = _backend(device)
+    try:
+        backend.compile_and_load(_PROBE, devices, _compile_options({key: value}))
+    except (jax.errors.JaxRuntimeError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+def _compile_options(overrides: dict[str, str]) -> Any:
+    return jax_backend.get_compile_options(1, 1, env_options_overrides=overrides)
+
+
+def smoke() -> float:
+    """Compile and run x + 1 for x = 41 through every surface this file uses; the result, 42."""
+    code = "module { func.func public @main(%x: tensor<f32>) -> tensor<f32> {\n"
+    code += "%c = stablehlo.constant dense<1.0> : tensor<f32>\n"
+    code += "%y = stablehlo.add %x, %c : tensor<f32>\n return %y : tensor<f32> } }"
+    backend, devices = _backend("cpu")
+    loaded = backend.compile_and_load(code, devices, _compile_options({}))
+    loaded = backend.deserialize_executable(backend.serialize_executable(loaded), devices)
+    (result,) = loaded.execute([_from_numpy(np.array(41.0, np.float32)).array])
+    return float(np.asarray(result.block_until_ready()))
