@@ -1,0 +1,45 @@
+"""Bridge: take any PyTorch ExportedProgram to StableHLO, run it on IREE, XLA and ATen, prove it against eager.
+
+>>> import bridge
+>>> lowered = bridge.lower("model.pt2")
+>>> compiled = lowered.compile(engine="iree")
+>>> outputs = compiled(x)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bridge.api import lower
+    from bridge.artifact import load
+    from bridge.lowered import Lowered
+    from bridge.verify import verify
+    from runtime.executor import Compiled
+
+__version__ = "0.1.0"
+
+# Resolved on first use (PEP 562), so that `import bridge` imports neither torch nor jax.
+_HOMES = {
+    "lower": "bridge.api",
+    "load": "bridge.artifact",
+    "verify": "bridge.verify",
+    "Lowered": "bridge.lowered",
+    "Compiled": "runtime.executor",
+}
+
+__all__ = ["Compiled", "Lowered", "__version__", "load", "lower", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bridge' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -244,7 +244,7 @@ def _schema(target: str) -> OpSchema:
 
 
 def _accepted(rule: Rule, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments a rule takes, defaults filled in. One it does not take must be immaterial or the default."""
+    """The arguments a rule takes, defaults filled in. Others must be immaterial or have their default."""
     found = schema(target)
     if found is None:
         return arguments

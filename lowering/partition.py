@@ -152,3 +152,11 @@ def _outputs(graph: Graph) -> list[str]:
 
 def _unique(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
+
+
+def all_on_aten(program: Program, reason: str) -> Plan:
+    """One ATen segment with every node that runs, for the one reason."""
+    graph = program.graph
+    nodes = tuple(node for node in graph.nodes if not _is_free(node, graph))
+    batches = [_Batch(Placement.ATEN, nodes)] if nodes else []
+    return Plan(_segments(program, batches), {node.name: reason for node in nodes})

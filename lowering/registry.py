@@ -86,7 +86,7 @@ def load_families() -> None:
 
 
 def rule_for(target: str) -> Rule | None:
-    """The rule of an overload; an in-place one that became functional falls back on its functional namesake."""
+    """The rule of an overload; one that was in place and became functional may use its namesake's."""
     load_families()
     return _RULES.get(target) or _RULES.get(functional_name(target))
 

@@ -7,13 +7,13 @@ from importlib import import_module
 
 from runtime.engine import Engine, EngineError
 
-_ENGINES = {"iree": ("runtime.engines.iree", "Iree"), "xla": ("runtime.engines.xla", "Xla")}
+ENGINES = {"iree": ("runtime.engines.iree", "Iree"), "xla": ("runtime.engines.xla", "Xla")}
 
 
 @cache
-def engine(name: str) -> Engine:
+def get_engine(name: str) -> Engine:
     """The engine `iree` or `xla`; raises EngineError for any other name."""
-    if name not in _ENGINES:
-        raise EngineError(f"there is no engine {name!r}; there are {', '.join(sorted(_ENGINES))}")
-    module, attribute = _ENGINES[name]
+    if name not in ENGINES:
+        raise EngineError(f"there is no engine {name!r}; there are {', '.join(sorted(ENGINES))}")
+    module, attribute = ENGINES[name]
     return getattr(import_module(module), attribute)()

@@ -1,0 +1,113 @@
+"""From a `Lowered` to a `Compiled`: an engine compiles each segment; what it refuses moves to ATen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bridge.errors import UsageError
+from lowering.ir.module import Module
+from lowering.ir.plan import Placement, Plan, Segment
+from runtime.engine import Engine, EngineError, Target
+from runtime.engines import ENGINES, get_engine
+
+if TYPE_CHECKING:
+    from bridge.lowered import Lowered
+    from runtime.executor import Compiled
+
+DEVICES = ("cpu", "cuda")
+
+# How often one refusal may move one node and compile again, before the refused segment moves as a whole.
+MAX_REPARTITIONS = 8
+
+
+def compile_lowered(lowered: Lowered, engine: str = "iree", device: str = "cpu") -> Compiled:
+    """Compile every segment of a program on one engine and load the weights; see `Lowered.compile`."""
+    from runtime.executor import Compiled
+
+    if device not in DEVICES:
+        raise UsageError(f"device {device!r} does not exist; there are {', '.join(DEVICES)}")
+    target = Target(device)
+    if engine == "aten":
+        plan = _aten_plan(lowered)
+        return Compiled(lowered.functional, plan, None, target, lowered.weights, {}, None)
+    if engine not in ENGINES:
+        raise UsageError(f"engine {engine!r} does not exist; there are {', '.join([*ENGINES, 'aten'])}")
+    compiler = _Compiler(lowered, get_engine(engine), target)
+    plan, binaries = compiler.settle(lowered.plan)
+    return Compiled(
+        lowered.functional,
+        plan,
+        compiler.engine,
+        target,
+        lowered.weights,
+        binaries,
+        lambda segment, sizes: compiler.build(plan, segment, sizes),
+    )
+
+
+def cache_key(module: Module, engine: Engine, target: Target) -> str:
+    """What a binary depends on: the module's bytes, the engine and its version, the target."""
+    ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
+    text = json.dumps([engine.name, engine.version(), target.device, sorted(target.options.items()), ports])
+    return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
+
+
+@dataclass
+class _Compiler:
+    """Compiles the segments of one program on one engine."""
+
+    lowered: Lowered
+    engine: Engine
+    target: Target
+    refused: dict[str, EngineError] = field(default_factory=dict)
+
+    def build(self, plan: Plan, segment: Segment, sizes: Mapping[str, int]) -> tuple[Module, bytes]:
+        """A segment's module and binary at these sizes, from the cache where it is there. Raises EngineError."""
+        module = self.lowered.specialise(plan, segment, sizes)
+        key = cache_key(module, self.engine, self.target)
+        if key in self.refused:
+            raise self.refused[key]
+        if key not in self.lowered.binaries:
+            try:
+                self.lowered.binaries[key] = self.engine.compile(module, self.target)
+            except EngineError as error:
+                self.refused[key] = error
+                raise
+        return module, self.lowered.binaries[key]
+
+    def settle(self, plan: Plan) -> tuple[Plan, dict[int, tuple[Module, bytes]]]:
+        """Compile all segments at the example sizes, moving what the engine refuses to ATen."""
+        sizes = self.lowered.example_sizes
+        moves = 0
+        while True:
+            built: dict[int, tuple[Module, bytes]] = {}
+            for segment in plan.segments:
+                if segment.placement is Placement.ATEN:
+                    continue
+                try:
+                    built[segment.index] = self.build(plan, segment, sizes)
+                except EngineError as error:
+                    moves += 1
+                    plan = self._move(plan, segment, error, whole=moves > MAX_REPARTITIONS)
+                    break
+            else:
+                return plan, built
+
+    def _move(self, plan: Plan, segment: Segment, error: EngineError, whole: bool) -> Plan:
+        """The plan with the node that the engine's diagnostic names, or else the segment, on ATen."""
+        from lowering.partition import partition
+
+        reason = f"{self.engine.name}: {error}"
+        named = error.node if error.node in segment.nodes and not whole else None
+        moved = dict.fromkeys([named] if named else segment.nodes, reason)
+        return partition(self.lowered.functional, {**plan.reasons, **moved})
+
+
+def _aten_plan(lowered: Lowered) -> Plan:
+    from lowering.partition import all_on_aten
+
+    return all_on_aten(lowered.functional, "engine aten was asked for")

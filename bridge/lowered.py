@@ -1,0 +1,161 @@
+"""`Lowered`: a program with its plan and its StableHLO modules, ready to be saved or compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge.errors import UsageError
+from lowering.ir.module import Module
+from lowering.ir.plan import Placement, Plan, Segment
+from lowering.ir.program import Program
+from lowering.ir.symbols import is_unbacked
+from lowering.ir.weights import Weights
+
+if TYPE_CHECKING:
+    from runtime.executor import Compiled
+
+Sizes = Mapping[str, int]
+
+
+@dataclass
+class Lowered:
+    """What `bridge.lower` returns and `bridge.load` reads back.
+
+    `program` is the IR as the source has it; `functional` the same without in-place writes: what the plan is
+    about. They are one where the program's writes cannot be made functional; then all of it runs on ATen.
+    """
+
+    program: Program
+    functional: Program
+    plan: Plan
+    weights: Weights
+    #: Modules by segment index, at `example_sizes`.
+    modules: dict[int, Module] = field(default_factory=dict)
+    #: Compiled binaries by cache key, as an artifact brought or `compile` made them.
+    binaries: dict[str, bytes] = field(default_factory=dict)
+
+    @cached_property
+    def example_sizes(self) -> Sizes:
+        """The value of every symbol in the example inputs."""
+        return example_sizes(self.functional)
+
+    @property
+    def placement(self) -> dict[str, str]:
+        """For each node that runs: `stablehlo`, or `aten: ` and the reason."""
+        return {
+            node: "stablehlo" if segment.placement is Placement.STABLEHLO else f"aten: {self.plan.reasons[node]}"
+            for segment in self.plan.segments
+            for node in segment.nodes
+        }
+
+    def stablehlo(self, segment: int = 0) -> str:
+        """MLIR text of a segment's module at the example sizes; large constants are elided.
+
+        Raises UsageError for a segment that is not there or runs on ATen.
+        """
+        from lowering.hlo import text_of
+
+        return text_of(self.module(segment).code)
+
+    def module(self, segment: int) -> Module:
+        """The portable StableHLO module of a segment at the example sizes."""
+        found = next((s for s in self.plan.segments if s.index == segment), None)
+        if found is None:
+            raise UsageError(f"segment {segment} does not exist: the plan has {len(self.plan.segments)}")
+        if found.placement is Placement.ATEN:
+            raise UsageError(f"segment {segment} runs on ATen and has no StableHLO module")
+        return self.specialise(self.plan, found, self.example_sizes)
+
+    def specialise(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module:
+        """The module of a StableHLO segment at these sizes, emitted if it is not at hand."""
+        own = plan is self.plan and dict(sizes) == dict(self.example_sizes)
+        if own and segment.index in self.modules:
+            return self.modules[segment.index]
+        module = emit_segment(self.functional, segment, sizes)
+        if own:
+            self.modules[segment.index] = module
+        return module
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the artifact folder at `path`, replacing an artifact that is there, all or nothing."""
+        from bridge.artifact import save
+
+        return save(self, Path(path))
+
+    def compile(self, engine: str = "iree", device: str = "cpu") -> Compiled:
+        """Compile every segment and load the weights.
+
+        `engine`: `iree`, `xla` or `aten`; `device`: `cpu` or `cuda`. What the engine cannot compile runs on
+        ATen, with the engine's reason in the result's report. Raises UsageError for an unknown engine or a
+        device that is not there.
+        """
+        from bridge.compilation import compile_lowered
+
+        return compile_lowered(self, engine, device)
+
+
+def lower_program(program: Program, weights: Weights) -> Lowered:
+    """Functionalise, try every rule, partition, and emit the modules at the example sizes."""
+    from lowering.emit import try_nodes
+    from lowering.functionalise import NotFunctional, functionalise
+    from lowering.partition import all_on_aten, partition
+
+    try:
+        functional = functionalise(program, weights)
+    except NotFunctional as error:
+        return Lowered(program, program, all_on_aten(program, str(error)), weights)
+    reasons: dict[str, str] = {}
+    for sizes in planning_sizes(functional):
+        reasons = try_nodes(functional, sizes) | reasons
+    lowered = Lowered(program, functional, partition(functional, reasons), weights)
+    for segment in lowered.plan.segments:
+        if segment.placement is Placement.STABLEHLO:
+            lowered.module(segment.index)
+    return lowered
+
+
+def emit_segment(program: Program, segment: Segment, sizes: Sizes) -> Module:
+    """Emit one segment at these sizes."""
+    from lowering.emit import emit_module
+
+    wanted = set(segment.nodes)
+    nodes = [node for node in program.graph.nodes if node.name in wanted]
+    return emit_module(program, nodes, segment.inputs, segment.outputs, sizes, f"segment_{segment.index}")
+
+
+def example_sizes(program: Program) -> dict[str, int]:
+    """Every backed symbol's value in the example inputs; where none was recorded, the least it allows above 1."""
+    sizes: dict[str, int] = {}
+    for name, bounds in program.ranges.items():
+        if is_unbacked(name):
+            continue
+        low = max(bounds.low or 0, 2)
+        sizes[name] = program.hints.get(name, low if bounds.high is None else min(low, bounds.high))
+    return {**{name: v for name, v in program.hints.items() if not is_unbacked(name)}, **sizes}
+
+
+# A bound that nobody means: the exporter's stand-in for "any size".
+_UNBOUNDED = 1 << 30
+
+
+def planning_sizes(program: Program) -> list[dict[str, int]]:
+    """The sizes at which every rule is tried: the example's, and both ends of the ranges."""
+    example = example_sizes(program)
+    low, high = dict(example), dict(example)
+    for name in example:
+        bounds = program.ranges.get(name)
+        if bounds is None:
+            continue
+        low[name] = max(bounds.low or 0, 1)
+        if bounds.high is not None and bounds.high < _UNBOUNDED:
+            high[name] = bounds.high
+    unique: list[dict[str, int]] = []
+    for sizes in (example, low, high):
+        if sizes not in unique:
+            unique.append(sizes)
+    return unique
