@@ -52,7 +52,7 @@ class Archive:
         if not self.path.is_file():
             raise ArchiveError(path, "this is a directory, not a .pt2 file")
         try:
-            self._file = open(self.path, "rb")
+            self._file = open(self.path, "rb")  # noqa: SIM115 - closed by __exit__
         except OSError as problem:
             raise ArchiveError(path, f"cannot be read: {problem.strerror}") from None
         try:

@@ -154,25 +154,35 @@ def module_path(stack: str) -> str:
 
 
 def name_nodes(nodes: list[Node], scope: Scope) -> tuple[Node, ...]:
-    """Give a name to those written before schema 8.20: the first value's, else one made from the target."""
+    """Give names to nodes written before schema 8.20: as torch's own, if they define one value or several."""
     taken = {node.name for node in nodes if node.name}
     if len(taken) < sum(1 for node in nodes if node.name):
-        raise Malformed("two nodes have the same name")
+        raise Malformed("two nodes have the same name", "nodes")
+    taken |= scope.values.keys()
     named: list[Node] = []
     for node in nodes:
-        if node.name:
-            named.append(node)
-            continue
-        first = next(node.results(), None)
-        if first is None or first in taken:
-            base = re.sub(r"\W+", "_", node.target.partition(".")[2] or node.target)
-            first, count = base, 0
-            while first in taken or first in scope.values:
-                count += 1
-                first = f"{base}_{count}"
-        taken.add(first)
-        named.append(Node(first, node.target, node.args, node.outputs, node.location))
+        name, only = node.name, node.outputs[0] if len(node.outputs) == 1 else None
+        # torch calls the only element of a tuple `getitem`, and the node by its operator.
+        if not name and isinstance(only, str) and not only.startswith("getitem"):
+            name = only
+        elif not name:
+            name = _fresh(node, taken)
+            taken.add(name)
+        named.append(node if node.name else Node(name, node.target, node.args, node.outputs, node.location))
     return tuple(named)
+
+
+def _fresh(node: Node, taken: set[str]) -> str:
+    """`chunk`, `topk_1`, `_assert_scalar_default_2`."""
+    parts = node.target.split(".")
+    if node.outputs and len(parts) > 2:
+        parts.pop()
+    base = re.sub(r"\W+", "_", "_".join(parts[1:] or parts))
+    name, count = base, 0
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    return name
 
 
 def read_integer_or_none(value: Any) -> int | None:

@@ -68,7 +68,7 @@ def read_version(value: Any) -> tuple[int, int]:
 
 
 def read_ranges(value: Any) -> dict[str, Range]:
-    """The range of each symbol. Those of expressions (`2*s77`) are left out: torch derives them from these."""
+    """The range of each symbol. Those of expressions (`2*s77`) are left out: they follow from these."""
 
     def read(entry: Any) -> Range:
         record = as_record(entry)
