@@ -72,14 +72,16 @@ class Archive:
 
     def _open_zip(self) -> zipfile.ZipFile:
         try:
-            return zipfile.ZipFile(self._file)
+            archive = zipfile.ZipFile(self._file)
+            # The last directory of a truncated file may be that of the example inputs, an archive in the archive.
+            if min((info.header_offset for info in archive.infolist()), default=0) == 0:
+                return archive
         except _BAD:
-            self._file.seek(0)
-            if self._file.read(4) == b"PK\3\4":
-                problem = "the file is damaged or truncated; copy or save it again"
-            else:
-                problem = "not a .pt2 file: torch.export.save writes a zip archive, this is none"
-            raise ArchiveError(self.path, problem) from None
+            pass
+        self._file.seek(0)
+        if self._file.read(4) == b"PK\3\4":
+            raise ArchiveError(self.path, "the file is damaged or truncated; copy or save it again")
+        raise ArchiveError(self.path, "not a .pt2 file: torch.export.save writes a zip archive, this is none")
 
     def _index(self) -> dict[str, zipfile.ZipInfo]:
         """Entries by their name below the archive's root folder, which is that of the first entry."""

@@ -13,7 +13,6 @@ from lowering.pt2.fields import (
     as_integer,
     as_list,
     as_name,
-    as_record,
     as_size,
     as_text,
     get,
@@ -120,7 +119,7 @@ class TypeReader:
             return as_size(content)
         if kind != "as_expr":
             raise Malformed(f"expected as_int or as_expr, got {kind!r}")
-        size = self.expression(content)
+        size = get(value, kind, self.expression)
         if isinstance(size, Symbol | Apply):
             return size
         return as_size(size)
@@ -166,4 +165,4 @@ class TypeReader:
             return SymType(kind, read(content))
         if tag != "as_expr":
             raise Malformed(f"expected {literal} or as_expr, got {tag!r}")
-        return SymType(kind, self.expression(as_record(content)))
+        return SymType(kind, get(value, tag, self.expression))

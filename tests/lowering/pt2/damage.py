@@ -8,6 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from lowering.pt2 import ArchiveError, read
+
 SAMPLES = Path(__file__).parents[2] / "data" / "pt2"
 ROOT = "archive"
 MODEL = "models/model.json"
@@ -77,3 +81,13 @@ def drop(*path: Any) -> Callable[[Any], None]:
         del document[path[-1]]
 
     return edit
+
+
+def refusal(path: Path, model: str | None = None) -> str:
+    with pytest.raises(ArchiveError) as caught:
+        read(path, model)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert caught.value.path == path
+    return message
