@@ -10,7 +10,9 @@ from lowering.build.contract import Contractions
 from lowering.build.elementwise import Elementwise
 from lowering.build.index import Indexing
 from lowering.build.reduce import Reductions
-from lowering.ir.types import DType
+from lowering.errors import Unsupported
+from lowering.ir.program import Ref
+from lowering.ir.types import DType, TensorType
 from lowering.value import Shape, Value
 
 if TYPE_CHECKING:
@@ -29,8 +31,11 @@ class ConcreteType:
 class Context(Elementwise, Reductions, Indexing, Contractions):
     """Given to each rule as `cx`."""
 
-    def __init__(self, emitter: Emitter, node: Node, outs: tuple[ConcreteType, ...]) -> None:
+    def __init__(
+        self, emitter: Emitter, node: Node, outs: tuple[ConcreteType, ...], graph: Graph | None = None
+    ) -> None:
         self._emitter = emitter
+        self._graph = graph
         self.node = node
         #: The types of all result tensors, lists flattened, in order.
         self.outs = outs
@@ -39,6 +44,19 @@ class Context(Elementwise, Reductions, Indexing, Contractions):
     def out(self) -> ConcreteType:
         """The type of the only (or first) result."""
         return self.outs[0]
+
+    def layout(self, argument: str) -> tuple[Shape, int]:
+        """The strides and storage offset (in elements) that the program records for a tensor argument.
+
+        Values are dense and row-major whatever the program says: only rules about storages ask. Unsupported
+        where this lowers no node of the program but a part of one (`call`).
+        """
+        refs = {name: value for name, value, _ in self.node.args}
+        ref = refs.get(argument)
+        type_ = self._graph.values.get(ref.name) if self._graph and isinstance(ref, Ref) else None
+        if not isinstance(type_, TensorType):
+            raise Unsupported("the strides of its input are not known")
+        return self._emitter.layout_of(type_)
 
     def call(self, target: str, *args: Any, outs: Sequence[ConcreteType] | None = None, **kwargs: Any) -> Any:
         """Lower another overload in place, with its arguments by name. `outs` default to this node's."""

@@ -134,7 +134,7 @@ class Emitter:
         if node.target in NO_CODE or self._is_known(node, types):
             return
         outs = tuple(concrete(type_, self.sizes) for type_ in types)
-        cx = Context(self, node, outs)
+        cx = Context(self, node, outs, graph)
         arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args if name}
         if node.target.startswith("higher_order."):
             positional = tuple(self._argument(value, graph, env) for name, value, _ in node.args if not name)
@@ -189,6 +189,11 @@ class Emitter:
         if not all(isinstance(value, Value) for value in results):
             raise Unsupported("a nested graph returns what is no tensor")
         return tuple(results)
+
+    def layout_of(self, type_: TensorType) -> tuple[tuple[int, ...], int]:
+        """Concrete strides and storage offset of a tensor."""
+        strides = tuple(size_of(stride, self.sizes) for stride in type_.strides)
+        return strides, size_of(type_.offset, self.sizes)
 
     def bind_placeholder(self, name: str, type_: ValueType, env: dict[str, Value]) -> None:
         """A value of the right type that nothing made; none where StableHLO has no such type."""
