@@ -12,11 +12,15 @@ from typing import Any
 # One module per family of `lowering/ops`; the order is of no consequence, a duplicate is an error.
 FAMILIES = (
     "elementwise",
+    "unary",
+    "power",
+    "special",
     "activation",
     "casts",
     "creation",
     "complexes",
     "reduction",
+    "moments",
     "cumulative",
     "matmul",
     "softmax",

@@ -1,1 +1,149 @@
-"""Scans along an axis: cumsum, cumprod, cummax, logcumsumexp."""
+"""Running sums, products, extrema and differences along an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lowering.context import Context
+from lowering.ir.types import DType
+from lowering.registry import add_rules, lowers
+from lowering.value import Scalar, Value
+
+Combine = Callable[..., Sequence[Value]]
+
+
+def scan(cx: Context, values: Sequence[Value], axis: int, combine: Combine) -> list[Value]:
+    """Inclusive scan along an axis: `combine(*earlier, *later)` is associative and works element by element.
+
+    Doubling: after step k each element covers the 2^k before it. n log n work in log n vector operations;
+    the order is a tree, so rounding grows with log n rather than n.
+    """
+    results = list(values)
+    size = results[0].shape[axis] if results[0].rank else 1
+    step = 1
+    while step < size:
+        earlier = [cx.slice_axis(value, axis, 0, size - step) for value in results]
+        later = [cx.slice_axis(value, axis, step, size) for value in results]
+        heads = [cx.slice_axis(value, axis, 0, step) for value in results]
+        tails = combine(*earlier, *later)
+        results = [cx.concatenate(pair, axis) for pair in zip(heads, tails, strict=True)]
+        step *= 2
+    return results
+
+
+def _running(combine: Callable[[Value, Value], Value]) -> Callable[..., Value]:
+    def rule(cx: Context, self: Value, dim: int, dtype: DType | None = None) -> Value:
+        value = cx.convert(self, cx.out.dtype)
+        value = cx.convert(value, cx.compute_dtype(value.dtype))
+        (result,) = scan(cx, [value], cx.axis(dim, self.rank), lambda a, b: (combine(a, b),))
+        return cx.convert(result, cx.out.dtype)
+
+    return rule
+
+
+def _running_extremum(direction: str) -> Callable[..., tuple[Value, Value]]:
+    def rule(cx: Context, self: Value, dim: int) -> tuple[Value, Value]:
+        def combine(value: Value, index: Value, later: Value, later_index: Value) -> tuple[Value, Value]:
+            # Of equal elements the last, and of NaNs too, as eager's `>=` has it.
+            wins = cx.is_nan(later) | (cx.compare(later, value, direction) & ~cx.is_nan(value))
+            return cx.select(wins, later, value), cx.select(wins, later_index, index)
+
+        axis = cx.axis(dim, self.rank)
+        if not self.rank:
+            return self, cx.constant(0, DType.INT64)
+        index = cx.iota(DType.INT32, self.shape, axis)
+        value, index = scan(cx, [self, index], axis, combine)
+        return value, cx.convert(index, DType.INT64)
+
+    return rule
+
+
+add_rules(
+    [
+        ("aten.cumsum.default", _running(lambda a, b: a + b)),
+        ("aten.cumprod.default", _running(lambda a, b: a * b)),
+        ("aten.cummax.default", _running_extremum("GE")),
+        ("aten.cummin.default", _running_extremum("LE")),
+    ]
+)
+
+
+@lowers("aten.logcumsumexp.default", "aten._logcumsumexp.default")
+def logcumsumexp(cx: Context, self: Value, dim: int) -> Value:
+    def log_add_exp(a: Value, b: Value) -> tuple[Value]:
+        high, low = cx.maximum(a, b), cx.minimum(a, b)
+        # Two equal infinities: their difference would be NaN.
+        same = (high == low) & ~cx.is_finite(high)
+        return (cx.select(same, high, cx.log1p(cx.exp(low - high)) + high),)
+
+    value = cx.convert(self, cx.compute_dtype(self.dtype))
+    (result,) = scan(cx, [value], cx.axis(dim, self.rank), log_add_exp)
+    return cx.convert(result, cx.out.dtype)
+
+
+@lowers("aten.diff.default")
+def diff(
+    cx: Context, self: Value, n: int = 1, dim: int = -1, prepend: Value | None = None, append: Value | None = None
+) -> Value:
+    parts = [part for part in (prepend, self, append) if part is not None] if n else [self]
+    dtype = cx.out.dtype
+    axis = cx.axis(dim, self.rank)
+    value = cx.concatenate([cx.convert(part, dtype) for part in parts], axis)
+    for _ in range(min(n, value.shape[axis])):
+        size = value.shape[axis]
+        later, earlier = cx.slice_axis(value, axis, 1, size), cx.slice_axis(value, axis, 0, size - 1)
+        if dtype is DType.BOOL:
+            value = later ^ earlier
+        else:
+            value = cx.pointwise(lambda a, b: a - b, later, earlier, out=dtype)
+    return value
+
+
+def _areas(cx: Context, y: Value, widths: Value | Scalar, axis: int) -> Value:
+    """The areas of the trapezoids between neighbours along an axis."""
+    size = y.shape[axis]
+    left, right = cx.slice_axis(y, axis, 0, size - 1), cx.slice_axis(y, axis, 1, size)
+    compute = cx.compute_dtype(cx.out.dtype)
+    return cx.pointwise(lambda a, b, w: (a + b) * w / 2, left, right, widths, out=compute)
+
+
+def _spacings(cx: Context, x: Value, y: Value, axis: int) -> Value:
+    """Differences of the sample points, shaped to go with `y`."""
+    points = x
+    if x.rank == 1 and y.rank > 1:
+        points = cx.reshape(x, [x.size if a == axis else 1 for a in range(y.rank)])
+    elif x.rank < y.rank:
+        points = cx.reshape(x, [1] * (y.rank - x.rank) + list(x.shape))
+    size = points.shape[axis]
+    later, earlier = cx.slice_axis(points, axis, 1, size), cx.slice_axis(points, axis, 0, size - 1)
+    return cx.convert(later, cx.out.dtype) - cx.convert(earlier, cx.out.dtype)
+
+
+@lowers("aten.trapezoid.dx", "aten.trapz.dx")
+def trapezoid_dx(cx: Context, y: Value, dx: Scalar = 1, dim: int = -1) -> Value:
+    axis = cx.axis(dim, y.rank)
+    return cx.convert(cx.reduce_sum(_areas(cx, y, dx, axis), axis), cx.out.dtype)
+
+
+@lowers("aten.trapezoid.x", "aten.trapz.x")
+def trapezoid_x(cx: Context, y: Value, x: Value, dim: int = -1) -> Value:
+    axis = cx.axis(dim, y.rank)
+    areas = _areas(cx, y, _spacings(cx, x, y, axis), axis)
+    return cx.convert(cx.reduce_sum(areas, axis), cx.out.dtype)
+
+
+@lowers("aten.cumulative_trapezoid.dx")
+def cumulative_trapezoid_dx(cx: Context, y: Value, dx: Scalar = 1, dim: int = -1) -> Value:
+    axis = cx.axis(dim, y.rank)
+    return _running_sum(cx, _areas(cx, y, dx, axis), axis)
+
+
+@lowers("aten.cumulative_trapezoid.x")
+def cumulative_trapezoid_x(cx: Context, y: Value, x: Value, dim: int = -1) -> Value:
+    axis = cx.axis(dim, y.rank)
+    return _running_sum(cx, _areas(cx, y, _spacings(cx, x, y, axis), axis), axis)
+
+
+def _running_sum(cx: Context, areas: Value, axis: int) -> Value:
+    (total,) = scan(cx, [areas], axis, lambda a, b: (a + b,))
+    return cx.convert(total, cx.out.dtype)

@@ -1,0 +1,133 @@
+"""Variances, standard deviations and vector norms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+from lowering.context import Context
+from lowering.ir.types import DType
+from lowering.ops.reduction import Axes, reduced_size
+from lowering.registry import add_rules, lowers
+from lowering.value import Scalar, Value
+
+Statistics = tuple[Value, Value]
+
+
+def square_deviations(cx: Context, value: Value, axes: Axes) -> Statistics:
+    """The sum of squared deviations from the mean, and the mean, with the axes kept at size 1.
+
+    Two passes: as accurate as Welford's recurrence, which eager runs, and free of its divisions.
+    """
+    count = reduced_size(cx, value.shape, axes)
+    mean = cx.reduce_sum(value, axes, keepdim=True) / count
+    deviation = value - mean
+    return cx.reduce_sum(deviation * deviation, axes, keepdim=True), mean
+
+
+def variance(cx: Context, value: Value, axes: Axes, correction: Scalar) -> Statistics:
+    """Variance and mean, axes kept; the divisor is never negative, so too few elements give NaN or inf."""
+    if value.dtype.is_complex:
+        real, real_mean = variance(cx, cx.real(value), axes, correction)
+        imag, imag_mean = variance(cx, cx.imag(value), axes, correction)
+        return real + imag, cx.complex(real_mean, imag_mean)
+    total, mean = square_deviations(cx, value, axes)
+    assert not isinstance(correction, complex)
+    return total / float(max(reduced_size(cx, value.shape, axes) - correction, 0)), mean
+
+
+def _spread(root: bool, with_mean: bool, biased_flag: bool) -> Callable[..., Value | Statistics]:
+    def compute(cx: Context, self: Value, dim: Axes, correction: Scalar) -> Value | Statistics:
+        value = cx.convert(self, cx.compute_dtype(self.dtype))
+        spread, mean = variance(cx, value, dim, correction)
+        results = (cx.sqrt(spread) if root else spread, mean)
+        shaped = tuple(
+            cx.reshape(cx.convert(result, out.dtype), out.shape)
+            for result, out in zip(results, cx.outs, strict=False)
+        )
+        return (shaped[0], shaped[1]) if with_mean else shaped[0]
+
+    def by_flag(
+        cx: Context, self: Value, dim: Axes = None, unbiased: bool = True, keepdim: bool = False
+    ) -> Value | Statistics:
+        return compute(cx, self, dim, int(unbiased))
+
+    def by_correction(
+        cx: Context, self: Value, dim: Axes = None, correction: Scalar | None = None, keepdim: bool = False
+    ) -> Value | Statistics:
+        return compute(cx, self, dim, 1 if correction is None else correction)
+
+    return by_flag if biased_flag else by_correction
+
+
+add_rules(
+    (f"aten.{name}{'_mean' * with_mean}.{overload}", _spread(root, with_mean, overload != "correction"))
+    for name, root in (("var", False), ("std", True))
+    for with_mean in (False, True)
+    for overload in ("default", "dim", "correction")
+)
+
+
+def vector_norm(cx: Context, value: Value, p: float, axes: Axes, keepdim: bool) -> Value:
+    """The p-norm along axes, of a real or complex value in its accumulation type."""
+    size = cx.abs(value)
+    if p == inf:
+        return cx.reduce_max(size, axes, keepdim)
+    if p == -inf:
+        return cx.reduce_min(size, axes, keepdim)
+    if p == 0:
+        return cx.reduce_sum(cx.convert(size != 0, size.dtype), axes, keepdim)
+    if p == 1:
+        return cx.reduce_sum(size, axes, keepdim)
+    if p == 2:
+        return cx.sqrt(cx.reduce_sum(size * size, axes, keepdim))
+    return cx.reduce_sum(size**p, axes, keepdim) ** (1.0 / p)
+
+
+def _norm(cx: Context, self: Value, p: Scalar, dim: Axes, keepdim: bool, dtype: DType | None) -> Value:
+    assert not isinstance(p, complex)
+    value = cx.convert(self, dtype or self.dtype)
+    value = cx.convert(value, cx.compute_dtype(value.dtype))
+    return cx.convert(vector_norm(cx, value, float(p), dim, keepdim), cx.out.dtype)
+
+
+@lowers("aten.linalg_vector_norm.default")
+def linalg_vector_norm(
+    cx: Context, self: Value, ord: Scalar = 2, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None
+) -> Value:
+    return _norm(cx, self, ord, dim, keepdim, dtype)
+
+
+@lowers(
+    "aten.norm.Scalar",
+    "aten.norm.ScalarOpt_dtype",
+    "aten.norm.ScalarOpt_dim",
+    "aten.norm.ScalarOpt_dim_dtype",
+)
+def norm(
+    cx: Context,
+    self: Value,
+    p: Scalar | None = 2,
+    dim: Axes = None,
+    keepdim: bool = False,
+    dtype: DType | None = None,
+) -> Value:
+    return _norm(cx, self, 2 if p is None else p, dim, keepdim, dtype)
+
+
+@lowers("aten.frobenius_norm.dim")
+def frobenius_norm(cx: Context, self: Value, dim: Axes, keepdim: bool = False) -> Value:
+    return _norm(cx, self, 2, dim, keepdim, None)
+
+
+@lowers("aten.dist.default")
+def dist(cx: Context, self: Value, other: Value, p: Scalar = 2) -> Value:
+    common = cx.result_type(self, other)
+    difference = cx.pointwise(lambda a, b: a - b, self, other, out=common)
+    return _norm(cx, difference, p, None, False, None)
+
+
+@lowers("aten._cdist_forward.default")
+def cdist(cx: Context, x1: Value, x2: Value, p: float, compute_mode: int | None) -> Value:
+    rows, columns = cx.unsqueeze(x1, -2), cx.unsqueeze(x2, -3)
+    return vector_norm(cx, rows - columns, p, -1, False)
