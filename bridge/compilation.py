@@ -33,19 +33,18 @@ def compile_lowered(lowered: Lowered, engine: str = "iree", device: str = "cpu")
     target = Target(device)
     if engine == "aten":
         plan = _aten_plan(lowered)
-        return Compiled(lowered.functional, plan, None, target, lowered.weights, {}, None)
+        return Compiled(lowered.functional, plan, lowered.weights, target=target)
     if engine not in ENGINES:
         raise UsageError(f"engine {engine!r} does not exist; there are {', '.join([*ENGINES, 'aten'])}")
     compiler = _Compiler(lowered, get_engine(engine), target)
-    plan, binaries = compiler.settle(lowered.plan)
+    plan = compiler.settle(lowered.plan)
     return Compiled(
         lowered.functional,
         plan,
-        compiler.engine,
-        target,
         lowered.weights,
-        binaries,
-        lambda segment, sizes: compiler.build(plan, segment, sizes),
+        engine=compiler.engine,
+        specialise=lambda segment, sizes: compiler.build(plan, segment, sizes),
+        target=target,
     )
 
 
@@ -79,23 +78,22 @@ class _Compiler:
                 raise
         return module, self.lowered.binaries[key]
 
-    def settle(self, plan: Plan) -> tuple[Plan, dict[int, tuple[Module, bytes]]]:
-        """Compile all segments at the example sizes, moving what the engine refuses to ATen."""
+    def settle(self, plan: Plan) -> Plan:
+        """Compile all segments at the example sizes; the plan with what the engine refuses on ATen."""
         sizes = self.lowered.example_sizes
         moves = 0
         while True:
-            built: dict[int, tuple[Module, bytes]] = {}
             for segment in plan.segments:
                 if segment.placement is Placement.ATEN:
                     continue
                 try:
-                    built[segment.index] = self.build(plan, segment, sizes)
+                    self.build(plan, segment, sizes)
                 except EngineError as error:
                     moves += 1
                     plan = self._move(plan, segment, error, whole=moves > MAX_REPARTITIONS)
                     break
             else:
-                return plan, built
+                return plan
 
     def _move(self, plan: Plan, segment: Segment, error: EngineError, whole: bool) -> Plan:
         """The plan with the node that the engine's diagnostic names, or else the segment, on ATen."""

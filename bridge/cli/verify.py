@@ -1,0 +1,51 @@
+"""`bridge verify`: every output and side effect against eager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.cli.options import Device, Imports, Json, Model, Source, open_source, print_json, working
+from bridge.cli.tensors import read_inputs
+
+
+def command(
+    source: Source,
+    engine: Annotated[
+        str, typer.Option("--engine", "-e", help="Engines to compare, with commas.")
+    ] = "iree,xla",
+    device: Device = "cpu",
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option("--input", "-i", help="A .npy file per input, or one .npz; default: drawn."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of drawn inputs.")] = 0,
+    calls: Annotated[int, typer.Option(help="Calls in a row, state kept.", min=1)] = 1,
+    imports: Imports = None,
+    model: Model = None,
+    as_json: Json = False,
+) -> None:
+    """Compare engines with eager PyTorch; exit status 1 if anything differs."""
+    from bridge.verify import verify
+
+    with working(f"verifying {source}"):
+        lowered = open_source(source, imports, model)
+        args, kwargs = read_inputs(lowered, inputs, as_torch=True) if inputs else (None, None)
+        report = verify(
+            lowered,
+            args,
+            kwargs,
+            engines=[part for part in engine.split(",") if part],
+            device=device,
+            seed=seed,
+            calls=calls,
+        )
+    if as_json:
+        print_json({**report.json(), "source": str(source)})
+    else:
+        print(f"{source} against {report.reference}")
+        print(report.markdown())
+    if not report.passed:
+        raise typer.Exit(1)

@@ -1,0 +1,144 @@
+"""Inputs drawn for a program: seeded, of the example sizes, within ranges, with indices in bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from bridge.errors import UsageError
+from lowering.ir.aten import schema
+from lowering.ir.program import Graph, InputKind, Node, Program, Ref
+from lowering.ir.symbols import evaluate
+from lowering.ir.types import SymType, TensorType
+
+# Which argument holds indices, and how many there are to choose from, given the node's bound arguments.
+Bound = Callable[[Mapping[str, Any], Callable[[Any], tuple[int, ...]]], int]
+
+
+def _rows(name: str) -> Bound:
+    return lambda bound, shape: shape(bound[name])[0]
+
+
+def _axis(bound: Mapping[str, Any], shape: Callable[[Any], tuple[int, ...]]) -> int:
+    sizes = shape(bound["self"])
+    return sizes[bound["dim"]] if sizes else 1
+
+
+def _classes(bound: Mapping[str, Any], shape: Callable[[Any], tuple[int, ...]]) -> int:
+    sizes = shape(bound["self"])
+    return sizes[1] if len(sizes) > 1 else sizes[0]
+
+
+INDEX_ARGUMENTS: dict[str, tuple[str, Bound]] = {
+    "aten.embedding": ("indices", _rows("weight")),
+    "aten.embedding_bag": ("indices", _rows("weight")),
+    "aten.index_select": ("index", _axis),
+    "aten.gather": ("index", _axis),
+    "aten.index_copy": ("index", _axis),
+    "aten.index_add": ("index", _axis),
+    "aten.index_fill": ("index", _axis),
+    "aten.scatter": ("index", _axis),
+    "aten.scatter_add": ("index", _axis),
+    "aten.scatter_reduce": ("index", _axis),
+    "aten.take_along_dim": ("indices", _axis),
+    "aten.nll_loss": ("target", _classes),
+    "aten.nll_loss_nd": ("target", _classes),
+    "aten.cross_entropy_loss": ("target", _classes),
+}
+
+# Operators whose result holds the same numbers as their first argument.
+CARRIERS = frozenset(
+    f"aten.{name}"
+    for name in (
+        "view reshape flatten unsqueeze squeeze expand clone contiguous to _to_copy slice select transpose "
+        "permute alias detach detach_ lift_fresh_copy type_as t"
+    ).split()
+)
+
+# Integers that are no index: small enough for any integer dtype, and for sums of products of them.
+_PLAIN_INTEGERS = 10
+
+
+def draw_inputs(program: Program, sizes: Mapping[str, int], seed: int = 0) -> list[Any]:
+    """One leaf per user input, in order: tensors on the CPU, Python scalars for symbolic ones, literals.
+
+    Floating-point values are standard normal, bools even, integers below the bound their use as an index
+    sets, else below 10.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    bounds = index_bounds(program.graph, sizes)
+    leaves: list[Any] = []
+    for spec in program.signature.inputs:
+        if spec.kind is InputKind.LITERAL:
+            leaves.append(spec.literal)
+        elif spec.kind is InputKind.USER:
+            type_ = program.graph.values[spec.name]
+            if isinstance(type_, TensorType):
+                leaves.append(_draw(type_, sizes, bounds.get(spec.name, _PLAIN_INTEGERS), generator))
+            elif isinstance(type_, SymType):
+                value = type_.value
+                leaves.append(value if isinstance(value, bool | int | float) else evaluate(value, sizes))
+            else:
+                raise UsageError(f"input {spec.name!r} cannot be drawn: it is an object; give inputs")
+    return leaves
+
+
+def index_bounds(graph: Graph, sizes: Mapping[str, int]) -> dict[str, int]:
+    """For each value used as an index, directly or through views and copies, the least bound of its uses."""
+    source: dict[str, str] = {}
+    bounds: dict[str, int] = {}
+
+    def shape(arg: Any) -> tuple[int, ...]:
+        type_ = graph.values[arg.name]
+        assert isinstance(type_, TensorType)
+        return tuple(size if isinstance(size, int) else int(evaluate(size, sizes)) for size in type_.sizes)
+
+    def note(arg: Any, bound: int) -> None:
+        if isinstance(arg, Ref):
+            name = source.get(arg.name, arg.name)
+            bounds[name] = min(bound, bounds.get(name, bound))
+
+    for node in graph.nodes:
+        found = schema(node.target)
+        if found is None:
+            continue
+        family = _family(node)
+        bound = found.bind(node.args)
+        if family in CARRIERS:
+            _carry(node, source)
+        elif family in INDEX_ARGUMENTS:
+            argument, limit = INDEX_ARGUMENTS[family]
+            note(bound[argument], limit(bound, shape))
+        elif family in ("aten.index", "aten.index_put", "aten._unsafe_index"):
+            for axis, index in enumerate(bound["indices"]):
+                note(index, shape(bound["self"])[axis])
+    return bounds
+
+
+def _family(node: Node) -> str:
+    """`aten.index_copy_.default` -> `aten.index_copy`."""
+    return node.target.rpartition(".")[0].rstrip("_")
+
+
+def _carry(node: Node, source: dict[str, str]) -> None:
+    first = node.args[0].value
+    if isinstance(first, Ref):
+        for result in node.results():
+            source[result] = source.get(first.name, first.name)
+
+
+def _draw(
+    type_: TensorType, sizes: Mapping[str, int], bound: int, generator: torch.Generator
+) -> torch.Tensor:
+    shape = [size if isinstance(size, int) else int(evaluate(size, sizes)) for size in type_.sizes]
+    dtype = getattr(torch, type_.dtype.value)
+    if type_.dtype.is_floating:
+        return torch.randn(shape, generator=generator).to(dtype)
+    if type_.dtype.is_complex:
+        return torch.randn(shape, generator=generator, dtype=torch.complex64).to(dtype)
+    if dtype is torch.bool:
+        return torch.rand(shape, generator=generator) < 0.5
+    limit = min(bound, torch.iinfo(dtype).max)
+    return torch.randint(0, max(limit, 1), shape, generator=generator).to(dtype)
