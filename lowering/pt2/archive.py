@@ -73,7 +73,7 @@ class Archive:
     def _open_zip(self) -> zipfile.ZipFile:
         try:
             archive = zipfile.ZipFile(self._file)
-            # The last directory of a truncated file may be that of the example inputs, an archive in the archive.
+            # A truncated file may end in the directory of its example inputs, an archive in the archive.
             if min((info.header_offset for info in archive.infolist()), default=0) == 0:
                 return archive
         except _BAD:

@@ -229,7 +229,7 @@ def test_a_payload_beyond_the_end(tmp_path: Path):
 def test_a_payload_that_begins_nowhere(tmp_path: Path):
     path = rewrite(sample("mlp"), tmp_path / "m.pt2", {})
     data = bytearray(path.read_bytes())
-    directory = data.rindex(b"archive/data/weights/weight_0") - 46
+    directory = data.rindex(b"archive/data/weights/weight_1") - 46
     (offset,) = struct.unpack_from("<I", data, directory + 42)
     struct.pack_into("<I", data, directory + 42, offset + 1)
     path.write_bytes(data)
