@@ -1,0 +1,393 @@
+"""Running IR nodes on ATen: each node becomes one closure over its resolved operator and argument template.
+
+`interpret` runs a program as it was read, before any rewrite: the meaning of "eager" for a file.
+This module imports torch; only what needs ATen imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import torch
+
+from lowering.ir.program import (
+    MUTATIONS,
+    Arg,
+    Argument,
+    Graph,
+    InputKind,
+    Node,
+    Operator,
+    OutputKind,
+    Program,
+    Ref,
+)
+from lowering.ir.symbols import Dim, Expr, evaluate, free_symbols
+from lowering.ir.types import SymType, TensorType, ValueType
+from runtime import aten_targets as targets
+from runtime.errors import ExecutionError, ExecutionIndexError, UnknownTarget
+from runtime.solving import solve
+
+__all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "interpret", "run_graph"]
+
+Env = MutableMapping[str, Any]
+Symbols = MutableMapping[str, Any]
+Step = Callable[[Env, Symbols], None]
+Reader = Callable[[Env, Symbols], Any]
+NO_CONSTANTS: Mapping[str, torch.Tensor] = {}
+
+
+class Routine:
+    """Nodes of one graph, compiled once: `routine(env, symbols)` reads and writes values by name in `env`.
+
+    `constants`: values that never change between calls; they become part of the closures and need not be in
+    `env`. A value that is made here is dropped from `env` after its last use unless it is in `keep`. Unbacked
+    symbols are bound in `symbols` as soon as a value shows them. Every operator is resolved when the routine
+    is made, so a missing one raises UnknownTarget before anything runs.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        nodes: Sequence[Node],
+        keep: Collection[str],
+        constants: Mapping[str, torch.Tensor] = NO_CONSTANTS,
+    ) -> None:
+        self.nodes = tuple(nodes)
+        compiler = _Compiler(graph.values, _computed(graph), constants)
+        steps = [compiler.node(node) for node in nodes]
+        dead = _last_uses(nodes, keep)
+        self.steps = tuple(zip(steps, dead, strict=True))
+
+    def __call__(self, env: Env, symbols: Symbols) -> None:
+        """Run under no_grad. Raises ExecutionError, or ExecutionIndexError for ATen's IndexError."""
+        done = 0
+        try:
+            with torch.no_grad():
+                for step, dead in self.steps:
+                    step(env, symbols)
+                    for name in dead:
+                        del env[name]
+                    done += 1
+        except ExecutionError:
+            raise
+        except Exception as error:
+            _fail(self.nodes[done], error)
+
+
+def _fail(node: Node, error: Exception) -> NoReturn:
+    where = f" ({node.location})" if str(node.location) else ""
+    kind = ExecutionIndexError if isinstance(error, IndexError) else ExecutionError
+    raise kind(f"node {node.name}, {node.target}{where}: {type(error).__name__}: {error}") from error
+
+
+def _last_uses(nodes: Sequence[Node], keep: Collection[str]) -> list[tuple[str, ...]]:
+    """For each node, the values that nothing after it reads."""
+    seen = set(keep)
+    dead: list[tuple[str, ...]] = []
+    own = {name for node in nodes for name in node.results()}
+    for node in reversed(nodes):
+        # What a segment reads from outside belongs to the caller, who frees it.
+        names = dict.fromkeys(name for name in (*node.refs(), *node.results()) if name in own)
+        dead.append(tuple(name for name in names if name not in seen))
+        seen.update(names)
+    return dead[::-1]
+
+
+def _computed(graph: Graph) -> set[str]:
+    """Names of the values that a graph is given or makes."""
+    given = {item.name for item in graph.inputs if isinstance(item, Ref)}
+    return given | {name for node in graph.nodes for name in node.results()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    """Turns nodes into closures. `computed`: names that inputs or nodes define; other scalars are symbols."""
+
+    values: Mapping[str, ValueType]
+    computed: Collection[str]
+    constants: Mapping[str, torch.Tensor] = NO_CONSTANTS
+
+    def node(self, node: Node) -> Step:
+        if node.target.startswith("higher_order."):
+            from runtime.control_flow import higher_order
+
+            arguments = [self.reader(argument.value) for argument in node.args]
+            names = [argument.name if argument.keyword else "" for argument in node.args]
+            function = higher_order(node.target)
+
+            def run(env: Env, symbols: Symbols) -> Any:
+                given = [read(env, symbols) for read in arguments]
+                named = {name: value for name, value in zip(names, given, strict=True) if name}
+                plain = [value for name, value in zip(names, given, strict=True) if not name]
+                return function(symbols, *plain, **named)
+
+            return self.bind_outputs(node, run, returns=2)
+        scalar = targets.SCALAR.get(node.target)
+        if scalar is not None:
+            call = self.call(scalar, [argument.value for argument in node.args], {})
+            return self.bind_outputs(node, call, returns=1)
+        try:
+            op = targets.resolve(node.target)
+        except UnknownTarget as error:
+            where = f" ({node.location})" if str(node.location) else ""
+            raise UnknownTarget(f"node {node.name}{where}: {error}") from None
+        positional, keyword = _by_position(node.args, op)
+        if node.functional:
+            return self.bind_outputs(node, self.functional(node, op, positional, keyword), returns=2)
+        return self.bind_outputs(node, self.call(op, positional, keyword), len(op._schema.returns))
+
+    def reader(self, arg: Arg) -> Reader:
+        """A function that gives an argument's value at run time."""
+        if not self.varies(arg):
+            literal = self.constant(arg)
+            return lambda env, symbols: literal
+        if isinstance(arg, Ref):
+            name = arg.name
+            value = self.values.get(name)
+            if name not in self.computed and isinstance(value, SymType):
+                term = value.value
+                return lambda env, symbols: evaluate(term, symbols)
+            return lambda env, symbols: env[name]
+        if isinstance(arg, tuple):
+            readers = [self.reader(item) for item in arg]
+            return lambda env, symbols: [read(env, symbols) for read in readers]
+        if isinstance(arg, dict):
+            items = {key: self.reader(item) for key, item in arg.items()}
+            return lambda env, symbols: {key: read(env, symbols) for key, read in items.items()}
+        if isinstance(arg, Graph):
+            function = Function(arg)
+            return lambda env, symbols: function
+        if isinstance(arg, Operator):
+            op = targets.resolve(arg.target)
+            return lambda env, symbols: op
+        raise UnknownTarget(f"an argument of type {type(arg).__name__} cannot be run on ATen")
+
+    def varies(self, arg: Arg) -> bool:
+        """Whether an argument has to be read at run time."""
+        if isinstance(arg, tuple):
+            return any(self.varies(item) for item in arg)
+        if isinstance(arg, Ref):
+            return arg.name not in self.constants
+        return isinstance(arg, (Graph, Operator, dict))
+
+    def constant(self, arg: Arg) -> Any:
+        if isinstance(arg, tuple):
+            return [self.constant(item) for item in arg]
+        return self.constants[arg.name] if isinstance(arg, Ref) else targets.constant(arg)
+
+    def call(self, op: Callable[..., Any], positional: Sequence[Arg], keyword: Mapping[str, Arg]) -> Reader:
+        """A call whose constant arguments are in a template and whose others are filled in."""
+        template = [None if self.varies(arg) else self.constant(arg) for arg in positional]
+        named = {name: None if self.varies(arg) else self.constant(arg) for name, arg in keyword.items()}
+        simple, fills = [], []
+        for index, arg in enumerate(positional):
+            if isinstance(arg, Ref) and arg.name in self.computed and self.varies(arg):
+                simple.append((index, arg.name))
+            elif self.varies(arg):
+                fills.append((index, self.reader(arg)))
+        named_fills = [(name, self.reader(arg)) for name, arg in keyword.items() if self.varies(arg)]
+        if len(simple) == len(template) == 1 and not named:
+            only = simple[0][1]
+            return lambda env, symbols: op(env[only])
+
+        def call(env: Env, symbols: Symbols) -> Any:
+            args = template[:]
+            for index, name in simple:
+                args[index] = env[name]
+            for index, read in fills:
+                args[index] = read(env, symbols)
+            if not named:
+                return op(*args)
+            kwargs = dict(named)
+            for name, read in named_fills:
+                kwargs[name] = read(env, symbols)
+            return op(*args, **kwargs)
+
+        return call
+
+    def functional(
+        self, node: Node, op: Any, positional: Sequence[Arg], keyword: Mapping[str, Arg]
+    ) -> Reader:
+        """The operator on copies of what it writes; its own results, then the copies it does not return."""
+        names = [argument.name for argument in op._schema.arguments]
+        given = {**dict(zip(names, positional, strict=False)), **keyword}
+        readers = {name: self.reader(arg) for name, arg in given.items()}
+        writes, also = targets.written(node, op)
+        returns = len(op._schema.returns)
+
+        def call(env: Env, symbols: Symbols) -> tuple[Any, ...]:
+            kwargs = {name: read(env, symbols) for name, read in readers.items()}
+            for name in writes:
+                kwargs[name] = _copy(kwargs[name])
+            result = op(**kwargs)
+            own = () if returns == 0 else (result,) if returns == 1 else tuple(result)
+            return (*own, *(kwargs[name] for name in also))
+
+        return call
+
+    def bind_outputs(self, node: Node, call: Reader, returns: int) -> Step:
+        """Store a call's results under the node's output names. `returns`: how many; several are a tuple."""
+        outputs = node.outputs
+        bindings = list(self.symbol_bindings(node))
+        if not outputs:
+            return lambda env, symbols: _discard(call(env, symbols))
+        if len(outputs) == 1 and isinstance(outputs[0], str) and returns == 1:
+            name = outputs[0]
+
+            def single(env: Env, symbols: Symbols) -> None:
+                env[name] = call(env, symbols)
+
+            return _then(single, bindings)
+
+        def several(env: Env, symbols: Symbols) -> None:
+            result = call(env, symbols)
+            results = (result,) if returns == 1 or not isinstance(result, (tuple, list)) else result
+            if len(results) != len(outputs):
+                raise ValueError(f"returned {len(results)} values, the program names {len(outputs)}")
+            for output, value in zip(outputs, results, strict=True):
+                _store(env, output, value)
+
+        return _then(several, bindings)
+
+    def symbol_bindings(self, node: Node) -> Iterator[Step]:
+        """How the symbols that appear in this node's results get their values."""
+        for name in node.results():
+            value = self.values.get(name)
+            if isinstance(value, SymType) and isinstance(value.value, Expr):
+                yield _binding(name, None, value.value)
+            elif isinstance(value, TensorType):
+                for axis, size in enumerate(value.sizes):
+                    if any(symbol[0] in "uz" for symbol in free_symbols(size)):
+                        yield _binding(name, axis, size)
+
+
+def _discard(_: Any) -> None:
+    return None
+
+
+def _then(step: Step, bindings: Sequence[Step]) -> Step:
+    if not bindings:
+        return step
+
+    def both(env: Env, symbols: Symbols) -> None:
+        step(env, symbols)
+        for bind in bindings:
+            bind(env, symbols)
+
+    return both
+
+
+def _binding(name: str, axis: int | None, term: Dim) -> Step:
+    """Bind the one symbol of `term` that is not known yet from a scalar, or from a size of a tensor."""
+    free = sorted(free_symbols(term))
+
+    def bind(env: Env, symbols: Symbols) -> None:
+        unknown = [symbol for symbol in free if symbol not in symbols]
+        if len(unknown) != 1:
+            return
+        observed = env[name] if axis is None else env[name].shape[axis]
+        solution = solve(term, int(observed), unknown[0], symbols)
+        if solution is not None:
+            symbols[unknown[0]] = solution
+
+    return bind
+
+
+def _store(env: Env, output: Any, value: Any) -> None:
+    if isinstance(output, str):
+        env[output] = value
+    elif output is not None:
+        if len(output) != len(value):
+            raise ValueError(f"returned a list of {len(value)} values, the program names {len(output)}")
+        for name, item in zip(output, value, strict=True):
+            if name is not None:
+                env[name] = item
+
+
+def _copy(value: Any) -> Any:
+    return [item.clone() for item in value] if isinstance(value, (list, tuple)) else value.clone()
+
+
+def _by_position(args: Sequence[Argument], op: Any) -> tuple[list[Arg], dict[str, Arg]]:
+    """Arguments split as torch takes them: the schema's leading ones by position, the rest by name."""
+    schema = op._schema.arguments
+    positional: list[Arg] = []
+    keyword: dict[str, Arg] = {}
+    for index, argument in enumerate(args):
+        place = schema[index] if index < len(schema) and not keyword else None
+        if place is not None and not place.kwarg_only and argument.name in ("", place.name):
+            positional.append(argument.value)
+        elif argument.name:
+            keyword[argument.name] = argument.value
+        else:
+            raise UnknownTarget(f"{op} takes {len(schema)} arguments, the program gives {len(args)}")
+    return positional, keyword
+
+
+class Function:
+    """A graph as a callable over its inputs' values: `function(symbols, *values)` gives its outputs."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.names = [item.name if isinstance(item, Ref) else None for item in graph.inputs]
+        kept = {item.name for item in graph.outputs if isinstance(item, Ref)}
+        self.routine = Routine(graph, graph.nodes, kept)
+        reader = _Compiler(graph.values, _computed(graph))
+        self.outputs = [reader.reader(output) for output in graph.outputs]
+
+    def __call__(self, symbols: Symbols, *values: Any) -> list[Any]:
+        if len(values) != len(self.names):
+            raise ValueError(
+                f"graph {self.graph.name} takes {len(self.names)} values, {len(values)} were given"
+            )
+        env = {name: value for name, value in zip(self.names, values, strict=True) if name is not None}
+        self.routine(env, symbols)
+        return [read(env, symbols) for read in self.outputs]
+
+
+def run_graph(graph: Graph, env: Mapping[str, Any], symbols: Symbols) -> list[Any]:
+    """Run a graph. `env`: its inputs' values by name; `symbols`: sizes by symbol, extended by what is found.
+
+    Returns one value per graph output. Mutations happen in place on the given tensors.
+    """
+    function = Function(graph)
+    return function(symbols, *(env[item.name] if isinstance(item, Ref) else item for item in graph.inputs))
+
+
+def interpret(
+    program: Program, weights: Mapping[str, torch.Tensor], inputs: Sequence[Any], symbols: Mapping[str, int]
+) -> list[Any]:
+    """Run a program as it was read: the reference that everything else is compared with.
+
+    `weights`: parameters, buffers and constants by full name, tied ones sharing memory. `inputs`: the leaves
+    of the call, in order. `symbols`: the sizes they bind. Whatever the program writes is written in place to
+    these tensors, mutations in the signature included. Returns the leaves of the result.
+    """
+    leaves = iter(inputs)
+    given: dict[str, Any] = {}
+    named: dict[str, Any] = {}
+    for spec in program.signature.inputs:
+        name = spec.target or spec.name
+        if spec.kind in (InputKind.USER, InputKind.LITERAL):
+            value = next(leaves)
+        elif spec.kind is InputKind.TOKEN:
+            value = None
+        elif name in weights:
+            value = named[name] = weights[name]
+        else:
+            raise ExecutionError(f"{spec.kind.value} {name!r} cannot be run: it has no tensor")
+        given[spec.name] = value.detach() if isinstance(value, torch.Tensor) else value
+    results = Function(program.graph)(dict(symbols), *given.values())
+    returned = []
+    for spec, value in zip(program.signature.outputs, results, strict=True):
+        if spec.kind in (OutputKind.USER, OutputKind.LOSS):
+            returned.append(value)
+        elif spec.kind in MUTATIONS:
+            written = given if spec.kind is OutputKind.INPUT_MUTATION else named
+            written[spec.target or ""].detach().copy_(value)
+        elif spec.kind is not OutputKind.TOKEN:
+            raise ExecutionError(f"outputs of kind {spec.kind.value} cannot be run: export without them")
+    return returned

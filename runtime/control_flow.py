@@ -1,0 +1,146 @@
+"""Higher-order operators on ATen: only the branch that is taken runs, loops run as loops.
+
+Each function takes the symbols' environment, then the operator's own arguments, a graph being an
+`aten.Function`, and returns the list of the operator's results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
+
+import torch
+
+from runtime.aten_targets import custom_written
+from runtime.errors import UnknownTarget
+
+Symbols = MutableMapping[str, Any]
+Function = Callable[..., list[Any]]
+
+
+def cond(
+    symbols: Symbols, predicate: Any, yes: Function, no: Function, operands: Sequence[Any] = ()
+) -> list[Any]:
+    branch = yes if bool(predicate) else no
+    return branch(symbols, *operands)
+
+
+def while_loop(
+    symbols: Symbols, test: Function, body: Function, carried: Sequence[Any], additional: Sequence[Any] = ()
+) -> list[Any]:
+    values = list(carried)
+    while bool(test(symbols, *values, *additional)[0]):
+        values = body(symbols, *values, *additional)
+    # A loop that never ran returns copies, as eager does, not the caller's own tensors.
+    own = {id(value) for value in carried}
+    return [v.clone() if isinstance(v, torch.Tensor) and id(v) in own else v for v in values]
+
+
+def map_over(
+    symbols: Symbols, function: Function, mapped: Sequence[Any], additional: Sequence[Any] = ()
+) -> list[Any]:
+    rows = [function(symbols, *(x[i] for x in mapped), *additional) for i in range(_length(mapped, "map"))]
+    return [torch.stack(column) for column in zip(*rows, strict=True)]
+
+
+def scan(
+    symbols: Symbols,
+    combine: Function,
+    init: Sequence[Any],
+    xs: Sequence[Any],
+    additional: Sequence[Any] = (),
+) -> list[Any]:
+    carry, stacked = list(init), []
+    for i in range(_length(xs, "scan")):
+        results = combine(symbols, *carry, *(x[i] for x in xs), *additional)
+        carry = results[: len(init)]
+        stacked.append(results[len(init) :])
+    return [*carry, *(torch.stack(column) for column in zip(*stacked, strict=True))]
+
+
+def associative_scan(
+    symbols: Symbols, combine: Function, xs: Sequence[Any], additional: Sequence[Any] = ()
+) -> list[Any]:
+    """In order, first to last; torch's own tree of partial results rounds differently."""
+    rows = [[x[0] for x in xs]]
+    for i in range(1, _length(xs, "associative_scan")):
+        rows.append(combine(symbols, *rows[-1], *(x[i] for x in xs), *additional))
+    return [torch.stack(column) for column in zip(*rows, strict=True)]
+
+
+def _length(xs: Sequence[Any], name: str) -> int:
+    length = xs[0].shape[0] if xs else 0
+    if length == 0:
+        raise ValueError(f"{name} over nothing: the sizes of its results are not known")
+    return length
+
+
+def with_grad_mode(symbols: Symbols, enabled: bool, function: Function, *operands: Any) -> list[Any]:
+    """Nothing is recorded here whatever the mode: weights and inputs are detached."""
+    return function(symbols, *operands)
+
+
+def with_autocast(
+    symbols: Symbols, device: str, dtype: Any, enabled: bool, cache: Any, function: Function, *operands: Any
+) -> list[Any]:
+    with torch.autocast(device, dtype=dtype, enabled=enabled, cache_enabled=cache):
+        return function(symbols, *operands)
+
+
+def invoke_subgraph(symbols: Symbols, function: Function, identifier: Any, *operands: Any) -> list[Any]:
+    return function(symbols, *operands)
+
+
+def call_with(symbols: Symbols, function: Function, *operands: Any, **_: Any) -> list[Any]:
+    return function(symbols, *operands)
+
+
+def call_with_list(symbols: Symbols, function: Function, operands: Sequence[Any], *_: Any) -> list[Any]:
+    return function(symbols, *operands)
+
+
+def with_effects(symbols: Symbols, token: Any, op: Any, *args: Any, **kwargs: Any) -> list[Any]:
+    """Effects are ordered by running in order; the token passes through."""
+    result = op(*args, **kwargs)
+    returns = len(op._schema.returns)
+    return [token, *([] if returns == 0 else [result] if returns == 1 else result)]
+
+
+def auto_functionalized(symbols: Symbols, op: Any, **kwargs: Any) -> list[Any]:
+    """An operator that writes its arguments, on copies: its results, then every argument it writes."""
+    names, _ = custom_written(op)
+    for name in names:
+        value = kwargs.get(name)
+        if value is not None:
+            kwargs[name] = [x.clone() for x in value] if isinstance(value, list) else value.clone()
+    result = op(**kwargs)
+    returns = len(op._schema.returns)
+    own = [None] if returns == 0 else [result] if returns == 1 else list(result)
+    return [*own, *(kwargs[name] for name in names)]
+
+
+HIGHER_ORDER: dict[str, Callable[..., list[Any]]] = {
+    "higher_order.cond": cond,
+    "higher_order.while_loop": while_loop,
+    "higher_order.map": map_over,
+    "higher_order.map_impl": map_over,
+    "higher_order.scan": scan,
+    "higher_order.associative_scan": associative_scan,
+    "higher_order.wrap_with_set_grad_enabled": with_grad_mode,
+    "higher_order.wrap_with_autocast": with_autocast,
+    "higher_order.invoke_subgraph": invoke_subgraph,
+    "higher_order.strict_mode": call_with_list,
+    "higher_order.wrap": call_with,
+    "higher_order.wrap_activation_checkpoint": call_with,
+    "higher_order.tag_activation_checkpoint": call_with,
+    "higher_order.with_effects": with_effects,
+    "higher_order.auto_functionalized": auto_functionalized,
+}
+
+
+def higher_order(target: str) -> Callable[..., list[Any]]:
+    """The function of a higher-order target. Raises UnknownTarget."""
+    function = HIGHER_ORDER.get(target)
+    if function is None:
+        raise UnknownTarget(f"the higher-order operator {target} cannot be run on ATen yet")
+    return function

@@ -1,0 +1,240 @@
+"""`Compiled`: a program that is ready to be called like the module it came from.
+
+Everything that does not depend on a call's arguments is settled at construction: which segment runs where,
+what passes between them and until when, which weights are bound. A call checks its arguments, runs the steps,
+and only then writes: the caller's inputs that the program mutates, and the buffers. A call that fails changes
+nothing.
+
+Outputs are dense row-major where an engine made them, and strided as ATen made them elsewhere.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lowering.ir.plan import Placement, Plan, Segment
+from lowering.ir.program import Program, Ref
+from lowering.ir.tree import NodeType, TreeSpec, unflatten
+from lowering.ir.types import TensorType
+from lowering.ir.weights import Weights
+from runtime.engine import Engine, Target
+from runtime.inputs import NO_TYPES, Binder, Bound
+from runtime.report import Report
+from runtime.results import Results, read_contract
+from runtime.segments import AtenSegment, Context, Frame, Loaded, Specialise, StableHloSegment
+from runtime.state import State, in_kind, private_copy
+from runtime.tensors import aligned
+
+
+class Compiled:
+    """A functional program on an engine and on ATen.
+
+    `program`: functional, its mutations outputs of the signature. `specialise(segment, sizes)` gives the
+    module and the binary of a StableHLO segment for the symbols' values; it may raise EngineError, and then
+    the segment runs on ATen. `cache_size`: how many sizes of a segment are kept. `types`: containers beyond
+    Python's own.
+
+    Raises WeightError for a weight that is missing, UnknownTarget for an operator that ATen does not have.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        plan: Plan,
+        weights: Weights,
+        engine: Engine | None = None,
+        specialise: Specialise | None = None,
+        target: Target | None = None,
+        cache_size: int = 16,
+        types: Mapping[str, NodeType] = NO_TYPES,
+    ) -> None:
+        self.program = program
+        self.engine = engine
+        self.target = target or Target()
+        devices = ("cpu",) if self.target.device == "cpu" else ("cpu", self.target.device)
+        self._binder = Binder(program, devices, types)
+        self.report = Report(
+            plan, engine.name if engine else "aten", unchecked_guards=self._binder.unchecked_guards
+        )
+        self._contract = read_contract(program, self._binder.leaves)
+        buffers = self._contract.buffers
+        self._state = State(weights, buffers) if buffers else None
+        self._lock = threading.Lock()
+        self._context = Context(
+            program.graph,
+            self._contract.constants,
+            weights,
+            engine,
+            self.target,
+            specialise,
+            self.report,
+            {},
+            [],
+        )
+        self._results = Results(self._context, self._contract, self._binder.leaves)
+        self._steps = self._build_steps(plan, cache_size)
+        self._rebuild = _rebuilder(program.signature.out_spec, types)
+        self._fast = self._fast_path()
+
+    # ------------------------------------------------------------------------------------- construction
+
+    def _build_steps(
+        self, plan: Plan, cache_size: int
+    ) -> tuple[tuple[Callable[[Frame], None], tuple[str, ...]], ...]:
+        """Each segment with the values that nothing reads after it."""
+        nodes = {node.name: node for node in self.program.graph.nodes}
+        steps: list[Callable[[Frame], None]] = []
+        for segment in plan.segments:
+            members = [nodes[name] for name in segment.nodes]
+            on_engine = segment.placement is Placement.STABLEHLO
+            steps.append(
+                StableHloSegment(self._context, segment, members, cache_size)
+                if on_engine
+                else AtenSegment(self._context, segment, members)
+            )
+        return tuple(zip(steps, self._lifetimes(plan.segments), strict=True))
+
+    def _lifetimes(self, segments: Sequence[Segment]) -> list[tuple[str, ...]]:
+        needed = {spec.value.name for spec in self.program.signature.outputs if isinstance(spec.value, Ref)}
+        dead: list[tuple[str, ...]] = []
+        for segment in reversed(segments):
+            names = dict.fromkeys((*segment.inputs, *segment.outputs))
+            dead.append(tuple(name for name in names if name not in needed))
+            needed.update(names)
+        return dead[::-1]
+
+    def _fast_path(self) -> Callable[[tuple[Any, ...]], Any] | None:
+        """The whole call of a program that is one static segment without effects; None for any other."""
+        contract, engine = self._contract, self.engine
+        step = self._steps[0][0] if len(self._steps) == 1 else None
+        loaded = step.static if isinstance(step, StableHloSegment) else None
+        if loaded is None or engine is None or contract.buffer_writes or contract.input_writes:
+            return None
+        places = {leaf.spec.name: index for index, leaf in enumerate(self._binder.leaves)}
+        names = [value.name if isinstance(value, Ref) else "" for value in contract.returned]
+        tensors = all(isinstance(self.program.graph.values.get(name), TensorType) for name in names)
+        distinct = len(set(names)) == len(names) and set(names) <= set(loaded.outputs)
+        if not tensors or not distinct or not all(port.name in places for port in loaded.inputs):
+            return None
+        order = tuple(places[port.name] for port in loaded.inputs)
+        picked = tuple(loaded.outputs.index(name) for name in names)
+        everything = picked == tuple(range(len(loaded.outputs)))
+        return FastCall(self, engine, loaded, order, None if everything else picked)
+
+    # --------------------------------------------------------------------------------------------- calls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program. Takes and returns what the module did: torch in, torch out; numpy in, numpy out.
+
+        Raises InputError before anything runs, EngineError or ExecutionError while it does; after any of them
+        buffers and inputs are as they were.
+        """
+        if self._fast is not None and not kwargs:
+            result = self._fast(args)
+            if result is not NotImplemented:
+                return result
+        bound = self._binder.bind(args, kwargs)
+        self._results.check_writable(bound)
+        if self._state is None:
+            return self._run(bound)
+        with self._lock:
+            return self._run(bound)
+
+    def _run(self, bound: Bound) -> Any:
+        frame = self._enter(bound)
+        for step, dead in self._steps:
+            step(frame)
+            for name in dead:
+                frame.host.pop(name, None)
+                frame.handles.pop(name, None)
+        leaves = self._results.finish(frame, bound, self._state)
+        self.report.calls += 1
+        return self._rebuild(leaves)
+
+    def _enter(self, bound: Bound) -> Frame:
+        """The values that a call begins with."""
+        host: dict[str, Any] = {}
+        for leaf, given in zip(self._binder.leaves, bound.leaves, strict=True):
+            if bound.torch and isinstance(leaf.type, TensorType):
+                given = given.detach().resolve_conj().resolve_neg()
+            host[leaf.spec.name] = given
+        handles: dict[str, Any] = {}
+        if self._state is not None:
+            names = self._state.values_of
+            host.update((names[target], value) for target, value in self._state.host.items())
+            handles.update((names[target], value) for target, value in self._state.handles.items())
+        return Frame(host, handles, dict(bound.symbols))
+
+    @property
+    def buffers(self) -> dict[str, np.ndarray]:
+        """The current values of the buffers that the program writes, by full name; copies."""
+        state = self._state
+        if state is None:
+            return {}
+        with self._lock:
+            held = {
+                name: in_kind(state.host[name], is_torch=False)
+                if name in state.host
+                else self._context.to_numpy(state.handles[name])
+                for name in state.values_of
+            }
+            return {name: private_copy(value) for name, value in held.items()}
+
+
+class FastCall:
+    """A call of one static segment without effects, with nothing left to look up."""
+
+    def __init__(
+        self,
+        owner: Compiled,
+        engine: Engine,
+        loaded: Loaded,
+        order: tuple[int, ...],
+        picked: tuple[int, ...] | None,
+    ) -> None:
+        self._run = loaded.run
+        self._order = order
+        self._picked = picked
+        self._target = owner.target
+        self._report = owner.report
+        self._binder = owner._binder
+        self._rebuild = owner._rebuild
+        self._engine = engine
+
+    def __call__(self, args: tuple[Any, ...]) -> Any:
+        """The result, or NotImplemented for arguments that need more than this."""
+        engine, binder, target = self._engine, self._binder, self._target
+        if binder.fast_torch(args):
+            for given in args:
+                if not given.is_contiguous() or given.data_ptr() & 63:
+                    return NotImplemented
+            export = engine.to_torch
+        elif binder.fast_numpy(args):
+            args = tuple([self._aligned(given) for given in args])
+            export = engine.to_numpy
+        else:
+            return NotImplemented
+        results = self._run([engine.from_tensor(args[index], target) for index in self._order])
+        self._report.calls += 1
+        if self._picked is not None:
+            results = [results[index] for index in self._picked]
+        return self._rebuild([export(result) for result in results])
+
+    def _aligned(self, given: np.ndarray) -> np.ndarray:
+        dense = aligned(given)
+        self._report.copies += dense is not given
+        return dense
+
+
+def _rebuilder(spec: TreeSpec, types: Mapping[str, NodeType]) -> Callable[[list[Any]], Any]:
+    """Puts the leaves of a result into its structure."""
+    if spec.type is None:
+        return operator.itemgetter(0)
+    if spec.type == "builtins.tuple" and all(child.type is None for child in spec.children):
+        return tuple
+    return lambda leaves: unflatten(leaves, spec, types)

@@ -1,0 +1,319 @@
+"""Binding a call's arguments to a program's inputs, and refusing wrong ones before anything runs.
+
+Every refusal is one sentence that names the input as the caller wrote it (`x`, `batch['a']`), what the
+program takes and what came. Guards are checked in the same words.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lowering.ir.program import InputKind, InputSpec, Program
+from lowering.ir.symbols import Dim, Expr, Scalar, to_text
+from lowering.ir.tree import NodeType, TreeMismatch, flatten
+from lowering.ir.types import DType, Layout, SymKind, SymType, TensorType
+from runtime.argument_paths import LeafPath, leaf_paths, top_level_names
+from runtime.errors import InputError
+from runtime.guards import Guards
+from runtime.sizes import Sizes
+from runtime.tensors import dtype_of, numpy_dtype, torch_dtype
+
+NO_TYPES: Mapping[str, NodeType] = {}
+
+
+class Bound(NamedTuple):
+    """A call's arguments, checked.
+
+    `leaves`: as the caller gave them, in order; `symbols`: the sizes they bind; `torch`: whether tensors are
+    torch's (else numpy's).
+    """
+
+    leaves: Sequence[Any]
+    symbols: dict[str, Scalar]
+    torch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One user input: its place in the call, what the signature says of it, its type (None for a literal)."""
+
+    path: LeafPath
+    spec: InputSpec
+    type: TensorType | SymType | None
+
+
+class Binder:
+    """The checks of one program's calls, prepared once.
+
+    `devices`: types of torch devices that inputs may lie on. `types`: container types beyond Python's own.
+    """
+
+    def __init__(
+        self, program: Program, devices: Sequence[str] = ("cpu",), types: Mapping[str, NodeType] = NO_TYPES
+    ) -> None:
+        signature = program.signature
+        specs = [spec for spec in signature.inputs if spec.kind in (InputKind.USER, InputKind.LITERAL)]
+        paths = leaf_paths(signature.in_spec, signature.argument_names)
+        if len(paths) != len(specs):
+            raise ValueError(f"the program has {len(specs)} user inputs, its signature {len(paths)}")
+        self.leaves = tuple(
+            Leaf(path, spec, _leaf_type(program, spec)) for path, spec in zip(paths, specs, strict=True)
+        )
+        self.devices = frozenset(devices)
+        self._types = types
+        positional, keyword = top_level_names(signature.in_spec, signature.argument_names)
+        self._names = [*positional, *keyword]
+        self._specs = [child for side in signature.in_spec.children for child in side.children]
+        self._sizes = Sizes(
+            program, [leaf.type for leaf in self.leaves], [leaf.path.label for leaf in self.leaves]
+        )
+        self._guards = Guards(program.guards, paths)
+        self.unchecked_guards = self._guards.unchecked
+        self._plain = _is_plain(signature.in_spec, self.leaves) and not self._guards
+        tensors = [leaf.type for leaf in self.leaves if isinstance(leaf.type, TensorType)]
+        self._static = self._plain and all(type_.is_static for type_ in tensors) and "cpu" in self.devices
+        self._shapes = tuple(type_.sizes for type_ in tensors)
+        self._numpy_dtypes = tuple(_numpy_or_none(type_.dtype) for type_ in tensors)
+        self._dtypes = tuple(type_.dtype for type_ in tensors)
+        self._torch_dtypes: tuple[Any, ...] | None = None
+        self._tensor: type | None = None
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
+        """Check a call. Raises InputError; nothing has run by then."""
+        if self._static and not kwargs:
+            if self.fast_torch(args):
+                return Bound(args, {}, True)
+            if self.fast_numpy(args):
+                return Bound(args, {}, False)
+        return self._bind(args, kwargs)
+
+    def fast_torch(self, args: tuple[Any, ...]) -> bool:
+        """Whether these are exactly the static CPU tensors that the program takes. False decides nothing."""
+        if len(args) != len(self._shapes):
+            return False
+        tensor = self._tensor
+        if tensor is None and (tensor := self._find_torch()) is None:
+            return False
+        dtypes = self._torch_dtypes or ()
+        for given, dtype, shape in zip(args, dtypes, self._shapes, strict=True):
+            if (
+                type(given) is not tensor
+                or given.dtype is not dtype
+                or given.shape != shape
+                or not given.is_cpu
+                or given.requires_grad
+                or given.is_neg()
+                or not _is_strided(given)
+            ):
+                return False
+        return bool(args)
+
+    def _find_torch(self) -> type | None:
+        """torch.Tensor, if the process has torch; then torch's dtypes are looked up too."""
+        torch = sys.modules.get("torch")
+        if not self._static or torch is None or not hasattr(torch, "Tensor"):
+            return None
+        if any(dtype.is_complex for dtype in self._dtypes):
+            return None  # a conjugate bit is looked for on the slow path
+        self._torch_dtypes = tuple(torch_dtype(dtype) for dtype in self._dtypes)
+        self._tensor = torch.Tensor
+        return torch.Tensor
+
+    def fast_numpy(self, args: tuple[Any, ...]) -> bool:
+        """Whether these are exactly the static arrays that the program takes. False decides nothing."""
+        if not self._static or len(args) != len(self._shapes):
+            return False
+        for given, dtype, shape in zip(args, self._numpy_dtypes, self._shapes, strict=True):
+            if type(given) is not np.ndarray or given.dtype != dtype or given.shape != shape:
+                return False
+        return bool(args)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
+        leaves = self._flatten(args, kwargs)
+        uses_torch = _tensor_library(self.leaves, leaves)
+        for leaf, given in zip(self.leaves, leaves, strict=True):
+            if leaf.spec.kind is InputKind.LITERAL:
+                _check_literal(leaf, given)
+            elif isinstance(leaf.type, TensorType):
+                self._check_tensor(leaf, leaf.type, given)
+            elif isinstance(leaf.type, SymType):
+                _check_scalar(leaf, leaf.type, given)
+        leaves = [value.item() if isinstance(value, np.generic) else value for value in leaves]
+        symbols = self._sizes.bind(leaves)
+        self._guards.check(leaves, symbols)
+        return Bound(leaves, symbols, uses_torch)
+
+    def _flatten(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The leaves of a call, each argument taken apart by its own spec."""
+        leaves: list[Any] = []
+        for name, spec, value in zip(self._names, self._specs, self._in_order(args, kwargs), strict=True):
+            if spec.type is None:
+                leaves.append(value)
+                continue
+            try:
+                leaves.extend(flatten(value, spec, self._types))
+            except TreeMismatch as error:
+                raise InputError(f"`{name}` has another structure than the program takes: {error}") from None
+        return leaves
+
+    def _in_order(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """The arguments in the signature's order, however the caller passed them."""
+        names = self._names
+        if len(args) > len(names):
+            raise InputError(f"{len(args)} arguments were given, the program takes {_listed(names)}")
+        given = dict(zip(names, args, strict=False))
+        for name, value in kwargs.items():
+            if name in given:
+                raise InputError(f"argument `{name}` was given twice")
+            if name not in names:
+                raise InputError(f"there is no argument `{name}`, the program takes {_listed(names)}")
+            given[name] = value
+        missing = [name for name in names if name not in given]
+        if missing:
+            verb = "are" if len(missing) > 1 else "is"
+            raise InputError(f"{_listed(missing)} {verb} missing, the program takes {_listed(names)}")
+        return [given[name] for name in names]
+
+    def _check_tensor(self, leaf: Leaf, type_: TensorType, given: Any) -> None:
+        label = leaf.path.label
+        if not _is_tensor(given):
+            raise InputError(f"`{label}` is {_described(given)}, the program takes {_tensor_text(type_)}")
+        try:
+            dtype = dtype_of(given)
+        except TypeError as error:
+            raise InputError(f"`{label}`: {error}; the program takes {type_.dtype}") from None
+        if dtype is not type_.dtype:
+            raise InputError(f"`{label}` is {dtype}, the program takes {type_.dtype}")
+        if not isinstance(given, np.ndarray):
+            self._check_storage(label, type_, given)
+        if given.ndim != type_.rank:
+            raise InputError(
+                f"`{label}` has {given.ndim} dimensions {tuple(given.shape)}, "
+                f"the program takes {type_.rank} {_sizes_text(type_.sizes)}"
+            )
+
+    def _check_storage(self, label: str, type_: TensorType, given: Any) -> None:
+        """Layout, device and class of a torch tensor."""
+        layout = str(given.layout).removeprefix("torch.")
+        if layout != type_.layout.value:
+            raise InputError(f"`{label}` is {layout}, the program takes {type_.layout.value}")
+        if type_.layout is not Layout.STRIDED:
+            raise InputError(f"`{label}` is {layout}: inputs of that layout are not taken yet")
+        if given.device.type not in self.devices:
+            expected = " or ".join(sorted(self.devices))
+            raise InputError(f"`{label}` is on {given.device}, the program takes it on {expected}")
+        torch = sys.modules["torch"]
+        if type(given.detach()) is not torch.Tensor:
+            raise InputError(f"`{label}` is a {type(given).__name__}, the program takes plain tensors")
+
+
+def _leaf_type(program: Program, spec: InputSpec) -> TensorType | SymType | None:
+    if spec.kind is InputKind.LITERAL:
+        return None
+    type_ = program.graph.values[spec.name]
+    if not isinstance(type_, (TensorType, SymType)):
+        raise ValueError(f"input {spec.name!r} is a script object, which no caller can pass")
+    return type_
+
+
+def _is_plain(in_spec: Any, leaves: Sequence[Leaf]) -> bool:
+    """Whether a call is tensors by position and nothing else."""
+    positional, keyword = in_spec.children
+    flat = all(child.type is None for child in positional.children) and not keyword.children
+    return flat and all(isinstance(leaf.type, TensorType) for leaf in leaves)
+
+
+def _numpy_or_none(dtype: DType) -> np.dtype | None:
+    try:
+        return numpy_dtype(dtype)
+    except TypeError:
+        return None
+
+
+def _is_tensor(given: Any) -> bool:
+    if isinstance(given, np.ndarray):
+        return True
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(given, torch.Tensor)
+
+
+def _is_strided(given: Any) -> bool:
+    return given.layout is sys.modules["torch"].strided
+
+
+def _tensor_library(leaves: Sequence[Leaf], given: Sequence[Any]) -> bool:
+    """Whether the call's tensors are torch's; all are one library's. Without any, whether torch is there."""
+    first: Leaf | None = None
+    uses_torch = "torch" in sys.modules
+    for leaf, value in zip(leaves, given, strict=True):
+        if not isinstance(leaf.type, TensorType) or not _is_tensor(value):
+            continue
+        is_torch = not isinstance(value, np.ndarray)
+        if first is None:
+            first, uses_torch = leaf, is_torch
+        elif is_torch != uses_torch:
+            mine, other = ("torch", "numpy") if is_torch else ("numpy", "torch")
+            raise InputError(
+                f"`{leaf.path.label}` is a {mine} tensor and `{first.path.label}` a {other} one; "
+                "pass one kind"
+            )
+    return uses_torch
+
+
+def _check_literal(leaf: Leaf, given: Any) -> None:
+    expected = leaf.spec.literal
+    if type(given) is type(expected) and (given == expected or given is expected):
+        return
+    raise InputError(
+        f"`{leaf.path.label}` is {_described(given)}, the program was exported for {expected!r} "
+        "and takes no other"
+    )
+
+
+_SCALAR_TYPES = {SymKind.INT: "an int", SymKind.FLOAT: "a float", SymKind.BOOL: "a bool"}
+
+
+def _plain_scalar(given: Any) -> Any:
+    return given.item() if isinstance(given, np.generic) else given
+
+
+def _check_scalar(leaf: Leaf, type_: SymType, given: Any) -> None:
+    value = _plain_scalar(given)
+    fits = {
+        SymKind.INT: isinstance(value, int) and not isinstance(value, bool),
+        SymKind.FLOAT: isinstance(value, float),
+        SymKind.BOOL: isinstance(value, bool),
+    }[type_.kind]
+    if not fits:
+        wanted = _SCALAR_TYPES[type_.kind]
+        raise InputError(f"`{leaf.path.label}` is {_described(given)}, the program takes {wanted}")
+    if not isinstance(type_.value, Expr) and value != type_.value:
+        raise InputError(f"`{leaf.path.label}` is {value}, the program was exported for {type_.value}")
+
+
+def _described(given: Any) -> str:
+    """A wrong value in few words."""
+    if _is_tensor(given):
+        return f"a tensor of {str(given.dtype).removeprefix('torch.')} {tuple(given.shape)}"
+    if given is None or isinstance(given, (bool, int, float, complex)):
+        return f"{given!r}"
+    if isinstance(given, str):
+        return repr(given if len(given) <= 40 else given[:37] + "...")
+    return f"a {type(given).__name__}"
+
+
+def _tensor_text(type_: TensorType) -> str:
+    return f"a tensor of {type_.dtype} {_sizes_text(type_.sizes)}"
+
+
+def _sizes_text(sizes: Sequence[Dim]) -> str:
+    return f"({', '.join(to_text(size) for size in sizes)}{',' if len(sizes) == 1 else ''})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) if names else "none"

@@ -1,0 +1,61 @@
+"""What a compiled program did and where: segments, reasons, fallbacks, copies, cache use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lowering.ir.plan import Placement, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A StableHLO segment that ran on ATen because the engine refused it, at the sizes it refused."""
+
+    segment: int
+    sizes: Mapping[str, int | float | bool]
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    """Counters are since construction.
+
+    `copies`: tensors copied on their way into an engine (not dense, or not aligned to 64 bytes) or out of its
+    memory. `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `unchecked_guards`:
+    guards that name something else than the inputs.
+    """
+
+    plan: Plan
+    engine: str
+    calls: int = 0
+    copies: int = 0
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+    fallbacks: list[Fallback] = field(default_factory=list)
+    unchecked_guards: tuple[str, ...] = ()
+
+    def nodes(self, placement: Placement) -> int:
+        """How many nodes the plan places there."""
+        return sum(len(s.nodes) for s in self.plan.segments if s.placement is placement)
+
+    def json(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "engine": self.engine,
+            "segments": [
+                {"index": s.index, "placement": s.placement.value, "nodes": len(s.nodes)}
+                for s in self.plan.segments
+            ],
+            "nodes": {p.value: self.nodes(p) for p in Placement},
+            "reasons": dict(self.plan.reasons),
+            "fallbacks": [
+                {"segment": f.segment, "sizes": dict(f.sizes), "reason": f.reason} for f in self.fallbacks
+            ],
+            "calls": self.calls,
+            "copies": self.copies,
+            "cache": {"hits": self.hits, "misses": self.misses, "evictions": self.evictions},
+            "unchecked_guards": list(self.unchecked_guards),
+        }

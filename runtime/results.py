@@ -1,0 +1,206 @@
+"""The end of a call: what is returned, what is written back, in which memory.
+
+The caller may write to what it was given, and we replace buffers and write inputs: so no tensor that is
+returned lies in a weight's, a buffer's or a written input's memory, and no buffer in the caller's. Engines
+return memory of its own for every result; only ATen makes views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lowering.ir.program import MUTATIONS, Arg, InputKind, OutputKind, Program, Ref
+from lowering.ir.types import SymType
+from runtime.errors import ExecutionError, InputError
+from runtime.inputs import Bound, Leaf
+from runtime.segments import Context, Frame, read_scalar
+from runtime.state import State, base, in_kind, overlap, private_copy, torch_weights
+from runtime.weights import materialise
+
+STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
+RETURNED = (OutputKind.USER, OutputKind.LOSS)
+BUFFER_WRITES = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
+
+
+class Contract(NamedTuple):
+    """What a program's inputs and outputs are for.
+
+    `constants`: full name of each value that is an unchanging weight. `buffers`: the value of each weight that
+    the program writes. `returned`: what the caller gets. `buffer_writes`: (value, full name); `input_writes`:
+    (value, place among the leaves). `identity`: values that are one of the caller's own tensors, by its place,
+    as eager returns them.
+    """
+
+    constants: dict[str, str]
+    buffers: dict[str, str]
+    returned: tuple[Arg, ...]
+    buffer_writes: tuple[tuple[str, str], ...]
+    input_writes: tuple[tuple[str, int], ...]
+    identity: dict[str, int]
+
+
+def read_contract(program: Program, leaves: Sequence[Leaf]) -> Contract:
+    """Raises ExecutionError for what cannot be run: gradients, script objects."""
+    signature = program.signature
+    for spec in signature.outputs:
+        if spec.kind not in (*RETURNED, *MUTATIONS, OutputKind.TOKEN):
+            raise ExecutionError(f"outputs of kind {spec.kind.value} cannot be run: export without them")
+    for spec in signature.inputs:
+        if spec.kind is InputKind.OBJECT:
+            raise ExecutionError(f"the script object {spec.target!r} cannot be run")
+    places = {leaf.spec.name: index for index, leaf in enumerate(leaves)}
+    buffer_writes = [(_name(s.value), s.target or "") for s in signature.outputs if s.kind in BUFFER_WRITES]
+    input_writes = [
+        (_name(s.value), places[s.target or ""])
+        for s in signature.outputs
+        if s.kind is OutputKind.INPUT_MUTATION
+    ]
+    stored = {spec.target or spec.name: spec.name for spec in signature.inputs if spec.kind in STORED}
+    written = {target for _, target in buffer_writes}
+    if not written <= stored.keys():
+        raise ExecutionError(f"the program writes {min(written - stored.keys())}, which it does not read")
+    overwritten = {place for _, place in input_writes}
+    return Contract(
+        {name: target for target, name in stored.items() if target not in written},
+        {target: name for target, name in stored.items() if target in written},
+        tuple(spec.value for spec in signature.outputs if spec.kind in RETURNED),
+        tuple(buffer_writes),
+        tuple(input_writes),
+        {name: place for name, place in places.items() if place not in overwritten} | dict(input_writes),
+    )
+
+
+def _name(value: Arg) -> str:
+    if not isinstance(value, Ref):
+        raise ExecutionError(f"the program writes back the literal {value!r}, which is no tensor")
+    return value.name
+
+
+class Results:
+    """Finishes the calls of one program."""
+
+    def __init__(self, context: Context, contract: Contract, leaves: Sequence[Leaf]) -> None:
+        self._context = context
+        self._contract = contract
+        self._leaves = leaves
+        self._leaf_names = {leaf.spec.name for leaf in leaves}
+        # Values whose memory we keep, or which are an input's before it is written.
+        self._ours = {name for name, _ in contract.buffer_writes} | set(contract.buffers.values())
+        self._ours |= contract.constants.keys() | self._leaf_names
+
+    @property
+    def views(self) -> bool:
+        """Whether ATen runs any of the program, and so values may share memory."""
+        return bool(self._context.aten)
+
+    def check_writable(self, bound: Bound) -> None:
+        """Refuse inputs that could not be written, or whose writing would show elsewhere. Raises InputError."""
+        for _, place in self._contract.input_writes:
+            given, label = bound.leaves[place], self._leaves[place].path.label
+            if isinstance(given, np.ndarray):
+                if not given.flags.writeable:
+                    raise InputError(f"`{label}` is read-only, and the program writes to it")
+                steps = zip(given.shape, given.strides, strict=True)
+            else:
+                if given.is_inference():
+                    raise InputError(f"`{label}` is an inference tensor, and the program writes to it")
+                steps = zip(given.shape, given.stride(), strict=True)
+            if any(size > 1 and step == 0 for size, step in steps):
+                raise InputError(f"`{label}` is expanded (a stride is 0), and the program writes to it")
+            for index, other in enumerate(bound.leaves):
+                if index != place and hasattr(other, "shape") and overlap(given, other):
+                    raise InputError(
+                        f"`{label}`, which the program writes to, shares memory with "
+                        f"`{self._leaves[index].path.label}`: pass a copy of one"
+                    )
+
+    def finish(self, frame: Frame, bound: Bound, state: State | None) -> list[Any]:
+        """Write inputs and buffers, after all values of both are there; return the leaves of the result."""
+        contract = self._contract
+        views = self.views
+        outside = set().union(*(segment.bases for segment in self._context.aten))
+        callers = {base(leaf) for leaf in bound.leaves if hasattr(leaf, "shape")} if views else set()
+        host, handles = self._new_state(frame, callers | outside)
+        writes = [(self._source(frame, name), bound.leaves[place]) for name, place in contract.input_writes]
+        protected = outside | self._written_bases(host, handles, writes) if views else set()
+        leaves = self._outputs(frame, bound, protected)
+        for source, given in writes:
+            _write(source, given)
+        if state is not None:
+            state.replace(host, handles)
+        return leaves
+
+    def _new_state(self, frame: Frame, outside: set[int]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The buffers' new values, in memory that neither the caller nor a weight shares."""
+        host: dict[str, Any] = {}
+        handles: dict[str, Any] = {}
+        for name, target in self._contract.buffer_writes:
+            if name in self._contract.identity or name in self._contract.constants:
+                host[target] = private_copy(self._tensor(frame, name))
+            elif name in frame.host:
+                value = frame.host[name]
+                host[target] = private_copy(value) if base(value) in outside else value
+            else:
+                handles[target] = frame.handles[name]
+        return host, handles
+
+    def _source(self, frame: Frame, name: str) -> Any:
+        """What is written to an input: a copy, where writing one input could change it."""
+        value = self._tensor(frame, name)
+        return private_copy(value) if self.views or name in self._leaf_names else value
+
+    def _written_bases(
+        self, host: Mapping[str, Any], handles: Mapping[str, Any], writes: Sequence[tuple[Any, Any]]
+    ) -> set[int]:
+        """Addresses of the memory that this call's effects lie in."""
+        bases = {base(value) for value in host.values()}
+        bases |= {base(self._context.to_torch(handle)) for handle in handles.values()}
+        return bases | {base(given) for _, given in writes}
+
+    def _outputs(self, frame: Frame, bound: Bound, protected: set[int]) -> list[Any]:
+        made: dict[str, Any] = {}
+        leaves = []
+        for value in self._contract.returned:
+            if not isinstance(value, Ref):
+                leaves.append(value)
+                continue
+            if value.name not in made:
+                made[value.name] = self._output(frame, bound, value.name, protected)
+            leaves.append(made[value.name])
+        return leaves
+
+    def _output(self, frame: Frame, bound: Bound, name: str, protected: set[int]) -> Any:
+        contract = self._contract
+        if name in contract.identity:
+            given = bound.leaves[contract.identity[name]]
+            return given.detach() if getattr(given, "requires_grad", False) else given
+        if isinstance(self._context.graph.values.get(name), SymType):
+            return read_scalar(self._context, frame, name)
+        if name in frame.host or name in contract.constants:
+            value = in_kind(self._tensor(frame, name), bound.torch)
+            return private_copy(value) if name in self._ours or base(value) in protected else value
+        context, handle = self._context, frame.handles[name]
+        value = context.to_torch(handle) if bound.torch else context.to_numpy(handle)
+        return private_copy(value) if name in self._ours else value
+
+    def _tensor(self, frame: Frame, name: str) -> Any:
+        """A value in host form."""
+        if name in frame.host:
+            return frame.host[name]
+        target = self._contract.constants.get(name)
+        if target is not None:
+            if self.views:
+                return torch_weights(self._context.weights, [target])[target]
+            return materialise(self._context.weights, [target])[target]
+        context, handle = self._context, frame.handles[name]
+        return context.to_torch(handle) if self.views else context.to_numpy(handle)
+
+
+def _write(source: Any, given: Any) -> None:
+    if isinstance(given, np.ndarray):
+        given[...] = in_kind(source, is_torch=False)
+    else:
+        given.detach().copy_(in_kind(source, is_torch=True))

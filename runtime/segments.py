@@ -1,0 +1,267 @@
+"""The steps of a compiled program: a StableHLO segment on an engine, a segment on ATen.
+
+Values pass between steps in a `Frame`: by name, as an engine's handle, as a tensor in host form, or both.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lowering.ir.plan import Segment
+from lowering.ir.program import Graph, Node
+from lowering.ir.symbols import Scalar, evaluate, free_symbols
+from lowering.ir.types import SymType, TensorType, TokenType, contiguous_strides
+from lowering.ir.weights import Weights
+from runtime.engine import Engine, EngineError, Executable, Module, Port, Target
+from runtime.report import Fallback, Report
+from runtime.state import base, torch_weights
+from runtime.tensors import ALIGNMENT, aligned, numpy_dtype, numpy_to_torch
+from runtime.weights import materialise
+
+Specialise = Callable[[Segment, Mapping[str, Scalar]], tuple[Module, bytes]]
+
+
+class Frame(NamedTuple):
+    """The values of one call. `host`: tensors of torch or numpy and scalars; `handles`: the engine's."""
+
+    host: dict[str, Any]
+    handles: dict[str, Any]
+    symbols: dict[str, Any]
+
+
+class Context(NamedTuple):
+    """What all segments of a program share.
+
+    `constants`: full names of the unchanging weights by value name. `arrays`: weights bound to engines.
+    `aten`: the segments that run on ATen, fallbacks included.
+    """
+
+    graph: Graph
+    constants: Mapping[str, str]
+    weights: Weights
+    engine: Engine | None
+    target: Target
+    specialise: Specialise | None
+    report: Report
+    arrays: dict[str, np.ndarray]
+    aten: list[AtenSegment]
+
+    def to_torch(self, handle: Any) -> Any:
+        assert self.engine is not None
+        return self.engine.to_torch(handle)
+
+    def to_numpy(self, handle: Any) -> np.ndarray:
+        assert self.engine is not None
+        return self.engine.to_numpy(handle)
+
+
+class Loaded(NamedTuple):
+    """A segment loaded for some sizes: the call, the ports that come with each call, the results' names."""
+
+    run: Executable
+    inputs: tuple[Port, ...]
+    outputs: tuple[str, ...]
+
+
+class StableHloSegment:
+    """A segment on an engine, specialised to the sizes of a call, from a bounded cache.
+
+    A segment that the engine refuses at some sizes runs on ATen for these, and the report says so.
+    """
+
+    def __init__(self, context: Context, segment: Segment, nodes: list[Node], capacity: int) -> None:
+        self.segment = segment
+        self._context = context
+        self._nodes = nodes
+        self._capacity = capacity
+        self._cache: OrderedDict[tuple[Scalar | None, ...], Loaded | None] = OrderedDict()
+        self._lock = threading.Lock()
+        self._aten: AtenSegment | None = None
+        # What its module depends on; without any it is loaded once, now.
+        self.symbols = _symbols_of(context.graph, segment, nodes)
+        self.static = None if self.symbols else self._load_or_fall_back({})
+        if not self.symbols and self.static is None:
+            self.on_aten()
+
+    def loaded(self, symbols: Mapping[str, Scalar]) -> Loaded | None:
+        """The executable for these sizes, compiled at the first call; None where the engine refused it."""
+        if not self.symbols:
+            return self.static
+        key = tuple(symbols.get(name) for name in self.symbols)
+        report = self._context.report
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                report.hits += 1
+                return self._cache[key]
+            report.misses += 1
+            sizes = {name: symbols[name] for name in self.symbols if name in symbols}
+            entry = self._cache[key] = self._load_or_fall_back(sizes)
+            if len(self._cache) > self._capacity:
+                self._cache.popitem(last=False)
+                report.evictions += 1
+            return entry
+
+    def _load_or_fall_back(self, sizes: Mapping[str, Scalar]) -> Loaded | None:
+        try:
+            return self._load(sizes)
+        except EngineError as error:
+            self._context.report.fallbacks.append(Fallback(self.segment.index, sizes, str(error)))
+            return None
+
+    def _load(self, sizes: Mapping[str, Scalar]) -> Loaded:
+        context = self._context
+        if context.engine is None or context.specialise is None:
+            raise EngineError("no engine was given")
+        module, binary = context.specialise(self.segment, sizes)
+        names = dict.fromkeys(port.weight for port in module.inputs if port.weight is not None)
+        # One array per weight, whatever the number of segments and sizes that read it.
+        context.arrays.update(materialise(context.weights, [n for n in names if n not in context.arrays]))
+        bound = {name: context.arrays[name] for name in names}
+        run = context.engine.load(binary, module, context.target, bound)
+        inputs = tuple(port for port in module.inputs if port.weight is None)
+        return Loaded(run, inputs, tuple(port.name for port in module.outputs))
+
+    def on_aten(self) -> AtenSegment:
+        """The same nodes on ATen."""
+        if self._aten is None:
+            self._aten = AtenSegment(self._context, self.segment, self._nodes)
+        return self._aten
+
+    def __call__(self, frame: Frame) -> None:
+        loaded = self.loaded(frame.symbols)
+        if loaded is None:
+            self.on_aten()(frame)
+            return
+        handles = frame.handles
+        given = [
+            handles[port.name] if port.name in handles else self._import(frame, port)
+            for port in loaded.inputs
+        ]
+        handles.update(zip(loaded.outputs, loaded.run(given), strict=True))
+
+    def _import(self, frame: Frame, port: Port) -> Any:
+        context = self._context
+        if isinstance(context.graph.values.get(port.name), SymType):
+            value = np.array(read_scalar(context, frame, port.name), numpy_dtype(port.dtype))
+        else:
+            value = frame.host[port.name]
+        handle = import_tensor(context.engine, context.target, context.report, value)
+        frame.handles[port.name] = handle
+        return handle
+
+
+class AtenSegment:
+    """A segment on ATen. Weights are part of its closures; imports torch when it is made."""
+
+    def __init__(self, context: Context, segment: Segment, nodes: list[Node]) -> None:
+        from runtime.aten import Routine
+
+        self.segment = segment
+        self._context = context
+        named = {name: context.constants[name] for name in segment.inputs if name in context.constants}
+        tensors = torch_weights(context.weights, named.values())
+        constants = {name: tensors[weight] for name, weight in named.items()}
+        self._routine = Routine(context.graph, nodes, segment.outputs, constants)
+        self.bases = frozenset(base(tensor) for tensor in tensors.values())
+        values = context.graph.values
+        self._tensors = [
+            name for name in segment.inputs if name not in named and isinstance(values.get(name), TensorType)
+        ]
+        self._tokens = [name for name in segment.inputs if isinstance(values.get(name), TokenType)]
+        self._scalars = [name for name in segment.inputs if isinstance(values.get(name), SymType)]
+        # These read memory, so they must find the strides that the exporter saw.
+        reads_memory = any("as_strided" in node.target for node in nodes)
+        context.aten.append(self)
+        self._strided = {
+            name: type_
+            for name in (self._tensors if reads_memory else ())
+            if isinstance(type_ := values[name], TensorType)
+        }
+
+    def __call__(self, frame: Frame) -> None:
+        env: dict[str, Any] = {}
+        for name in self._tensors:
+            env[name] = self._tensor(frame, name)
+        for name in self._scalars:
+            env[name] = read_scalar(self._context, frame, name)
+        env.update(dict.fromkeys(self._tokens))
+        self._routine(env, frame.symbols)
+        for name in self.segment.outputs:
+            # A new value under this name: what an engine held before is not it.
+            frame.handles.pop(name, None)
+            frame.host[name] = env[name]
+
+    def _tensor(self, frame: Frame, name: str) -> Any:
+        value = frame.host.get(name)
+        if value is None:
+            value = self._context.to_torch(frame.handles[name])
+            type_ = self._strided.get(name)
+            if type_ is not None:
+                value = _with_strides(value, type_, frame.symbols)
+            frame.host[name] = value
+        elif isinstance(value, np.ndarray):
+            value = numpy_to_torch(value if _torch_can_view(value) else np.ascontiguousarray(value))
+        return value if value.is_cpu else value.cpu()
+
+
+def import_tensor(engine: Engine | None, target: Target, report: Report, value: Any) -> Any:
+    """An engine's handle of a tensor, which is made dense first where it is not."""
+    assert engine is not None
+    if isinstance(value, np.ndarray):
+        dense = aligned(value)
+        report.copies += dense is not value
+        return engine.from_tensor(dense, target)
+    if not value.is_contiguous():
+        value = value.contiguous()
+        report.copies += 1
+    elif value.data_ptr() % ALIGNMENT:
+        value = value.clone()
+        report.copies += 1
+    return engine.from_tensor(value, target)
+
+
+def read_scalar(context: Context, frame: Frame, name: str) -> Any:
+    """A symbolic scalar: as a node computed it, else from the symbols."""
+    if name in frame.host:
+        return frame.host[name]
+    if name in frame.handles:
+        return context.to_numpy(frame.handles[name]).item()
+    type_ = context.graph.values[name]
+    assert isinstance(type_, SymType), f"value {name} was not computed"
+    return evaluate(type_.value, frame.symbols)
+
+
+def _torch_can_view(array: np.ndarray) -> bool:
+    return all(step >= 0 and step % array.itemsize == 0 for step in array.strides)
+
+
+def _with_strides(tensor: Any, type_: TensorType, symbols: Mapping[str, Scalar]) -> Any:
+    """The tensor with the strides of its type, if they are others than row-major."""
+    import torch
+
+    strides = tuple(int(evaluate(step, symbols)) for step in type_.strides)
+    sizes = tuple(tensor.shape)
+    if strides == contiguous_strides(sizes) or 0 in sizes:
+        return tensor
+    return torch.empty_strided(sizes, strides, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+
+
+def _symbols_of(graph: Graph, segment: Segment, nodes: Iterable[Node]) -> tuple[str, ...]:
+    """The symbols that the types of a segment's values, and so its module, depend on, sorted."""
+    names = [*segment.inputs, *(name for node in nodes for name in (*node.refs(), *node.results()))]
+    found: set[str] = set()
+    for name in dict.fromkeys(names):
+        type_ = graph.values.get(name)
+        if isinstance(type_, TensorType):
+            for size in type_.sizes:
+                if not isinstance(size, int):
+                    found |= free_symbols(size)
+        elif isinstance(type_, SymType):
+            found |= free_symbols(type_.value)
+    return tuple(sorted(found))

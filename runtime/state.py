@@ -1,0 +1,105 @@
+"""What outlives a call: weights as ATen takes them, and the buffers that a program writes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowering.ir.weights import Weights
+from runtime.tensors import address, aligned_copy, numpy_to_torch, torch_dtype, torch_to_numpy, writable_alias
+from runtime.weights import WeightError, materialise
+
+if TYPE_CHECKING:
+    import torch
+
+
+def torch_weights(
+    weights: Weights, names: Iterable[str], private: Collection[str] = ()
+) -> dict[str, torch.Tensor]:
+    """The named weights as torch tensors with their own strides; views of one storage share memory.
+
+    Nothing is copied but the storages that a name in `private` is a view of: those tensors may be written.
+    Writing any other would write to the mapped file, or crash.
+    Raises WeightError for a name that is missing or reaches outside its storage.
+    """
+    import torch
+
+    names = list(names)
+    own = {weights.views[name].storage for name in private if name in weights.views}
+    storages: dict[str, torch.Tensor] = {}
+    result: dict[str, torch.Tensor] = {}
+    for name in names:
+        view = weights.views.get(name)
+        if view is None or view.storage not in weights.storages:
+            raise WeightError(f"the program has no weight named {name!r}")
+        if view.storage not in storages:
+            raw = weights.storages[view.storage].open()
+            raw = aligned_copy(raw) if view.storage in own else writable_alias(raw)
+            storages[view.storage] = torch.from_numpy(raw)
+        whole = storages[view.storage]
+        itemsize = view.dtype.itemsize
+        typed = whole[: whole.numel() // itemsize * itemsize].view(torch_dtype(view.dtype))
+        try:
+            result[name] = typed.as_strided(view.sizes, view.strides, view.offset)
+        except RuntimeError:
+            raise WeightError(
+                f"weight {name!r} reaches past the end of its storage {view.storage!r}"
+            ) from None
+    return result
+
+
+class State:
+    """The buffers that a program writes, between calls: each a tensor of ours or an engine's handle.
+
+    Values are never written in place: a call reads them, and a successful one replaces them all at once.
+    """
+
+    def __init__(self, weights: Weights, names: Mapping[str, str]) -> None:
+        """`names`: for each buffer's full name, the value that carries it into the program."""
+        self.values_of = dict(names)
+        initial = materialise(weights, names)
+        self.host: dict[str, Any] = {name: aligned_copy(array) for name, array in initial.items()}
+        self.handles: dict[str, Any] = {}
+
+    def replace(self, host: Mapping[str, Any], handles: Mapping[str, Any]) -> None:
+        """Take these values for their buffers; those not named stay as they are."""
+        kept_host = {name: v for name, v in self.host.items() if name not in handles}
+        kept_handles = {name: v for name, v in self.handles.items() if name not in host}
+        self.host, self.handles = {**kept_host, **host}, {**kept_handles, **handles}
+
+
+def base(tensor: Any) -> int:
+    """The address of a tensor's storage: the same for all of ATen's views of one tensor."""
+    return address(tensor) if isinstance(tensor, np.ndarray) else tensor.untyped_storage().data_ptr()
+
+
+def memory(tensor: Any) -> tuple[int, int]:
+    """The address range that a tensor's elements lie in: start and end."""
+    if isinstance(tensor, np.ndarray):
+        return np.lib.array_utils.byte_bounds(tensor) if tensor.size else (0, 0)
+    if not tensor.numel():
+        return 0, 0
+    start = tensor.data_ptr()
+    span = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True)) + 1
+    return start, start + span * tensor.element_size()
+
+
+def overlap(one: Any, other: Any) -> bool:
+    """Whether two tensors' address ranges meet."""
+    start, end = memory(one)
+    low, high = memory(other)
+    return start < high and low < end
+
+
+def private_copy(tensor: Any) -> Any:
+    """A copy in memory of its own."""
+    return aligned_copy(tensor) if isinstance(tensor, np.ndarray) else tensor.clone()
+
+
+def in_kind(tensor: Any, is_torch: bool) -> Any:
+    """A tensor as torch's or numpy's, without a copy."""
+    if isinstance(tensor, np.ndarray):
+        return numpy_to_torch(tensor) if is_torch else tensor
+    return tensor if is_torch else torch_to_numpy(tensor)
