@@ -108,7 +108,7 @@ class _Compiler:
 
     values: Mapping[str, ValueType]
     computed: Collection[str]
-    constants: Mapping[str, torch.Tensor] = NO_CONSTANTS
+    constants: Mapping[str, torch.Tensor]
 
     def node(self, node: Node) -> Step:
         if node.target.startswith("higher_order."):
@@ -335,7 +335,7 @@ class Function:
         self.names = [item.name if isinstance(item, Ref) else None for item in graph.inputs]
         kept = {item.name for item in graph.outputs if isinstance(item, Ref)}
         self.routine = Routine(graph, graph.nodes, kept)
-        reader = _Compiler(graph.values, _computed(graph))
+        reader = _Compiler(graph.values, _computed(graph), NO_CONSTANTS)
         self.outputs = [reader.reader(output) for output in graph.outputs]
 
     def __call__(self, symbols: Symbols, *values: Any) -> list[Any]:

@@ -28,10 +28,10 @@ BUFFER_WRITES = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
 class Contract(NamedTuple):
     """What a program's inputs and outputs are for.
 
-    `constants`: full name of each value that is an unchanging weight. `buffers`: the value of each weight that
-    the program writes. `returned`: what the caller gets. `buffer_writes`: (value, full name); `input_writes`:
-    (value, place among the leaves). `identity`: values that are one of the caller's own tensors, by its place,
-    as eager returns them.
+    `constants`: full name of each value that is an unchanging weight. `buffers`: the value of each weight
+    that the program writes. `returned`: what the caller gets. `buffer_writes`: (value, full name);
+    `input_writes`: (value, place among the leaves). `identity`: values that are one of the caller's own
+    tensors, by its place, as eager returns them.
     """
 
     constants: dict[str, str]
@@ -97,7 +97,7 @@ class Results:
         return bool(self._context.aten)
 
     def check_writable(self, bound: Bound) -> None:
-        """Refuse inputs that could not be written, or whose writing would show elsewhere. Raises InputError."""
+        """Raises InputError for inputs that cannot be written, or whose writing would show elsewhere."""
         for _, place in self._contract.input_writes:
             given, label = bound.leaves[place], self._leaves[place].path.label
             if isinstance(given, np.ndarray):
