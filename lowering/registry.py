@@ -22,6 +22,7 @@ FAMILIES = (
     "reduction",
     "moments",
     "cumulative",
+    "contraction",
     "matmul",
     "softmax",
     "norm",

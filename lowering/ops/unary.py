@@ -1,0 +1,325 @@
+"""Functions of one tensor, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log, pi
+
+import numpy as np
+
+from lowering.context import Context
+from lowering.errors import Unsupported
+from lowering.ir.types import DType
+from lowering.ops.bits import bits_of, is_negative, power_of_two
+from lowering.registry import add_rules, lowers
+from lowering.value import Scalar, Value, numpy_dtype
+
+Function = Callable[[Context, Value], Value]
+
+
+def trunc(cx: Context, x: Value) -> Value:
+    """Towards zero, keeping the sign of zero."""
+    return cx.select(x < 0, cx.ceil(x), cx.floor(x))
+
+
+def log2(cx: Context, x: Value) -> Value:
+    """Exact at powers of two, as eager's: log(8) / log(2) alone is 2.9999998 in float32 on some engines."""
+    result = cx.log(x) * (1 / log(2))
+    if x.dtype.is_complex:
+        return result
+    digits = int(np.finfo(numpy_dtype(x.dtype)).nmant)
+    bits = bits_of(cx, x)
+    bias = (1 << 8 * x.dtype.itemsize - 2 - digits) - 1
+    exponent = cx.shift_right_logical(bits, digits) - bias
+    exact = (x > 0) & cx.is_finite(x) & (exponent > -bias) & ((bits & (1 << digits) - 1) == 0)
+    return cx.select(exact, cx.convert(exponent, x.dtype), result)
+
+
+def log10(cx: Context, x: Value) -> Value:
+    return cx.log(x) * (1 / log(10))
+
+
+def exp2(cx: Context, x: Value) -> Value:
+    """exp(x ln 2) would lose x's integer part in digits: split it off and scale by that power of two."""
+    if x.dtype.is_complex:
+        return cx.exp(x * log(2))
+    info = np.finfo(numpy_dtype(x.dtype))
+    bounded = cx.clamp(float(2 * info.minexp), x, float(2 * info.maxexp))
+    whole = cx.round_even(bounded)
+    scaled = cx.exp((bounded - whole) * log(2))
+    # Two steps, so that subnormal results and the largest exponents are reached.
+    half = cx.floor(whole * 0.5)
+    return scaled * power_of_two(cx, half) * power_of_two(cx, whole - half)
+
+
+def sinc(cx: Context, x: Value) -> Value:
+    angle = x * pi
+    zero = x == 0
+    return cx.select(zero, 1, cx.sin(angle) / cx.select(zero, 1, angle))
+
+
+def reciprocal(cx: Context, x: Value) -> Value:
+    return 1 / x
+
+
+def rsqrt(cx: Context, x: Value) -> Value:
+    """The engines' own is an estimate on some targets; eager divides."""
+    return 1 / cx.sqrt(x)
+
+
+def erf_inv(cx: Context, x: Value) -> Value:
+    return cx.erf_inv(x)
+
+
+def sign(cx: Context, x: Value) -> Value:
+    """NaN has no sign in torch: it gives 0."""
+    if x.dtype.is_complex:
+        size = cx.abs(x)
+        zero = size == 0
+        return cx.select(zero, 0, x / cx.convert(cx.select(zero, 1, size), x.dtype))
+    if not x.dtype.is_signed:
+        return x if x.dtype is DType.BOOL else cx.convert(x > 0, x.dtype)
+    return cx.convert(x > 0, x.dtype) - cx.convert(x < 0, x.dtype)
+
+
+# Results of a floating (or complex) type; integers are converted first.
+FLOATING: dict[str, Function] = {
+    "acos": Context.acos,
+    "acosh": Context.acosh,
+    "asin": Context.asin,
+    "asinh": Context.asinh,
+    "atan": Context.atan,
+    "atanh": Context.atanh,
+    "cos": Context.cos,
+    "cosh": Context.cosh,
+    "deg2rad": lambda cx, x: x * (pi / 180),
+    "digamma": Context.digamma,
+    "erf": Context.erf,
+    "erfc": Context.erfc,
+    "erfinv": Context.erf_inv,
+    "exp": Context.exp,
+    "exp2": exp2,
+    "expm1": Context.expm1,
+    "lgamma": Context.lgamma,
+    "log": Context.log,
+    "log10": log10,
+    "log1p": Context.log1p,
+    "log2": log2,
+    "rad2deg": lambda cx, x: x * (180 / pi),
+    "reciprocal": reciprocal,
+    "rsqrt": rsqrt,
+    "sigmoid": Context.logistic,
+    "sin": Context.sin,
+    "sinc": sinc,
+    "sinh": Context.sinh,
+    "sqrt": Context.sqrt,
+    "tan": Context.tan,
+    "tanh": Context.tanh,
+}
+
+# Nothing to do for integers and bool.
+ROUNDING: dict[str, Function] = {
+    "ceil": Context.ceil,
+    "fix": trunc,
+    "floor": Context.floor,
+    "frac": lambda cx, x: x - trunc(cx, x),
+    "round": Context.round_even,
+    "trunc": trunc,
+}
+
+# Computed in the operand's own type; the result has it too.
+NATIVE: dict[str, Function] = {
+    "bitwise_not": lambda cx, x: ~x,
+    "neg": lambda cx, x: -x,
+    "negative": lambda cx, x: -x,
+    "positive": lambda cx, x: x,
+    "sgn": sign,
+    "sign": sign,
+}
+
+# torch's second names.
+ALIASES = {
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctanh": "atanh",
+    "special_digamma": "digamma",
+    "special_erf": "erf",
+    "special_erfc": "erfc",
+    "special_erfinv": "erfinv",
+    "special_exp2": "exp2",
+    "special_expit": "sigmoid",
+    "special_expm1": "expm1",
+    "special_gammaln": "lgamma",
+    "special_log1p": "log1p",
+    "special_psi": "digamma",
+    "special_sinc": "sinc",
+}
+
+
+def _floating(fn: Function) -> Callable[..., Value]:
+    def rule(cx: Context, self: Value) -> Value:
+        return cx.pointwise(lambda x: fn(cx, x), self, out=cx.out.dtype)
+
+    return rule
+
+
+def _rounding(fn: Function) -> Callable[..., Value]:
+    def rule(cx: Context, self: Value) -> Value:
+        return fn(cx, self) if self.dtype.is_floating else self
+
+    return rule
+
+
+def _native(fn: Function) -> Callable[..., Value]:
+    def rule(cx: Context, self: Value) -> Value:
+        return fn(cx, self)
+
+    return rule
+
+
+add_rules((f"aten.{name}.default", _floating(fn)) for name, fn in FLOATING.items())
+add_rules((f"aten.{alias}.default", _floating(FLOATING[name])) for alias, name in ALIASES.items())
+add_rules((f"aten.{name}.default", _rounding(fn)) for name, fn in ROUNDING.items())
+add_rules((f"aten.{name}.default", _native(fn)) for name, fn in NATIVE.items())
+
+
+@lowers("aten.abs.default", "aten.absolute.default")
+def absolute(cx: Context, self: Value) -> Value:
+    if not (self.dtype.is_signed or self.dtype.is_complex):
+        return self
+    return cx.abs(self)
+
+
+@lowers("aten.square.default")
+def square(cx: Context, self: Value) -> Value:
+    return cx.pointwise(lambda x: x * x, self, out=cx.out.dtype)
+
+
+@lowers("aten.round.decimals", "aten.special_round.default")
+def round_decimals(cx: Context, self: Value, decimals: int) -> Value:
+    """The scale and the scaled value are rounded to the tensor's type, as in eager."""
+    if not self.dtype.is_floating:
+        if decimals < 0:
+            raise Unsupported("integers rounded to tens are not lowered")
+        return self
+    if decimals == 0:
+        return cx.round_even(self)
+    scale = cx.constant(10.0 ** abs(decimals), self.dtype)
+    compute = cx.compute_dtype(self.dtype)
+    wide = cx.convert(scale, compute)
+    if decimals > 0:
+        scaled = cx.pointwise(lambda x, s: x * s, self, scale, out=self.dtype)
+        return cx.convert(cx.round_even(cx.convert(scaled, compute)) / wide, self.dtype)
+    scaled = cx.pointwise(lambda x, s: x / s, self, scale, out=self.dtype)
+    return cx.convert(cx.round_even(cx.convert(scaled, compute)) * wide, self.dtype)
+
+
+@lowers("aten.logit.default", "aten.special_logit.default")
+def logit(cx: Context, self: Value, eps: float | None) -> Value:
+    def fn(x: Value) -> Value:
+        if eps is not None and eps >= 0:
+            x = cx.clamp(eps, x, 1 - eps)
+        return cx.log(x / (1 - x))
+
+    return cx.pointwise(fn, self, out=cx.out.dtype)
+
+
+@lowers("aten.logical_not.default")
+def logical_not(cx: Context, self: Value) -> Value:
+    return ~cx.convert(self, DType.BOOL)
+
+
+@lowers("aten.isnan.default")
+def isnan(cx: Context, self: Value) -> Value:
+    return cx.is_nan(self)
+
+
+def _is_infinite(cx: Context, x: Value) -> Value:
+    return ~cx.is_finite(x) & ~cx.is_nan(x)
+
+
+@lowers("aten.isinf.default")
+def isinf(cx: Context, self: Value) -> Value:
+    if self.dtype.is_complex:
+        return _is_infinite(cx, cx.real(self)) | _is_infinite(cx, cx.imag(self))
+    if not self.dtype.is_floating:
+        return cx.constant(False, DType.BOOL, self.shape)
+    return _is_infinite(cx, self)
+
+
+@lowers("aten.isfinite.default")
+def isfinite(cx: Context, self: Value) -> Value:
+    if self.dtype.is_complex:
+        return cx.is_finite(cx.real(self)) & cx.is_finite(cx.imag(self))
+    if not self.dtype.is_floating:
+        return cx.constant(True, DType.BOOL, self.shape)
+    return cx.is_finite(self)
+
+
+@lowers("aten.isposinf.default")
+def isposinf(cx: Context, self: Value) -> Value:
+    return self == float("inf") if self.dtype.is_floating else cx.constant(False, DType.BOOL, self.shape)
+
+
+@lowers("aten.isneginf.default")
+def isneginf(cx: Context, self: Value) -> Value:
+    return self == float("-inf") if self.dtype.is_floating else cx.constant(False, DType.BOOL, self.shape)
+
+
+@lowers("aten.isreal.default")
+def isreal(cx: Context, self: Value) -> Value:
+    if self.dtype.is_complex:
+        return cx.imag(self) == 0
+    return cx.constant(True, DType.BOOL, self.shape)
+
+
+@lowers("aten.signbit.default")
+def signbit(cx: Context, self: Value) -> Value:
+    if self.dtype.is_floating:
+        return is_negative(cx, self)
+    return self < 0 if self.dtype.is_signed else cx.constant(False, DType.BOOL, self.shape)
+
+
+@lowers("aten.nan_to_num.default")
+def nan_to_num(
+    cx: Context, self: Value, nan: float | None, posinf: float | None, neginf: float | None
+) -> Value:
+    if self.dtype.is_complex:
+        parts = (nan_to_num(cx, part, nan, posinf, neginf) for part in (cx.real(self), cx.imag(self)))
+        return cx.complex(*parts)
+    if not self.dtype.is_floating:
+        return self
+    largest: Scalar = float(_finfo(self.dtype).max)
+    result = cx.select(cx.is_nan(self), 0.0 if nan is None else nan, self)
+    result = cx.select(self == float("inf"), largest if posinf is None else posinf, result)
+    return cx.select(self == float("-inf"), -largest if neginf is None else neginf, result)
+
+
+def _finfo(dtype: DType) -> np.finfo:
+    if dtype is DType.BFLOAT16:
+        import ml_dtypes
+
+        return ml_dtypes.finfo(ml_dtypes.bfloat16)  # pyright: ignore[reportReturnType]
+    return np.finfo(numpy_dtype(dtype))
+
+
+@lowers("aten.frexp.Tensor")
+def frexp(cx: Context, self: Value) -> tuple[Value, Value]:
+    """Mantissas in [0.5, 1) and int32 exponents; zero, infinities and NaN have exponent 0."""
+    compute = cx.compute_dtype(self.dtype)
+    x = cx.convert(self, compute)
+    digits = int(np.finfo(numpy_dtype(compute)).nmant)
+    bias = (1 << 8 * compute.itemsize - 2 - digits) - 1
+    # Subnormals are scaled into the normal range first.
+    tiny = cx.abs(x) < float(np.finfo(numpy_dtype(compute)).smallest_normal)
+    bits = bits_of(cx, cx.select(tiny, x * 2.0 ** (digits + 1), x))
+    field = cx.shift_right_logical(bits, digits) & 2 * bias + 1
+    exponent = field - (bias - 1) - cx.select(tiny, bits * 0 + (digits + 1), bits * 0)
+    keep = bits & ~((2 * bias + 1) << digits)
+    mantissa = cx.bitcast(keep | (bias - 1) << digits, compute)
+    plain = (x == 0) | ~cx.is_finite(x)
+    exponent = cx.select(plain, 0, exponent)
+    return cx.convert(cx.select(plain, x, mantissa), self.dtype), cx.convert(exponent, DType.INT32)
