@@ -164,7 +164,9 @@ def _check_files(folder: Path, manifest: dict[str, Any]) -> None:
                 f"{file} is damaged: it has {file.stat().st_size} bytes, the manifest says {row.get('bytes')}"
             )
         if _digest(file) != row.get("sha256"):
-            raise ArtifactError(f"{file} is damaged: its checksum is not the manifest's; lower the model again")
+            raise ArtifactError(
+                f"{file} is damaged: its checksum is not the manifest's; lower the model again"
+            )
 
 
 def _module_file(index: int) -> str:

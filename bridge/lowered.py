@@ -48,7 +48,9 @@ class Lowered:
     def placement(self) -> dict[str, str]:
         """For each node that runs: `stablehlo`, or `aten: ` and the reason."""
         return {
-            node: "stablehlo" if segment.placement is Placement.STABLEHLO else f"aten: {self.plan.reasons[node]}"
+            node: "stablehlo"
+            if segment.placement is Placement.STABLEHLO
+            else f"aten: {self.plan.reasons[node]}"
             for segment in self.plan.segments
             for node in segment.nodes
         }

@@ -14,7 +14,8 @@ def command(
     source: Source,
     program: Annotated[bool, typer.Option("--program", help="Print the IR.")] = False,
     stablehlo: Annotated[
-        int | None, typer.Option("--stablehlo", help="Print the StableHLO of this segment.", show_default=False)
+        int | None,
+        typer.Option("--stablehlo", help="Print the StableHLO of this segment.", show_default=False),
     ] = None,
     imports: Imports = None,
     model: Model = None,

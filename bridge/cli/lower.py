@@ -14,7 +14,8 @@ from bridge.cli.summary import print_summary, summary
 def command(
     source: Annotated[Path, typer.Argument(help="The .pt2 file.", show_default=False)],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The artifact folder; default: MODEL.bridge beside it.")
+        Path | None,
+        typer.Option("--output", "-o", help="The artifact folder; default: MODEL.bridge beside it."),
     ] = None,
     engine: Annotated[
         str, typer.Option("--engine", "-e", help="Compile for: iree, xla, both with a comma, or none.")

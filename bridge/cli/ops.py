@@ -44,11 +44,16 @@ def command(
         if as_json:
             print_json({"op": op, "rule": where})
         else:
-            print(f"{op}: " + (f"rule {where}" if where else "no rule; torch's decomposition is tried, else ATen"))
+            print(
+                f"{op}: "
+                + (f"rule {where}" if where else "no rule; torch's decomposition is tried, else ATen")
+            )
         return
     rules = all_rules()
     if as_json:
-        print_json({target: f"{rule.emit.__module__}.{rule.emit.__qualname__}" for target, rule in rules.items()})
+        print_json(
+            {target: f"{rule.emit.__module__}.{rule.emit.__qualname__}" for target, rule in rules.items()}
+        )
         return
     for target, rule in rules.items():
         print(f"{target:60} {rule.emit.__module__.rpartition('.')[2]}")

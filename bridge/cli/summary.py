@@ -18,7 +18,8 @@ def summary(lowered: Lowered) -> dict[str, Any]:
     nodes = {node.name: node for node in lowered.functional.graph.nodes}
     return {
         "segments": [
-            {"index": s.index, "placement": s.placement.value, "nodes": len(s.nodes)} for s in lowered.plan.segments
+            {"index": s.index, "placement": s.placement.value, "nodes": len(s.nodes)}
+            for s in lowered.plan.segments
         ],
         "nodes": {p.value: _count(lowered, p) for p in Placement},
         "aten": [

@@ -77,7 +77,9 @@ def _read_arrays(files: Sequence[Path]) -> list[np.ndarray]:
         try:
             content = np.load(file, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise UsageError(f"{file} is no .npy or .npz file that numpy reads without pickle: {error}") from error
+            raise UsageError(
+                f"{file} is no .npy or .npz file that numpy reads without pickle: {error}"
+            ) from error
         if isinstance(content, np.ndarray):
             arrays.append(content)
         else:
@@ -103,6 +105,10 @@ def _has_no_numpy_name(dtype: DType) -> bool:
 
 def _for_file(leaf: Any) -> np.ndarray:
     array = np.asarray(leaf)
-    return array.view(_BITS[array.dtype.itemsize]) if array.dtype.kind == "V" or "float" in array.dtype.name and (
-        array.dtype.name.startswith(("bfloat", "float8"))
-    ) else array
+    return (
+        array.view(_BITS[array.dtype.itemsize])
+        if array.dtype.kind == "V"
+        or "float" in array.dtype.name
+        and (array.dtype.name.startswith(("bfloat", "float8")))
+        else array
+    )

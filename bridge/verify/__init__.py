@@ -48,7 +48,9 @@ def verify(
         from lowering.exported_program import export
 
         if args is None and kwargs is None:
-            raise BridgeError(f"{type(source).__name__}: a module needs example arguments to be exported with")
+            raise BridgeError(
+                f"{type(source).__name__}: a module needs example arguments to be exported with"
+            )
         source = export(source, tuple(args or ()), dict(kwargs or {}), dynamic_shapes)
     lowered = _lowered(source)
     if args is None and kwargs is None:

@@ -27,7 +27,9 @@ class Difference:
 def compare(name: str, actual: Any, expected: Any, kind: Kind) -> Difference:
     """Compare a tensor or Python value with eager's, of the same dtype, shape and (within tolerance) elements."""
     if not isinstance(expected, torch.Tensor):
-        same = type(actual) is type(expected) and (actual == expected or actual != actual and expected != expected)
+        same = type(actual) is type(expected) and (
+            actual == expected or actual != actual and expected != expected
+        )
         return Difference(name, 0.0, "" if same else f"is {actual!r}, eager gives {expected!r}")
     if not isinstance(actual, torch.Tensor):
         return Difference(name, float("inf"), f"is {type(actual).__name__}, eager gives a tensor")

@@ -55,7 +55,8 @@ def run_engine(
         return EngineReport(engine, 0, 0, 0, (), problem=f"{type(error).__name__}: {error}")
     plan = compiled.report.plan
     counts = {
-        placement: sum(len(s.nodes) for s in plan.segments if s.placement is placement) for placement in Placement
+        placement: sum(len(s.nodes) for s in plan.segments if s.placement is placement)
+        for placement in Placement
     }
     return EngineReport(
         engine,
@@ -106,7 +107,9 @@ def _as_torch(buffer: Any) -> torch.Tensor:
 
 def _compare_observed(got: Observed, want: Observed, kind: Kind) -> list[Difference]:
     differences = [
-        compare(name, got.values[name], value, kind) for name, value in want.values.items() if name in got.values
+        compare(name, got.values[name], value, kind)
+        for name, value in want.values.items()
+        if name in got.values
     ]
     # A buffer that the program never writes is not state of the compiled program, and cannot differ.
     missing = [n for n in want.values if n not in got.values and "buffer" not in n]

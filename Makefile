@@ -1,0 +1,43 @@
+# Everything sets itself up: a fresh clone needs Python 3.11 or later and make, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: setup demo test lint conformance bench clean
+
+setup: $(INSTALLED)
+
+# Installed once; again only when the dependencies change.
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv/.installed-bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+# Trains a small network, exports it, and takes it through every command.
+demo: $(INSTALLED)
+	$(BIN)/python -m bridge demo
+
+# Style, types and layers, then the tests; what CI runs.
+test: lint
+	$(BIN)/python -m pytest -n 2 -m 'not conformance'
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+# Slow and exhaustive: models at their published sizes; the result goes into docs/.
+conformance: $(INSTALLED)
+	$(BIN)/python -m tests.conformance
+
+bench: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.lowering
+	$(BIN)/python -m benchmarks.overhead
+
+clean:
+	rm -rf .venv build out
