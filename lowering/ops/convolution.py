@@ -7,14 +7,13 @@ from typing import Any
 
 from lowering.context import Context
 from lowering.errors import Unsupported
-from lowering.ir.types import DType
 from lowering.ops.spatial import per_axis
 from lowering.registry import add_rules, lowers
 from lowering.value import Value
 
 
 def _layout(spatial: int) -> tuple[str, str, str]:
-    """The axes of input, kernel and result: torch's own order. An engine's preference is a choice made here."""
+    """The axes of input, kernel and result: torch's own. An engine's preference is a choice made here."""
     digits = "".join(map(str, range(spatial)))
     return f"bf{digits}", f"oi{digits}", f"bf{digits}"
 

@@ -55,8 +55,14 @@ def folded_pad(cx: Context, self: Value, pad: Sequence[int], mode: str) -> Value
     lows, highs = _amounts(pad, self.rank)
     for axis, (low, high) in enumerate(zip(lows, highs, strict=True)):
         size = self.shape[axis]
-        if low or high:
-            self = pick(cx, self, FOLDS[mode](np.arange(-low, size + high), size), axis)
+        if not (low or high):
+            continue
+        indices = FOLDS[mode](np.arange(-low, size + high), size)
+        if mode == "circular":
+            # IREE's compiler fails on a concatenation of slices of one tensor along two axes.
+            self = cx.take(self, cx.array(indices.astype(np.int32)), axis)
+        else:
+            self = pick(cx, self, indices, axis)
     return self
 
 

@@ -12,7 +12,7 @@ from lowering.context import Context
 from lowering.ir.types import DType
 from lowering.ops.spatial import per_axis
 from lowering.registry import add_rules
-from lowering.value import Value, numpy_dtype
+from lowering.value import Scalar, Value, numpy_dtype
 
 Sizes = int | Sequence[int]
 
@@ -138,7 +138,7 @@ def _divide(cx: Context, total: Value, counts: Sequence[np.ndarray]) -> Value:
 
 
 def _adaptive_windows(size: int, out: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices [out, widest] and which of them count: window i is floor(i*size/out) .. ceil((i+1)*size/out)."""
+    """Indices [out, widest] and which of them count, for windows from floor(i*size/out) to ceil((i+1)*size/out)."""
     step = np.arange(out)
     start, end = step * size // out, -(-(step + 1) * size // out)
     widest = int((end - start).max()) if out else 1
@@ -146,10 +146,8 @@ def _adaptive_windows(size: int, out: int) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(places, size - 1), places < end[:, None]
 
 
-def _split(
-    cx: Context, value: Value, axis: int, out: int, fill: bool | int | float
-) -> tuple[Value, np.ndarray]:
-    """Replace an axis by [out, widest window], what is outside a window being `fill`; and the window sizes."""
+def _split(cx: Context, value: Value, axis: int, out: int, fill: Scalar) -> tuple[Value, np.ndarray]:
+    """Replace an axis by [out, widest window], `fill` outside the windows; also the windows' sizes."""
     size = value.shape[axis]
     if out and size % out == 0:
         shape = (*value.shape[:axis], out, size // out, *value.shape[axis + 1 :])

@@ -1,4 +1,4 @@
-"""What the spatial families share: per-axis arguments, and picking elements along an axis by known indices."""
+"""What the spatial families share: per-axis arguments, picking elements by known indices."""
 
 from __future__ import annotations
 

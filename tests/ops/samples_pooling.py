@@ -38,7 +38,7 @@ def _forms(name: str, axes: int, x: torch.Tensor) -> list[Sample]:
     ]
 
 
-_MAX = {n: x for n, x in enumerate((X1, X2, X3), 1)}
+_MAX = dict(enumerate((X1, X2, X3), 1))
 _TYPED = [X2.to(BF16), X2.to(F16), X2.to(F64), I64, I32, U8, SPECIAL, TIES]
 _SMALL = torch.tensor([[[[0, 3], [5, 4]], [[3, 0], [10, 11]]]])
 
