@@ -27,9 +27,19 @@ def _node(where: str, diagnostics: str) -> str | None:
     found = None
     for match in _NAMED.finditer(diagnostics):
         if f"{match['file']}:{match['place']}" == where:
-            return match["node"]
-        found = found or match["node"]
+            return _unescape(match["node"])
+        found = found or _unescape(match["node"])
     return found
+
+
+def _unescape(literal: str) -> str:
+    """The text of an MLIR string literal: `\\22` is a quote."""
+    raw = re.sub(
+        rb"\\([0-9A-Fa-f]{2}|.)",
+        lambda match: bytes.fromhex(match[1].decode()) if len(match[1]) == 2 else match[1],
+        literal.encode(),
+    )
+    return raw.decode(errors="replace")
 
 
 def first_line(error: BaseException) -> str:

@@ -194,7 +194,7 @@ class IreeExecutable:
         outputs: list[Handle] = []
         for index, (dtype, sizes, nbytes) in enumerate(self._outputs):
             view = results.get_as_object(index, rt.HalBufferView)
-            start = _view_address(self._device, view) if nbytes else 0
+            start = _view_address(self._device, view, dtype) if nbytes else 0
             handle = Handle(view, dtype, sizes, start, self._device_type)
             if nbytes and self._overlaps(start, handle.end, taken):
                 handle = self._copy(handle)
@@ -282,8 +282,10 @@ def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
     return Handle(view, dtype, array.shape, 0, target.device)
 
 
-def _view_address(device: rt.HalDevice, view: rt.HalBufferView) -> int:
+def _view_address(device: rt.HalDevice, view: rt.HalBufferView, dtype: DType) -> int:
     """Where a host buffer lies: the first field of its DLPack description."""
+    if dtype in _FLOAT8:
+        view = rt.HalBufferView(view.get_buffer(), [view.byte_length], rt.HalElementType.UINT_8)
     capsule = device.create_dlpack_capsule(view, 1, 0)
     return c_void_p.from_address(_capsule_pointer(capsule, b"dltensor")).value or 0
 

@@ -1,13 +1,15 @@
 """IREE's compiler, run as a child process: its crashes and hangs become errors, not ours.
 
-The canonical module takes its weights as arguments. IREE packs weights once, at load, only if they are
-parameters, so the module is compiled in two steps: IREE's own input conversion turns the portable bytecode
-into text; that text gets a new `@main` which loads the weights from parameter globals and calls the old one.
+A module is compiled in two steps: IREE's own input conversion turns the portable bytecode into text, and the
+text, with two changes, is compiled. The canonical module takes its weights as arguments, but IREE packs
+weights once, at load, only if they are parameters: the text gets a new `@main` which loads them from
+parameter globals and calls the old one. And roundings to bfloat16 are protected.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -73,18 +75,15 @@ def compile_module(module: Module, target: Target) -> bytes:
     """
     flags = ("--mlir-print-debuginfo", *_flags(target))
     timeout = float(target.options.get("timeout", TIMEOUT_S))
-    if all(port.weight is None for port in module.inputs):
-        return _iree_compile(module.code, (*_INPUT_FLAGS, *flags), module.name, timeout)
     converted = _iree_compile(
-        module.code,
-        (*_INPUT_FLAGS, *flags, "--compile-to=input"),
-        module.name,
-        timeout,
-    )
-    wrapped = bind_parameters(converted.decode(), module)
-    return _iree_compile(
-        wrapped.encode(), (*flags, "--compile-from=input", _PACK_WEIGHTS), module.name, timeout
-    )
+        module.code, (*_INPUT_FLAGS, *flags, "--compile-to=input"), module.name, timeout
+    ).decode()
+    flags = (*flags, "--compile-from=input")
+    converted = keep_roundings(converted)
+    if any(port.weight is not None for port in module.inputs):
+        converted = bind_parameters(converted, module)
+        flags = (*flags, _PACK_WEIGHTS)
+    return _iree_compile(converted.encode(), flags, module.name, timeout)
 
 
 def _flags(target: Target) -> tuple[str, ...]:
@@ -94,6 +93,35 @@ def _flags(target: Target) -> tuple[str, ...]:
     if target.device == "cuda":
         flags = (*flags, f"--iree-cuda-target={target.options.get('cuda_target', 'sm_80')}")
     return (*flags, *target.options.get("flags", "").split())
+
+
+_WIDEN = re.compile(r"^( *)%(\S+) = arith\.extf (%\S+) : bf16 to f32(.*)$")
+
+
+def keep_roundings(text: str) -> str:
+    """The converted module with elementwise bfloat16 to float32 conversions spelled as shifts.
+
+    IREE computes fused bfloat16 chains in float32 and drops each rounding to bfloat16 between two operations
+    (its pass iree-convert-bf16-arith-to-f32); it does not see through the shift. Contractions keep the
+    conversion, by which the compiler recognises them.
+    """
+    lines, elementwise = [], False
+    for line in text.splitlines():
+        if "linalg.generic" in line:
+            elementwise = '"reduction"' not in line
+        found = _WIDEN.match(line) if elementwise else None
+        if found is None:
+            lines.append(line)
+            continue
+        indent, name, operand, location = found.groups()
+        lines += [
+            f"{indent}%raw_{name} = arith.bitcast {operand} : bf16 to i16{location}",
+            f"{indent}%wide_{name} = arith.extui %raw_{name} : i16 to i32{location}",
+            f"{indent}%by_{name} = arith.constant 16 : i32{location}",
+            f"{indent}%high_{name} = arith.shli %wide_{name}, %by_{name} : i32{location}",
+            f"{indent}%{name} = arith.bitcast %high_{name} : i32 to f32{location}",
+        ]
+    return "\n".join(lines) + "\n"
 
 
 def bind_parameters(text: str, module: Module) -> str:

@@ -1,0 +1,86 @@
+"""Hand-written StableHLO for the tests of the engines, as portable bytecode with its ports."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from lowering.ir.types import DType
+from runtime.engine import Module, Port
+
+ELEMENTS = {
+    DType.BOOL: "i1",
+    DType.UINT8: "ui8",
+    DType.UINT16: "ui16",
+    DType.UINT32: "ui32",
+    DType.UINT64: "ui64",
+    DType.INT8: "i8",
+    DType.INT16: "i16",
+    DType.INT32: "i32",
+    DType.INT64: "i64",
+    DType.FLOAT16: "f16",
+    DType.BFLOAT16: "bf16",
+    DType.FLOAT32: "f32",
+    DType.FLOAT64: "f64",
+    DType.COMPLEX64: "complex<f32>",
+    DType.COMPLEX128: "complex<f64>",
+    DType.FLOAT8_E4M3FN: "f8E4M3FN",
+    DType.FLOAT8_E5M2: "f8E5M2",
+    DType.FLOAT8_E4M3FNUZ: "f8E4M3FNUZ",
+    DType.FLOAT8_E5M2FNUZ: "f8E5M2FNUZ",
+}
+
+
+@cache
+def portable(text: str) -> bytes:
+    """Portable bytecode of StableHLO text."""
+    from jax.extend.mlir import ir, serialize_portable_artifact
+    from jax.interpreters.mlir import make_ir_context
+
+    with make_ir_context():
+        return serialize_portable_artifact(ir.Module.parse(text), "1.8.0")
+
+
+def tensor(port: Port) -> str:
+    return f"tensor<{''.join(f'{size}x' for size in port.sizes)}{ELEMENTS[port.dtype]}>"
+
+
+def module(body: str, inputs: tuple[Port, ...], outputs: tuple[Port, ...], name: str = "main") -> Module:
+    """A module whose arguments are `%<port>` and whose results are `%<port>`, too; `body` is between them."""
+    arguments = ", ".join(f"%{port.name}: {tensor(port)}" for port in inputs)
+    results = ", ".join(tensor(port) for port in outputs)
+    values = ", ".join(f"%{port.name}" for port in outputs)
+    text = (
+        f"module @{name} {{ func.func public @main({arguments}) -> ({results}) {{\n"
+        f"{body}\nreturn {values} : {results}\n}} }}"
+    )
+    return Module(portable(text), inputs, outputs, name)
+
+
+def add_one(dtype: DType = DType.FLOAT32, sizes: tuple[int, ...] = (4,)) -> Module:
+    x, y = Port("x", dtype, sizes), Port("y", dtype, sizes)
+    t, one = tensor(x), "1" if dtype.is_integer else "1.0"
+    return module(
+        f"%c = stablehlo.constant dense<{one}> : {t}\n%y = stablehlo.add %x, %c : {t}", (x,), (y,), "add_one"
+    )
+
+
+def linear(name: str = "layer.weight", size: int = 8) -> Module:
+    """y = x @ w with the weight `name`, both size x size."""
+    sizes = (size, size)
+    x = Port("x", DType.FLOAT32, sizes)
+    w = Port("w", DType.FLOAT32, sizes, name)
+    y = Port("y", DType.FLOAT32, sizes)
+    t = tensor(x)
+    return module(
+        f"%y = stablehlo.dot_general %x, %w, contracting_dims = [1] x [0] : ({t}, {t}) -> {t}", (x, w), (y,)
+    )
+
+
+def swap(dtype: DType, sizes: tuple[int, ...]) -> Module:
+    """p, q -> select(true, q, p), p: a module that really computes, for every element type."""
+    p, q = Port("p", dtype, sizes), Port("q", dtype, sizes)
+    r, s = Port("r", dtype, sizes), Port("s", dtype, sizes)
+    flag = Port("flag", DType.BOOL, sizes)
+    t, b = tensor(p), tensor(flag)
+    body = f"%r = stablehlo.select %flag, %q, %p : {b}, {t}\n%s = stablehlo.select %flag, %p, %q : {b}, {t}"
+    return module(body, (p, q, flag), (r, s), "swap")
