@@ -6,6 +6,7 @@ by the same code. Only this module calls the serialiser, which promises nothing 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowering.ir.program import Program
+from lowering.ir.tree import NodeType, TreeSpec, namedtuple_type
+from lowering.ir.tree_spec import NAMEDTUPLE, STANDARD
 from lowering.ir.types import DType
 from lowering.ir.weights import Storage, Weights, WeightView
 from lowering.pt2.errors import Malformed
@@ -53,6 +56,37 @@ def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:
     except Malformed as problem:
         raise ExportError(f"cannot translate the exported program: {problem}") from None
     return program, weights
+
+
+def registered_types(*specs: TreeSpec) -> dict[str, NodeType]:
+    """The container types of these specs that are registered with torch in this process, as the registry
+    that `lowering.ir.tree` takes. Types that are not registered are left out.
+    """
+    from torch.utils import _pytree as pytree
+
+    found: dict[str, NodeType] = {}
+    for spec in specs:
+        name = spec.context if spec.type == NAMEDTUPLE else spec.type
+        cls = pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE.get(name or "")
+        if name is not None and cls is not None and (spec.type == NAMEDTUPLE or name not in STANDARD):
+            found[name] = namedtuple_type(cls) if spec.type == NAMEDTUPLE else _registered_type(cls)
+        found |= registered_types(*spec.children)
+    return found
+
+
+def _registered_type(cls: type) -> NodeType:
+    from torch.utils import _pytree as pytree
+
+    flatten, unflatten = pytree.SUPPORTED_NODES[cls].flatten_fn, pytree.SUPPORTED_NODES[cls].unflatten_fn
+    serialization = pytree.SUPPORTED_SERIALIZED_TYPES[cls]
+    dump = serialization.to_dumpable_context or json.dumps
+    load = serialization.from_dumpable_context or json.loads
+
+    def take_apart(value: Any) -> tuple[Any, Any]:
+        children, context = flatten(value)
+        return children, dump(context)
+
+    return NodeType(cls, take_apart, lambda children, context: unflatten(children, load(context)))
 
 
 def _document(exported: ExportedProgram) -> dict[str, Any]:

@@ -25,6 +25,7 @@ SEQUENCES: dict[str, type] = {TUPLE: tuple, LIST: list, DEQUE: deque}
 MAPPINGS: dict[str, type] = {DICT: dict, ORDERED: OrderedDict, DEFAULT: defaultdict}
 # Types whose context torch writes as text; the others' may be any JSON, and is kept as JSON text.
 _TEXT_CONTEXT = frozenset((TUPLE, LIST, DICT, ORDERED, DEQUE, NAMEDTUPLE))
+STANDARD = _TEXT_CONTEXT | {DEFAULT}
 
 # The factories of a defaultdict that a spec may ask for.
 _FACTORIES: dict[str, Callable[[], Any]] = {
@@ -207,11 +208,8 @@ def namedtuple_class(name: str, fields: tuple[str, ...]) -> Callable[..., Any]:
 
 
 def custom_context(spec: TreeSpec) -> Any:
-    """The context of a registered type, decoded. torch writes it as text of JSON, unless told otherwise."""
-    context = json.loads(spec.context or "null")
-    if isinstance(context, str):
-        try:
-            return json.loads(context)
-        except ValueError:
-            return context
-    return context
+    """The context of a type that is not of the standard library, as it is in torch's document.
+
+    That is text (of JSON), unless the type was registered with a way of its own to write its context.
+    """
+    return json.loads(spec.context or "null")
