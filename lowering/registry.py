@@ -32,6 +32,7 @@ FAMILIES = (
     "joining",
     "indexing",
     "scattering",
+    "view_writes",
     "sorting",
     "control_flow",
     "convolution",

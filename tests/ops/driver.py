@@ -128,7 +128,7 @@ def _eager(op: Any, sample: Sample) -> list[Any]:
     if sample.functional:
         found = schema(sample.target)
         assert found is not None
-        values = dict(zip([a.name for a in found.arguments], args, strict=False)) | kwargs
+        values = dict(zip([a.name for a in found.parameters], args, strict=False)) | kwargs
         items += [values[name] for name in written_not_returned(sample.target, values)]
     return items
 
