@@ -133,8 +133,10 @@ class Binder:
                 return False
         return bool(args)
 
-    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
-        leaves = self._flatten(args, kwargs)
+    def bind_leaves(self, leaves: Sequence[Any]) -> Bound:
+        """Check a call given as the leaves of its arguments. Raises InputError."""
+        if len(leaves) != len(self.leaves):
+            raise InputError(f"{len(leaves)} values were given, the program takes {len(self.leaves)}")
         uses_torch = _tensor_library(self.leaves, leaves)
         for leaf, given in zip(self.leaves, leaves, strict=True):
             if leaf.spec.kind is InputKind.LITERAL:
@@ -147,6 +149,9 @@ class Binder:
         symbols = self._sizes.bind(leaves)
         self._guards.check(leaves, symbols)
         return Bound(leaves, symbols, uses_torch)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
+        return self.bind_leaves(self._flatten(args, kwargs))
 
     def _flatten(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """The leaves of a call, each argument taken apart by its own spec."""

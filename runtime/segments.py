@@ -164,17 +164,18 @@ class AtenSegment:
 
         self.segment = segment
         self._context = context
-        named = {name: context.constants[name] for name in segment.inputs if name in context.constants}
+        read = _read_from_outside(nodes)
+        named = {name: context.constants[name] for name in read if name in context.constants}
         tensors = torch_weights(context.weights, named.values())
         constants = {name: tensors[weight] for name, weight in named.items()}
         self._routine = Routine(context.graph, nodes, segment.outputs, constants)
         self.bases = frozenset(base(tensor) for tensor in tensors.values())
         values = context.graph.values
         self._tensors = [
-            name for name in segment.inputs if name not in named and isinstance(values.get(name), TensorType)
+            name for name in read if name not in named and isinstance(values.get(name), TensorType)
         ]
-        self._tokens = [name for name in segment.inputs if isinstance(values.get(name), TokenType)]
-        self._scalars = [name for name in segment.inputs if isinstance(values.get(name), SymType)]
+        self._tokens = [name for name in read if isinstance(values.get(name), TokenType)]
+        self._scalars = [name for name in read if isinstance(values.get(name), SymType)]
         # These read memory, so they must find the strides that the exporter saw.
         reads_memory = any("as_strided" in node.target for node in nodes)
         context.aten.append(self)
@@ -235,6 +236,13 @@ def read_scalar(context: Context, frame: Frame, name: str) -> Any:
     type_ = context.graph.values[name]
     assert isinstance(type_, SymType), f"value {name} was not computed"
     return evaluate(type_.value, frame.symbols)
+
+
+def _read_from_outside(nodes: Iterable[Node]) -> list[str]:
+    """Names that nodes read and do not make, in order; scalars that no segment makes among them."""
+    nodes = list(nodes)
+    made = {name for node in nodes for name in node.results()}
+    return list(dict.fromkeys(name for node in nodes for name in node.refs() if name not in made))
 
 
 def _torch_can_view(array: np.ndarray) -> bool:
