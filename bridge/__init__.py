@@ -1,4 +1,4 @@
-"""Bridge: take any PyTorch ExportedProgram to StableHLO, run it on IREE, XLA and ATen, prove it against eager.
+"""Bridge: PyTorch ExportedPrograms to StableHLO, run on IREE, XLA and ATen, proved against eager.
 
 >>> import bridge
 >>> lowered = bridge.lower("model.pt2")

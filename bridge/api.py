@@ -48,7 +48,7 @@ def read(
     dynamic_shapes: Any = None,
     model: str | None = None,
 ) -> tuple[Program, Weights]:
-    """The program and its weights, as the source has them. Imports torch only if `source` is an object of it."""
+    """The program and its weights, as the source has them. Reading a file imports no torch."""
     if isinstance(source, str | PathLike):
         if args is not None or kwargs is not None or dynamic_shapes is not None:
             raise UsageError(f"{source}: a file was exported already; it takes no example arguments")

@@ -27,10 +27,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
+
 from bridge.errors import ArtifactError, UsageError
 from bridge.lowered import Lowered
 from bridge.weight_files import load_weights, save_weights
-from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 
@@ -43,7 +44,7 @@ _CHUNK = 1 << 22
 
 
 def save(lowered: Lowered, path: Path) -> Path:
-    """Write an artifact folder, replacing an artifact that is there. Raises UsageError if `path` is something else."""
+    """Write an artifact folder, replacing an artifact; raises UsageError if something else is there."""
     if path.exists() and not (path / _MANIFEST).is_file():
         raise UsageError(f"{path} exists and is no artifact; give another path or remove it")
     try:

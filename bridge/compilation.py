@@ -65,7 +65,7 @@ class _Compiler:
     refused: dict[str, EngineError] = field(default_factory=dict)
 
     def build(self, plan: Plan, segment: Segment, sizes: Mapping[str, int]) -> tuple[Module, bytes]:
-        """A segment's module and binary at these sizes, from the cache where it is there. Raises EngineError."""
+        """A segment's module and binary at these sizes, cached. Raises EngineError."""
         module = self.lowered.specialise(plan, segment, sizes)
         key = cache_key(module, self.engine, self.target)
         if key in self.refused:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.errors import UsageError
+from lowering.errors import RuleError, Unsupported
 from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Program
@@ -111,14 +112,30 @@ def lower_program(program: Program, weights: Weights) -> Lowered:
         functional = functionalise(program, weights)
     except NotFunctional as error:
         return Lowered(program, program, all_on_aten(program, str(error)), weights)
+    example, *ends = planning_sizes(functional)
+    # Most programs have no gap: emit the whole at once, and look for reasons only if that fails.
+    lowered = Lowered(program, functional, partition(functional, {}), weights)
     reasons: dict[str, str] = {}
-    for sizes in planning_sizes(functional):
+    if not _emit_all(lowered):
+        reasons = try_nodes(functional, example)
+    for sizes in ends:
         reasons = try_nodes(functional, sizes) | reasons
-    lowered = Lowered(program, functional, partition(functional, reasons), weights)
-    for segment in lowered.plan.segments:
-        if segment.placement is Placement.STABLEHLO:
-            lowered.module(segment.index)
+    if reasons:
+        lowered = Lowered(program, functional, partition(functional, reasons), weights)
+        if not _emit_all(lowered):
+            raise RuleError("a node that lowered alone does not lower in its segment")
     return lowered
+
+
+def _emit_all(lowered: Lowered) -> bool:
+    """Make the modules of all segments; whether every node lowered."""
+    try:
+        for segment in lowered.plan.segments:
+            if segment.placement is Placement.STABLEHLO:
+                lowered.module(segment.index)
+    except Unsupported:
+        return False
+    return True
 
 
 def emit_segment(program: Program, segment: Segment, sizes: Sizes) -> Module:
@@ -131,7 +148,7 @@ def emit_segment(program: Program, segment: Segment, sizes: Sizes) -> Module:
 
 
 def example_sizes(program: Program) -> dict[str, int]:
-    """Every backed symbol's value in the example inputs; where none was recorded, the least it allows above 1."""
+    """Every backed symbol's value in the example inputs; where none was recorded, its least above 1."""
     sizes: dict[str, int] = {}
     for name, bounds in program.ranges.items():
         if is_unbacked(name):

@@ -11,7 +11,7 @@ from bridge.cli import demo, info, lower, ops, run, verify
 
 app = typer.Typer(
     name="bridge",
-    help="Lower any PyTorch ExportedProgram to StableHLO, run it on IREE, XLA and ATen, verify it against eager.",
+    help="Lower PyTorch ExportedPrograms to StableHLO, run them on IREE, XLA and ATen, verify them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

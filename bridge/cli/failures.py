@@ -17,7 +17,7 @@ _USER_ERRORS = (BridgeError, LoweringError, InputError, ExecutionError, EngineEr
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Print what the user can act on as `bridge: sentence` and exit with status 1; bugs keep their traceback."""
+    """Print what the user can act on as `bridge: sentence`, exit with 1; bugs keep their traceback."""
     try:
         yield
     except _USER_ERRORS as error:

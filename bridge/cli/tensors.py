@@ -89,7 +89,7 @@ def _read_arrays(files: Sequence[Path]) -> list[np.ndarray]:
 
 
 def _as_input(array: np.ndarray, spec: InputSpec, lowered: Lowered) -> Any:
-    """An array as the input's type wants it; anything that does not fit is refused by the program's checks."""
+    """An array as the input's type wants it; what does not fit is refused by the program's checks."""
     type_ = lowered.program.graph.values[spec.name]
     if isinstance(type_, SymType):
         return array.item() if array.ndim == 0 else array
@@ -108,7 +108,6 @@ def _for_file(leaf: Any) -> np.ndarray:
     return (
         array.view(_BITS[array.dtype.itemsize])
         if array.dtype.kind == "V"
-        or "float" in array.dtype.name
-        and (array.dtype.name.startswith(("bfloat", "float8")))
+        or ("float" in array.dtype.name and (array.dtype.name.startswith(("bfloat", "float8"))))
         else array
     )

@@ -13,7 +13,7 @@ from lowering.ir.types import DType
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How one value compares. `problem` is empty where it passes; `error` is the largest absolute difference."""
+    """How one value compares: `problem` is empty where it passes, `error` the largest difference."""
 
     name: str
     error: float
@@ -25,10 +25,10 @@ class Difference:
 
 
 def compare(name: str, actual: Any, expected: Any, kind: Kind) -> Difference:
-    """Compare a tensor or Python value with eager's, of the same dtype, shape and (within tolerance) elements."""
+    """Compare a tensor or Python value with eager's: dtype, shape and, within tolerance, elements."""
     if not isinstance(expected, torch.Tensor):
         same = type(actual) is type(expected) and (
-            actual == expected or actual != actual and expected != expected
+            actual == expected or (actual != actual and expected != expected)
         )
         return Difference(name, 0.0, "" if same else f"is {actual!r}, eager gives {expected!r}")
     if not isinstance(actual, torch.Tensor):

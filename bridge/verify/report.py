@@ -51,7 +51,7 @@ class Report:
     def markdown(self) -> str:
         """A table with one row per engine, then a line per value that differs."""
         lines = [
-            "| engine | segments | StableHLO nodes | ATen nodes | values compared | largest error | verdict |",
+            "| engine | segments | on StableHLO | on ATen | values compared | largest error | verdict |",
             "|---|---|---|---|---|---|---|",
         ]
         for e in self.engines:

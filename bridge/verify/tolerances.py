@@ -50,14 +50,80 @@ _CONTRACTING = (
     "linalg", "fft", "cdist", "grid_sampler", "embedding_bag",
 )  # fmt: skip
 
-# Parts of operator names that round floating-point values.
-_MOVING = (
-    "view", "reshape", "permute", "transpose", "expand", "slice", "select", "squeeze", "cat", "stack", "clone",
-    "copy", "index", "gather", "embedding", "where", "masked_fill", "flatten", "contiguous", "detach", "chunk",
-    "split", "unbind", "pad", "flip", "roll", "sort", "topk", "arange", "zeros", "ones", "full", "relu", "neg",
-    "abs", "eq", "ne", "lt", "le", "gt", "ge", "logical", "bitwise", "scatter", "fill", "repeat", "movedim",
-    "narrow", "unflatten", "diagonal", "tril", "triu", "max_pool", "argmax", "argmin", "alias", "lift_fresh",
-)  # fmt: skip
+# Operators that round nothing: they move elements, compare them, or work on integers.
+_EXACT = frozenset(
+    [
+        "view",
+        "reshape",
+        "flatten",
+        "unflatten",
+        "permute",
+        "transpose",
+        "t",
+        "movedim",
+        "expand",
+        "slice",
+        "select",
+        "squeeze",
+        "unsqueeze",
+        "narrow",
+        "cat",
+        "stack",
+        "chunk",
+        "split",
+        "unbind",
+        "repeat",
+        "flip",
+        "roll",
+        "diagonal",
+        "tril",
+        "triu",
+        "pad",
+        "constant_pad_nd",
+        "clone",
+        "copy",
+        "contiguous",
+        "detach",
+        "alias",
+        "lift_fresh_copy",
+        "index",
+        "gather",
+        "index_select",
+        "embedding",
+        "where",
+        "masked_fill",
+        "scatter",
+        "index_copy",
+        "fill",
+        "sort",
+        "topk",
+        "argmax",
+        "argmin",
+        "max_pool2d",
+        "arange",
+        "zeros",
+        "ones",
+        "full",
+        "relu",
+        "neg",
+        "abs",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_not",
+        "nonzero",
+        "sym_size",
+        "_assert_tensor_metadata",
+    ]
+)
 
 
 def kind_of(program: Program) -> Kind:
@@ -76,7 +142,7 @@ def _kind_of_target(target: str) -> Kind:
     name = target.split(".")[1] if target.count(".") >= 2 else target
     if any(part in name for part in _CONTRACTING) and "max_pool" not in name:
         return Kind.CONTRACTION
-    return Kind.EXACT if any(part in name for part in _MOVING) else Kind.POINTWISE
+    return Kind.EXACT if name.rstrip("_") in _EXACT else Kind.POINTWISE
 
 
 def _targets(graph: Graph) -> set[str]:
