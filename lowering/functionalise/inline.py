@@ -1,0 +1,114 @@
+"""Inlining of the higher-order operators that only set a mode which has no effect here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lowering.functionalise.builder import substitute
+from lowering.functionalise.errors import NotFunctional
+from lowering.ir.program import Arg, Graph, Node, Ref
+from lowering.ir.types import TensorType, ValueType
+
+GRAD = "higher_order.wrap_with_set_grad_enabled"
+AUTOCAST = "higher_order.wrap_with_autocast"
+
+
+def inline(graph: Graph) -> Graph:
+    """The graph with `wrap_with_set_grad_enabled`, and `wrap_with_autocast` where it is off, dissolved.
+
+    Gradients are not computed here, so that the first is always without effect. The second is off if it says
+    so, or if it is for a kind of device that none of its tensors is on; one that is on stays, with all in it.
+    """
+    if not any(node.target in (GRAD, AUTOCAST) for node in graph.nodes):
+        return graph
+    inliner = _Inliner(graph)
+    for node in graph.nodes:
+        inliner.visit(node, {})
+    outputs = tuple(substitute(output, inliner.read) for output in graph.outputs)
+    return replace(graph, nodes=tuple(inliner.nodes), outputs=outputs, values=inliner.values)
+
+
+class _Inliner:
+    def __init__(self, graph: Graph) -> None:
+        self.nodes: list[Node] = []
+        self.values: dict[str, ValueType] = dict(graph.values)
+        self.taken = {*graph.values, *(node.name for node in graph.nodes)}
+        # What results of dissolved nodes are now.
+        self.known: dict[str, Arg] = {}
+
+    def read(self, name: str) -> Arg:
+        return self.known.get(name, Ref(name))
+
+    def visit(self, node: Node, names: dict[str, Arg]) -> None:
+        """Append a node, or what it wraps. `names`: what the names of the graph around it mean outside."""
+
+        def read(name: str) -> Arg:
+            return names[name] if name in names else self.read(name)
+
+        args = tuple(a._replace(value=substitute(a.value, read)) for a in node.args)
+        graph = _wrapped(replace(node, args=args))
+        if graph is None:
+            self.nodes.append(replace(node, args=args))
+            return
+        position = next(i for i, argument in enumerate(args) if argument.value is graph)
+        operands = [argument.value for argument in args[position + 1 :]]
+        if len(operands) != len(graph.inputs):
+            raise NotFunctional(
+                f"its graph takes {len(graph.inputs)} values, {len(operands)} are given", node
+            )
+        self.dissolve(node, graph, operands, names)
+
+    def dissolve(self, node: Node, graph: Graph, operands: list[Arg], names: dict[str, Arg]) -> None:
+        inner: dict[str, Arg] = {}
+        for item, operand in zip(graph.inputs, operands, strict=True):
+            if isinstance(item, Ref):
+                inner[item.name] = operand
+        for inside in graph.nodes:
+            renamed = {name: self.unique(name) for name in inside.results()}
+            outputs = tuple(
+                renamed[output]
+                if isinstance(output, str)
+                else output and tuple(item and renamed[item] for item in output)
+                for output in inside.outputs
+            )
+            for name, new in renamed.items():
+                self.values[new] = graph.values[name]
+            self.visit(replace(inside, name=self.unique(inside.name), outputs=outputs), inner)
+            inner.update({name: self.read(new) for name, new in renamed.items()})
+        results = [name for output in node.outputs for name in _flat(output)]
+        returned = [substitute(output, lambda name: inner[name]) for output in graph.outputs]
+        if len(results) != len(returned):
+            raise NotFunctional(f"it returns {len(returned)} values, {len(results)} are named", node)
+        for name, value in zip(results, returned, strict=True):
+            if name is not None:
+                self.values.pop(name, None)
+                self.known[name] = value
+                names[name] = value
+
+    def unique(self, name: str) -> str:
+        candidate, count = name, 0
+        while candidate in self.taken:
+            count += 1
+            candidate = f"{name}_{count}"
+        self.taken.add(candidate)
+        return candidate
+
+
+def _flat(output: object) -> tuple[str | None, ...]:
+    return output if isinstance(output, tuple) else (output,)  # type: ignore[return-value]
+
+
+def _wrapped(node: Node) -> Graph | None:
+    """The graph to put in the node's place, or None to keep the node."""
+    graph = next((a.value for a in node.args if isinstance(a.value, Graph)), None)
+    if graph is None or node.target == GRAD:
+        return graph if node.target == GRAD else None
+    if node.target != AUTOCAST:
+        return None
+    device, _, enabled = (argument.value for argument in node.args[:3])
+    return graph if enabled is False or not _has_device(graph, device) else None
+
+
+def _has_device(graph: Graph, device: Arg) -> bool:
+    types = [type_ for type_ in graph.values.values() if isinstance(type_, TensorType)]
+    return any(type_.device.type == device for type_ in types)

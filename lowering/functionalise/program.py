@@ -1,0 +1,92 @@
+"""`functionalise`: the pass over a whole program and its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from lowering.functionalise.errors import NotFunctional
+from lowering.functionalise.inline import inline
+from lowering.functionalise.prune import prune
+from lowering.functionalise.rewrite import Rewriter, SchemaOf
+from lowering.ir.aten import schema
+from lowering.ir.program import (
+    MUTATIONS,
+    Arg,
+    InputKind,
+    InputSpec,
+    Node,
+    OutputKind,
+    OutputSpec,
+    Program,
+    Signature,
+)
+from lowering.ir.weights import Weights
+
+_KINDS = {
+    InputKind.PARAMETER: OutputKind.PARAMETER_MUTATION,
+    InputKind.BUFFER: OutputKind.BUFFER_MUTATION,
+    InputKind.USER: OutputKind.INPUT_MUTATION,
+}
+
+
+def functionalise(program: Program, weights: Weights | None = None, schema_of: SchemaOf = schema) -> Program:
+    """The same program without writes: nodes that write read a copy and give the written copy as a value.
+
+    What it writes to buffers, parameters and user inputs becomes outputs of the program, before its own.
+    `weights` says which weights share memory. `schema_of` knows the operators; one outside ATen whose schema
+    it does not know is taken to write.
+
+    Raises NotFunctional for what cannot be expressed so: writes through views whose inverse is not known,
+    writes to tensors that perhaps share elements with others, writes inside a branch to what is outside it.
+    """
+    rewriter = Rewriter(inline(program.graph), schema_of)
+    graph = rewriter.run()
+    check_shared(program.signature, rewriter.written, weights)
+    outputs, signature = _with_mutations(program.signature, rewriter)
+    graph = prune(replace(graph, outputs=outputs), schema_of)
+    return replace(program, graph=graph, signature=signature)
+
+
+def _with_mutations(signature: Signature, rewriter: Rewriter) -> tuple[tuple[Arg, ...], Signature]:
+    """The signature's outputs, up to date; those for what the nodes wrote come before the returned ones."""
+    stated = {(spec.kind, spec.target) for spec in signature.outputs}
+    leading: list[OutputSpec] = []
+    trailing: list[OutputSpec] = []
+    values = rewriter.outputs
+    for spec, value in zip(signature.outputs, values, strict=True):
+        place = leading if spec.kind in (OutputKind.TOKEN, *MUTATIONS) else trailing
+        place.append(replace(spec, value=value))
+    for spec in signature.inputs:
+        node = rewriter.written.get(spec.name)
+        if node is None:
+            continue
+        kind, target = _mutation(spec, node)
+        if (kind, target) not in stated:
+            leading.append(OutputSpec(kind, rewriter.read(spec.name), target))
+    outputs = (*leading, *trailing)
+    return tuple(spec.value for spec in outputs), replace(signature, outputs=outputs)
+
+
+def _mutation(spec: InputSpec, node: Node) -> tuple[OutputKind, str | None]:
+    kind = _KINDS.get(spec.kind)
+    if kind is None:
+        raise NotFunctional(f"it writes to the {spec.kind.value} {spec.target or spec.name}", node)
+    return kind, spec.name if kind is OutputKind.INPUT_MUTATION else spec.target
+
+
+def check_shared(signature: Signature, written: Mapping[str, Node], weights: Weights | None) -> None:
+    """Refuse writes to weights that share their memory with another weight of the program."""
+    if weights is None:
+        return
+    owners: dict[str, list[str]] = {}
+    for spec in signature.inputs:
+        view = weights.views.get(spec.target) if spec.target is not None else None
+        if view is not None and spec.target is not None:
+            owners.setdefault(view.storage, []).append(spec.target)
+    for spec in signature.inputs:
+        node = written.get(spec.name)
+        view = weights.views.get(spec.target) if spec.target is not None else None
+        if node is not None and view is not None and len(owners[view.storage]) > 1:
+            others = ", ".join(name for name in owners[view.storage] if name != spec.target)
+            raise NotFunctional(f"it writes to {spec.target}, which shares its memory with {others}", node)
