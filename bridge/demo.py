@@ -108,7 +108,7 @@ def table(artifact: Path, model: torch.nn.Module, images: torch.Tensor, expected
     from bridge.artifact import load
 
     rows = [
-        "| engine | segments | nodes on StableHLO / ATen | largest error | equal predictions | time / eager |",
+        "| engine | segments | StableHLO / ATen nodes | largest error | same predictions | time / eager |",
         "|---|---|---|---|---|---|",
     ]
     lowered = load(artifact)

@@ -38,7 +38,8 @@ def print_summary(lowered: Lowered) -> None:
     total = len(lowered.plan.segments)
     print(
         f"{total} segment{'s' if total != 1 else ''}, "
-        f"{_count(lowered, Placement.STABLEHLO)} nodes on StableHLO, {_count(lowered, Placement.ATEN)} on ATen"
+        f"{_count(lowered, Placement.STABLEHLO)} nodes on StableHLO, "
+        f"{_count(lowered, Placement.ATEN)} on ATen"
     )
     nodes = {node.name: node for node in lowered.functional.graph.nodes}
     gaps = [(nodes[name], reason) for name, reason in lowered.plan.reasons.items() if name in nodes]

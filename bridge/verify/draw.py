@@ -50,27 +50,11 @@ INDEX_ARGUMENTS: dict[str, tuple[str, Bound]] = {
 
 # Operators whose result holds the same numbers as their first argument.
 CARRIERS = frozenset(
-    [
-        "aten.view",
-        "aten.reshape",
-        "aten.flatten",
-        "aten.unsqueeze",
-        "aten.squeeze",
-        "aten.expand",
-        "aten.clone",
-        "aten.contiguous",
-        "aten.to",
-        "aten._to_copy",
-        "aten.slice",
-        "aten.select",
-        "aten.transpose",
-        "aten.permute",
-        "aten.alias",
-        "aten.detach",
-        "aten.lift_fresh_copy",
-        "aten.type_as",
-        "aten.t",
-    ]
+    """
+    aten.view aten.reshape aten.flatten aten.unsqueeze aten.squeeze aten.expand aten.clone aten.contiguous
+    aten.to aten._to_copy aten.slice aten.select aten.transpose aten.permute aten.alias aten.detach
+    aten.lift_fresh_copy aten.type_as aten.t
+    """.split()
 )
 
 # Integers that are no index: small enough for any integer dtype, and for sums of products of them.

@@ -131,7 +131,7 @@ def t5(small: bool) -> Model:
 
 
 def llama_decode(small: bool) -> Model:
-    """A Llama that decodes 8 tokens one by one: grouped queries, rotary embedding, a static cache in buffers."""
+    """A Llama decoding 8 tokens one by one: grouped queries, rotary embedding, a static cache in buffers."""
     from transformers.integrations.executorch import TorchExportableModuleWithStaticCache
 
     sizes = (
