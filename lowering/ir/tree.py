@@ -146,43 +146,40 @@ def _sentence(problem: str, steps: Sequence[str]) -> str:
 
 
 def _flatten(tree: Any, spec: TreeSpec, types: Types, leaves: list[Any]) -> None:
-    kind = spec.type
+    kind, children = spec.type, spec.children
     if kind is None:
         leaves.append(tree)
         return
-    children = spec.children
+    steps: Sequence[Any] | None = None
     if kind in SEQUENCES:
         if type(tree) is not SEQUENCES[kind] or len(tree) != len(children):
             raise _Mismatch(_expected(spec, tree))
         if kind == DEQUE and tree.maxlen != deque_length(spec.context or "null"):
             raise _Mismatch(f"expected a deque of maxlen {spec.context}, got one of maxlen {tree.maxlen}")
-        parts, steps = tree, None
+        parts = tree
     elif kind in MAPPINGS:
-        keys = dict_keys(spec)
-        if type(tree) is not MAPPINGS[kind] or len(tree) != len(keys):
+        if type(tree) is not MAPPINGS[kind] or len(tree) != len(children):
             raise _Mismatch(_expected(spec, tree))
-        try:
-            parts, steps = [tree[key] for key in keys] if kind != DEFAULT else _present(tree, keys), keys
-        except KeyError:
-            raise _Mismatch(_expected(spec, tree)) from None
+        if not children:
+            return
+        steps = dict_keys(spec)
+        # Not by indexing: a defaultdict would invent what is absent.
+        if not all(key in tree for key in steps):
+            raise _Mismatch(_expected(spec, tree))
+        parts = [tree[key] for key in steps]
     else:
         parts, steps = _take_apart(tree, spec, types)
-    for index, (part, child) in enumerate(zip(parts, children, strict=True)):
-        if child.type is None:
-            leaves.append(part)
-            continue
-        try:
-            _flatten(part, child, types, leaves)
-        except _Mismatch as found:
-            found.steps.append(_step(kind, steps, index))
-            raise
-
-
-def _present(tree: Mapping[Any, Any], keys: Sequence[Any]) -> list[Any]:
-    """A defaultdict's items, without making it invent those that are absent."""
-    if any(key not in tree for key in keys):
-        raise KeyError
-    return [tree[key] for key in keys]
+    index = 0
+    try:
+        for child in children:
+            if child.type is None:
+                leaves.append(parts[index])
+            else:
+                _flatten(parts[index], child, types, leaves)
+            index += 1
+    except _Mismatch as found:
+        found.steps.append(_step(kind, steps, index))
+        raise
 
 
 def _take_apart(tree: Any, spec: TreeSpec, types: Types) -> tuple[Sequence[Any], Sequence[Any] | None]:

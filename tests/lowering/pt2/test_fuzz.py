@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ VALUES = st.one_of(
     st.sampled_from(
         ["x", "linear", "as_tensor", "s77", "Symbol('s0')", "Infinity", "builtins.dict", "[1, [2]]"]
     ),
-    st.sampled_from([[], {}, [[]], {"as_int": 1}, {"as_tensor": {"name": "x"}}, {"as_none": True}]),
+    st.sampled_from([[], {}, [[]], {"as_int": 1}, {"as_tensor": {"name": "x"}}, {"as_none": True}]).map(
+        deepcopy
+    ),
 )
 
 
