@@ -177,20 +177,21 @@ def index_copy(cx: Context, self: Value, dim: int, index: Value, source: Value) 
 def index_add(cx: Context, self: Value, dim: int, index: Value, source: Value, alpha: Scalar) -> Value:
     """Eager adds row after row in the tensor's own type, so halves round after every addition.
 
-    A half vector's elements also round after the product with `alpha`; wider rows do not.
+    `alpha` is rounded to that type, and so is its product with a half where the rows are single elements.
+    (Eager also rounds it in what is left of longer rows after whole vectors of 16 or 32: not followed here.)
     """
     if alpha == 1:
         return scatter_rows(cx, self, dim, index, source, add)
+    factor = cx.constant(alpha, self.dtype)
     if self.rank < 2 or not self.dtype.is_half:
-        scaled = cx.pointwise(lambda s, a: s * a, source, alpha, out=self.dtype)
-        return scatter_rows(cx, self, dim, index, scaled, add)
+        return scatter_rows(cx, self, dim, index, source * factor, add)
     wide = DType.FLOAT32
     bits = (5, 10) if self.dtype is DType.FLOAT16 else (8, 7)
 
     def add_rounded(old: Value, new: Value) -> Value:
         return Value(stablehlo.reduce_precision((old + new).ir, *bits))
 
-    scaled = cx.convert(source, wide) * alpha
+    scaled = cx.convert(source, wide) * cx.convert(factor, wide)
     total = scatter_rows(cx, cx.convert(self, wide), dim, index, scaled, add_rounded)
     return cx.convert(total, self.dtype)
 

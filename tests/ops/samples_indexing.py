@@ -31,7 +31,7 @@ INDEX = [
     Sample("aten._unsafe_index.Tensor", (x, [None, i])),
     Sample(
         "aten._unsafe_masked_index.default",
-        (ramp(3), torch.tensor([True, False]), [torch.tensor([2, 9])], 7.0),
+        (ramp(3), mask, [torch.tensor([2, 9, 0])], 7.0),
     ),
 ]
 

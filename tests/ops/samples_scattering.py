@@ -16,6 +16,7 @@ source = torch.linspace(-2, 3, 8).reshape(2, 4)
 special = torch.tensor([[nan, -inf, 0.0, 1.0], [2.0, inf, -0.0, nan]])
 rows = torch.tensor([2, 0, 2])
 bf16, f16 = torch.bfloat16, torch.float16
+wide = torch.linspace(-3, 3, 192).reshape(3, 64).to(f16)
 
 SCATTER = [
     Sample("aten.scatter.src", (x, 1, unique, source)),
@@ -65,9 +66,8 @@ ROWS = [
     Sample("aten.index_add.default", (x, 0, rows, ramp(3, 4))),
     Sample("aten.index_add.default", (x, 1, torch.tensor([1, 1]), ramp(3, 2)), {"alpha": 0.3}),
     Sample("aten.index_add.default", (x.to(bf16), 0, rows, (source[:1] / 3).expand(3, 4).to(bf16))),
-    Sample(
-        "aten.index_add.default", (x.to(f16), 0, rows, (source[:1] / 3).expand(3, 4).to(f16)), {"alpha": 0.7}
-    ),
+    Sample("aten.index_add.default", (wide, 0, rows, wide / 3), {"alpha": 0.7}),
+    Sample("aten.index_add.default", (wide[0], 0, torch.arange(64), wide[1]), {"alpha": 0.7}),
     Sample("aten.index_add.default", (ramp(4).to(bf16), 0, rows, source[0, :3].to(bf16))),
     Sample(
         "aten.index_add.default",
