@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +10,11 @@ import torch
 from lowering.ir.program import Argument, Graph, Location, Node, Operator, Ref
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import CPU, DType, Layout, MemoryFormat, SymKind, SymType
+from lowering.pt2.reader import read as read_pt2
 from runtime.aten import Routine, interpret, run_graph
 from runtime.errors import ExecutionError, UnknownTarget
+from runtime.inputs import Binder
+from runtime.state import torch_weights
 from tests.runtime.fakes import node, program, tensor, value
 
 T3 = tensor(3)
@@ -322,29 +326,18 @@ DATA = Path(__file__).parents[1] / "data" / "pt2"
 FILES = sorted(DATA.glob("*/*.pt2"))
 
 
-def read_npz(path, types):
-    """Arrays of an expectation file as torch tensors; bfloat16 is stored as its bits."""
-    arrays = np.load(path)
-
-    def read(key, dtype):
-        raw = torch.from_numpy(arrays[key].copy())
-        return raw.view(torch.bfloat16) if dtype is torch.bfloat16 else raw
-
-    inputs = [read(f"in{i}", t.dtype is DType.BFLOAT16 and torch.bfloat16) for i, t in enumerate(types)]
-    return arrays, inputs, read
+def read_array(array, dtype):
+    """An expectation as a torch tensor; bfloat16 is stored as its bits."""
+    raw = torch.from_numpy(array.copy())
+    return raw.view(torch.bfloat16) if dtype in (torch.bfloat16, DType.BFLOAT16) else raw
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_files_as_read_give_what_eager_gave(path):
-    from lowering.pt2.reader import read as read_pt2
-    from runtime.inputs import Binder
-    from runtime.state import torch_weights
-
     p, stored = read_pt2(path)
     binder = Binder(p)
-    expected, inputs, read = read_npz(
-        path.with_suffix(".expected.npz"), [leaf.type for leaf in binder.leaves]
-    )
+    expected = np.load(path.with_suffix(".expected.npz"))
+    inputs = [read_array(expected[f"in{i}"], leaf.type.dtype) for i, leaf in enumerate(binder.leaves)]
     names = [spec.target for spec in p.signature.inputs if spec.target]
     held = torch_weights(stored, names, private=names)
     outputs = interpret(p, held, inputs, binder.bind_leaves(inputs).symbols)
@@ -355,5 +348,5 @@ def test_files_as_read_give_what_eager_gave(path):
     assert wanted <= got.keys()
     for key in sorted(wanted):
         torch.testing.assert_close(
-            got[key].detach(), read(key, got[key].dtype), rtol=1e-5, atol=1e-6, msg=key
+            got[key].detach(), read_array(expected[key], got[key].dtype), rtol=1e-5, atol=1e-6, msg=key
         )
