@@ -138,7 +138,7 @@ def _divide(cx: Context, total: Value, counts: Sequence[np.ndarray]) -> Value:
 
 
 def _adaptive_windows(size: int, out: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices [out, widest] and which of them count, for windows from floor(i*size/out) to ceil((i+1)*size/out)."""
+    """Windows floor(i*size/out) .. ceil((i+1)*size/out): indices [out, widest], and which of them count."""
     step = np.arange(out)
     start, end = step * size // out, -(-(step + 1) * size // out)
     widest = int((end - start).max()) if out else 1

@@ -1,0 +1,368 @@
+"""torch's own decomposition of one operator, as an IR graph of operators that have rules.
+
+The only file that touches make_fx, FakeTensorMode and torch's tables of decompositions. torch is imported
+once a node without a rule is met, not before; `smoke` says whether these surfaces still work as this file
+takes them to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowering.context import ConcreteType
+from lowering.errors import Unsupported
+from lowering.ir.aten import schema
+from lowering.ir.program import Arg, Argument, Graph, Node, Ref
+from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType, ValueType
+from lowering.registry import functional_name, rule_for
+from lowering.value import Value, array, numpy_dtype
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx
+
+NO_WAY = "no rule and no decomposition"
+RANDOM = "random: its numbers come from torch's generator, so that seeds mean what they mean in eager"
+
+# Tags of operators whose results' sizes or values as Python numbers are known only once the data is.
+_DATA_DEPENDENT = frozenset({"data_dependent_output", "dynamic_output_shape"})
+
+
+def decompose(
+    target: str, arguments: dict[str, Any], outs: Sequence[ConcreteType]
+) -> tuple[Graph, list[Value]]:
+    """A graph that computes `target(**arguments)` by operators with rules, and its operands in order.
+
+    `arguments` by schema name, as a rule gets them; `outs` are the types of the results. Operands are the
+    tensors among the arguments, in the order of their first use there, then the constants of the
+    decomposition. Raises Unsupported, with a reason for the user, where torch has no decomposition, has one
+    that fails, or one that needs what has no rule.
+    """
+    if target.startswith("higher_order."):
+        raise Unsupported("a control-flow operator without a rule")
+    operands: list[Value] = []
+    frozen = {name: _freeze(value, operands) for name, value in arguments.items()}
+    traced = _trace(_Call(target, repr(frozen), frozen, _rounds_to(target, operands, outs)))
+    actual = [(out.dtype, out.sizes) for out in traced.outputs]
+    if actual != [(out.dtype, out.shape) for out in outs]:
+        raise Unsupported(f"torch's own decomposition of {target} gives results of other types")
+    return traced.graph, operands + [array(data) for data in traced.constants]
+
+
+def _rounds_to(target: str, operands: Sequence[Value], outs: Sequence[ConcreteType]) -> DType | None:
+    found = schema(target)
+    pointwise = found is not None and "pointwise" in found.tags and len(outs) == 1
+    halves = any(operand.dtype.is_half for operand in operands)
+    return outs[0].dtype if pointwise and halves and outs[0].dtype.is_half else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Stands for the operand with this number and type."""
+
+    number: int
+    dtype: DType
+    shape: tuple[int, ...]
+
+
+def _freeze(value: Any, operands: list[Value]) -> Any:
+    """An argument with its tensors taken out into `operands`; what is left has a telling `repr`."""
+    if isinstance(value, Value):
+        operands.append(value)
+        return _Slot(len(operands) - 1, value.dtype, value.shape)
+    if isinstance(value, tuple | list):
+        return tuple(_freeze(item, operands) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a trace depends on. Compared by text: 1, 1.0 and True are equal values, but not equal calls."""
+
+    target: str
+    text: str
+    arguments: dict[str, Any] = field(compare=False)
+    #: For a pointwise operator on halves: computed in float32 and rounded to this once, as eager does and
+    #: torch's decompositions of them do not.
+    rounds_to: DType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Traced:
+    graph: Graph
+    outputs: tuple[TensorType, ...]
+    constants: tuple[np.ndarray, ...]
+
+
+@lru_cache(maxsize=1024)
+def _trace(call: _Call) -> _Traced:
+    try:
+        op = _resolve(call.target)
+        module = _traced_module(op, call)
+    except ImportError:
+        raise Unsupported("no rule, and torch, which may know a decomposition, is not installed") from None
+    return _Translation(call.target).run(module)
+
+
+def _resolve(target: str) -> torch._ops.OpOverload:
+    """The functional overload that computes what `target` does."""
+    import torch
+
+    op = _operator(target)
+    if op is not None and op._schema.is_mutable:
+        target = functional_name(target)
+        op = _operator(target)
+        if op is None or op._schema.is_mutable:
+            raise Unsupported("writes to an argument, and has no form that does not")
+    if op is None:
+        raise Unsupported(f"no rule, and torch knows no operator {target}")
+    tags = {tag.name for tag in op.tags}
+    implicit = torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd")
+    if "nondeterministic_seeded" in tags and not implicit:
+        raise Unsupported(RANDOM)
+    if tags & _DATA_DEPENDENT:
+        raise Unsupported("the size of its result depends on the data")
+    if not implicit and op not in _table():
+        raise Unsupported(NO_WAY)
+    return op
+
+
+def _operator(target: str) -> torch._ops.OpOverload | None:
+    import torch
+
+    parts = target.split(".")
+    if len(parts) != 3:
+        return None
+    found: Any = torch.ops
+    for part in parts:
+        found = getattr(found, part, None)
+        if found is None:
+            return None
+    return found
+
+
+@cache
+def _table() -> dict[Any, Callable[..., Any]]:
+    """torch's decompositions by overload, and ways from torch's prims back to ATen."""
+    import torch
+    from torch._decomp import core_aten_decompositions, decomposition_table
+
+    aten, prims = torch.ops.aten, torch.ops.prims
+    return {
+        **decomposition_table,
+        **core_aten_decompositions(),
+        prims.convert_element_type.default: lambda a, dtype: aten._to_copy.default(a, dtype=dtype),
+        prims.view_of.default: lambda a: aten.alias.default(a),
+    }
+
+
+def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
+    """torch's trace of the call: operators with rules are left whole, all others decomposed."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    table = {o: fn for o, fn in _table().items() if o is op or rule_for(str(o)) is None}
+    halves = (torch.float16, torch.bfloat16)
+    slots = list(_slots(tuple(call.arguments.values())))
+    try:
+        with FakeTensorMode(), torch.no_grad():
+            fakes = [torch.empty(slot.shape, dtype=_torch_dtype(slot.dtype)) for slot in slots]
+            declared = {argument.name for argument in op._schema.arguments}
+            given = {name: value for name, value in call.arguments.items() if name in declared}
+
+            def run(*tensors: torch.Tensor) -> Any:
+                if call.rounds_to is not None:
+                    tensors = tuple(t.float() if t.dtype in halves else t for t in tensors)
+                thawed = {name: _thaw(value, tensors) for name, value in given.items()}
+                positional = [
+                    thawed.pop(argument.name)
+                    for argument in op._schema.arguments
+                    if not argument.kwarg_only and argument.name in thawed
+                ] if _is_prefix(op, given) else []  # fmt: skip
+                result = op(*positional, **thawed)
+                if not isinstance(result, torch.Tensor):
+                    return list(result)
+                return result if call.rounds_to is None else result.to(_torch_dtype(call.rounds_to))
+
+            module = make_fx(run, decomposition_table=table)(*fakes)
+            if any(_writes(node) for node in module.graph.nodes):
+                functional = torch.func.functionalize(module, remove="mutations")
+                module = make_fx(functional, decomposition_table=table)(*fakes)
+    except Unsupported:
+        raise
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise Unsupported(f"torch's own decomposition of {call.target} fails: {lines[0]}") from None
+    module.graph.eliminate_dead_code()
+    return module
+
+
+def _is_prefix(op: torch._ops.OpOverload, given: dict[str, Any]) -> bool:
+    """Whether the given positional arguments leave no gap, so that they may be passed by position."""
+    flags = [a.name in given for a in op._schema.arguments if not a.kwarg_only]
+    return flags == sorted(flags, reverse=True)
+
+
+def _slots(value: Any) -> Iterator[_Slot]:
+    if isinstance(value, _Slot):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _slots(item)
+
+
+def _thaw(value: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    """A frozen argument as torch takes it. Everything lies on the CPU: devices are not part of StableHLO."""
+    import torch
+
+    if isinstance(value, _Slot):
+        return tensors[value.number]
+    if isinstance(value, tuple):
+        return [_thaw(item, tensors) for item in value]
+    if isinstance(value, DType):
+        return _torch_dtype(value)
+    if isinstance(value, Device):
+        return torch.device("cpu")
+    if isinstance(value, Layout | MemoryFormat):
+        return getattr(torch, value.value)
+    return value
+
+
+def _torch_dtype(dtype: DType) -> torch.dtype:
+    import torch
+
+    return getattr(torch, dtype.value)
+
+
+def _writes(node: fx.Node) -> bool:
+    found = getattr(node.target, "_schema", None)
+    return found is not None and found.is_mutable
+
+
+class _Translation:
+    """From torch's graph to ours."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.values: dict[str, ValueType] = {}
+        self.nodes: list[Node] = []
+        self.inputs: list[Ref] = []
+        self.constants: list[tuple[Ref, np.ndarray]] = []
+        # Names of the results of nodes that return several, by node name.
+        self.several: dict[str, tuple[str | None, ...]] = {}
+        self.aliases: dict[str, Ref] = {}
+
+    def run(self, module: fx.GraphModule) -> _Traced:
+        from torch.utils._pytree import tree_leaves
+
+        outputs: tuple[Ref, ...] = ()
+        for node in module.graph.nodes:
+            if node.op == "placeholder":
+                self.values[node.name] = _type(node.meta["val"])
+                self.inputs.append(Ref(node.name))
+            elif node.op == "get_attr":
+                self._constant(node.name, getattr(module, node.target))
+            elif node.op == "output":
+                outputs = tuple(self._ref(item) for item in tree_leaves(node.args[0]))
+            elif getattr(node.target, "__name__", "") == "getitem":
+                self._getitem(node)
+            else:
+                self._call(node)
+        types = [self.values[ref.name] for ref in outputs]
+        tensors = tuple(type_ for type_ in types if isinstance(type_, TensorType))
+        refs = (*self.inputs, *(ref for ref, _ in self.constants))
+        graph = Graph(refs, outputs, tuple(self.nodes), self.values, self.target)
+        return _Traced(graph, tensors, tuple(data for _, data in self.constants))
+
+    def _constant(self, name: str, tensor: torch.Tensor) -> None:
+        """A tensor that the decomposition makes from Python numbers."""
+        import torch
+
+        type_ = self.values[name] = _type(tensor)
+        data = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+        self.constants.append((Ref(name), data.view(numpy_dtype(type_.dtype)).reshape(tuple(tensor.shape))))
+
+    def _getitem(self, node: fx.Node) -> None:
+        source, index = node.args
+        name = self.several[source.name][index]  # pyright: ignore
+        if name is None:
+            raise Unsupported(f"torch's own decomposition of {self.target} reads what is not computed")
+        self.aliases[node.name] = Ref(name)
+
+    def _call(self, node: fx.Node) -> None:
+        target = str(node.target)
+        self._refuse(node, target)
+        found = schema(target)
+        names = [parameter.name for parameter in found.parameters] if found else []
+        args = [Argument(name, self._arg(value)) for name, value in zip(names, node.args, strict=False)]
+        args += [Argument(name, self._arg(value), keyword=True) for name, value in node.kwargs.items()]
+        self.nodes.append(Node(node.name, target, tuple(args), self._results(node)))
+
+    def _refuse(self, node: fx.Node, target: str) -> None:
+        """Say no to what has no rule, now that torch has decomposed as far as it can."""
+        tags = {tag.name for tag in getattr(node.target, "tags", ())}
+        if target == self.target:
+            raise Unsupported(NO_WAY)
+        if rule_for(target) is not None:
+            return
+        if "nondeterministic_seeded" in tags:
+            raise Unsupported(RANDOM)
+        raise Unsupported(f"torch decomposes it into {target}, which has no rule")
+
+    def _results(self, node: fx.Node) -> tuple[Any, ...]:
+        value: Any = node.meta["val"]
+        if not isinstance(value, list | tuple):
+            self.values[node.name] = _type(value)
+            return (node.name,)
+        names: list[str | None] = []
+        items: Sequence[Any] = value
+        for index, item in enumerate(items):
+            name = None if item is None else f"{node.name}_{index}"
+            if name is not None:
+                self.values[name] = _type(item)
+            names.append(name)
+        self.several[node.name] = tuple(names)
+        # One declared result that is a list, or several declared results.
+        return (tuple(names),) if len(node.target._schema.returns) == 1 else tuple(names)  # pyright: ignore
+
+    def _ref(self, node: Any) -> Ref:
+        if not hasattr(node, "meta"):
+            raise Unsupported(f"torch's own decomposition of {self.target} returns {node!r}")
+        return self.aliases.get(node.name, Ref(node.name))
+
+    def _arg(self, value: Any) -> Arg:
+        import torch
+
+        match value:
+            case list() | tuple():
+                return tuple(self._arg(item) for item in value)
+            case torch.dtype():
+                return DType(str(value).removeprefix("torch."))
+            case torch.device():
+                return Device(value.type, value.index)
+            case torch.layout():
+                return Layout(str(value).removeprefix("torch."))
+            case torch.memory_format():
+                return MemoryFormat(str(value).removeprefix("torch."))
+            case None | bool() | int() | float() | complex() | str():
+                return value
+        return self._ref(value)
+
+
+def _type(tensor: torch.Tensor) -> TensorType:
+    dtype = DType(str(tensor.dtype).removeprefix("torch."))
+    return TensorType(dtype, tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()))
+
+
+def smoke() -> None:
+    """Raise unless torch's tracing and decompositions still work as this file needs them."""
+    frozen = {"self": _Slot(0, DType.FLOAT32, (2,)), "eps": 0.25}
+    traced = _trace(_Call("aten.logit.default", repr(frozen), frozen))
+    if not traced.graph.nodes or [out.sizes for out in traced.outputs] != [(2,)]:
+        raise RuntimeError("torch's decomposition of aten.logit.default is not what it was")
