@@ -7,6 +7,7 @@ inside the functions that take or make torch tensors.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,12 @@ def dtype_of(tensor: Any) -> DType:
             return _FROM_NUMPY[tensor.dtype]
         except KeyError:
             raise TypeError(f"no tensor has numpy's element type {tensor.dtype}") from None
-    name = str(tensor.dtype)
+    return _of_torch(tensor.dtype)
+
+
+@cache
+def _of_torch(dtype: torch.dtype) -> DType:
+    name = str(dtype)
     try:
         return DType(name.removeprefix("torch."))
     except ValueError:
@@ -143,3 +149,11 @@ def numpy_to_torch(array: np.ndarray) -> torch.Tensor:
     if dtype in _ML_DTYPES:
         return torch.from_numpy(array.view(raw_dtype(dtype))).view(torch_dtype(dtype))
     return torch.from_numpy(array)
+
+
+@cache
+def torch_dlpack() -> tuple[Callable[[torch.Tensor], Any], Callable[[Any], torch.Tensor]]:
+    """torch's DLPack export and import, looked up once, as import statements are not free."""
+    from torch.utils.dlpack import from_dlpack, to_dlpack  # pyright: ignore[reportPrivateImportUsage]
+
+    return to_dlpack, from_dlpack

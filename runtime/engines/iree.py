@@ -28,6 +28,7 @@ from runtime.tensors import (
     numpy_dtype,
     numpy_to_torch,
     raw_dtype,
+    torch_dlpack,
     torch_dtype,
     torch_to_numpy,
     writable_alias,
@@ -61,13 +62,19 @@ class Handle:
     __slots__ = ("device", "dtype", "end", "sizes", "start", "view")
 
     def __init__(
-        self, view: rt.HalBufferView, dtype: DType, sizes: tuple[int, ...], start: int, device: str
+        self,
+        view: rt.HalBufferView,
+        dtype: DType,
+        sizes: tuple[int, ...],
+        start: int,
+        nbytes: int,
+        device: str,
     ) -> None:
         self.view = view
         self.dtype = dtype
         self.sizes = sizes
         self.start = start
-        self.end = start + prod(sizes) * dtype.itemsize
+        self.end = start + nbytes
         self.device = device
 
 
@@ -114,11 +121,9 @@ class Iree:
         return at_address(handle.start, numpy_dtype(handle.dtype), handle.sizes, handle.view)
 
     def to_torch(self, handle: Handle) -> torch.Tensor:
-        from torch.utils.dlpack import from_dlpack
-
         if handle.device != "cpu" or handle.start == handle.end or handle.dtype in _FLOAT8:
             return numpy_to_torch(self.to_numpy(handle))
-        tensor = from_dlpack(_device("local-sync").create_dlpack_capsule(handle.view, 1, 0))
+        tensor = torch_dlpack()[1](_device("local-sync").create_dlpack_capsule(handle.view, 1, 0))
         wanted = torch_dtype(handle.dtype)
         return tensor if tensor.dtype is wanted else tensor.view(wanted)
 
@@ -159,7 +164,7 @@ class IreeExecutable:
             ]
             context = rt.VmContext(instance, modules)
             main = modules[-1].lookup_function("main")
-        except (ValueError, RuntimeError, KeyError) as error:
+        except Exception as error:
             raise EngineError(
                 f"iree {self._module.name}: cannot load the binary: {first_line(error)}"
             ) from None
@@ -181,7 +186,7 @@ class IreeExecutable:
         try:
             with self._lock:
                 self._context.invoke(self._main, arguments, results)
-        except (ValueError, RuntimeError) as error:
+        except Exception as error:
             raise EngineError(f"iree {self._module.name}: {first_line(error)}") from None
         return self._collect(handles, results)
 
@@ -195,7 +200,7 @@ class IreeExecutable:
         for index, (dtype, sizes, nbytes) in enumerate(self._outputs):
             view = results.get_as_object(index, rt.HalBufferView)
             start = _view_address(self._device, view, dtype) if nbytes else 0
-            handle = Handle(view, dtype, sizes, start, self._device_type)
+            handle = Handle(view, dtype, sizes, start, nbytes, self._device_type)
             if nbytes and self._overlaps(start, handle.end, taken):
                 handle = self._copy(handle)
             taken.append((handle.start, handle.end))
@@ -245,12 +250,10 @@ def _from_numpy(array: np.ndarray) -> Handle:
         element = map_dtype_to_hal_element_type(array.dtype)
         assert element is not None, "IREE has an element type for each of ours"
         view = rt.HalBufferView(view.get_buffer(), list(sizes), element)
-    return Handle(view, dtype, sizes, start, "cpu")
+    return Handle(view, dtype, sizes, start, array.nbytes, "cpu")
 
 
 def _from_torch(tensor: torch.Tensor) -> Handle:
-    from torch.utils.dlpack import to_dlpack  # pyright: ignore[reportPrivateImportUsage]
-
     if tensor.device.type != "cpu":
         raise EngineError(f"iree: a tensor on {tensor.device} given, and the target is the cpu")
     dtype = dtype_of(tensor)
@@ -261,9 +264,8 @@ def _from_torch(tensor: torch.Tensor) -> Handle:
         tensor = tensor.detach()
     if tensor.is_conj() or tensor.is_neg():
         return _from_numpy(torch_to_numpy(tensor))
-    return Handle(
-        _device("local-sync").from_dlpack_capsule(to_dlpack(tensor)), dtype, tuple(tensor.shape), start, "cpu"
-    )
+    view = _device("local-sync").from_dlpack_capsule(torch_dlpack()[0](tensor))
+    return Handle(view, dtype, tuple(tensor.shape), start, tensor.nbytes, "cpu")
 
 
 def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
@@ -279,7 +281,7 @@ def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
         element_type=map_dtype_to_hal_element_type(array.dtype),
     )
     assert isinstance(view, rt.HalBufferView), "a copy with an element type is a view"
-    return Handle(view, dtype, array.shape, 0, target.device)
+    return Handle(view, dtype, array.shape, 0, 0, target.device)
 
 
 def _view_address(device: rt.HalDevice, view: rt.HalBufferView, dtype: DType) -> int:
@@ -323,6 +325,6 @@ def _device(driver: str) -> rt.HalDevice:
                 rt.flags.parse_flags(f"--task_topology_max_group_count={cores()}")
             try:
                 _devices[driver] = rt.get_device(driver)
-            except (ValueError, RuntimeError, KeyError) as error:
+            except Exception as error:
                 raise EngineError(f"iree: there is no usable {driver} device: {first_line(error)}") from None
         return _devices[driver]

@@ -25,6 +25,7 @@ from runtime.tensors import (
     empty,
     numpy_dtype,
     raw_dtype,
+    torch_dlpack,
     torch_dtype,
     torch_to_numpy,
     writable_alias,
@@ -123,9 +124,7 @@ class Xla:
         return at_address(array.unsafe_buffer_pointer(), dtype, handle.sizes, array)
 
     def to_torch(self, handle: Handle) -> torch.Tensor:
-        from torch.utils.dlpack import from_dlpack
-
-        tensor = from_dlpack(_jax.buffer_to_dlpack_managed_tensor(handle.array))
+        tensor = torch_dlpack()[1](_jax.buffer_to_dlpack_managed_tensor(handle.array))
         wanted = torch_dtype(handle.dtype)
         return tensor if tensor.dtype is wanted else tensor.view(wanted)
 
@@ -186,8 +185,6 @@ def _from_numpy(array: np.ndarray) -> Handle:
 
 
 def _from_torch(tensor: torch.Tensor) -> Handle:
-    from torch.utils.dlpack import to_dlpack  # pyright: ignore[reportPrivateImportUsage]
-
     if tensor.device.type != "cpu":
         raise EngineError(f"xla: a tensor on {tensor.device} given, and the target is the cpu")
     if tensor.requires_grad:
@@ -196,7 +193,7 @@ def _from_torch(tensor: torch.Tensor) -> Handle:
     dense = tensor.is_contiguous() and tensor.data_ptr() % ALIGNMENT == 0
     if not dense or tensor.is_conj() or tensor.is_neg():
         return _from_numpy(torch_to_numpy(tensor))
-    return Handle(_import(to_dlpack(tensor)), dtype_of(tensor), tuple(tensor.shape))
+    return Handle(_import(torch_dlpack()[0](tensor)), dtype_of(tensor), tuple(tensor.shape))
 
 
 def _import(capsule: Any) -> Any:

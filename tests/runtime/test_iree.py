@@ -117,6 +117,21 @@ def test_bfloat16_widening_is_exact_for_every_value() -> None:
     np.testing.assert_array_equal(bits, np.arange(1 << 16, dtype=np.uint32) << 16)
 
 
+def test_a_failure_of_the_weights_initialiser_is_an_error() -> None:
+    """IREE compiles kernels of more buffers than its runtime takes; it shows when the weights are packed."""
+    t, count = "tensor<16xf32>", 60
+    x = Port("x", DType.FLOAT32, (16,))
+    ports = tuple(Port(f"w{i}", DType.FLOAT32, (16,), f"w{i}") for i in range(count))
+    lines = [f"%s0 = stablehlo.add %w0, %w1 : {t}"]
+    lines += [f"%s{i} = stablehlo.add %s{i - 1}, %w{i} : {t}" for i in range(1, count)]
+    lines.append(f"%y = stablehlo.add %x, %s{count - 1} : {t}")
+    program = module("\n".join(lines), (x, *ports), (Port("y", DType.FLOAT32, (16,)),))
+    weights = {port.name: np.ones(16, np.float32) for port in ports}
+    engine = Iree()
+    with pytest.raises(EngineError, match="binding count"):
+        engine.load(engine.compile(program, CPU), program, CPU, weights)
+
+
 def test_compiling_and_running_needs_neither_torch_nor_jax(tmp_path: Path) -> None:
     (tmp_path / "code").write_bytes(linear().code)
     program = f"""
