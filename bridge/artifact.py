@@ -27,11 +27,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
-
 from bridge.errors import ArtifactError, UsageError
 from bridge.lowered import Lowered
 from bridge.weight_files import load_weights, save_weights
+from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 
@@ -84,7 +83,8 @@ def load(path: str | PathLike[str]) -> Lowered:
         if (file := folder / name).parent.name == "binaries" and _BINARY_NAME.fullmatch(file.stem)
     }
     plan = _parse(folder / "plan.json", plan_from_json)
-    return Lowered(program, functional, plan, weights, modules, binaries)
+    why_not = str(manifest.get("not_functional", ""))
+    return Lowered(program, functional, plan, weights, why_not, modules, binaries)
 
 
 def is_artifact(path: Path) -> bool:
@@ -111,8 +111,13 @@ def _write_contents(lowered: Lowered, folder: Path) -> None:
         file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": _digest(file)}
         for file in sorted(_files_below(folder))
     }
-    made_by = {"bridge": __version__, "torch": lowered.program.torch_version}
-    _write_json(folder / _MANIFEST, {"format": FORMAT, "made_by": made_by, "files": files})
+    manifest = {
+        "format": FORMAT,
+        "made_by": {"bridge": __version__, "torch": lowered.program.torch_version},
+        "not_functional": lowered.not_functional,
+        "files": files,
+    }
+    _write_json(folder / _MANIFEST, manifest)
 
 
 def _replace(staging: Path, path: Path) -> None:

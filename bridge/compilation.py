@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING
 from bridge.errors import UsageError
 from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
+from lowering.ir.tree import NodeType
 from runtime.engine import Engine, EngineError, Target
 from runtime.engines import ENGINES, get_engine
 
 if TYPE_CHECKING:
     from bridge.lowered import Lowered
     from runtime.executor import Compiled
+    from runtime.interpreted import Interpreted
 
 DEVICES = ("cpu", "cuda")
 
@@ -24,18 +27,21 @@ DEVICES = ("cpu", "cuda")
 MAX_REPARTITIONS = 8
 
 
-def compile_lowered(lowered: Lowered, engine: str = "iree", device: str = "cpu") -> Compiled:
+def compile_lowered(lowered: Lowered, engine: str = "iree", device: str = "cpu") -> Compiled | Interpreted:
     """Compile every segment of a program on one engine and load the weights; see `Lowered.compile`."""
     from runtime.executor import Compiled
 
     if device not in DEVICES:
         raise UsageError(f"device {device!r} does not exist; there are {', '.join(DEVICES)}")
+    if engine not in (*ENGINES, "aten"):
+        raise UsageError(f"engine {engine!r} does not exist; there are {', '.join([*ENGINES, 'aten'])}")
+    if lowered.not_functional:
+        return interpreted(lowered)
     target = Target(device)
+    types = container_types(lowered)
     if engine == "aten":
         plan = _aten_plan(lowered)
-        return Compiled(lowered.functional, plan, lowered.weights, target=target)
-    if engine not in ENGINES:
-        raise UsageError(f"engine {engine!r} does not exist; there are {', '.join([*ENGINES, 'aten'])}")
+        return Compiled(lowered.functional, plan, lowered.weights, target=target, types=types)
     compiler = _Compiler(lowered, get_engine(engine), target)
     plan = compiler.settle(lowered.plan)
     return Compiled(
@@ -45,7 +51,25 @@ def compile_lowered(lowered: Lowered, engine: str = "iree", device: str = "cpu")
         engine=compiler.engine,
         specialise=lambda segment, sizes: compiler.build(plan, segment, sizes),
         target=target,
+        types=types,
     )
+
+
+def interpreted(lowered: Lowered) -> Interpreted:
+    """The program as read, before any rewrite, on ATen alone."""
+    from runtime.interpreted import Interpreted
+
+    return Interpreted(lowered.program, _aten_plan(lowered), lowered.weights, container_types(lowered))
+
+
+def container_types(lowered: Lowered) -> dict[str, NodeType]:
+    """The container types of the program's arguments and results that are registered in this process."""
+    if "torch" not in sys.modules:
+        return {}
+    from lowering.exported_program import registered_types
+
+    signature = lowered.program.signature
+    return registered_types(signature.in_spec, signature.out_spec)
 
 
 def cache_key(module: Module, engine: Engine, target: Target) -> str:
@@ -108,4 +132,6 @@ class _Compiler:
 def _aten_plan(lowered: Lowered) -> Plan:
     from lowering.partition import all_on_aten
 
+    if lowered.not_functional:
+        return lowered.plan
     return all_on_aten(lowered.functional, "engine aten was asked for")

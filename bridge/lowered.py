@@ -19,6 +19,7 @@ from lowering.ir.weights import Weights
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled
+    from runtime.interpreted import Interpreted
 
 Sizes = Mapping[str, int]
 
@@ -28,13 +29,14 @@ class Lowered:
     """What `bridge.lower` returns and `bridge.load` reads back.
 
     `program` is the IR as the source has it; `functional` the same without in-place writes: what the plan is
-    about. They are one where the program's writes cannot be made functional; then all of it runs on ATen.
+    about. `not_functional`: why that could not be; then the program runs on ATen as it is.
     """
 
     program: Program
     functional: Program
     plan: Plan
     weights: Weights
+    not_functional: str = ""
     #: Modules by segment index, at `example_sizes`.
     modules: dict[int, Module] = field(default_factory=dict)
     #: Compiled binaries by cache key, as an artifact brought or `compile` made them.
@@ -90,7 +92,7 @@ class Lowered:
 
         return save(self, Path(path))
 
-    def compile(self, engine: str = "iree", device: str = "cpu") -> Compiled:
+    def compile(self, engine: str = "iree", device: str = "cpu") -> Compiled | Interpreted:
         """Compile every segment and load the weights.
 
         `engine`: `iree`, `xla` or `aten`; `device`: `cpu` or `cuda`. What the engine cannot compile runs on
@@ -111,7 +113,7 @@ def lower_program(program: Program, weights: Weights) -> Lowered:
     try:
         functional = functionalise(program, weights)
     except NotFunctional as error:
-        return Lowered(program, program, all_on_aten(program, str(error)), weights)
+        return Lowered(program, program, all_on_aten(program, str(error)), weights, str(error))
     example, *ends = planning_sizes(functional)
     # Most programs have no gap: emit the whole at once, and look for reasons only if that fails.
     lowered = Lowered(program, functional, partition(functional, {}), weights)

@@ -17,8 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (lower, run, verify, info, ops, demo):
-    app.command()(command.command)
+for module in (lower, run, verify, info, ops, demo):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
 
 
 def main() -> None:

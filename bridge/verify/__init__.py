@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.api import import_all, lower
 from bridge.artifact import is_artifact, load
+from bridge.compilation import interpreted
 from bridge.errors import BridgeError
 from bridge.lowered import Lowered
 from bridge.verify.report import EngineReport, Report
@@ -39,7 +40,7 @@ def verify(
     import torch
 
     from bridge.verify.draw import draw_inputs
-    from bridge.verify.reference import ExportedReference, InterpretedReference
+    from bridge.verify.reference import ExportedReference
     from bridge.verify.trial import run_engine, run_reference
     from lowering.ir.tree import unflatten
 
@@ -58,12 +59,14 @@ def verify(
         args, kwargs = unflatten(leaves, lowered.program.signature.in_spec)
     call = (tuple(args or ()), dict(kwargs or {}))
     if isinstance(source, torch.export.ExportedProgram):
-        reference = ExportedReference(source, lowered.program)
+        with ExportedReference(source, lowered.program) as module:
+            expected = run_reference(module, lowered, call, calls)
+        reference = "ExportedProgram.module()"
     else:
-        reference = InterpretedReference(lowered.program, lowered.weights)
-    expected = run_reference(reference, lowered, call, calls)
+        expected = run_reference(interpreted(lowered), lowered, call, calls)
+        reference = "the program as read, on ATen"
     rows = tuple(run_engine(lowered, name, device, call, calls, expected) for name in engines)
-    return Report(_name(source), reference.name, rows)
+    return Report(_name(source), reference, rows)
 
 
 def _lowered(source: Any) -> Lowered:

@@ -37,8 +37,6 @@ def run_reference(reference: Any, lowered: Lowered, call: Call, calls: int) -> l
         raise BridgeError(f"the inputs do not fit the program: {error}") from error
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise BridgeError(f"eager itself fails on these inputs: {error}") from error
-    finally:
-        reference.restore()
 
 
 def run_engine(
@@ -80,8 +78,7 @@ def _observe(callee: Any, lowered: Lowered, call: Call, index: int) -> Observed:
         for i, leaf in enumerate(after)
         if isinstance(leaf, torch.Tensor)
     }
-    buffers = callee.buffers() if callable(callee.buffers) else callee.buffers
-    values |= {f"{prefix}buffer {name} after the call": _as_torch(b) for name, b in buffers.items()}
+    values |= {f"{prefix}buffer {name} after the call": _as_torch(b) for name, b in callee.buffers.items()}
     return Observed(structure, values)
 
 

@@ -1,0 +1,81 @@
+"""A program run on ATen as it was read, writes and all: the reference, and the way out for what has no
+functional form."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowering.ir.plan import Plan
+from lowering.ir.program import InputKind, Program
+from lowering.ir.tree import NodeType, unflatten
+from lowering.ir.weights import Weights
+from runtime.aten import interpret
+from runtime.inputs import NO_TYPES, Binder
+from runtime.report import Report
+from runtime.state import torch_weights
+from runtime.tensors import numpy_to_torch, torch_to_numpy
+
+_STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
+
+
+class Interpreted:
+    """Called like `Compiled`, on ATen alone, before any rewrite.
+
+    Weights are private copies, tied ones sharing memory. A call that fails leaves weights and inputs as they
+    were. Raises InputError, ExecutionError or what ATen raises.
+    """
+
+    def __init__(
+        self, program: Program, plan: Plan, weights: Weights, types: Mapping[str, NodeType] = NO_TYPES
+    ) -> None:
+        self.program = program
+        self.engine = None
+        self.report = Report(plan, "aten")
+        self._types = types
+        self._binder = Binder(program, types=types)
+        specs = [spec for spec in program.signature.inputs if spec.kind in _STORED and spec.target]
+        names = [spec.target for spec in specs if spec.target is not None]
+        self._tensors = torch_weights(weights, names, private=names)
+        self._buffers = [s.target for s in specs if s.kind is not InputKind.PARAMETER and s.target]
+        self._lock = threading.Lock()
+
+    @property
+    def buffers(self) -> dict[str, np.ndarray]:
+        """The current values of all buffers and constants, by full name; copies."""
+        with self._lock:
+            return {name: torch_to_numpy(self._tensors[name].clone().contiguous()) for name in self._buffers}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program; torch in, torch out; numpy in, numpy out."""
+        bound = self._binder.bind(args, kwargs)
+        leaves = [numpy_to_torch(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in bound.leaves]
+        with self._lock, torch.no_grad():
+            restore = _snapshot([*self._tensors.values(), *leaves])
+            try:
+                results = interpret(self.program, self._tensors, leaves, bound.symbols)
+            except BaseException:
+                restore()
+                raise
+        self.report.calls += 1
+        if not bound.torch:
+            results = [torch_to_numpy(r) if isinstance(r, torch.Tensor) else r for r in results]
+        return unflatten(results, self.program.signature.out_spec, self._types)
+
+
+def _snapshot(values: list[Any]) -> Any:
+    """A function that gives the tensors among these the values that they have now."""
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    versions = [tensor._version for tensor in tensors]
+    saved = [tensor.detach().clone() for tensor in tensors]
+
+    def restore() -> None:
+        for tensor, version, before in zip(tensors, versions, saved, strict=True):
+            if tensor._version != version:
+                tensor.detach().copy_(before)
+
+    return restore
