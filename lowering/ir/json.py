@@ -155,4 +155,6 @@ def _type(type_: ValueType) -> Any:
 
 
 def _tree(tree: TreeSpec) -> Any:
-    return None if tree == TreeSpec(None) else [tree.type, tree.context, *map(_tree, tree.children)]
+    if tree == TreeSpec(None):
+        return None
+    return [tree.type, tree.context, list(tree.fields), *map(_tree, tree.children)]

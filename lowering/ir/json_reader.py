@@ -217,11 +217,12 @@ class _Reader:
     def tree(self) -> TreeSpec:
         if self.data is None:
             return TreeSpec(None)
-        if not isinstance(self.data, list) or len(self.data) < 2:
-            self.expected("null or a list of at least 2 items")
-        kind, context = self.each(lambda reader: reader)[:2]
-        children = self.each(_Reader.tree, start=2)
-        return TreeSpec(kind.text_or_none(), context.text_or_none(), children)
+        if not isinstance(self.data, list) or len(self.data) < 3:
+            self.expected("null or a list of at least 3 items")
+        kind, context, fields = self.each(lambda reader: reader)[:3]
+        children = self.each(_Reader.tree, start=3)
+        names = fields.each(_Reader.text)
+        return TreeSpec(kind.text_or_none(), context.text_or_none(), children, names)
 
     def graph(self) -> Graph:
         return Graph(

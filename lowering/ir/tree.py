@@ -41,6 +41,7 @@ __all__ = [
     "TreeSpec",
     "TreeSpecError",
     "dataclass_type",
+    "dict_keys",
     "flatten",
     "flatten_call",
     "namedtuple_fields",
