@@ -47,18 +47,11 @@ def decompose(
         raise Unsupported("a control-flow operator without a rule")
     operands: list[Value] = []
     frozen = {name: _freeze(value, operands) for name, value in arguments.items()}
-    traced = _trace(_Call(target, repr(frozen), frozen, _rounds_to(target, operands, outs)))
+    traced = _trace(_Call(target, repr(frozen), frozen))
     actual = [(out.dtype, out.sizes) for out in traced.outputs]
     if actual != [(out.dtype, out.shape) for out in outs]:
         raise Unsupported(f"torch's own decomposition of {target} gives results of other types")
     return traced.graph, operands + [array(data) for data in traced.constants]
-
-
-def _rounds_to(target: str, operands: Sequence[Value], outs: Sequence[ConcreteType]) -> DType | None:
-    found = schema(target)
-    pointwise = found is not None and "pointwise" in found.tags and len(outs) == 1
-    halves = any(operand.dtype.is_half for operand in operands)
-    return outs[0].dtype if pointwise and halves and outs[0].dtype.is_half else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +80,6 @@ class _Call:
     target: str
     text: str
     arguments: dict[str, Any] = field(compare=False)
-    #: For a pointwise operator on halves: computed in float32 and rounded to this once, as eager does and
-    #: torch's decompositions of them do not.
-    rounds_to: DType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +158,6 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     table = {o: fn for o, fn in _table().items() if o is op or rule_for(str(o)) is None}
-    halves = (torch.float16, torch.bfloat16)
     slots = list(_slots(tuple(call.arguments.values())))
     try:
         with FakeTensorMode(), torch.no_grad():
@@ -177,8 +166,6 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
             given = {name: value for name, value in call.arguments.items() if name in declared}
 
             def run(*tensors: torch.Tensor) -> Any:
-                if call.rounds_to is not None:
-                    tensors = tuple(t.float() if t.dtype in halves else t for t in tensors)
                 thawed = {name: _thaw(value, tensors) for name, value in given.items()}
                 positional = [
                     thawed.pop(argument.name)
@@ -186,9 +173,7 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
                     if not argument.kwarg_only and argument.name in thawed
                 ] if _is_prefix(op, given) else []  # fmt: skip
                 result = op(*positional, **thawed)
-                if not isinstance(result, torch.Tensor):
-                    return list(result)
-                return result if call.rounds_to is None else result.to(_torch_dtype(call.rounds_to))
+                return result if isinstance(result, torch.Tensor) else list(result)
 
             module = make_fx(run, decomposition_table=table)(*fakes)
             if any(_writes(node) for node in module.graph.nodes):
@@ -316,17 +301,17 @@ class _Translation:
         raise Unsupported(f"torch decomposes it into {target}, which has no rule")
 
     def _results(self, node: fx.Node) -> tuple[Any, ...]:
-        value: Any = node.meta["val"]
-        if not isinstance(value, list | tuple):
-            self.values[node.name] = _type(value)
+        made: Any = node.meta["val"]
+        if not isinstance(made, list | tuple):
+            self.values[node.name] = _type(made)
             return (node.name,)
         names: list[str | None] = []
-        items: Sequence[Any] = value
-        for index, item in enumerate(items):
-            name = None if item is None else f"{node.name}_{index}"
-            if name is not None:
-                self.values[name] = _type(item)
-            names.append(name)
+        for index, item in enumerate(made):
+            if item is None:
+                names.append(None)
+                continue
+            names.append(f"{node.name}_{index}")
+            self.values[f"{node.name}_{index}"] = _type(item)
         self.several[node.name] = tuple(names)
         # One declared result that is a list, or several declared results.
         return (tuple(names),) if len(node.target._schema.returns) == 1 else tuple(names)  # pyright: ignore

@@ -25,7 +25,10 @@ SAMPLES = [
     Sample("aten.huber_loss.default", (_t(3, 4), _t(3, 4), 1, 0.5)),
     Sample("aten.huber_loss.default", (_t(3, 4), _t(3, 4), 0)),
     Sample("aten.logit.default", (torch.rand(3, 4, generator=_generator), 0.1)),
-    Sample("aten.logit.default", (torch.rand(3, 4, generator=_generator).to(torch.bfloat16),)),
+    Sample(
+        "aten.threshold_backward.default", (_t(3, 4, dtype=torch.bfloat16), _t(3, 4, dtype=torch.bfloat16), 0)
+    ),
+    Sample("aten.silu_backward.default", (_t(3, 4, dtype=torch.bfloat16), _t(3, 4, dtype=torch.bfloat16))),
     Sample("aten.diff.default", (_t(3, 6), 2, 1)),
     Sample("aten.trace.default", (_t(4, 4),)),
     Sample("aten.cdist.default", (_t(3, 4), _t(5, 4))),
