@@ -77,6 +77,9 @@ class Indexing(Shapes):
             scattered_dims_to_operand_dims=list(scatter_map),
             index_vector_dim=indices.rank - 1,
         )
+        if indices.dtype is DType.INT64:
+            # IREE legalises no scatter whose indices have 64 bits; no axis is that long.
+            indices = Value(stablehlo.convert(tensor_type(DType.INT32, indices.shape), indices.ir))
         op = stablehlo.ScatterOp(
             [tensor_type(value.dtype, value.shape)],
             [value.ir],
