@@ -56,7 +56,7 @@ class Routine:
         constants: Mapping[str, torch.Tensor] = NO_CONSTANTS,
     ) -> None:
         self.nodes = tuple(nodes)
-        compiler = _Compiler(graph.values, _computed(graph), constants)
+        compiler = _Compiler(graph.values, _computed(graph, nodes), constants)
         steps = [compiler.node(node) for node in nodes]
         dead = _last_uses(nodes, keep)
         self.steps = tuple(zip(steps, dead, strict=True))
@@ -96,15 +96,15 @@ def _last_uses(nodes: Sequence[Node], keep: Collection[str]) -> list[tuple[str, 
     return dead[::-1]
 
 
-def _computed(graph: Graph) -> set[str]:
-    """Names of the values that a graph is given or makes."""
+def _computed(graph: Graph, nodes: Sequence[Node]) -> set[str]:
+    """Names of the values that a graph is given or that these nodes of it make."""
     given = {item.name for item in graph.inputs if isinstance(item, Ref)}
-    return given | {name for node in graph.nodes for name in node.results()}
+    return given | {name for node in nodes for name in node.results()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiler:
-    """Turns nodes into closures. `computed`: names that inputs or nodes define; other scalars are symbols."""
+    """Turns nodes into closures. `computed`: names that are given or that these nodes make."""
 
     values: Mapping[str, ValueType]
     computed: Collection[str]
@@ -146,10 +146,10 @@ class _Compiler:
             return lambda env, symbols: literal
         if isinstance(arg, Ref):
             name = arg.name
-            value = self.values.get(name)
-            if name not in self.computed and isinstance(value, SymType):
-                term = value.value
-                return lambda env, symbols: evaluate(term, symbols)
+            type_ = self.values.get(name)
+            if self.is_free(name) and isinstance(type_, SymType):
+                term = type_.value
+                return lambda env, symbols: env[name] if name in env else evaluate(term, symbols)
             return lambda env, symbols: env[name]
         if isinstance(arg, tuple):
             readers = [self.reader(item) for item in arg]
@@ -164,6 +164,10 @@ class _Compiler:
             op = targets.resolve(arg.target)
             return lambda env, symbols: op
         raise UnknownTarget(f"an argument of type {type(arg).__name__} cannot be run on ATen")
+
+    def is_free(self, name: str) -> bool:
+        """Whether a value is a scalar that none of these nodes computes: of another segment, or of nobody."""
+        return name not in self.computed and isinstance(self.values.get(name), SymType)
 
     def varies(self, arg: Arg) -> bool:
         """Whether an argument has to be read at run time."""
@@ -184,7 +188,7 @@ class _Compiler:
         named = {name: None if self.varies(arg) else self.constant(arg) for name, arg in keyword.items()}
         simple, fills = [], []
         for index, arg in enumerate(positional):
-            if isinstance(arg, Ref) and arg.name in self.computed and self.varies(arg):
+            if isinstance(arg, Ref) and self.varies(arg) and not self.is_free(arg.name):
                 simple.append((index, arg.name))
             elif self.varies(arg):
                 fills.append((index, self.reader(arg)))
@@ -335,7 +339,7 @@ class Function:
         self.names = [item.name if isinstance(item, Ref) else None for item in graph.inputs]
         kept = {item.name for item in graph.outputs if isinstance(item, Ref)}
         self.routine = Routine(graph, graph.nodes, kept)
-        reader = _Compiler(graph.values, _computed(graph), NO_CONSTANTS)
+        reader = _Compiler(graph.values, _computed(graph, graph.nodes), NO_CONSTANTS)
         self.outputs = [reader.reader(output) for output in graph.outputs]
 
     def __call__(self, symbols: Symbols, *values: Any) -> list[Any]:

@@ -190,7 +190,9 @@ class AtenSegment:
         for name in self._tensors:
             env[name] = self._tensor(frame, name)
         for name in self._scalars:
-            env[name] = read_scalar(self._context, frame, name)
+            # Others follow from the symbols, of which this segment itself may be what binds them.
+            if name in frame.host or name in frame.handles:
+                env[name] = read_scalar(self._context, frame, name)
         env.update(dict.fromkeys(self._tokens))
         self._routine(env, frame.symbols)
         for name in self.segment.outputs:

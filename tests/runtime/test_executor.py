@@ -426,3 +426,27 @@ def test_threads_share_one_state():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: f(X), range(40)))
     np.testing.assert_array_equal(f.buffers["n"], W + 40 * X)
+
+
+def test_scalars_that_nobody_computes_follow_from_what_a_segment_binds():
+    u0 = Symbol("u0")
+    twice = Apply("Mul", (2, u0))
+    nodes = [
+        node("aten.nonzero.default", "found", self="%x"),
+        node("aten.sym_size.int", "n", self="%found", dim=0),
+        node("_operator.mul", "m", "%n", 2),
+        node("aten.full.default", "y", size=("%m",), fill_value=1.0),
+    ]
+    types = {
+        "found": tensor(u0, 1, dtype=DType.INT64),
+        "n": SymType(SymKind.INT, u0),
+        "m": SymType(SymKind.INT, twice),
+        "y": tensor(twice),
+    }
+    p = program({"x": T3}, nodes, ["%y", "%m"], types)
+    f, _ = compiled(p, (ATEN, ["found", "y"]))
+    y, m = f(torch.tensor([0.0, 1, 2]))
+    assert y.shape == (4,)
+    assert m == 4
+    f, _ = compiled(p, (ATEN, ["found", "n"]), (ATEN, ["m"]), (ATEN, ["y"]))
+    assert f(torch.zeros(3))[0].shape == (0,)
