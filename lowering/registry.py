@@ -39,6 +39,8 @@ FAMILIES = (
     "pooling",
     "padding",
     "resize",
+    "sampling",
+    "patches",
 )
 
 
