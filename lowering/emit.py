@@ -261,9 +261,14 @@ def _accepted(rule: Rule, target: str, arguments: dict[str, Any]) -> dict[str, A
             if value is REQUIRED:
                 raise RuleError(f"{target} is not given {name!r}")
             bound["from_" if name == "from" else name] = value
-        elif name in arguments and name not in OPTIONS and arguments[name] != default:
+        elif name in arguments and name not in OPTIONS and not _is_default(arguments[name], default):
             raise Unsupported(f"{name}={arguments[name]!r} is not lowered")
     return bound
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    # `==` between Values would build an operation.
+    return not isinstance(value, Value) and bool(value == default)
 
 
 def _flatten(produced: Any) -> list[Value]:
