@@ -38,7 +38,7 @@ def _binary(op: Callable) -> Callable[[Elementwise, Value | Scalar, Value | Scal
 
 
 class Elementwise:
-    """Elementwise vocabulary. Operands share a dtype; shapes broadcast as in NumPy; scalars become constants."""
+    """Elementwise vocabulary. Operands share a dtype, shapes broadcast, scalars become constants."""
 
     abs = _unary(stablehlo.abs)
     ceil = _unary(stablehlo.ceil)
@@ -150,6 +150,11 @@ class Elementwise:
     def bitcast(self, value: Value, dtype: DType) -> Value:
         """Reinterpret the bits of a type of the same width."""
         return Value(stablehlo.bitcast_convert(tensor_type(dtype, value.shape), value.ir))
+
+    def opaque(self, value: Value) -> Value:
+        """The same value, which no compiler may see through: a division by it stays a division, where XLA
+        would multiply by the reciprocal of a constant or of a broadcast tensor."""
+        return Value(stablehlo.optimization_barrier([value.ir]))
 
     def broadcast(self, value: Value | Scalar, shape: Shape, dtype: DType | None = None) -> Value:
         """Broadcast to `shape` as NumPy does; a scalar needs `dtype`."""

@@ -79,17 +79,23 @@ def floor_quotient(cx: Context, a: Value, b: Value) -> Value:
 
 
 def trunc_quotient(cx: Context, a: Value, b: Value) -> Value:
-    return a / b if a.dtype.is_integer else trunc(cx, a / b)
+    """The quotient must be the correctly rounded one: 3 / 0.3 is 10, 3 * (1 / 0.3) may be 9.999999."""
+    return a / b if a.dtype.is_integer else trunc(cx, a / cx.opaque(b))
 
 
 @lowers("aten.div.Tensor_mode", "aten.div.Scalar_mode", "aten.divide.Tensor_mode", "aten.divide.Scalar_mode")
 def div_mode(cx: Context, self: Operand, other: Operand, rounding_mode: str | None) -> Value:
+    """A scalar or 0-d divisor is not narrowed. Of other half tensors, eager rounds the quotient before it
+    rounds it to an integer."""
+    out = cx.out.dtype
+    first = cx.as_value(self, out)
     if rounding_mode is None:
-        first = cx.as_value(self, cx.out.dtype)
-        return cx.pointwise(lambda x, y: x / y, first, other, out=cx.out.dtype)
-    if rounding_mode == "floor":
-        return narrowed(cx, lambda x, y: floor_quotient(cx, x, y), self, other)
-    return cx.pointwise(lambda x, y: trunc_quotient(cx, x, y), self, other, out=cx.out.dtype)
+        return cx.pointwise(lambda x, y: x / y, first, other, out=out)
+    rounded = floor_quotient if rounding_mode == "floor" else trunc_quotient
+    stepwise = isinstance(other, Value) and other.rank > 0
+    return cx.pointwise(
+        lambda x, y: rounded(cx, x, y), first, other, out=out, compute=out if stepwise else None
+    )
 
 
 @lowers(
@@ -125,11 +131,16 @@ def fmin(cx: Context, a: Value, b: Value) -> Value:
 
 
 def hypot(cx: Context, a: Value, b: Value) -> Value:
-    """Scaled by the larger side, so that squares neither overflow nor vanish."""
+    """Scaled by the larger side, so that squares neither overflow nor vanish.
+
+    An infinite side outdoes NaN, as in C99.
+    """
     a, b = cx.abs(a), cx.abs(b)
     long, short = cx.maximum(a, b), cx.minimum(a, b)
-    ratio = cx.select((long == 0) | (long == short), 1, short / long)
-    return cx.select(long == 0, 0, long * cx.sqrt(1 + ratio * ratio))
+    ratio = short / cx.select(long == 0, 1, long)
+    size = long * cx.sqrt(1 + ratio * ratio)
+    infinite = (a == float("inf")) | (b == float("inf"))
+    return cx.select(infinite, float("inf"), size)
 
 
 def log_add_exp(cx: Context, a: Value, b: Value) -> Value:
@@ -151,10 +162,6 @@ def xlogy(cx: Context, x: Value, y: Value) -> Value:
 
 def xlog1py(cx: Context, x: Value, y: Value) -> Value:
     return cx.select(cx.is_nan(y), y, cx.select(x == 0, 0, x * cx.log1p(y)))
-
-
-def heaviside(cx: Context, a: Value, at_zero: Value) -> Value:
-    return cx.select(a == 0, at_zero, cx.convert(a > 0, a.dtype))
 
 
 def gcd(cx: Context, a: Value, b: Value) -> Value:
@@ -213,7 +220,6 @@ BINARY: dict[str, Function] = {
     "fmin": fmin,
     "fmod": Context.remainder,
     "gcd": gcd,
-    "heaviside": heaviside,
     "hypot": hypot,
     "lcm": lcm,
     "logaddexp": log_add_exp,
@@ -279,6 +285,12 @@ add_rules(
     for name in names
     for overload in ("Tensor", "Scalar")
 )
+
+
+@lowers("aten.heaviside.default")
+def heaviside(cx: Context, self: Value, values: Value) -> Value:
+    """`values` at 0; 0 for NaN."""
+    return narrowed(cx, lambda x, v: cx.select(x == 0, v, cx.convert(x > 0, x.dtype)), self, values)
 
 
 @lowers("aten.nextafter.default")
@@ -360,10 +372,14 @@ def lerp(cx: Context, self: Value, end: Value, weight: Operand) -> Value:
 
 @lowers("aten.addcmul.default")
 def addcmul(cx: Context, self: Value, tensor1: Operand, tensor2: Operand, value: Scalar) -> Value:
-    product = (lambda x, a, b, k: x + a * b) if value == 1 else lambda x, a, b, k: x + k * a * b
-    return cx.pointwise(product, self, tensor1, tensor2, value, out=cx.out.dtype)
+    """`value` is not narrowed; 0-d tensors are."""
+    out = cx.out.dtype
+    a, b = cx.as_value(tensor1, out), cx.as_value(tensor2, out)
+    return cx.pointwise(lambda x, a, b, k: x + k * a * b, self, a, b, value, out=out)
 
 
 @lowers("aten.addcdiv.default")
 def addcdiv(cx: Context, self: Value, tensor1: Operand, tensor2: Operand, value: Scalar) -> Value:
-    return cx.pointwise(lambda x, a, b, k: x + k * a / b, self, tensor1, tensor2, value, out=cx.out.dtype)
+    out = cx.out.dtype
+    a, b = cx.as_value(tensor1, out), cx.as_value(tensor2, out)
+    return cx.pointwise(lambda x, a, b, k: x + k * a / b, self, a, b, value, out=out)

@@ -5,7 +5,22 @@ from __future__ import annotations
 import torch
 
 from tests.ops.data import (
-    BF16, C64, F16, F32, F64, I8, I32, I64, INF, NAN, U8, bools, complexes, floats, integers, special,
+    BF16,
+    C64,
+    F16,
+    F32,
+    F64,
+    I8,
+    I32,
+    I64,
+    INF,
+    NAN,
+    U8,
+    bools,
+    complexes,
+    floats,
+    integers,
+    special,
 )  # fmt: skip
 from tests.ops.driver import Sample
 
