@@ -22,7 +22,7 @@ BILINEAR, NEAREST, BICUBIC = range(3)
 def grid_sampler(
     cx: Context, input: Value, grid: Value, interpolation_mode: int, padding_mode: int, align_corners: bool
 ) -> Value:
-    """`input` [N, C, space...], `grid` [N, points..., axes] with -1..1 across each axis, the last axis first."""
+    """`input` [N, C, space...], `grid` [N, points..., axes] in -1..1, the last axis first."""
     if input.dtype.is_half:
         raise Unsupported(f"torch samples {input.dtype} with {input.dtype} coordinates, step by step rounded")
     sizes = input.shape[2:]
@@ -118,7 +118,7 @@ def _linear_taps(cx: Context, at: Value) -> list[Tap]:
 
 
 def _cubic_taps(cx: Context, at: Value, size: int, place: Callable[[Value, int], Value]) -> list[Tap]:
-    """Keys' kernel, a = -0.75, on the four elements around; each of them is clipped or reflected by itself."""
+    """Keys' kernel, a = -0.75, on the four elements around, each clipped or reflected by itself."""
     below = cx.floor(at)
     rest = at - below
     a = -0.75
