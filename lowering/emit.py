@@ -250,9 +250,14 @@ def _schema(target: str) -> OpSchema:
 
 def _accepted(rule: Rule, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments a rule takes, defaults filled in. Others must be immaterial or have their default."""
-    found = schema(target)
+    found = schema(rule.target)
     if found is None:
         return arguments
+    if rule.target != target:
+        # An in-place overload on its namesake's rule: `dropout_` calls `self` what `dropout` calls `input`.
+        names = zip(_schema(target).parameters, found.parameters, strict=False)
+        renamed = {own.name: theirs.name for own, theirs in names}
+        arguments = {renamed[name]: value for name, value in arguments.items()}
     bound: dict[str, Any] = {}
     for parameter in found.parameters:
         name, default = parameter.name, parameter.default
