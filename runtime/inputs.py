@@ -254,7 +254,7 @@ def _is_strided(given: Any) -> bool:
 def _tensor_library(leaves: Sequence[Leaf], given: Sequence[Any]) -> bool:
     """Whether the call's tensors are torch's; all are one library's. Without any, whether torch is there."""
     first: Leaf | None = None
-    uses_torch = "torch" in sys.modules
+    uses_torch = sys.modules.get("torch") is not None
     for leaf, value in zip(leaves, given, strict=True):
         if not isinstance(leaf.type, TensorType) or not _is_tensor(value):
             continue
