@@ -156,19 +156,29 @@ def clone_strides(type_: TensorType) -> tuple[Dim, ...]:
         return row_major(type_.sizes)
     sizes = [size for size in type_.sizes if isinstance(size, int)]
     strides = [stride for stride in type_.strides if isinstance(stride, int)]
-    order = sorted(range(len(sizes)), key=lambda axis: (strides[axis], axis))
-    counted = [axis for axis in order if sizes[axis] != 1]
-    expected, dense = 1, 0 not in sizes
-    for axis in counted:
-        dense = dense and strides[axis] == expected
-        expected *= sizes[axis]
-    if dense:
-        return type_.strides
-    if 0 in sizes or any(strides[axis] == 0 for axis in counted):
+    if 0 in sizes:
         return row_major(sizes)
-    order = sorted(range(len(sizes)), key=lambda axis: (strides[axis], -axis))
+    order = _inner_to_outer(sizes, strides)
     result, expected = [0] * len(sizes), 1
     for axis in order:
         result[axis] = expected
         expected *= sizes[axis]
-    return tuple(result)
+    dense = all(size == 1 or stride == s for size, stride, s in zip(sizes, strides, result, strict=True))
+    return type_.strides if dense else tuple(result)
+
+
+def _inner_to_outer(sizes: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """Axes by stride, as torch sorts them: an insertion sort for which a stride of 0 compares as neither."""
+    order = list(reversed(range(len(sizes))))
+    for end in range(1, len(order)):
+        place = end
+        for before in reversed(range(end)):
+            a, b = order[before], order[place]
+            if strides[a] == 0 or strides[b] == 0:
+                continue
+            if (strides[a], sizes[a]) > (strides[b], sizes[b]):
+                order[before], order[place] = b, a
+                place = before
+            elif strides[a] < strides[b]:
+                break
+    return order
