@@ -100,15 +100,12 @@ def _trace(call: _Call) -> _Traced:
 
 
 def _resolve(target: str) -> torch._ops.OpOverload:
-    """The functional overload that computes what `target` does."""
+    """The overload to trace: the functional namesake of one that writes, if there is one."""
     import torch
 
     op = _operator(target)
     if op is not None and op._schema.is_mutable:
-        target = functional_name(target)
-        op = _operator(target)
-        if op is None or op._schema.is_mutable:
-            raise Unsupported("writes to an argument, and has no form that does not")
+        op = _operator(functional_name(target)) or op
     if op is None:
         raise Unsupported(f"no rule, and torch knows no operator {target}")
     tags = {tag.name for tag in op.tags}
@@ -117,7 +114,7 @@ def _resolve(target: str) -> torch._ops.OpOverload:
         raise Unsupported(RANDOM)
     if tags & _DATA_DEPENDENT:
         raise Unsupported("the size of its result depends on the data")
-    if not implicit and op not in _table():
+    if not implicit and not op._schema.is_mutable and op not in _table():
         raise Unsupported(NO_WAY)
     return op
 
@@ -162,20 +159,19 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
     try:
         with FakeTensorMode(), torch.no_grad():
             fakes = [torch.empty(slot.shape, dtype=_torch_dtype(slot.dtype)) for slot in slots]
-            declared = {argument.name for argument in op._schema.arguments}
-            given = {name: value for name, value in call.arguments.items() if name in declared}
+            given = _declared(op, call.arguments)
+            written = _written(call) if op._schema.is_mutable else []
 
-            def run(*tensors: torch.Tensor) -> Any:
+            def run(*tensors: torch.Tensor) -> list[Any]:
+                if op._schema.is_mutable:
+                    tensors = tuple(tensor.clone() for tensor in tensors)
                 thawed = {name: _thaw(value, tensors) for name, value in given.items()}
-                positional = [
-                    thawed.pop(argument.name)
-                    for argument in op._schema.arguments
-                    if not argument.kwarg_only and argument.name in thawed
-                ] if _is_prefix(op, given) else []  # fmt: skip
-                result = op(*positional, **thawed)
-                return result if isinstance(result, torch.Tensor) else list(result)
+                results = op(**thawed)
+                listed = [results] if isinstance(results, torch.Tensor) else list(results or ())
+                return listed + [thawed[name] for name in written]
 
-            module = make_fx(run, decomposition_table=table)(*fakes)
+            traceable = torch.func.functionalize(run, remove="mutations") if op._schema.is_mutable else run
+            module = make_fx(traceable, decomposition_table=table)(*fakes)
             if any(_writes(node) for node in module.graph.nodes):
                 functional = torch.func.functionalize(module, remove="mutations")
                 module = make_fx(functional, decomposition_table=table)(*fakes)
@@ -188,10 +184,20 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
     return module
 
 
-def _is_prefix(op: torch._ops.OpOverload, given: dict[str, Any]) -> bool:
-    """Whether the given positional arguments leave no gap, so that they may be passed by position."""
-    flags = [a.name in given for a in op._schema.arguments if not a.kwarg_only]
-    return flags == sorted(flags, reverse=True)
+def _declared(op: torch._ops.OpOverload, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments this overload has: the functional form of one with `out` has none."""
+    names = {argument.name for argument in op._schema.arguments}
+    return {name: value for name, value in arguments.items() if name in names}
+
+
+def _written(call: _Call) -> list[str]:
+    """The arguments that the call writes and does not return, in schema order (see `Node.functional`)."""
+    found = schema(call.target)
+    if found is None:
+        raise Unsupported("writes to an argument, by a schema that is not known")
+    bound = {p.name: call.arguments.get(p.name, p.default) for p in found.parameters}
+    returned = {found.written_return(index) for index in range(len(found.returns))}
+    return [name for name in found.written(bound) if name not in returned]
 
 
 def _slots(value: Any) -> Iterator[_Slot]:

@@ -22,6 +22,13 @@ def _t(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
 
 
 SAMPLES = [
+    Sample(
+        "aten._native_batch_norm_legit.default",
+        (_t(2, 3, 4), _t(3), _t(3), torch.zeros(3), torch.ones(3), True, 0.1, 1e-5),
+        functional=True,
+    ),
+    Sample("aten.huber_loss.default", (_t(3, 4), _t(3, 4), 1, 0.5)),
+    Sample("aten.xlogy_.Tensor", (_t(3, 4), torch.rand(3, 4, generator=_generator)), functional=True),
     Sample("aten.huber_loss.default", (_t(3, 4), _t(3, 4), 1, 0.5)),
     Sample("aten.huber_loss.default", (_t(3, 4), _t(3, 4), 0)),
     Sample("aten.logit.default", (torch.rand(3, 4, generator=_generator), 0.1)),
