@@ -28,15 +28,31 @@ def filled(cx: Context, value: Scalar) -> Value:
     return cx.constant(value, cx.out.dtype, cx.out.shape)
 
 
-@lowers("aten.zeros.default", "aten.new_zeros.default", "aten.new_empty.default")
-def zeros(cx: Context, size: Sequence[int], dtype: DType | None) -> Value:
-    """Also what `empty` makes: any value is right there, and zeros are the same every time."""
-    return filled(cx, 0)
+def _sized(value: Scalar) -> Callable[..., Value]:
+    def rule(cx: Context, size: Sequence[int], dtype: DType | None) -> Value:
+        return filled(cx, value)
+
+    return rule
 
 
-@lowers("aten.empty.memory_format")
-def empty(cx: Context, size: Sequence[int], dtype: DType | None) -> Value:
-    return filled(cx, 0)
+def _new(value: Scalar) -> Callable[..., Value]:
+    def rule(cx: Context, self: Value, size: Sequence[int], dtype: DType | None) -> Value:
+        return filled(cx, value)
+
+    return rule
+
+
+# Any value is right for what `empty` makes; zeros are the same every time.
+add_rules(
+    (
+        ("aten.zeros.default", _sized(0)),
+        ("aten.empty.memory_format", _sized(0)),
+        ("aten.ones.default", _sized(1)),
+        ("aten.new_zeros.default", _new(0)),
+        ("aten.new_empty.default", _new(0)),
+        ("aten.new_ones.default", _new(1)),
+    )
+)
 
 
 @lowers("aten.empty_permuted.default")
@@ -46,18 +62,25 @@ def empty_permuted(
     return filled(cx, 0)
 
 
-@lowers("aten.empty_strided.default", "aten.new_empty_strided.default")
+@lowers("aten.empty_strided.default")
 def empty_strided(cx: Context, size: Sequence[int], stride: Sequence[int], dtype: DType | None) -> Value:
     return filled(cx, 0)
 
 
-@lowers("aten.ones.default", "aten.new_ones.default")
-def ones(cx: Context, size: Sequence[int], dtype: DType | None) -> Value:
-    return filled(cx, 1)
+@lowers("aten.new_empty_strided.default")
+def new_empty_strided(
+    cx: Context, self: Value, size: Sequence[int], stride: Sequence[int], dtype: DType | None
+) -> Value:
+    return filled(cx, 0)
 
 
-@lowers("aten.full.default", "aten.new_full.default")
+@lowers("aten.full.default")
 def full(cx: Context, size: Sequence[int], fill_value: Scalar, dtype: DType | None) -> Value:
+    return filled(cx, fill_value)
+
+
+@lowers("aten.new_full.default")
+def new_full(cx: Context, self: Value, size: Sequence[int], fill_value: Scalar, dtype: DType | None) -> Value:
     return filled(cx, fill_value)
 
 
@@ -249,14 +272,16 @@ def _kaiser(count: int, periodic: bool, beta: float) -> np.ndarray:
     return window[:count]
 
 
-def _checked(count: int) -> None:
+def _checked(cx: Context, count: int) -> None:
     if count > MAX_TABLE:
         raise Unsupported(f"a window of {count} elements would bloat the module")
+    if cx.out.dtype.is_half:
+        raise Unsupported("eager rounds a half window at every step of its making")
 
 
 @lowers("aten.hann_window.default", "aten.hann_window.periodic")
 def hann_window(cx: Context, window_length: int, dtype: DType | None, periodic: bool = True) -> Value:
-    _checked(window_length)
+    _checked(cx, window_length)
     return table(cx, _cosine_window(window_length, periodic, (0.5, 0.5)))
 
 
@@ -274,19 +299,19 @@ def hamming_window(
     alpha: float = 0.54,
     beta: float = 0.46,
 ) -> Value:
-    _checked(window_length)
+    _checked(cx, window_length)
     return table(cx, _cosine_window(window_length, periodic, (alpha, beta)))
 
 
 @lowers("aten.blackman_window.default", "aten.blackman_window.periodic")
 def blackman_window(cx: Context, window_length: int, dtype: DType | None, periodic: bool = True) -> Value:
-    _checked(window_length)
+    _checked(cx, window_length)
     return table(cx, _cosine_window(window_length, periodic, (0.42, 0.5, 0.08)))
 
 
 @lowers("aten.bartlett_window.default", "aten.bartlett_window.periodic")
 def bartlett_window(cx: Context, window_length: int, dtype: DType | None, periodic: bool = True) -> Value:
-    _checked(window_length)
+    _checked(cx, window_length)
     return table(cx, _bartlett(window_length, periodic))
 
 
@@ -294,5 +319,5 @@ def bartlett_window(cx: Context, window_length: int, dtype: DType | None, period
 def kaiser_window(
     cx: Context, window_length: int, dtype: DType | None, periodic: bool = True, beta: float = 12.0
 ) -> Value:
-    _checked(window_length)
+    _checked(cx, window_length)
     return table(cx, _kaiser(window_length, periodic, beta))

@@ -92,19 +92,15 @@ def binary_cross_entropy_with_logits(
     pos_weight: Value | None,
     reduction: int,
 ) -> Value:
-    def fn(x: Value, y: Value, w: Value, p: Value) -> Value:
-        log_sigmoid = cx.minimum(x, 0) - cx.log1p(cx.exp(-cx.abs(x)))
-        terms = (1 - y) * x - (1 + (p - 1) * y) * log_sigmoid
-        return terms * w
-
-    terms = cx.pointwise(
-        fn,
-        self,
-        target,
-        1 if weight is None else weight,
-        1 if pos_weight is None else pos_weight,
-        out=cx.out.dtype,
-    )
+    """Eager composes it of operations that each round, and so halves are computed as halves."""
+    out = cx.out.dtype
+    x, y = cx.convert(self, out), cx.convert(target, out)
+    log_sigmoid = cx.pointwise(lambda v: cx.minimum(v, 0) - cx.log1p(cx.exp(-cx.abs(v))), x, out=out)
+    if pos_weight is not None:
+        log_sigmoid = ((cx.convert(pos_weight, out) - 1) * y + 1) * log_sigmoid
+    terms = (1 - y) * x - log_sigmoid
+    if weight is not None:
+        terms = terms * cx.convert(weight, out)
     return reduced(cx, terms, reduction)
 
 
