@@ -2,58 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from lowering.context import Context
 from lowering.ir.types import DType
 from lowering.registry import add_rules, lowers
 from lowering.value import Scalar, Value
 
-Combine = Callable[..., Sequence[Value]]
+Combine = Callable[[Value, Value], Value]
 
 
-def scan(cx: Context, values: Sequence[Value], axis: int, combine: Combine) -> list[Value]:
-    """Inclusive scan along an axis: `combine(*earlier, *later)` is associative and works element by element.
+# Elements that one step of a scan covers by doubling.
+BLOCK = 16
 
-    Doubling: after step k each element covers the 2^k before it. n log n work in log n vector operations;
-    the order is a tree, so rounding grows with log n rather than n.
+
+def scan(cx: Context, value: Value, axis: int, combine: Combine) -> Value:
+    """Inclusive scan along an axis: `combine(earlier, later)` is associative and works element by element.
+
+    Blocks are scanned by themselves, their totals by this very function, and each block is combined with the
+    total of those before it: n work, and rounding that grows with log n. Doubling over the whole axis at
+    once makes XLA fuse the steps and compute elements many times: 408 ms for a million, 23 ms this way.
     """
-    results = list(values)
-    size = results[0].shape[axis] if results[0].rank else 1
+    size = value.shape[axis] if value.rank else 1
+    if size <= BLOCK:
+        return _scan_by_doubling(cx, value, axis, combine)
+    blocks = -(-size // BLOCK)
+    missing = [blocks * BLOCK - size if a == axis else 0 for a in range(value.rank)]
+    padded = cx.pad(value, [0] * value.rank, missing)
+    before, after = value.shape[:axis], value.shape[axis + 1 :]
+    inner = cx.reshape(padded, (*before, blocks, BLOCK, *after))
+    inner = _scan_by_doubling(cx, inner, axis + 1, combine)
+    totals = cx.slice_axis(cx.slice_axis(inner, axis + 1, BLOCK - 1, BLOCK), axis, 0, blocks - 1)
+    offsets = cx.unsqueeze(scan(cx, cx.squeeze(totals, axis + 1), axis, combine), axis + 1)
+    first, rest = cx.slice_axis(inner, axis, 0, 1), cx.slice_axis(inner, axis, 1, blocks)
+    rest = combine(cx.broadcast(offsets, rest.shape), rest)
+    result = cx.reshape(cx.concatenate([first, rest], axis), padded.shape)
+    return cx.slice_axis(result, axis, 0, size)
+
+
+def _scan_by_doubling(cx: Context, value: Value, axis: int, combine: Combine) -> Value:
+    """After step k each element covers the 2^k up to it."""
+    size = value.shape[axis] if value.rank else 1
     step = 1
     while step < size:
-        earlier = [cx.slice_axis(value, axis, 0, size - step) for value in results]
-        later = [cx.slice_axis(value, axis, step, size) for value in results]
-        heads = [cx.slice_axis(value, axis, 0, step) for value in results]
-        tails = combine(*earlier, *later)
-        results = [cx.concatenate(pair, axis) for pair in zip(heads, tails, strict=True)]
+        earlier = cx.slice_axis(value, axis, 0, size - step)
+        later = cx.slice_axis(value, axis, step, size)
+        head = cx.slice_axis(value, axis, 0, step)
+        value = cx.concatenate([head, combine(earlier, later)], axis)
         step *= 2
-    return results
+    return value
 
 
 def _running(combine: Callable[[Value, Value], Value]) -> Callable[..., Value]:
     def rule(cx: Context, self: Value, dim: int, dtype: DType | None = None) -> Value:
         value = cx.convert(self, cx.out.dtype)
         value = cx.convert(value, cx.compute_dtype(value.dtype))
-        (result,) = scan(cx, [value], cx.axis(dim, self.rank), lambda a, b: (combine(a, b),))
+        result = scan(cx, value, cx.axis(dim, self.rank), combine)
         return cx.convert(result, cx.out.dtype)
 
     return rule
 
 
-def _running_extremum(direction: str) -> Callable[..., tuple[Value, Value]]:
+def _running_extremum(pick: Callable[..., Value]) -> Callable[..., tuple[Value, Value]]:
     def rule(cx: Context, self: Value, dim: int) -> tuple[Value, Value]:
-        def combine(value: Value, index: Value, later: Value, later_index: Value) -> tuple[Value, Value]:
-            # Of equal elements the last, and of NaNs too, as eager's `>=` has it.
-            wins = cx.is_nan(later) | (cx.compare(later, value, direction) & ~cx.is_nan(value))
-            return cx.select(wins, later, value), cx.select(wins, later_index, index)
-
-        axis = cx.axis(dim, self.rank)
         if not self.rank:
             return self, cx.constant(0, DType.INT64)
-        index = cx.iota(DType.INT32, self.shape, axis)
-        value, index = scan(cx, [self, index], axis, combine)
-        return value, cx.convert(index, DType.INT64)
+        axis = cx.axis(dim, self.rank)
+        best = scan(cx, self, axis, lambda a, b: pick(cx, a, b))
+        # Where the best so far is set: of equal elements the last, and of NaNs too, as eager's `>=` has it.
+        sets = (self == best) | cx.is_nan(self)
+        places = cx.select(sets, cx.iota(DType.INT32, self.shape, axis), 0)
+        return best, cx.convert(scan(cx, places, axis, cx.maximum), DType.INT64)
 
     return rule
 
@@ -62,28 +81,33 @@ add_rules(
     [
         ("aten.cumsum.default", _running(lambda a, b: a + b)),
         ("aten.cumprod.default", _running(lambda a, b: a * b)),
-        ("aten.cummax.default", _running_extremum("GE")),
-        ("aten.cummin.default", _running_extremum("LE")),
+        ("aten.cummax.default", _running_extremum(Context.maximum)),
+        ("aten.cummin.default", _running_extremum(Context.minimum)),
     ]
 )
 
 
 @lowers("aten.logcumsumexp.default", "aten._logcumsumexp.default")
 def logcumsumexp(cx: Context, self: Value, dim: int) -> Value:
-    def log_add_exp(a: Value, b: Value) -> tuple[Value]:
+    def log_add_exp(a: Value, b: Value) -> Value:
         high, low = cx.maximum(a, b), cx.minimum(a, b)
         # Two equal infinities: their difference would be NaN.
         same = (high == low) & ~cx.is_finite(high)
-        return (cx.select(same, high, cx.log1p(cx.exp(low - high)) + high),)
+        return cx.select(same, high, cx.log1p(cx.exp(low - high)) + high)
 
     value = cx.convert(self, cx.compute_dtype(self.dtype))
-    (result,) = scan(cx, [value], cx.axis(dim, self.rank), log_add_exp)
+    result = scan(cx, value, cx.axis(dim, self.rank), log_add_exp)
     return cx.convert(result, cx.out.dtype)
 
 
 @lowers("aten.diff.default")
 def diff(
-    cx: Context, self: Value, n: int = 1, dim: int = -1, prepend: Value | None = None, append: Value | None = None
+    cx: Context,
+    self: Value,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Value | None = None,
+    append: Value | None = None,
 ) -> Value:
     parts = [part for part in (prepend, self, append) if part is not None] if n else [self]
     dtype = cx.out.dtype
@@ -145,5 +169,5 @@ def cumulative_trapezoid_x(cx: Context, y: Value, x: Value, dim: int = -1) -> Va
 
 
 def _running_sum(cx: Context, areas: Value, axis: int) -> Value:
-    (total,) = scan(cx, [areas], axis, lambda a, b: (a + b,))
+    total = scan(cx, areas, axis, lambda a, b: a + b)
     return cx.convert(total, cx.out.dtype)

@@ -30,11 +30,17 @@ ORDERED = [*ALL_TYPES, HOLES, TIES, SCALAR]
 SUMS = [
     *(Sample("aten.sum.default", (x,)) for x in [*ALL_TYPES, COMPLEX, HOLES, EMPTY, SCALAR]),
     Sample("aten.sum.default", (LONG,), name="sum.default-long"),
-    Sample("aten.sum.default", (torch.tensor([60000.0, 60000.0, -60000.0]).half(),), name="sum.default-f16-large"),
+    Sample(
+        "aten.sum.default", (torch.tensor([60000.0, 60000.0, -60000.0]).half(),), name="sum.default-f16-large"
+    ),
     Sample("aten.sum.default", (F32,), {"dtype": torch.int64}),
     Sample("aten.sum.default", (I32,), {"dtype": torch.int32}),
     Sample("aten.sum.default", (BOOL,), {"dtype": torch.float16}),
-    *(Sample("aten.sum.dim_IntList", (F32, dim, keep)) for dim in ([-1], [0, 2], [], None) for keep in (False, True)),
+    *(
+        Sample("aten.sum.dim_IntList", (F32, dim, keep))
+        for dim in ([-1], [0, 2], [], None)
+        for keep in (False, True)
+    ),
     Sample("aten.sum.dim_IntList", (EMPTY, [0])),
     Sample("aten.sum.dim_IntList", (SCALAR, [0])),
     Sample("aten.sum.dim_IntList", (HALF, [1]), {"dtype": torch.float32}),
@@ -64,9 +70,16 @@ SUMS = [
 ]
 
 TRUTHS = [
-    *(Sample(f"aten.{name}.default", (x,)) for name in ("all", "any") for x in [BOOL, F32, HALF, I64, U8, HOLES, EMPTY]),
-    *(Sample(f"aten.{name}.dim", (x, d, k)) for name in ("all", "any") for x in [BOOL, HOLES, U8] for d, k in [(-1, True), (0, False)]),
-    *(Sample(f"aten.{name}.dims", (BOOL, d, True)) for name in ("all", "any") for d in ([0, 1], [], None, [-1])),
+    *(
+        sample
+        for name in ("all", "any")
+        for sample in (
+            *(Sample(f"aten.{name}.default", (x,)) for x in [BOOL, F32, HALF, I64, U8, HOLES, EMPTY]),
+            *(Sample(f"aten.{name}.dim", (x, -1, True)) for x in [BOOL, HOLES, U8]),
+            *(Sample(f"aten.{name}.dim", (x, 0)) for x in [BOOL, HOLES, U8]),
+            *(Sample(f"aten.{name}.dims", (BOOL, dim, True)) for dim in ([0, 1], [], None, [-1])),
+        )
+    ),
     Sample("aten._is_all_true.default", (BOOL,)),
     Sample("aten._is_any_true.default", (BOOL,)),
     *(Sample("aten.count_nonzero.default", (x,)) for x in [F32, HALF, I64, BOOL, HOLES, COMPLEX, EMPTY]),
@@ -74,7 +87,7 @@ TRUTHS = [
     Sample("aten.count_nonzero.default", (HOLES, -1)),
     Sample("aten.count_nonzero.dim_IntList", (BOOL, [0, 1])),
     Sample("aten.count_nonzero.dim_IntList", (I64, [0])),
-]  # fmt: skip
+]
 
 EXTREMA = [
     sample
