@@ -60,11 +60,11 @@ def _count(lowered: Lowered, placement: Placement) -> int:
 
 
 def _inputs(lowered: Lowered) -> list[dict[str, Any]]:
-    from lowering.ir.text import type_text
+    from lowering.ir.text import print_type
 
     values = lowered.program.graph.values
     return [
-        {"name": spec.name, "type": type_text(values[spec.name])}
+        {"name": spec.name, "type": print_type(values[spec.name])}
         for spec in lowered.program.signature.inputs
         if spec.kind is InputKind.USER
     ]
