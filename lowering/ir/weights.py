@@ -1,4 +1,4 @@
-"""Where the weights lie. A program names its weights; this says which bytes they are, without reading them."""
+"""Where the weights lie. A program names its weights; this says which bytes they are, unread."""
 
 from __future__ import annotations
 
