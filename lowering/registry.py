@@ -41,6 +41,7 @@ FAMILIES = (
     "resize",
     "sampling",
     "patches",
+    "fft",
 )
 
 
