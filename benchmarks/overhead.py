@@ -1,10 +1,10 @@
-"""What a call costs beside the computation: our executables against each engine's own bare call.
+"""What a call costs beside the computation: `compiled(x)` against the engine's own call, arguments bound.
 
     python -m benchmarks.overhead
 
-Modules that compute next to nothing, with one argument and with 300 weights. Minimum of several runs, in
-microseconds per call; `ours` includes waiting for the result, and `in/out` the import and export of torch
-tensors.
+One-segment programs with one input and 2 or 300 weights. Least microseconds per call of many short turns,
+interleaved: `engine` is the engine's bare call on prebuilt arguments, results waited for; `bridge` is the
+whole of `compiled(x)`: checks, import, call, export, structure. torch tensors in and out, then numpy's.
 """
 
 from __future__ import annotations
@@ -13,31 +13,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from jax.extend.mlir import ir, serialize_portable_artifact
-from jax.interpreters.mlir import make_ir_context
 
-from lowering.ir.types import DType
-from runtime.engine import Module, Port, Target
-from runtime.engines import get_engine
+import bridge
 
-_ROUNDS, _CALLS = 300, 100
-_T = "tensor<16xf32>"
+_ROUNDS, _CALLS = 300, 30
 
 
-def add(weights: int) -> Module:
-    """y = x + x, or x plus the first of `weights` weights of 16 numbers."""
-    ports = [Port(f"w{i}", DType.FLOAT32, (16,), f"layer.{i}") for i in range(weights)]
-    inputs = (Port("x", DType.FLOAT32, (16,)), *ports)
-    arguments = ", ".join(f"%{port.name}: {_T}" for port in inputs)
-    other = "%w0" if weights else "%x"
-    text = f"""func.func public @main({arguments}) -> {_T} {{
-        %y = stablehlo.add %x, {other} : {_T}
-        return %y : {_T} }}"""
-    with make_ir_context():
-        code = serialize_portable_artifact(ir.Module.parse(text), "1.8.0")
-    return Module(code, inputs, (Port("y", DType.FLOAT32, (16,)),))
+def layers(count: int) -> torch.nn.Module:
+    """`count` linear layers of 8 numbers, two weights each."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(*(torch.nn.Linear(8, 8) for _ in range(count))).eval()
 
 
 def microseconds(*calls: Callable[[], Any]) -> list[float]:
@@ -52,11 +38,18 @@ def microseconds(*calls: Callable[[], Any]) -> list[float]:
     return [seconds / _CALLS * 1e6 for seconds in best]
 
 
-def bare(executable: Any, handle: Any) -> Callable[[], Any]:
-    """The engine's own call on prebuilt arguments, without waiting or looking at the results."""
-    if hasattr(executable, "_loaded"):
+def bare(compiled: Any, x: torch.Tensor) -> Callable[[], Any]:
+    """The engine's own call on arguments bound beforehand, its results waited for."""
+    executable = compiled._fast._run
+    handle = compiled.engine.from_tensor(x, compiled.target)
+    if compiled.engine.name == "xla":
         arguments = [handle.array if a is None else a for a in executable._arguments]
-        return lambda: executable._loaded.execute(arguments)
+
+        def call_xla() -> None:
+            for result in executable._loaded.execute(arguments):
+                result.block_until_ready()
+
+        return call_xla
     from iree.runtime import VmVariantList
 
     arguments = VmVariantList(1)
@@ -65,24 +58,26 @@ def bare(executable: Any, handle: Any) -> Callable[[], Any]:
 
 
 def main() -> None:
-    x = torch.ones(16)
-    print(f"{'engine':24}{'weights':>8}{'bare':>8}{'ours':>8}{'in/out':>8}")
-    for name, options in (("iree", {}), ("iree", {"driver": "local-task"}), ("xla", {})):
-        engine, target = get_engine(name), Target(options=options)
-        for count in (0, 300):
-            module = add(count)
-            weights = {f"layer.{i}": np.ones(16, np.float32) for i in range(count)}
-            run = engine.load(engine.compile(module, target), module, target, weights)
-            handle = engine.from_tensor(x, target)
-            numbers = microseconds(
-                bare(run, handle),
-                lambda run=run, handle=handle: run([handle]),
-                lambda run=run, engine=engine, target=target: engine.to_torch(
-                    run([engine.from_tensor(x, target)])[0]
-                ),
+    """Measure and print one table."""
+    x = torch.ones(1, 8)
+    n = x.numpy()
+    print(
+        "| engine | weights | engine us | bridge us | ours us | ours us, numpy |\n|---|---|---|---|---|---|"
+    )
+    for count in (1, 150):
+        lowered = bridge.lower(layers(count), (x,))
+        for name in ("iree", "xla"):
+            compiled = lowered.compile(name)
+            torch_us: list[float] = microseconds(
+                bare(compiled, x),
+                lambda compiled=compiled: compiled(x),
+                lambda compiled=compiled: compiled(n),
             )
-            label = " ".join((name, *options.values()))
-            print(f"{label:24}{count:8}" + "".join(f"{number:8.1f}" for number in numbers))
+            own, ours, ours_numpy = torch_us
+            print(
+                f"| {name} | {2 * count} | {own:.1f} | {ours:.1f} | {ours - own:.1f} | {ours_numpy - own:.1f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
