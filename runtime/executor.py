@@ -26,9 +26,13 @@ from runtime.engine import Engine, Target
 from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.report import Report
 from runtime.results import Results, read_contract
-from runtime.segments import AtenSegment, Context, Frame, Loaded, Specialise, StableHloSegment
+from runtime.segments import AtenSegment, Context, Frame, Specialise, StableHloSegment
 from runtime.state import State, in_kind, private_copy
 from runtime.tensors import aligned
+
+# How many combinations of the inputs' shapes are remembered as checked.
+MAX_SHAPES = 1024
+_NO_SYMBOLS: Mapping[str, Any] = {}
 
 
 class Compiled:
@@ -79,7 +83,9 @@ class Compiled:
         self._results = Results(self._context, self._contract, self._binder.leaves)
         self._steps = self._build_steps(plan, cache_size)
         self._rebuild = _rebuilder(program.signature.out_spec, types)
-        self._fast = self._fast_path()
+        segment = self._one_segment()
+        self._fast = self._fast_path({}) if segment is not None and segment.static else None
+        self._learns = segment is not None and bool(segment.symbols)
 
     # ------------------------------------------------------------------------------------- construction
 
@@ -108,12 +114,19 @@ class Compiled:
             needed.update(names)
         return dead[::-1]
 
-    def _fast_path(self) -> Callable[[tuple[Any, ...]], Any] | None:
-        """The whole call of a program that is one static segment without effects; None for any other."""
-        contract, engine = self._contract, self.engine
+    def _one_segment(self) -> StableHloSegment | None:
+        """The segment of a program that is only that, called with plain tensors and without effects."""
+        contract = self._contract
         step = self._steps[0][0] if len(self._steps) == 1 else None
-        loaded = step.static if isinstance(step, StableHloSegment) else None
-        if loaded is None or engine is None or contract.buffer_writes or contract.input_writes:
+        if contract.buffer_writes or contract.input_writes or not self._binder.plain:
+            return None
+        return step if isinstance(step, StableHloSegment) else None
+
+    def _fast_path(self, symbols: Mapping[str, Any]) -> FastCall | None:
+        """The short way for such a program, once its segment is loaded for some sizes; else None."""
+        contract, engine, step = self._contract, self.engine, self._one_segment()
+        loaded = step.peek(symbols) if step is not None else None
+        if step is None or loaded is None or engine is None:
             return None
         places = {leaf.spec.name: index for index, leaf in enumerate(self._binder.leaves)}
         names = [value.name if isinstance(value, Ref) else "" for value in contract.returned]
@@ -124,7 +137,15 @@ class Compiled:
         order = tuple(places[port.name] for port in loaded.inputs)
         picked = tuple(loaded.outputs.index(name) for name in names)
         everything = picked == tuple(range(len(loaded.outputs)))
-        return FastCall(self, engine, loaded, order, None if everything else picked)
+        return FastCall(self, engine, step, order, None if everything else picked)
+
+    def _learn(self, args: tuple[Any, ...], bound: Bound) -> None:
+        """Remember that a call with these shapes is right, so that the next one takes the short way."""
+        if self._fast is None:
+            self._fast = self._fast_path(bound.symbols)
+            self._learns = self._fast is not None
+        if self._fast is not None:
+            self._fast.learn(tuple(given.shape for given in args), bound.symbols)
 
     # --------------------------------------------------------------------------------------------- calls
 
@@ -140,10 +161,13 @@ class Compiled:
                 return result
         bound = self._binder.bind(args, kwargs)
         self._results.check_writable(bound)
-        if self._state is None:
-            return self._run(bound)
-        with self._lock:
-            return self._run(bound)
+        if self._state is not None:
+            with self._lock:
+                return self._run(bound)
+        result = self._run(bound)
+        if self._learns and not kwargs:
+            self._learn(args, bound)
+        return result
 
     def _run(self, bound: Bound) -> Any:
         frame = self._enter(bound)
@@ -187,17 +211,19 @@ class Compiled:
 
 
 class FastCall:
-    """A call of one static segment without effects, with nothing left to look up."""
+    """A call of one segment without effects: nothing is looked up but what is loaded for its sizes."""
 
     def __init__(
         self,
         owner: Compiled,
         engine: Engine,
-        loaded: Loaded,
+        step: StableHloSegment,
         order: tuple[int, ...],
         picked: tuple[int, ...] | None,
     ) -> None:
-        self._run = loaded.run
+        self._step = step
+        self._is_static = not step.symbols
+        self._known: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         self._order = order
         self._picked = picked
         self._target = owner.target
@@ -206,20 +232,38 @@ class FastCall:
         self._rebuild = owner._rebuild
         self._engine = engine
 
+    def learn(self, shapes: tuple[Any, ...], symbols: Mapping[str, Any]) -> None:
+        """Shapes that were checked, and the symbols that they bind."""
+        if len(self._known) >= MAX_SHAPES:
+            self._known.clear()
+        self._known[tuple(tuple(shape) for shape in shapes)] = symbols
+
     def __call__(self, args: tuple[Any, ...]) -> Any:
         """The result, or NotImplemented for arguments that need more than this."""
         engine, binder, target = self._engine, self._binder, self._target
-        if binder.fast_torch(args):
+        shapes, symbols = None, _NO_SYMBOLS
+        if not self._is_static:
+            shapes = tuple([getattr(given, "shape", None) for given in args])
+            try:
+                symbols = self._known.get(shapes)
+            except TypeError:  # no tensor: its shape is something else
+                return NotImplemented
+            if symbols is None:
+                return NotImplemented
+        if binder.fast_torch(args, shapes):
             for given in args:
                 if not given.is_contiguous() or given.data_ptr() & 63:
                     return NotImplemented
             export = engine.to_torch
-        elif binder.fast_numpy(args):
+        elif binder.fast_numpy(args, shapes):
             args = tuple([self._aligned(given) for given in args])
             export = engine.to_numpy
         else:
             return NotImplemented
-        results = self._run([engine.from_tensor(args[index], target) for index in self._order])
+        loaded = self._step.loaded(symbols)
+        if loaded is None:
+            return NotImplemented
+        results = loaded.run([engine.from_tensor(args[index], target) for index in self._order])
         self._report.calls += 1
         if self._picked is not None:
             results = [results[index] for index in self._picked]

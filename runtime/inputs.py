@@ -74,9 +74,10 @@ class Binder:
         )
         self._guards = Guards(program.guards, paths)
         self.unchecked_guards = self._guards.unchecked
-        self._plain = _is_plain(signature.in_spec, self.leaves) and not self._guards
+        # Calls whose checks depend on nothing but each tensor's dtype and shape.
+        self.plain = _is_plain(signature.in_spec, self.leaves) and not self._guards and "cpu" in self.devices
         tensors = [leaf.type for leaf in self.leaves if isinstance(leaf.type, TensorType)]
-        self._static = self._plain and all(type_.is_static for type_ in tensors) and "cpu" in self.devices
+        self._static = self.plain and all(type_.is_static for type_ in tensors)
         self._shapes = tuple(type_.sizes for type_ in tensors)
         self._numpy_dtypes = tuple(_numpy_or_none(type_.dtype) for type_ in tensors)
         self._dtypes = tuple(type_.dtype for type_ in tensors)
@@ -92,15 +93,19 @@ class Binder:
                 return Bound(args, {}, False)
         return self._bind(args, kwargs)
 
-    def fast_torch(self, args: tuple[Any, ...]) -> bool:
-        """Whether these are exactly the static CPU tensors that the program takes. False decides nothing."""
-        if len(args) != len(self._shapes):
+    def fast_torch(self, args: tuple[Any, ...], shapes: Sequence[Any] | None = None) -> bool:
+        """Whether these are plain CPU tensors exactly as the program takes them. False decides nothing.
+
+        `shapes`: what an earlier call was found to be right with; by default the static ones.
+        """
+        shapes = self._shapes if shapes is None else shapes
+        if len(args) != len(shapes):
             return False
         tensor = self._tensor
         if tensor is None and (tensor := self._find_torch()) is None:
             return False
         dtypes = self._torch_dtypes or ()
-        for given, dtype, shape in zip(args, dtypes, self._shapes, strict=True):
+        for given, dtype, shape in zip(args, dtypes, shapes, strict=True):
             if (
                 type(given) is not tensor
                 or given.dtype is not dtype
@@ -116,7 +121,7 @@ class Binder:
     def _find_torch(self) -> type | None:
         """torch.Tensor, if the process has torch; then torch's dtypes are looked up too."""
         torch = sys.modules.get("torch")
-        if not self._static or torch is None or not hasattr(torch, "Tensor"):
+        if not self.plain or torch is None or not hasattr(torch, "Tensor"):
             return None
         if any(dtype.is_complex for dtype in self._dtypes):
             return None  # a conjugate bit is looked for on the slow path
@@ -124,11 +129,12 @@ class Binder:
         self._tensor = torch.Tensor
         return torch.Tensor
 
-    def fast_numpy(self, args: tuple[Any, ...]) -> bool:
-        """Whether these are exactly the static arrays that the program takes. False decides nothing."""
-        if not self._static or len(args) != len(self._shapes):
+    def fast_numpy(self, args: tuple[Any, ...], shapes: Sequence[Any] | None = None) -> bool:
+        """The same of numpy arrays."""
+        shapes = self._shapes if shapes is None else shapes
+        if len(args) != len(shapes):
             return False
-        for given, dtype, shape in zip(args, self._numpy_dtypes, self._shapes, strict=True):
+        for given, dtype, shape in zip(args, self._numpy_dtypes, shapes, strict=True):
             if type(given) is not np.ndarray or given.dtype != dtype or given.shape != shape:
                 return False
         return bool(args)

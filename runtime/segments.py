@@ -107,6 +107,12 @@ class StableHloSegment:
                 report.evictions += 1
             return entry
 
+    def peek(self, symbols: Mapping[str, Scalar]) -> Loaded | None:
+        """What is loaded for these sizes, without loading or counting."""
+        if not self.symbols:
+            return self.static
+        return self._cache.get(tuple(symbols.get(name) for name in self.symbols))
+
     def _load_or_fall_back(self, sizes: Mapping[str, Scalar]) -> Loaded | None:
         try:
             return self._load(sizes)

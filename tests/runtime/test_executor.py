@@ -327,6 +327,11 @@ def test_sizes_are_specialised_from_a_bounded_cache():
         np.testing.assert_array_equal(f(np.ones((n, 3), np.float32)), np.full((n, 3), 2))
     assert engine.loads == [{"s0": 2}, {"s0": 3}, {"s0": 4}, {"s0": 3}]
     assert (f.report.hits, f.report.misses, f.report.evictions) == (1, 4, 2)
+    with pytest.raises(InputError, match="dim 0 of `x` is 10, the program allows 1 to 9"):
+        f(np.ones((10, 3), np.float32))
+    with pytest.raises(InputError, match="`x` is float64, the program takes float32"):
+        f(np.ones((3, 3)))
+    assert f(torch.ones(3, 3)).tolist() == [[2.0] * 3] * 3
 
 
 def test_a_size_that_the_engine_refuses_runs_on_aten_and_is_counted():
