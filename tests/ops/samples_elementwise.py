@@ -93,6 +93,7 @@ ARITHMETIC = [
     sample("add.Scalar", integers(5, low=200, high=255, dtype=U8), 300),
     sample("mul.Tensor", torch.tensor([2**62, -(2**63)]), 3),
     sample("_add_relu.Tensor", X, Y),
+    sample("_add_relu.Scalar", X, 0.5),
     Sample("aten.add_.Tensor", (X, Y), {"alpha": 2}, functional=True),
     Sample("aten.mul_.Scalar", (B, 0.3), functional=True),
 ]
@@ -245,7 +246,7 @@ BITWISE = [
 
 COMPARISONS = [
     made
-    for name in "eq ne lt le gt ge not_equal less less_equal greater greater_equal".split()
+    for name in ("eq", "ne", "lt", "le", "gt", "ge")
     for made in [
         sample(f"{name}.Tensor", special()[:, None], special()),
         sample(f"{name}.Scalar", X, 0.5),
@@ -260,6 +261,11 @@ COMPARISONS = [
         sample(f"{name}.Tensor", torch.tensor(2**53 + 1), torch.tensor([2**53, 2**53 + 1])),
     ]
 ] + [sample(f"{name}.Tensor", complexes(5), complexes(4, 5)) for name in ("eq", "ne")]
+COMPARISONS += [
+    sample(f"{name}.{kind}", special(), other)
+    for name in ("not_equal", "less", "less_equal", "greater", "greater_equal")
+    for kind, other in (("Tensor", special()[:, None]), ("Scalar", 0.5))
+]
 
 THREE = [
     sample("where.self", bools(4, 5), X, Y),

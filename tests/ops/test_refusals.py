@@ -1,0 +1,35 @@
+"""Nodes of these families that stay on ATen, each with the reason a user reads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.ops.data import floats, integers
+from tests.ops.driver import Sample, reason_not_lowered
+
+X = floats(3, 4)
+
+REFUSED = [
+    (Sample("aten.dropout.default", (X, 0.5, True)), "dropout in train mode draws random numbers"),
+    (Sample("aten.native_dropout.default", (X, 0.0, True)), "dropout in train mode draws random numbers"),
+    (Sample("aten.rrelu.default", (X, 0.1, 0.3, True)), "rrelu in train mode draws random slopes"),
+    (
+        Sample("aten.one_hot.default", (integers(3, low=0),)),
+        "one_hot without num_classes needs the data to know its size",
+    ),
+    (
+        Sample("aten.hann_window.default", (8,), {"dtype": torch.float16}),
+        "eager rounds a half window at every step of its making",
+    ),
+    (
+        Sample("aten.hann_window.default", ((1 << 20) + 1,)),
+        "a window of 1048577 elements would bloat the module",
+    ),
+    (Sample("aten.zeros.default", ([2],), {"dtype": torch.complex32}), "StableHLO have no complex32"),
+]
+
+
+@pytest.mark.parametrize(("sample", "reason"), REFUSED, ids=lambda value: str(value))
+def test_refusal_gives_its_reason(sample: Sample, reason: str) -> None:
+    assert reason in str(reason_not_lowered(sample))
