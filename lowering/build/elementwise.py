@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lowering.errors import Unsupported
 from lowering.hlo import chlo, stablehlo
 from lowering.ir.types import DType
 from lowering.value import (
@@ -139,6 +140,8 @@ class Elementwise:
             return value
         if dtype is DType.BOOL:
             return compare(value, 0, "NE")
+        if dtype is DType.COMPLEX32:
+            raise Unsupported(f"StableHLO has no {dtype}")
         if source.is_complex and not dtype.is_complex:
             return self.convert(self.real(value), dtype)
         if dtype.is_complex and not source.is_complex:
