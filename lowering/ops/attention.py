@@ -24,9 +24,10 @@ def attend(
 ) -> tuple[Value, Value]:
     """The unrounded result [..., G, L, Ev] and the log-sum-exp of the scores [..., G, L].
 
-    query: [..., G, L, E]; key, value: [..., S, E] and [..., S, Ev], shared by the G query heads; mask: broadcasts
-    to [..., G, L, S], bool (True takes part) or added. Scores and softmax are float32 for halves; the weights
-    are rounded to the operands' type for the second dot, as eager's kernel does. Rows that are masked whole give 0.
+    query: [..., G, L, E]; key, value: [..., S, E] and [..., S, Ev], shared by the G query heads (no G axis
+    where heads are not grouped); mask: broadcasts to [..., G, L, S], bool (True takes part) or added. Scores
+    and softmax are float32 for halves; the weights are rounded to the operands' type for the second dot, as
+    in eager's kernel. Rows that are masked whole give 0.
     """
     batch = list(range(key.rank - 2))
     length, width = query.shape[-2], key.shape[-2]
@@ -55,7 +56,7 @@ def attend(
 
 
 def _grouped_mask(cx: Context, mask: Value, lead: tuple[int, ...], heads: int, group: int) -> Value:
-    """A mask that broadcasts to [lead..., heads * group, L, S], as one that does to [lead..., heads, group, L, S]."""
+    """A mask for [lead..., heads * group, L, S] as one for [lead..., heads, group, L, S]."""
     rank = len(lead) + 3
     mask = cx.reshape(mask, (1,) * (rank - mask.rank) + mask.shape)
     split = (1, 1) if mask.shape[-3] == 1 else (heads, group)

@@ -93,7 +93,12 @@ def _norm(cx: Context, self: Value, p: Scalar, dim: Axes, keepdim: bool, dtype: 
 
 @lowers("aten.linalg_vector_norm.default")
 def linalg_vector_norm(
-    cx: Context, self: Value, ord: Scalar = 2, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None
+    cx: Context,
+    self: Value,
+    ord: Scalar = 2,
+    dim: Axes = None,
+    keepdim: bool = False,
+    dtype: DType | None = None,
 ) -> Value:
     return _norm(cx, self, ord, dim, keepdim, dtype)
 

@@ -31,34 +31,44 @@ def keep_all(cx: Context, value: Value, rank: int, keepdim: bool) -> Value:
 
 
 @lowers("aten.sum.default", "aten.sum.dim_IntList")
-def sum_(cx: Context, self: Value, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None) -> Value:
+def sum_(
+    cx: Context, self: Value, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None
+) -> Value:
     # Eager casts to the result's type before it adds: a float64 summed as int64 loses its fractions first.
     total = cx.reduce_sum(accumulated(cx, cx.convert(self, cx.out.dtype)), dim, keepdim)
     return cx.convert(total, cx.out.dtype)
 
 
 @lowers("aten.nansum.default")
-def nansum(cx: Context, self: Value, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None) -> Value:
+def nansum(
+    cx: Context, self: Value, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None
+) -> Value:
     value = cx.convert(self, cx.out.dtype)
     return sum_(cx, cx.select(cx.is_nan(value), 0, value), dim, keepdim)
 
 
 @lowers("aten.mean.default", "aten.mean.dim")
-def mean(cx: Context, self: Value, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None) -> Value:
+def mean(
+    cx: Context, self: Value, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None
+) -> Value:
     value = accumulated(cx, self)
     total = cx.reduce_sum(value, dim, keepdim)
     return cx.convert(total / reduced_size(cx, self.shape, dim), cx.out.dtype)
 
 
 @lowers("aten.nanmean.default")
-def nanmean(cx: Context, self: Value, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None) -> Value:
+def nanmean(
+    cx: Context, self: Value, dim: Axes = None, keepdim: bool = False, dtype: DType | None = None
+) -> Value:
     total = nansum(cx, self, dim, keepdim)
     count = cx.reduce_sum(cx.convert(~cx.is_nan(self), DType.INT64), dim, keepdim)
     return cx.pointwise(lambda a, b: a / b, total, count, out=cx.out.dtype)
 
 
 @lowers("aten.prod.default", "aten.prod.dim_int")
-def prod(cx: Context, self: Value, dim: int | None = None, keepdim: bool = False, dtype: DType | None = None) -> Value:
+def prod(
+    cx: Context, self: Value, dim: int | None = None, keepdim: bool = False, dtype: DType | None = None
+) -> Value:
     value = accumulated(cx, cx.convert(self, cx.out.dtype))
     return cx.convert(cx.reduce_prod(value, dim, keepdim), cx.out.dtype)
 

@@ -16,11 +16,20 @@ EDGES = torch.tensor(
 SCALAR = torch.tensor(3.0)
 EMPTY = torch.zeros(0, 4)
 
+# Along the last axis eager rounds a half log-softmax in between; the rule is the float32 result rounded once.
+STEPS = {(torch.float16, "log_softmax"): 2e-3, (torch.bfloat16, "log_softmax"): 1.6e-2}
+
+
+def last_axis(kind: str, x: torch.Tensor) -> Sample:
+    atol = STEPS.get((x.dtype, kind))
+    return Sample(f"aten.{kind}.int", (x, -1), atol=atol, rtol=None if atol is None else atol)
+
+
 SAMPLES = [
     sample
     for kind in ("softmax", "log_softmax")
     for sample in (
-        *(Sample(f"aten.{kind}.int", (x, -1)) for x in [F32, HALF, BFLOAT, F64, EDGES, SCALAR, EMPTY]),
+        *(last_axis(kind, x) for x in [F32, HALF, BFLOAT, F64, EDGES, SCALAR, EMPTY]),
         *(Sample(f"aten.{kind}.int", (F32, dim)) for dim in (0, 1)),
         Sample(f"aten.{kind}.int", (EMPTY, 0)),
         Sample(f"aten.{kind}.int", (EDGES.half(), 0)),
