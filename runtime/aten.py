@@ -24,7 +24,7 @@ from lowering.ir.program import (
     Program,
     Ref,
 )
-from lowering.ir.symbols import Dim, Expr, evaluate, free_symbols
+from lowering.ir.symbols import Dim, Expr, Scalar, evaluate, free_symbols
 from lowering.ir.types import SymType, TensorType, ValueType
 from runtime import aten_targets as targets
 from runtime.errors import ExecutionError, ExecutionIndexError, UnknownTarget
@@ -362,7 +362,10 @@ def run_graph(graph: Graph, env: Mapping[str, Any], symbols: Symbols) -> list[An
 
 
 def interpret(
-    program: Program, weights: Mapping[str, torch.Tensor], inputs: Sequence[Any], symbols: Mapping[str, int]
+    program: Program,
+    weights: Mapping[str, torch.Tensor],
+    inputs: Sequence[Any],
+    symbols: Mapping[str, Scalar],
 ) -> list[Any]:
     """Run a program as it was read: the reference that everything else is compared with.
 
