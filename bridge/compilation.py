@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
 
 from bridge.errors import UsageError
+from bridge.lowered import Binary, Sizes
+from lowering.errors import Unsupported
 from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.tree import NodeType
@@ -20,39 +23,50 @@ if TYPE_CHECKING:
     from bridge.lowered import Lowered
     from runtime.executor import Compiled
     from runtime.interpreted import Interpreted
+    from runtime.report import Fallback
+
+T = TypeVar("T")
 
 DEVICES = ("cpu", "cuda")
 
-# How often one refusal may move one node and compile again, before the refused segment moves as a whole.
-MAX_REPARTITIONS = 8
+# How many refusals move one node each; the next ones move the refused segment as a whole.
+_NODE_MOVES = 8
+# After this many, all that is left moves: a compilation is too dear to try forever.
+_MOVES = 16
+# How many binaries are kept of sizes that are not the example's, and which no artifact keeps.
+_KEPT = 64
 
 
 def compile_lowered(lowered: Lowered, engine: str = "iree", device: str = "cpu") -> Compiled | Interpreted:
     """Compile every segment of a program on one engine and load the weights; see `Lowered.compile`."""
-    from runtime.executor import Compiled
-
-    if device not in DEVICES:
-        raise UsageError(f"device {device!r} does not exist; there are {', '.join(DEVICES)}")
-    if engine not in (*ENGINES, "aten"):
-        raise UsageError(f"engine {engine!r} does not exist; there are {', '.join([*ENGINES, 'aten'])}")
+    check_engine(engine, device)
     if lowered.not_functional:
         return interpreted(lowered)
-    target = Target(device)
-    types = container_types(lowered)
     if engine == "aten":
-        plan = _aten_plan(lowered)
-        return Compiled(lowered.functional, plan, lowered.weights, target=target, types=types)
-    compiler = _Compiler(lowered, get_engine(engine), target)
-    plan = compiler.settle(lowered.plan)
-    return Compiled(
-        lowered.functional,
-        plan,
-        lowered.weights,
-        engine=compiler.engine,
-        specialise=lambda segment, sizes: compiler.build(plan, segment, sizes),
-        target=target,
-        types=types,
-    )
+        return _Builder(lowered, None, Target()).executor(_aten_plan(lowered))
+    target = Target(device)
+    found = get_engine(engine)
+    if device != "cpu":
+        _check_device(found, target)
+    return _Builder(lowered, found, target).build()
+
+
+def check_engine(engine: str, device: str = "cpu") -> None:
+    """Raise UsageError for an engine or a device that does not exist, or that do not go together."""
+    if device not in DEVICES:
+        raise UsageError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
+    if engine not in (*ENGINES, "aten"):
+        raise UsageError(f"there is no engine {engine!r}; there are {', '.join([*ENGINES, 'aten'])}")
+    if engine == "aten" and device != "cpu":
+        raise UsageError(f"the engine aten runs on the cpu only; {device} is for {' and '.join(ENGINES)}")
+
+
+def _check_device(engine: Engine, target: Target) -> None:
+    """Raise UsageError where the device is not there: that is no reason to run on ATen instead."""
+    try:
+        engine.from_tensor(np.zeros(16, np.float32), target)
+    except EngineError as error:
+        raise UsageError(f"the device {target.device} cannot be used: {error}") from error
 
 
 def interpreted(lowered: Lowered) -> Interpreted:
@@ -79,54 +93,130 @@ def cache_key(module: Module, engine: Engine, target: Target) -> str:
     return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
 
 
-@dataclass
-class _Compiler:
-    """Compiles the segments of one program on one engine."""
+class _Builder:
+    """Builds a program on one engine, with a record of what the engine refused.
 
-    lowered: Lowered
-    engine: Engine
-    target: Target
-    refused: dict[str, EngineError] = field(default_factory=dict)
+    A node or segment that the engine cannot compile, or cannot load, runs on ATen for the engine's reason.
+    """
 
-    def build(self, plan: Plan, segment: Segment, sizes: Mapping[str, int]) -> tuple[Module, bytes]:
-        """A segment's module and binary at these sizes, cached. Raises EngineError."""
-        module = self.lowered.specialise(plan, segment, sizes)
-        key = cache_key(module, self.engine, self.target)
-        if key in self.refused:
-            raise self.refused[key]
-        if key not in self.lowered.binaries:
-            try:
-                self.lowered.binaries[key] = self.engine.compile(module, self.target)
-            except EngineError as error:
-                self.refused[key] = error
-                raise
-        return module, self.lowered.binaries[key]
+    def __init__(self, lowered: Lowered, engine: Engine | None, target: Target) -> None:
+        self._lowered = lowered
+        self._engine = engine
+        self._target = target
+        self._example = dict(lowered.example_sizes)
+        self._refused: OrderedDict[str, EngineError] = OrderedDict()
+        self._others: OrderedDict[str, Binary] = OrderedDict()
+        self._fresh: set[str] = set()
+        self._moves = 0
 
-    def settle(self, plan: Plan) -> Plan:
+    def build(self) -> Compiled:
+        """Compile and load everything at the example sizes; what fails moves to ATen, and again."""
+        plan = self._lowered.plan
+        while True:
+            plan = self._settle(plan)
+            compiled = self.executor(plan)
+            compiled.prepare(self._example)
+            failed = compiled.report.fallbacks
+            if not failed:
+                return compiled
+            plan = self._after_loading(plan, failed[0])
+
+    def executor(self, plan: Plan) -> Compiled:
+        """The program with this plan."""
+        from runtime.executor import Compiled
+
+        return Compiled(
+            self._lowered.functional,
+            plan,
+            self._lowered.weights,
+            engine=self._engine,
+            specialise=lambda segment, sizes: self._compile(plan, segment, sizes),
+            target=self._target,
+            types=container_types(self._lowered),
+        )
+
+    def _settle(self, plan: Plan) -> Plan:
         """Compile all segments at the example sizes; the plan with what the engine refuses on ATen."""
-        sizes = self.lowered.example_sizes
-        moves = 0
         while True:
             for segment in plan.segments:
                 if segment.placement is Placement.ATEN:
                     continue
                 try:
-                    self.build(plan, segment, sizes)
+                    self._compile(plan, segment, self._example)
                 except EngineError as error:
-                    moves += 1
-                    plan = self._move(plan, segment, error, whole=moves > MAX_REPARTITIONS)
+                    plan = self._move(plan, segment, str(error), error.node)
                     break
             else:
                 return plan
 
-    def _move(self, plan: Plan, segment: Segment, error: EngineError, whole: bool) -> Plan:
+    def _after_loading(self, plan: Plan, failure: Fallback) -> Plan:
+        """What to build next when a segment was compiled and did not load.
+
+        A binary that an artifact brought may be at fault itself: it is thrown away and made anew.
+        """
+        segment = plan.segments[failure.segment]
+        module = self._lowered.specialise(plan, segment, self._example)
+        key = self._key(module)
+        if key not in self._fresh and key in self._lowered.binaries:
+            del self._lowered.binaries[key]
+            return plan
+        self._lowered.binaries.pop(key, None)
+        return self._move(plan, segment, failure.reason, failure.node)
+
+    def _move(self, plan: Plan, segment: Segment, problem: str, node: str | None) -> Plan:
         """The plan with the node that the engine's diagnostic names, or else the segment, on ATen."""
         from lowering.partition import partition
 
-        reason = f"{self.engine.name}: {error}"
-        named = error.node if error.node in segment.nodes and not whole else None
-        moved = dict.fromkeys([named] if named else segment.nodes, reason)
-        return partition(self.lowered.functional, {**plan.reasons, **moved})
+        assert self._engine is not None
+        self._moves += 1
+        name = self._engine.name
+        reason = problem if problem.startswith(f"{name}:") else f"{name}: {problem}"
+        if node in segment.nodes and self._moves <= _NODE_MOVES:
+            moved = {node: reason}
+        elif self._moves <= _MOVES:
+            moved = dict.fromkeys(segment.nodes, reason)
+        else:
+            left = [s for s in plan.segments if s.placement is Placement.STABLEHLO]
+            moved = {n: f"{reason} (the last of {self._moves} refusals)" for s in left for n in s.nodes}
+        return partition(self._lowered.functional, {**plan.reasons, **moved})
+
+    def _compile(self, plan: Plan, segment: Segment, sizes: Sizes) -> tuple[Module, bytes]:
+        """A segment's module and binary at these sizes, cached. Raises EngineError."""
+        assert self._engine is not None
+        try:
+            module = self._lowered.specialise(plan, segment, sizes)
+        except Unsupported as error:
+            raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
+        key = self._key(module)
+        if key in self._refused:
+            raise self._refused[key]
+        own = all(self._example.get(name, value) == value for name, value in sizes.items())
+        kept = self._lowered.binaries if own else self._others
+        if key not in kept:
+            try:
+                code = self._engine.compile(module, self._target)
+            except EngineError as error:
+                _bounded(self._refused, key, error)
+                raise
+            self._fresh.add(key)
+            binary = Binary(self._engine.name, self._engine.version(), self._target.device, code)
+            if own:
+                kept[key] = binary
+            else:
+                _bounded(self._others, key, binary)
+            return module, code
+        return module, kept[key].code
+
+    def _key(self, module: Module) -> str:
+        assert self._engine is not None
+        return cache_key(module, self._engine, self._target)
+
+
+def _bounded(cache: OrderedDict[str, T], key: str, value: T) -> None:
+    """Add an entry; the oldest goes where there are too many."""
+    cache[key] = value
+    while len(cache) > _KEPT:
+        cache.popitem(last=False)
 
 
 def _aten_plan(lowered: Lowered) -> Plan:

@@ -13,3 +13,8 @@ class ArtifactError(BridgeError):
 
 class UsageError(BridgeError):
     """What was asked for does not exist or does not fit together."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message; others' messages run to pages."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.errors import UsageError
 from lowering.errors import RuleError, Unsupported
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from runtime.executor import Compiled
     from runtime.interpreted import Interpreted
 
-Sizes = Mapping[str, int]
+# Values of symbols by name.
+Sizes = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """What an engine made of a module. `version`: of the engine, with what else its code depends on."""
+
+    engine: str
+    version: str
+    device: str
+    code: bytes
 
 
 @dataclass
@@ -40,7 +51,9 @@ class Lowered:
     #: Modules by segment index, at `example_sizes`.
     modules: dict[int, Module] = field(default_factory=dict)
     #: Compiled binaries by cache key, as an artifact brought or `compile` made them.
-    binaries: dict[str, bytes] = field(default_factory=dict)
+    binaries: dict[str, Binary] = field(default_factory=dict)
+    #: Keys of the artifact's binaries that were not taken: somebody else made them.
+    set_aside: tuple[str, ...] = ()
 
     @cached_property
     def example_sizes(self) -> Sizes:

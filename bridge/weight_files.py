@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lowering.ir.types import DType
+from lowering.ir.types import DType, contiguous_strides
 from lowering.ir.weights import Storage, Weights, WeightView
 from runtime.irpa import read_irpa, write_irpa
 from runtime.weights import materialise
@@ -18,7 +18,8 @@ def save_weights(path: Path, weights: Weights) -> dict[str, Any]:
     """Write the archive and return the table `{name: [entry, dtype, sizes, strides, offset]}`.
 
     A weight that shares its storage with nothing but equal views is an entry of its own name, dense and
-    row-major, as other tools expect. Views that overlap otherwise keep their common storage, as raw bytes.
+    row-major, as other tools expect. Views that overlap otherwise keep their common storage, as raw bytes,
+    and so does a weight of a dtype that numpy lacks.
     """
     views_of: dict[str, list[str]] = defaultdict(list)
     for name, view in weights.views.items():
@@ -26,41 +27,51 @@ def save_weights(path: Path, weights: Weights) -> dict[str, Any]:
     arrays: dict[str, np.ndarray] = {}
     table: dict[str, Any] = {}
     for storage, names in views_of.items():
-        if len({weights.views[name] for name in names}) == 1:
-            dense = materialise(weights, names)
-            arrays.update(dense)
+        first = weights.views[names[0]]
+        equal = all(weights.views[name] == first for name in names)
+        if equal and first.dtype is not DType.COMPLEX32:
+            arrays.update(materialise(weights, names))
             for name in names:
-                view = weights.views[name]
-                table[name] = [name, view.dtype.value, list(view.sizes), None, 0]
-        else:
-            entry = f"storage/{storage}"
-            arrays[entry] = weights.storages[storage].open()[: weights.storages[storage].nbytes]
-            for name in names:
-                view = weights.views[name]
-                table[name] = [entry, view.dtype.value, list(view.sizes), list(view.strides), view.offset]
+                table[name] = [name, first.dtype.value, list(first.sizes), None, 0]
+            continue
+        entry = f"storage/{storage}"
+        while entry in weights.views:
+            entry += "_"
+        arrays[entry] = weights.storages[storage].open()[: weights.storages[storage].nbytes]
+        for name in names:
+            view = weights.views[name]
+            table[name] = [entry, view.dtype.value, list(view.sizes), list(view.strides), view.offset]
     write_irpa(path, arrays)
     return table
 
 
 def load_weights(path: Path, table: dict[str, Any]) -> Weights:
-    """The weights of an artifact, mapped. Raises ValueError or KeyError where table and archive disagree."""
-    from lowering.ir.types import contiguous_strides
+    """The weights of an artifact, mapped.
 
+    Raises ValueError, TypeError, KeyError or WeightError where the files are not as `save_weights` writes.
+    """
     arrays = read_irpa(path)
     storages: dict[str, Storage] = {}
     views: dict[str, WeightView] = {}
     keys: dict[tuple[int, int], str] = {}
     for name, (entry, dtype, sizes, strides, offset) in table.items():
         array = arrays[entry]
+        if strides is None:
+            strides = contiguous_strides(tuple(sizes))
+        if not _are_counts(sizes) or not _are_counts(strides) or not _are_counts([offset]):
+            raise ValueError(f"the weight {name!r} has no sizes, strides and offset")
+        if len(sizes) != len(strides):
+            raise ValueError(f"the weight {name!r} has {len(sizes)} sizes and {len(strides)} strides")
         # Tied weights are entries over the same bytes: one storage.
         place = (array.__array_interface__["data"][0], array.nbytes)
         key = keys.setdefault(place, entry) if array.nbytes else entry
         storages.setdefault(key, _storage(array))
-        dense = contiguous_strides(tuple(sizes))
-        views[name] = WeightView(
-            key, DType(dtype), tuple(sizes), dense if strides is None else tuple(strides), offset
-        )
+        views[name] = WeightView(key, DType(dtype), tuple(sizes), tuple(strides), offset)
     return Weights(storages, views)
+
+
+def _are_counts(numbers: Any) -> bool:
+    return isinstance(numbers, list | tuple) and all(type(n) is int and n >= 0 for n in numbers)
 
 
 def _storage(array: np.ndarray) -> Storage:

@@ -194,6 +194,12 @@ class Compiled:
             handles.update((names[target], value) for target, value in self._state.handles.items())
         return Frame(host, handles, dict(bound.symbols))
 
+    def prepare(self, symbols: Mapping[str, int]) -> None:
+        """Load every segment for these values of the symbols now, rather than at the first call with them."""
+        for step, _ in self._steps:
+            if isinstance(step, StableHloSegment):
+                step.loaded(symbols)
+
     @property
     def buffers(self) -> dict[str, np.ndarray]:
         """The current values of the buffers that the program writes, by full name; copies."""

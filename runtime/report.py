@@ -11,11 +11,15 @@ from lowering.ir.plan import Placement, Plan
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """A StableHLO segment that ran on ATen because the engine refused it, at the sizes it refused."""
+    """A StableHLO segment that ran on ATen because the engine refused it, at the sizes it refused.
+
+    `node`: the one that the engine's diagnostic names, if it names one.
+    """
 
     segment: int
     sizes: Mapping[str, int | float | bool]
     reason: str
+    node: str | None = None
 
 
 @dataclass(slots=True)

@@ -117,7 +117,7 @@ class StableHloSegment:
         try:
             return self._load(sizes)
         except EngineError as error:
-            self._context.report.fallbacks.append(Fallback(self.segment.index, sizes, str(error)))
+            self._context.report.fallbacks.append(Fallback(self.segment.index, sizes, str(error), error.node))
             return None
 
     def _load(self, sizes: Mapping[str, Scalar]) -> Loaded:

@@ -1,0 +1,107 @@
+"""Whether the parts of a lowered program fit together, as those of a file that somebody edited may not.
+
+What is built on it is native code that trusts the types it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bridge.lowered import Lowered
+from lowering.ir.module import Port
+from lowering.ir.plan import Placement
+from lowering.ir.program import InputKind, Program, Ref
+from lowering.ir.symbols import evaluate
+from lowering.ir.types import SymType, TensorType
+from lowering.ir.validate import validate
+from lowering.ir.weights import Weights
+
+
+def check_consistent(lowered: Lowered) -> None:
+    """Raise ValueError, one sentence, where program, plan, modules and weights do not fit."""
+    validate(lowered.program)
+    if lowered.functional is not lowered.program:
+        validate(lowered.functional)
+    complaints = (
+        *_weights(lowered.program, lowered.weights),
+        *_weights(lowered.functional, lowered.weights),
+        *_plan(lowered),
+        *_modules(lowered),
+    )
+    if complaints:
+        raise ValueError(complaints[0])
+
+
+def _weights(program: Program, weights: Weights) -> Iterator[str]:
+    """Every weight is there, of the type that the program says, inside its storage."""
+    for spec in program.signature.inputs:
+        if spec.kind not in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT):
+            continue
+        view = weights.views.get(spec.target or "")
+        type_ = program.graph.values.get(spec.name)
+        if view is None:
+            yield f"the weight {spec.target!r} is missing"
+        elif not isinstance(type_, TensorType) or (type_.dtype, type_.sizes) != (view.dtype, view.sizes):
+            yield f"the weight {spec.target!r} is not of the type that the program says"
+    for name, view in weights.views.items():
+        last = view.offset + sum((n - 1) * step for n, step in zip(view.sizes, view.strides, strict=True))
+        if 0 not in view.sizes and (last + 1) * view.dtype.itemsize > weights.storages[view.storage].nbytes:
+            yield f"the weight {name!r} reaches past the end of its storage"
+
+
+def _plan(lowered: Lowered) -> Iterator[str]:
+    """Segments are numbered, made of nodes that exist, once each, and read what was computed before them."""
+    graph = lowered.functional.graph
+    nodes = {node.name: node for node in graph.nodes}
+    made = {item.name for item in graph.inputs if isinstance(item, Ref)}
+    made |= {name for name, type_ in graph.values.items() if isinstance(type_, SymType)}
+    placed: set[str] = set()
+    for position, segment in enumerate(lowered.plan.segments):
+        where = f"segment {segment.index} of the plan"
+        if segment.index != position:
+            yield f"{where} stands at {position}"
+        if unknown := [name for name in segment.nodes if name not in nodes or name in placed]:
+            yield f"{where} has the node {unknown[0]!r}, which does not exist or has run"
+            return
+        placed.update(segment.nodes)
+        inside = {name for node in segment.nodes for name in nodes[node].results()}
+        if early := [name for name in segment.inputs if name not in made]:
+            yield f"{where} reads {early[0]!r}, which is not there by then"
+        if foreign := [name for name in segment.outputs if name not in inside]:
+            yield f"{where} says it makes {foreign[0]!r}, which it does not"
+        if segment.placement is Placement.ATEN and any(n not in lowered.plan.reasons for n in segment.nodes):
+            yield f"{where} runs on ATen and does not say why"
+        made.update(segment.outputs)
+    for spec in lowered.functional.signature.outputs:
+        if isinstance(spec.value, Ref) and spec.value.name not in made:
+            yield f"no segment of the plan makes the output {spec.value.name!r}"
+
+
+def _modules(lowered: Lowered) -> Iterator[str]:
+    """Each module takes and gives what its segment does, at the example sizes."""
+    segments = {s.index: s for s in lowered.plan.segments if s.placement is Placement.STABLEHLO}
+    weights = {spec.name: spec.target for spec in lowered.functional.signature.inputs}
+    for index, module in lowered.modules.items():
+        segment = segments.get(index)
+        if segment is None:
+            yield f"module {index} belongs to no StableHLO segment"
+            continue
+        for ports, names in ((module.inputs, segment.inputs), (module.outputs, segment.outputs)):
+            if tuple(port.name for port in ports) != names:
+                yield f"module {index} takes or gives other values than its segment"
+            elif wrong := [port.name for port in ports if not _fits(port, lowered)]:
+                yield f"module {index} has another type for {wrong[0]!r} than the program"
+        for port in module.inputs:
+            if port.weight is not None and port.weight != weights.get(port.name):
+                yield f"module {index} has the weight {port.weight!r} as {port.name!r}"
+
+
+def _fits(port: Port, lowered: Lowered) -> bool:
+    type_ = lowered.functional.graph.values.get(port.name)
+    if not isinstance(type_, TensorType) or type_.dtype is not port.dtype or type_.rank != len(port.sizes):
+        return False
+    known = lowered.example_sizes
+    return all(
+        (size if isinstance(size, int) else evaluate(size, known)) == concrete
+        for size, concrete in zip(type_.sizes, port.sizes, strict=True)
+    )
