@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from lowering.functionalise.builder import substitute
 from lowering.functionalise.errors import NotFunctional
 from lowering.functionalise.inline import inline
 from lowering.functionalise.prune import prune
@@ -13,19 +14,23 @@ from lowering.ir.aten import schema
 from lowering.ir.program import (
     MUTATIONS,
     Arg,
+    Graph,
     InputKind,
     InputSpec,
     Node,
     OutputKind,
     OutputSpec,
     Program,
+    Ref,
     Signature,
 )
-from lowering.ir.weights import Weights
+from lowering.ir.weights import Weights, WeightView
 
 _KINDS = {
     InputKind.PARAMETER: OutputKind.PARAMETER_MUTATION,
     InputKind.BUFFER: OutputKind.BUFFER_MUTATION,
+    # A tensor that the module holds without registering it: state like a buffer, once it is written.
+    InputKind.CONSTANT: OutputKind.BUFFER_MUTATION,
     InputKind.USER: OutputKind.INPUT_MUTATION,
 }
 
@@ -40,15 +45,49 @@ def functionalise(program: Program, weights: Weights | None = None, schema_of: S
     Raises NotFunctional for what cannot be expressed so: writes through views whose inverse is not known,
     writes to tensors that perhaps share elements with others, writes inside a branch to what is outside it.
     """
-    rewriter = Rewriter(inline(program.graph), schema_of)
+    signature = program.signature
+    same = same_weights(signature, weights)
+    rewriter = Rewriter(merged(inline(program.graph), same), schema_of)
     graph = rewriter.run()
-    check_shared(program.signature, rewriter.written, weights)
-    outputs, signature = _with_mutations(program.signature, rewriter)
+    check_shared(signature, rewriter.written, weights, same)
+    outputs, signature = _with_mutations(signature, rewriter, same)
     graph = prune(replace(graph, outputs=outputs), schema_of)
     return replace(program, graph=graph, signature=signature)
 
 
-def _with_mutations(signature: Signature, rewriter: Rewriter) -> tuple[tuple[Arg, ...], Signature]:
+def same_weights(signature: Signature, weights: Weights | None) -> dict[str, str]:
+    """For each input that is the very same tensor as an earlier one, under another name, that one."""
+    if weights is None:
+        return {}
+    first: dict[WeightView, str] = {}
+    same: dict[str, str] = {}
+    for spec in signature.inputs:
+        view = weights.views.get(spec.target) if spec.target is not None else None
+        if view is not None and first.setdefault(view, spec.name) != spec.name:
+            same[spec.name] = first[view]
+    return same
+
+
+def merged(graph: Graph, same: Mapping[str, str]) -> Graph:
+    """The graph with every use of one of these inputs replaced by a use of the other."""
+    if not same:
+        return graph
+
+    def read(name: str) -> Ref:
+        return Ref(same.get(name, name))
+
+    nodes = tuple(
+        replace(node, args=tuple(a._replace(value=substitute(a.value, read)) for a in node.args))
+        if any(name in same for name in node.refs())
+        else node
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=nodes, outputs=tuple(substitute(o, read) for o in graph.outputs))
+
+
+def _with_mutations(
+    signature: Signature, rewriter: Rewriter, same: Mapping[str, str]
+) -> tuple[tuple[Arg, ...], Signature]:
     """The signature's outputs, up to date; those for what the nodes wrote come before the returned ones."""
     stated = {(spec.kind, spec.target) for spec in signature.outputs}
     leading: list[OutputSpec] = []
@@ -58,12 +97,13 @@ def _with_mutations(signature: Signature, rewriter: Rewriter) -> tuple[tuple[Arg
         place = leading if spec.kind in (OutputKind.TOKEN, *MUTATIONS) else trailing
         place.append(replace(spec, value=value))
     for spec in signature.inputs:
-        node = rewriter.written.get(spec.name)
+        name = same.get(spec.name, spec.name)
+        node = rewriter.written.get(name)
         if node is None:
             continue
         kind, target = _mutation(spec, node)
         if (kind, target) not in stated:
-            leading.append(OutputSpec(kind, rewriter.read(spec.name), target))
+            leading.append(OutputSpec(kind, rewriter.read(name), target))
     outputs = (*leading, *trailing)
     return tuple(spec.value for spec in outputs), replace(signature, outputs=outputs)
 
@@ -75,14 +115,16 @@ def _mutation(spec: InputSpec, node: Node) -> tuple[OutputKind, str | None]:
     return kind, spec.name if kind is OutputKind.INPUT_MUTATION else spec.target
 
 
-def check_shared(signature: Signature, written: Mapping[str, Node], weights: Weights | None) -> None:
-    """Refuse writes to weights that share their memory with another weight of the program."""
+def check_shared(
+    signature: Signature, written: Mapping[str, Node], weights: Weights | None, same: Mapping[str, str]
+) -> None:
+    """Refuse writes to weights that share some of their memory with another weight of the program."""
     if weights is None:
         return
     owners: dict[str, list[str]] = {}
     for spec in signature.inputs:
         view = weights.views.get(spec.target) if spec.target is not None else None
-        if view is not None and spec.target is not None:
+        if view is not None and spec.target is not None and spec.name not in same:
             owners.setdefault(view.storage, []).append(spec.target)
     for spec in signature.inputs:
         node = written.get(spec.name)

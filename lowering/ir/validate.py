@@ -191,7 +191,7 @@ def outputs_parallel(program: Program) -> Iterator[str]:
 def mutation_targets_exist(program: Program) -> Iterator[str]:
     """What an output is written back to is an input of that kind, and is written back to once."""
     kinds = {
-        OutputKind.BUFFER_MUTATION: (InputKind.BUFFER,),
+        OutputKind.BUFFER_MUTATION: (InputKind.BUFFER, InputKind.CONSTANT),
         OutputKind.PARAMETER_MUTATION: (InputKind.PARAMETER,),
         OutputKind.INPUT_MUTATION: (InputKind.USER,),
     }
