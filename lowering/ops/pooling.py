@@ -51,7 +51,7 @@ class _Window:
         )  # fmt: skip
 
 
-def larger(cx: Context, flat: DType) -> Callable[..., tuple[Value, Value]]:
+def larger(cx: Context) -> Callable[..., tuple[Value, Value]]:
     """The body of an arg-max over (value, flat index) pairs, the order of which does not matter.
 
     The first of equal values wins; NaN wins over everything, the last NaN over others, as eager's loop
@@ -92,9 +92,7 @@ def _max_pool(axes: int, with_indices: bool) -> Callable:
         flat = _index_dtype(window.sizes)
         plane = cx.reshape(cx.iota(flat, (prod(window.sizes),)), window.sizes)
         places = cx.broadcast(plane, self.shape)
-        values, indices = window.reduce(
-            cx, [self, places], [lowest(self.dtype), _no_index(flat)], larger(cx, flat)
-        )
+        values, indices = window.reduce(cx, [self, places], [lowest(self.dtype), _no_index(flat)], larger(cx))
         return values, cx.convert(indices, DType.INT64)
 
     return indexed if with_indices else plain
@@ -184,9 +182,7 @@ def _adaptive_max_pool(axes: int) -> Callable:
             out = cx.out.shape[axis]
             pair = [_split(cx, values, axis, out, lowest(self.dtype))[0],
                     _split(cx, places, axis, out, _no_index(flat))[0]]  # fmt: skip
-            values, places = cx.reduce(
-                pair, [lowest(self.dtype), _no_index(flat)], larger(cx, flat), axis + 1
-            )
+            values, places = cx.reduce(pair, [lowest(self.dtype), _no_index(flat)], larger(cx), axis + 1)
         return values, cx.convert(places, DType.INT64)
 
     return pool
