@@ -1,4 +1,8 @@
-"""Indexing: gathers, scatters and dynamic slices. Indices are int32 or int64 and already in bounds."""
+"""Indexing: gathers, scatters and dynamic slices. Indices are int32 or int64 and already in bounds.
+
+Eager raises IndexError on an index out of bounds; here a gather clamps it and a scatter drops it. Telling the
+caller needs a flag among the module's results, which no rule makes yet.
+"""
 
 from __future__ import annotations
 

@@ -45,7 +45,12 @@ def sorted_with_indices(cx: Context, value: Value, dim: int, descending: bool) -
     keys = cx.convert(value, DType.UINT8) if value.dtype is DType.BOOL else value
     before = _before(cx, descending)
     places = cx.iota(DType.INT64, value.shape, axis)
-    keys, places = cx.sort([keys, places], axis, lambda a, b, i, j: before(a, b))
+
+    # IREE's sort is not stable, so equal elements are told apart by their places.
+    def in_order(a: Value, b: Value, i: Value, j: Value) -> Value:
+        return before(a, b) | (~before(b, a) & (i < j))
+
+    keys, places = cx.sort([keys, places], axis, in_order)
     return cx.convert(keys, value.dtype), places
 
 

@@ -17,10 +17,8 @@ def test_as_strided_of_a_transposed_tensor_is_refused() -> None:
 
 def test_as_strided_outside_of_a_slice_is_refused() -> None:
     """The offset counts from the start of the storage, which the slice does not show."""
-    part = storage[4:12]
-    for offset in (0, 11):
-        sample = Sample("aten.as_strided.default", (part, [2, 2], [2, 1], offset))
-        assert "outside of its input" in (reason_not_lowered(sample) or "")
+    sample = Sample("aten.as_strided.default", (storage[4:12], [2, 2], [2, 1], 0))
+    assert "outside of its input" in (reason_not_lowered(sample) or "")
 
 
 def test_as_strided_within_a_slice_counts_from_the_storage() -> None:
