@@ -119,7 +119,7 @@ def exported_from(
 def checked_call(
     args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A call's arguments, as a tuple and a dict. Raises UsageError for anything else, such as a lone tensor."""
+    """A call's arguments, as a tuple and a dict. Raises UsageError for a lone tensor and the like."""
     if not isinstance(args, list | tuple | None):
         raise UsageError(f"args is a {_kind(args)}; give a tuple with one item per argument: args=(x,)")
     if not isinstance(kwargs, Mapping | None):
@@ -129,7 +129,7 @@ def checked_call(
 
 def import_all(names: Iterable[str]) -> None:
     """Import modules by name, as the user asked. Raises UsageError where one cannot be imported."""
-    for name in names:
+    for name in [names] if isinstance(names, str) else names:
         try:
             import_module(name)
         except Exception as error:  # the module's own code runs, and may raise anything

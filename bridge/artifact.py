@@ -41,13 +41,14 @@ _ATTEMPTS = 16
 def save(lowered: Lowered, path: Path) -> Path:
     """Write an artifact folder, replacing an artifact. Weights have the values that the program began with.
 
-    Raises UsageError if something else is at `path` or nothing can be written there, ArtifactError if writing
-    fails; then what was there is there still.
+    Raises UsageError if something else is at `path`, ArtifactError if writing fails; then what was there is
+    there still.
     """
     check_target(path)
     target = Path(os.path.realpath(path))
     staging = _sibling(target)
     try:
+        staging.parent.mkdir(parents=True, exist_ok=True)
         staging.mkdir()
         _write_contents(lowered, staging)
         _replace(staging, target)
@@ -60,17 +61,16 @@ def save(lowered: Lowered, path: Path) -> Path:
 
 
 def check_target(path: Path) -> None:
-    """Raise UsageError unless an artifact can be written at `path`; makes the folder that it goes into."""
+    """Raise UsageError where an artifact plainly cannot be written, before anything is computed."""
     if os.path.lexists(path) and not is_artifact(path):
         raise UsageError(f"{path} exists and is no artifact; give another path or remove it")
-    target = Path(os.path.realpath(path))
-    probe = _sibling(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        probe.mkdir()
-        probe.rmdir()
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    parent = Path(os.path.realpath(path)).parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise UsageError(f"cannot write {path}: {parent} is no folder")
+    if not os.access(parent, os.W_OK):
+        raise UsageError(f"cannot write {path}: the folder {parent} is not writable")
 
 
 def load(path: str | PathLike[str], trust: bool = False) -> Lowered:

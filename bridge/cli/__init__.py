@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 import typer
 
 from bridge.cli import demo, info, lower, ops, run, verify
+from bridge.cli.failures import reporting
 
 app = typer.Typer(
     name="bridge",
@@ -18,17 +16,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for module in (lower, run, verify, info, ops, demo):
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+    app.command(module.__name__.rpartition(".")[2])(reporting(module.command))
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is one sentence on standard error and exit status 1."""
-    from bridge.cli.failures import user_errors
+    """Run the command line.
 
-    try:
-        with user_errors():
-            app()
-    except BrokenPipeError:
-        # Whoever read our output has closed it; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    Exit status: 0 when it did what was asked, 1 with one sentence on standard error when it could not or a
+    verification failed, 2 for options that do not exist.
+    """
+    app()

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 from bridge.errors import BridgeError
 from lowering.errors import LoweringError
+from lowering.ir.tree import TreeMismatch, TreeSpecError
 from runtime.engine import EngineError
 from runtime.errors import ExecutionError, InputError
 from runtime.weights import WeightError
 
-_USER_ERRORS = (BridgeError, LoweringError, InputError, ExecutionError, EngineError, WeightError)
+_USER_ERRORS = (
+    BridgeError,
+    EngineError,
+    ExecutionError,
+    InputError,
+    LoweringError,
+    TreeMismatch,
+    TreeSpecError,
+    WeightError,
+)
+
+# What a shell reports for a program that a signal ended: 128 and the signal's number.
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
 
 
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Print what the user can act on as `bridge: sentence`, exit with 1; bugs keep their traceback."""
-    try:
-        yield
-    except _USER_ERRORS as error:
-        print(f"bridge: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("bridge: interrupted", file=sys.stderr)
-        sys.exit(130)
+def reporting(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, printing what the user can act on as `bridge: sentence`; bugs keep their traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+            sys.stdout.flush()
+        except _USER_ERRORS as error:
+            print(f"bridge: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            print("bridge: interrupted", file=sys.stderr)
+            sys.exit(_INTERRUPTED)
+        except BrokenPipeError:
+            # Whoever read our output has closed it. What is left in the buffer must go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(_PIPE_CLOSED)
+
+    return run

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import Imports, Json, Model, Source, open_source, print_json, working
-from bridge.cli.summary import print_summary, summary
+from bridge.cli.options import Imports, Json, Model, Source, Trust, open_source, print_json, working
+from bridge.cli.summary import print_contract, print_summary, summary
 
 
 def command(
@@ -19,21 +19,23 @@ def command(
     ] = None,
     imports: Imports = None,
     model: Model = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Describe a .pt2 file or an artifact: inputs, segments, what runs on ATen and why."""
+    """Describe a .pt2 file or an artifact: inputs, outputs, segments, what runs on ATen and why."""
     with working(f"reading {source}"):
-        lowered = open_source(source, imports, model)
+        lowered = open_source(source, imports, model, trust)
     if stablehlo is not None:
-        print(lowered.stablehlo(stablehlo))
+        text = lowered.stablehlo(stablehlo)
+        print_json({"segment": stablehlo, "stablehlo": text}) if as_json else print(text)
     elif program:
-        print(lowered.program)
+        from lowering.ir.json import to_json
+
+        print_json(to_json(lowered.program)) if as_json else print(lowered.program)
     elif as_json:
         print_json(summary(lowered))
     else:
         data = summary(lowered)
         print(f"{source}: exported by torch {data['torch'] or 'of unknown version'}")
-        for item in data["inputs"]:
-            print(f"input {item['name']}: {item['type']}")
-        print(f"{data['weights']['names']} weights, {data['weights']['bytes'] / 1e6:.1f} MB")
+        print_contract(data)
         print_summary(lowered)

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import Device, Imports, Json, Model, open_source, print_json, working
-from bridge.cli.summary import print_summary, summary
+from bridge.artifact import check_target
+from bridge.cli.options import Device, Imports, Json, Model, open_source, print_json, split_engines, working
+from bridge.cli.summary import print_gaps, print_summary, summary
+from bridge.compilation import check_engine
+from bridge.errors import UsageError
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help="The .pt2 file.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="The .pt2 file, or an artifact.", show_default=False)],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The artifact folder; default: MODEL.bridge beside it."),
@@ -25,17 +28,36 @@ def command(
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """Lower a .pt2 file into an artifact folder: StableHLO, weights, plan, compiled binaries."""
-    target = output or source.with_suffix(".bridge")
+    """Lower a .pt2 file into an artifact folder: StableHLO, weights, plan, compiled binaries.
+
+    An artifact gets binaries for more engines.
+    """
+    engines = [] if engine == "none" else split_engines(engine)
+    for name in engines:
+        check_engine(name, device)
+    target = output or _beside(source)
+    check_target(target)
     with working(f"lowering {source}"):
         lowered = open_source(source, imports, model)
-    for name in [part for part in engine.split(",") if part and part != "none"]:
+    refused: dict[str, dict[str, str]] = {}
+    for name in engines:
         with working(f"compiling for {name}"):
-            lowered.compile(name, device)
+            plan = lowered.compile(name, device).report.plan
+        refused[name] = {n: why for n, why in plan.reasons.items() if n not in lowered.plan.reasons}
     with working(f"writing {target}"):
         lowered.save(target)
     if as_json:
-        print_json({"artifact": str(target), **summary(lowered)})
-    else:
-        print_summary(lowered)
-        print(f"wrote {target}")
+        print_json({"artifact": str(target), **summary(lowered), "refused": refused})
+        return
+    print_summary(lowered)
+    for name, reasons in refused.items():
+        if name != "aten":
+            print_gaps(lowered, reasons)
+    print(f"wrote {target}")
+
+
+def _beside(source: Path) -> Path:
+    """`model.bridge` for `model.pt2`."""
+    if not source.name:
+        raise UsageError(f"{source} has no name to call the artifact by; give --output")
+    return source.with_suffix(".bridge")

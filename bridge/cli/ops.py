@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import Json, open_source, print_json
+from bridge.cli.options import Imports, Json, Model, open_source, print_json, working
+from bridge.cli.summary import print_summary, summary
 from bridge.errors import UsageError
 
 
@@ -16,44 +17,53 @@ def command(
     missing: Annotated[
         Path | None, typer.Option("--missing", help="List what this model leaves to ATen, and why.")
     ] = None,
+    imports: Imports = None,
+    model: Model = None,
     as_json: Json = False,
 ) -> None:
     """List the ATen overloads that have a StableHLO rule, or a model's gaps."""
-    from lowering.ir.aten import schema, targets
-    from lowering.registry import all_rules, rule_for
-
     if missing is not None:
-        lowered = open_source(missing)
-        nodes = {node.name: node for node in lowered.functional.graph.nodes}
-        gaps = [
-            {"op": nodes[name].target, "node": name, "where": str(nodes[name].location), "reason": reason}
-            for name, reason in lowered.plan.reasons.items()
-        ]
-        if as_json:
-            print_json(gaps)
-        for gap in gaps if not as_json else ():
-            print(f"{gap['op']} ({gap['node']}) {gap['where']}: {gap['reason']}")
-        if not gaps and not as_json:
-            print(f"{missing}: every node lowers to StableHLO")
-        return
-    if op is not None:
-        if schema(op) is None and rule_for(op) is None:
-            raise UsageError(f"{op} is no ATen overload; they are written like aten.add.Tensor")
-        found = rule_for(op)
-        where = f"{found.emit.__module__}.{found.emit.__qualname__}" if found else None
-        if as_json:
-            print_json({"op": op, "rule": where})
-        else:
-            print(
-                f"{op}: "
-                + (f"rule {where}" if where else "no rule; torch's decomposition is tried, else ATen")
-            )
-        return
+        if op is not None:
+            raise UsageError(f"give an operator ({op}) or --missing {missing}, not both")
+        _missing(missing, imports, model, as_json)
+    elif op is not None:
+        _one(op, as_json)
+    else:
+        _all(as_json)
+
+
+def _missing(path: Path, imports: list[str] | None, model: str | None, as_json: bool) -> None:
+    with working(f"lowering {path}"):
+        lowered = open_source(path, imports, model)
+    if as_json:
+        print_json(summary(lowered)["aten"])
+    elif lowered.plan.reasons:
+        print_summary(lowered)
+    else:
+        print(f"{path}: every node lowers to StableHLO")
+
+
+def _one(op: str, as_json: bool) -> None:
+    from lowering.ir.aten import schema
+    from lowering.registry import rule_for
+
+    found = rule_for(op)
+    if schema(op) is None and found is None:
+        raise UsageError(f"{op} is no ATen overload; they are written like aten.add.Tensor")
+    where = f"{found.emit.__module__}.{found.emit.__qualname__}" if found else None
+    if as_json:
+        print_json({"op": op, "rule": where})
+    else:
+        print(f"{op}: rule {where}" if where else f"{op}: no rule; torch's decomposition is tried, else ATen")
+
+
+def _all(as_json: bool) -> None:
+    from lowering.ir.aten import targets
+    from lowering.registry import all_rules
+
     rules = all_rules()
     if as_json:
-        print_json(
-            {target: f"{rule.emit.__module__}.{rule.emit.__qualname__}" for target, rule in rules.items()}
-        )
+        print_json({target: f"{r.emit.__module__}.{r.emit.__qualname__}" for target, r in rules.items()})
         return
     for target, rule in rules.items():
         print(f"{target:60} {rule.emit.__module__.rpartition('.')[2]}")

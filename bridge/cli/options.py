@@ -13,7 +13,8 @@ import typer
 
 from bridge.api import import_all, lower
 from bridge.artifact import is_artifact, load
-from bridge.errors import BridgeError
+from bridge.compilation import check_engine
+from bridge.errors import BridgeError, UsageError
 from bridge.lowered import Lowered
 
 Source = Annotated[Path, typer.Argument(help="A .pt2 file or an artifact folder.", show_default=False)]
@@ -24,17 +25,44 @@ Imports = Annotated[
     typer.Option("--import", help="A module to import first, for its custom operators; may be repeated."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run an artifact's compiled code even if somebody else compiled it.")
+]
 Model = Annotated[str | None, typer.Option(help="Which model, where the file holds several.")]
 
 
-def open_source(path: Path, imports: list[str] | None = None, model: str | None = None) -> Lowered:
+def open_source(
+    path: Path, imports: list[str] | None = None, model: str | None = None, trust: bool = False
+) -> Lowered:
     """Load an artifact, or read and lower a `.pt2` file."""
     import_all(imports or ())
-    if path.is_dir():
-        if is_artifact(path) or not any(path.iterdir()):
-            return load(path)
+    if not path.is_dir():
+        return lower(path, model=model)
+    if not is_artifact(path):
         raise BridgeError(f"{path} is a folder but no artifact; give a .pt2 file or what `lower` wrote")
-    return lower(path, model=model)
+    if model is not None:
+        raise UsageError(f"--model {model}: an artifact holds one model, {path} is an artifact")
+    lowered = load(path, trust)
+    if lowered.set_aside:
+        count = len(lowered.set_aside)
+        note(
+            f"{path}: {count} compiled {'binary' if count == 1 else 'binaries'} of somebody else's "
+            "will not run but be compiled anew; --trust runs them"
+        )
+    return lowered
+
+
+def split_engines(text: str) -> list[str]:
+    """The engines of `iree,xla`. Raises UsageError for one that does not exist."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    for name in names:
+        check_engine(name)
+    return names
+
+
+def note(text: str) -> None:
+    """Say something that is not the result, on standard error."""
+    print(f"bridge: {text}", file=sys.stderr)
 
 
 def print_json(data: Any) -> None:
@@ -46,11 +74,11 @@ def print_json(data: Any) -> None:
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Say what takes its time, on a terminal only; silent in a pipe."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield
         return
-    with console.status(what):
+    from rich.console import Console
+    from rich.markup import escape
+
+    with Console(stderr=True).status(escape(what)):
         yield

@@ -7,9 +7,21 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import Device, Engine, Imports, Json, Model, Source, open_source, print_json, working
-from bridge.cli.tensors import describe, flat_outputs, read_inputs, write_outputs
-from bridge.errors import UsageError
+from bridge.cli.options import (
+    Device,
+    Engine,
+    Imports,
+    Json,
+    Model,
+    Source,
+    Trust,
+    note,
+    open_source,
+    print_json,
+    working,
+)
+from bridge.cli.tensors import check_output, describe, flat_outputs, read_inputs, write_outputs
+from bridge.compilation import check_engine
 
 
 def command(
@@ -25,16 +37,22 @@ def command(
     device: Device = "cpu",
     imports: Imports = None,
     model: Model = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Run an artifact or a .pt2 file on inputs from .npy files; show or write the outputs."""
-    if output is not None and output.suffix not in (".npy", ".npz"):
-        raise UsageError(f"{output}: outputs are written as .npz (all of them) or .npy (a single one)")
-    lowered = open_source(source, imports, model)
+    if output is not None:
+        check_output(output)
+    check_engine(engine, device)
+    with working(f"reading {source}"):
+        lowered = open_source(source, imports, model, trust)
     args, kwargs = read_inputs(lowered, inputs or [])
     with working(f"compiling for {engine}"):
         compiled = lowered.compile(engine, device)
     leaves = flat_outputs(compiled(*args, **kwargs), lowered)
+    for place, reason in compiled.report.plan.reasons.items():
+        if place not in lowered.plan.reasons and engine != "aten":
+            note(f"{place} ran on ATen: {reason}")
     if output is not None:
         write_outputs(output, leaves)
     if as_json:

@@ -1,53 +1,101 @@
-"""What a lowered program is, in a few lines: segments, nodes, reasons."""
+"""What a lowered program is: as plain data, and in a few lines."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from bridge.lowered import Lowered
 from lowering.ir.plan import Placement
-from lowering.ir.program import InputKind, Node
-
-# How many gaps are shown one by one before the rest is counted.
-_SHOWN = 20
+from lowering.ir.program import MUTATIONS, InputKind, Node, OutputKind, Program, Ref
+from lowering.ir.text import print_type
 
 
 def summary(lowered: Lowered) -> dict[str, Any]:
-    """The plan as plain data: segments, node counts, and each ATen node with its reason and source line."""
-    nodes = {node.name: node for node in lowered.functional.graph.nodes}
+    """What goes in and out, the plan, each ATen node with its reason and source line, weights, binaries."""
+    signature = lowered.functional.signature
+    nodes = _nodes(lowered)
     return {
+        "torch": lowered.program.torch_version,
+        "inputs": _inputs(lowered.program),
+        "outputs": _outputs(lowered.program),
+        "symbols": {
+            name: {"low": bounds.low, "high": bounds.high, "example": lowered.program.hints.get(name)}
+            for name, bounds in lowered.program.ranges.items()
+        },
+        "writes": [
+            {"kind": spec.kind.value.removesuffix("_mutation"), "name": spec.target}
+            for spec in signature.outputs
+            if spec.kind in MUTATIONS
+        ],
+        "weights": {"names": len(lowered.weights.views), "bytes": weight_bytes(lowered)},
         "segments": [
             {"index": s.index, "placement": s.placement.value, "nodes": len(s.nodes)}
             for s in lowered.plan.segments
         ],
         "nodes": {p.value: _count(lowered, p) for p in Placement},
+        "not_functional": lowered.not_functional,
         "aten": [
             {"node": name, "op": nodes[name].target, "where": str(nodes[name].location), "reason": reason}
             for name, reason in lowered.plan.reasons.items()
             if name in nodes
         ],
-        "inputs": _inputs(lowered),
-        "torch": lowered.program.torch_version,
-        "weights": {"names": len(lowered.weights.views), "bytes": _weight_bytes(lowered)},
+        "binaries": [
+            {"engine": b.engine, "version": b.version, "device": b.device, "bytes": len(b.code)}
+            for b in lowered.binaries.values()
+        ],
+        "binaries_set_aside": len(lowered.set_aside),
     }
 
 
+def print_contract(data: Mapping[str, Any]) -> None:
+    """What a caller passes and gets, and what is in the file: the first half of `summary`."""
+    for side in ("input", "output"):
+        for item in data[side + "s"]:
+            print(f"{side} {item['name']}: {item['type']}")
+    for name, bounds in data["symbols"].items():
+        low, high = ("any" if bounds[end] is None else bounds[end] for end in ("low", "high"))
+        example = "" if bounds["example"] is None else f", {bounds['example']} in the example"
+        print(f"symbol {name}: {low} to {high}{example}")
+    for item in data["writes"]:
+        print(f"writes {item['kind']} {item['name']}")
+    print(f"{data['weights']['names']} weights, {data['weights']['bytes'] / 1e6:.1f} MB")
+    for item in data["binaries"]:
+        print(
+            f"compiled for {item['engine']} on {item['device']}, {item['bytes'] / 1e6:.1f} MB, "
+            f"by {item['version']}"
+        )
+
+
 def print_summary(lowered: Lowered) -> None:
-    """The same for people."""
+    """The plan: segments, and a line for each node on ATen."""
     total = len(lowered.plan.segments)
     print(
         f"{total} segment{'s' if total != 1 else ''}, "
         f"{_count(lowered, Placement.STABLEHLO)} nodes on StableHLO, "
         f"{_count(lowered, Placement.ATEN)} on ATen"
     )
-    nodes = {node.name: node for node in lowered.functional.graph.nodes}
-    gaps = [(nodes[name], reason) for name, reason in lowered.plan.reasons.items() if name in nodes]
-    for node, reason in gaps[:_SHOWN]:
-        print(f"  {_described(node)}: {reason}")
-    if len(gaps) > _SHOWN:
-        rest = Counter(node.target for node, _ in gaps[_SHOWN:])
-        print("  and " + ", ".join(f"{count} x {target}" for target, count in rest.most_common()))
+    if lowered.not_functional:
+        print(f"  the whole program runs on ATen: {lowered.not_functional}")
+    else:
+        print_gaps(lowered, lowered.plan.reasons)
+
+
+def print_gaps(lowered: Lowered, reasons: Mapping[str, str]) -> None:
+    """A line for each node that does not run on StableHLO: which, where in the model, why."""
+    nodes = _nodes(lowered)
+    for name, reason in reasons.items():
+        if name in nodes:
+            print(f"  {_described(nodes[name])}: {' '.join(reason.split())}")
+
+
+def weight_bytes(lowered: Lowered) -> int:
+    """How much memory the weights take; tied ones count once."""
+    return sum(storage.nbytes for storage in lowered.weights.storages.values())
+
+
+def _nodes(lowered: Lowered) -> dict[str, Node]:
+    return {node.name: node for node in lowered.functional.graph.nodes}
 
 
 def _described(node: Node) -> str:
@@ -59,16 +107,21 @@ def _count(lowered: Lowered, placement: Placement) -> int:
     return sum(len(s.nodes) for s in lowered.plan.segments if s.placement is placement)
 
 
-def _inputs(lowered: Lowered) -> list[dict[str, Any]]:
-    from lowering.ir.text import print_type
+def _inputs(program: Program) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for spec in program.signature.inputs:
+        if spec.kind is InputKind.USER:
+            found.append({"name": spec.name, "type": print_type(program.graph.values[spec.name])})
+        elif spec.kind is InputKind.LITERAL:
+            found.append({"name": spec.name, "type": f"always {spec.literal!r}"})
+    return found
 
-    values = lowered.program.graph.values
+
+def _outputs(program: Program) -> list[dict[str, str]]:
+    returned = [s.value for s in program.signature.outputs if s.kind in (OutputKind.USER, OutputKind.LOSS)]
     return [
-        {"name": spec.name, "type": print_type(values[spec.name])}
-        for spec in lowered.program.signature.inputs
-        if spec.kind is InputKind.USER
+        {"name": value.name, "type": print_type(program.graph.values[value.name])}
+        if isinstance(value, Ref)
+        else {"name": f"out{index}", "type": f"always {value!r}"}
+        for index, value in enumerate(returned)
     ]
-
-
-def _weight_bytes(lowered: Lowered) -> int:
-    return sum(storage.nbytes for storage in lowered.weights.storages.values())

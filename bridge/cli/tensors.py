@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bridge.errors import UsageError
+from bridge.compilation import container_types
+from bridge.errors import UsageError, first_line
 from bridge.lowered import Lowered
 from lowering.ir.program import InputKind, InputSpec
-from lowering.ir.tree import flatten, unflatten
+from lowering.ir.tree import TreeSpecError, flatten, unflatten
 from lowering.ir.types import DType, SymType, TensorType
 from runtime.tensors import numpy_dtype, numpy_to_torch
+
+# What numpy raises for a file that is damaged, or made to do damage.
+_BAD_FILE = (
+    ValueError, EOFError, MemoryError, KeyError, TypeError, RuntimeError, OverflowError, SyntaxError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 # Dtypes that numpy's files cannot name: they hold the bits instead.
 _BITS = {2: np.dtype(np.uint16), 1: np.dtype(np.uint8)}
@@ -29,10 +40,7 @@ def read_inputs(
     """
     signature = lowered.program.signature
     specs = [spec for spec in signature.inputs if spec.kind is InputKind.USER]
-    arrays = _read_arrays(files)
-    if len(arrays) != len(specs):
-        names = ", ".join(spec.name for spec in specs)
-        raise UsageError(f"the program takes {len(specs)} inputs ({names}), {len(arrays)} were given")
+    arrays = _in_order(_read_arrays(files), specs, files)
     given = iter(arrays)
     leaves: list[Any] = []
     for spec in signature.inputs:
@@ -40,14 +48,17 @@ def read_inputs(
             leaves.append(spec.literal)
         elif spec.kind is InputKind.USER:
             value = _as_input(next(given), spec, lowered)
-            leaves.append(numpy_to_torch(value) if as_torch and isinstance(value, np.ndarray) else value)
-    args, kwargs = unflatten(leaves, signature.in_spec)
+            leaves.append(_as_torch(value, spec) if as_torch and isinstance(value, np.ndarray) else value)
+    try:
+        args, kwargs = unflatten(leaves, signature.in_spec, container_types(lowered))
+    except TreeSpecError as error:
+        raise UsageError(f"the arguments cannot be put together: {error} (--import)") from error
     return tuple(args), dict(kwargs)
 
 
 def flat_outputs(result: Any, lowered: Lowered) -> list[Any]:
     """The leaves of a call's result, in order."""
-    return flatten(result, lowered.program.signature.out_spec)
+    return flatten(result, lowered.program.signature.out_spec, container_types(lowered))
 
 
 def write_outputs(path: Path, leaves: Sequence[Any]) -> None:
@@ -55,13 +66,28 @@ def write_outputs(path: Path, leaves: Sequence[Any]) -> None:
     arrays = [_for_file(leaf) for leaf in leaves]
     if path.suffix == ".npy" and len(arrays) != 1:
         raise UsageError(f"{path}: the program has {len(arrays)} outputs; write an .npz")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        if path.suffix == ".npy":
-            np.save(path, arrays[0])
-        else:
-            np.savez(path, **{f"out{i}": array for i, array in enumerate(arrays)})
+        with draft.open("xb") as stream:
+            if path.suffix == ".npy":
+                np.save(stream, arrays[0])
+            else:
+                np.savez(stream, *(), **{f"out{i}": array for i, array in enumerate(arrays)})  # pyright: ignore
+        draft.replace(path)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def check_output(path: Path) -> None:
+    """Raise UsageError unless `write_outputs` can write there, before anything is computed."""
+    if path.suffix not in (".npy", ".npz"):
+        raise UsageError(f"{path}: outputs are written as .npz (all of them) or .npy (a single one)")
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}: the folder {path.parent} does not exist or is not writable")
 
 
 def describe(leaf: Any) -> dict[str, Any]:
@@ -71,21 +97,46 @@ def describe(leaf: Any) -> dict[str, Any]:
     return {"dtype": str(array.dtype), "sizes": list(array.shape), "preview": preview}
 
 
-def _read_arrays(files: Sequence[Path]) -> list[np.ndarray]:
-    arrays: list[np.ndarray] = []
+def _read_arrays(files: Sequence[Path]) -> list[tuple[str, np.ndarray]]:
+    """The arrays of all files with their names in the .npz, if they have one."""
+    arrays: list[tuple[str, np.ndarray]] = []
     for file in files:
         try:
             content = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UsageError(
-                f"{file} is no .npy or .npz file that numpy reads without pickle: {error}"
-            ) from error
-        if isinstance(content, np.ndarray):
-            arrays.append(content)
-        else:
+            if isinstance(content, np.ndarray):
+                arrays.append(("", content))
+                continue
             with content:
-                arrays.extend(content[name] for name in content.files)
+                arrays.extend((name, content[name]) for name in content.files)
+        except OSError as error:
+            raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
+        except _BAD_FILE as error:
+            raise UsageError(
+                f"{file} is no .npy or .npz file that numpy reads without pickle: {first_line(error)}"
+            ) from error
     return arrays
+
+
+def _in_order(
+    arrays: list[tuple[str, np.ndarray]], specs: Sequence[InputSpec], files: Sequence[Path]
+) -> list[np.ndarray]:
+    """One array per input: by name where a .npz names all of them, else as they come."""
+    names = [spec.name for spec in specs]
+    if len(arrays) != len(specs):
+        given = f"{', '.join(map(str, files))} has {len(arrays)}" if files else "none was given"
+        how = "give each with --input" if not files else "give one .npy each, or all in one .npz"
+        listed = f" ({', '.join(names)})" if names else ""
+        plural = "" if len(names) == 1 else "s"
+        raise UsageError(f"the program takes {len(names)} input{plural}{listed}, {given}; {how}")
+    by_name = dict(arrays)
+    return [by_name[n] for n in names] if set(by_name) == set(names) else [array for _, array in arrays]
+
+
+def _as_torch(array: np.ndarray, spec: InputSpec) -> Any:
+    try:
+        return numpy_to_torch(np.ascontiguousarray(array).reshape(array.shape))
+    except TypeError as error:
+        raise UsageError(f"input {spec.name}: {error}") from error
 
 
 def _as_input(array: np.ndarray, spec: InputSpec, lowered: Lowered) -> Any:

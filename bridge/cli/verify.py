@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import Device, Imports, Json, Model, Source, open_source, print_json, working
+from bridge.cli.options import (
+    Device,
+    Imports,
+    Json,
+    Model,
+    Source,
+    Trust,
+    open_source,
+    print_json,
+    split_engines,
+    working,
+)
 from bridge.cli.tensors import read_inputs
 
 
@@ -25,19 +36,21 @@ def command(
     calls: Annotated[int, typer.Option(help="Calls in a row, state kept.", min=1)] = 1,
     imports: Imports = None,
     model: Model = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Compare engines with eager PyTorch; exit status 1 if anything differs."""
     from bridge.verify import verify
 
+    engines = split_engines(engine)
     with working(f"verifying {source}"):
-        lowered = open_source(source, imports, model)
+        lowered = open_source(source, imports, model, trust)
         args, kwargs = read_inputs(lowered, inputs, as_torch=True) if inputs else (None, None)
         report = verify(
             lowered,
             args,
             kwargs,
-            engines=[part for part in engine.split(",") if part],
+            engines=engines,
             device=device,
             seed=seed,
             calls=calls,

@@ -7,10 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from bridge.api import import_all, lower
+from bridge.api import checked_call, exported_from, import_all, lower
 from bridge.artifact import is_artifact, load
-from bridge.compilation import interpreted
-from bridge.errors import BridgeError
+from bridge.compilation import check_engine, container_types, interpreted
+from bridge.errors import BridgeError, UsageError
 from bridge.lowered import Lowered
 from bridge.verify.report import EngineReport, Report
 
@@ -28,52 +28,69 @@ def verify(
     calls: int = 1,
     dynamic_shapes: Any = None,
     imports: Iterable[str] = (),
+    trust: bool = False,
 ) -> Report:
     """Compare engines with eager: outputs, inputs and buffers after the call, their dtypes, sizes and values.
 
     `source`: a `.pt2` file, an artifact, a `Lowered`, an ExportedProgram, or a module (exported with `args`).
     Eager is torch's own `ep.module()` for the last two; for a file it is the program as read, before any
     rewrite, interpreted on ATen. Without `args`, inputs are drawn from `seed`, within ranges and index
-    bounds. `calls`: how many times in a row each side is called, its state kept. An engine that fails is a
-    failed row, not an exception. Raises BridgeError where the source or the inputs cannot be used.
+    bounds. Each side is given copies, of numpy arrays too; torch's generator starts at `seed` for both.
+    `calls`: how many times in a row each side is called, its state kept. `trust`: see `bridge.load`.
+
+    An engine that fails is a failed row, not an exception. Raises BridgeError where the source or the inputs
+    cannot be used, or eager itself fails. The module's buffers and the inputs are left as they were.
     """
     import torch
 
-    from bridge.verify.draw import draw_inputs
     from bridge.verify.reference import ExportedReference
     from bridge.verify.trial import run_engine, run_reference
-    from lowering.ir.tree import unflatten
 
     import_all(imports)
+    engines = [engines] if isinstance(engines, str) else list(engines)
+    if not engines or calls < 1:
+        raise UsageError("there is nothing to verify without an engine and a call")
+    for engine in engines:
+        check_engine(engine, device)
+    name = _name(source)
     if isinstance(source, torch.nn.Module):
-        from lowering.exported_program import export
-
-        if args is None and kwargs is None:
-            raise BridgeError(
-                f"{type(source).__name__}: a module needs example arguments to be exported with"
-            )
-        source = export(source, tuple(args or ()), dict(kwargs or {}), dynamic_shapes)
-    lowered = _lowered(source)
-    if args is None and kwargs is None:
-        leaves = draw_inputs(lowered.program, lowered.example_sizes, seed)
-        args, kwargs = unflatten(leaves, lowered.program.signature.in_spec)
-    call = (tuple(args or ()), dict(kwargs or {}))
+        source = exported_from(source, args, kwargs, dynamic_shapes)
+    elif dynamic_shapes is not None:
+        raise UsageError(f"{name}: dynamic_shapes are for a module, which is exported with them")
+    lowered = _lowered(source, trust)
+    call = _call(lowered, args, kwargs, seed)
     if isinstance(source, torch.export.ExportedProgram):
         with ExportedReference(source, lowered.program) as module:
-            expected = run_reference(module, lowered, call, calls)
+            expected = run_reference(module, call, calls, seed)
         reference = "ExportedProgram.module()"
     else:
-        expected = run_reference(interpreted(lowered), lowered, call, calls)
+        expected = run_reference(interpreted(lowered), call, calls, seed)
         reference = "the program as read, on ATen"
-    rows = tuple(run_engine(lowered, name, device, call, calls, expected) for name in engines)
-    return Report(_name(source), reference, rows)
+    rows = tuple(run_engine(lowered, engine, device, call, expected, seed) for engine in engines)
+    return Report(name, reference, rows)
 
 
-def _lowered(source: Any) -> Lowered:
+def _call(
+    lowered: Lowered, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, seed: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments given, or else drawn ones."""
+    from bridge.verify.draw import draw_inputs
+    from lowering.ir.tree import TreeSpecError, unflatten
+
+    if args is None and kwargs is None:
+        leaves = draw_inputs(lowered.program, lowered.example_sizes, seed)
+        try:
+            args, kwargs = unflatten(leaves, lowered.program.signature.in_spec, container_types(lowered))
+        except TreeSpecError as error:
+            raise BridgeError(f"inputs cannot be drawn: {error}") from error
+    return checked_call(args, kwargs)
+
+
+def _lowered(source: Any, trust: bool) -> Lowered:
     if isinstance(source, Lowered):
         return source
     if isinstance(source, str | PathLike) and is_artifact(Path(source)):
-        return load(source)
+        return load(source, trust)
     return lower(source)
 
 

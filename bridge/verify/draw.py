@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from math import prod
 from typing import Any
 
 import torch
@@ -10,8 +11,11 @@ import torch
 from bridge.errors import UsageError
 from lowering.ir.aten import schema
 from lowering.ir.program import Graph, InputKind, Node, Program, Ref
-from lowering.ir.symbols import evaluate
-from lowering.ir.types import SymType, TensorType
+from lowering.ir.symbols import UnboundSymbol, evaluate
+from lowering.ir.types import DType, SymType, TensorType
+
+# Integers that are no index: small enough for any integer dtype, and for sums of products of them.
+_PLAIN_INTEGERS = 10
 
 # Which argument holds indices, and how many there are to choose from, given the node's bound arguments.
 Bound = Callable[[Mapping[str, Any], Callable[[Any], tuple[int, ...]]], int]
@@ -22,13 +26,22 @@ def _rows(name: str) -> Bound:
 
 
 def _axis(bound: Mapping[str, Any], shape: Callable[[Any], tuple[int, ...]]) -> int:
-    sizes = shape(bound["self"])
-    return sizes[bound["dim"]] if sizes else 1
+    """The size of the argument's dimension `dim`; all elements where that is None."""
+    sizes, dim = shape(bound["self"]), bound.get("dim")
+    if dim is None:
+        return prod(sizes)
+    return sizes[dim] if sizes else 1
 
 
 def _classes(bound: Mapping[str, Any], shape: Callable[[Any], tuple[int, ...]]) -> int:
+    """Losses take scores of sizes (classes,) or (batch, classes, ...)."""
     sizes = shape(bound["self"])
-    return sizes[1] if len(sizes) > 1 else sizes[0]
+    return sizes[min(1, len(sizes) - 1)]
+
+
+def _given_classes(bound: Mapping[str, Any], shape: Callable[[Any], tuple[int, ...]]) -> int:
+    classes = bound["num_classes"]
+    return classes if isinstance(classes, int) and classes > 0 else _PLAIN_INTEGERS
 
 
 INDEX_ARGUMENTS: dict[str, tuple[str, Bound]] = {
@@ -42,23 +55,28 @@ INDEX_ARGUMENTS: dict[str, tuple[str, Bound]] = {
     "aten.scatter": ("index", _axis),
     "aten.scatter_add": ("index", _axis),
     "aten.scatter_reduce": ("index", _axis),
+    "aten.index_reduce": ("index", _axis),
     "aten.take_along_dim": ("indices", _axis),
+    "aten.take": ("index", _axis),
+    "aten.put": ("index", _axis),
+    "aten.one_hot": ("self", _given_classes),
     "aten.nll_loss": ("target", _classes),
     "aten.nll_loss_nd": ("target", _classes),
     "aten.cross_entropy_loss": ("target", _classes),
 }
+
+# Operators that take one index for each of the leading axes.
+INDEXED = frozenset({"aten.index", "aten.index_put", "aten._unsafe_index", "aten._unsafe_index_put"})
 
 # Operators whose result holds the same numbers as their first argument.
 CARRIERS = frozenset(
     """
     aten.view aten.reshape aten.flatten aten.unsqueeze aten.squeeze aten.expand aten.clone aten.contiguous
     aten.to aten._to_copy aten.slice aten.select aten.transpose aten.permute aten.alias aten.detach
-    aten.lift_fresh_copy aten.type_as aten.t
+    aten.lift_fresh_copy aten.type_as aten.t aten._unsafe_view aten.view_as aten.expand_as aten.broadcast_to
+    aten.repeat aten.flip aten.roll
     """.split()
 )
-
-# Integers that are no index: small enough for any integer dtype, and for sums of products of them.
-_PLAIN_INTEGERS = 10
 
 
 def draw_inputs(program: Program, sizes: Mapping[str, int], seed: int = 0) -> list[Any]:
@@ -106,15 +124,32 @@ def index_bounds(graph: Graph, sizes: Mapping[str, int]) -> dict[str, int]:
             continue
         family = _family(node)
         bound = found.bind(node.args)
-        if family in CARRIERS:
-            _carry(node, source)
-        elif family in INDEX_ARGUMENTS:
-            argument, limit = INDEX_ARGUMENTS[family]
-            note(bound[argument], limit(bound, shape))
-        elif family in ("aten.index", "aten.index_put", "aten._unsafe_index"):
-            for axis, index in enumerate(bound["indices"]):
-                note(index, shape(bound["self"])[axis])
+        try:
+            if family in CARRIERS:
+                _carry(node, source)
+            elif family in INDEX_ARGUMENTS:
+                argument, limit = INDEX_ARGUMENTS[family]
+                note(bound[argument], limit(bound, shape))
+            elif family in INDEXED:
+                for index, size in _indexed(bound, shape, graph):
+                    note(index, size)
+        except UnboundSymbol:
+            continue  # how many there are to choose from is known only once the data is
     return bounds
+
+
+def _indexed(
+    bound: Mapping[str, Any], shape: Callable[[Any], tuple[int, ...]], graph: Graph
+) -> Iterator[tuple[Any, int]]:
+    """The indices of `x[i, :, j]`, each with the size of its axis; a mask covers as many as it has itself."""
+    sizes, axis = shape(bound["self"]), 0
+    for index in bound["indices"]:
+        type_ = graph.values[index.name] if isinstance(index, Ref) else None
+        if isinstance(type_, TensorType) and type_.dtype is DType.BOOL:
+            axis += type_.rank
+            continue
+        yield index, sizes[axis]
+        axis += 1
 
 
 def _family(node: Node) -> str:

@@ -6,20 +6,25 @@ from typing import Any
 
 import torch
 
-from lowering.ir.program import InputKind, Program
+from lowering.ir.program import InputKind, OutputKind, Program
 
 
 class ExportedReference:
     """torch's own way to run an ExportedProgram: `ep.module()`.
 
-    As a context: when it ends, the program's buffers have the values back that they had.
+    As a context: when it ends, the tensors that the program can write have the values back that they had.
+    They are the caller's own: the module that was exported holds the same ones.
     """
 
     def __init__(self, exported: torch.export.ExportedProgram, program: Program) -> None:
         self._module = exported.module()
-        self._saved = {name: b.detach().clone() for name, b in self._module.named_buffers()}
-        self._originals = dict(self._module.named_buffers())
-        self._names = buffer_names(program)
+        self._names = state_names(program)
+        stored = {**exported.state_dict, **exported.constants}
+        tensors = {name: stored[name] for name in self._names if isinstance(stored.get(name), torch.Tensor)}
+        self._tensors = {**tensors, **{n: b for n, b in self._module.named_buffers() if n in self._names}}
+        self._saved = [
+            (tensor, tensor.detach().clone()) for tensor in (*tensors.values(), *self._tensors.values())
+        ]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with torch.no_grad():
@@ -27,20 +32,24 @@ class ExportedReference:
 
     @property
     def buffers(self) -> dict[str, torch.Tensor]:
-        """Current values of the program's buffers."""
-        named = dict(self._module.named_buffers())
-        return {name: named[name].detach() for name in self._names if name in named}
+        """Current values of the tensors that the program can write, by full name."""
+        return {name: tensor.detach() for name, tensor in self._tensors.items()}
 
     def __enter__(self) -> ExportedReference:
         return self
 
     def __exit__(self, *_: object) -> None:
         with torch.no_grad():
-            for name, value in self._saved.items():
-                self._originals[name].copy_(value)
+            for tensor, value in self._saved:
+                tensor.copy_(value)
 
 
-def buffer_names(program: Program) -> list[str]:
-    """Full names of the program's buffers, persistent or not."""
-    specs = program.signature.inputs
-    return [s.target for s in specs if s.kind is InputKind.BUFFER and s.target is not None]
+def state_names(program: Program) -> set[str]:
+    """Full names of the buffers and constants, and of the parameters that the program says it writes."""
+    written = {o.target for o in program.signature.outputs if o.kind is OutputKind.PARAMETER_MUTATION}
+    kinds = (InputKind.BUFFER, InputKind.CONSTANT)
+    return {
+        spec.target
+        for spec in program.signature.inputs
+        if spec.target is not None and (spec.kind in kinds or spec.target in written)
+    }

@@ -3,94 +3,129 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+import torch.utils._pytree as pytree
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, UsageError, first_line
 from bridge.lowered import Lowered
 from bridge.verify.compare import Difference, compare
 from bridge.verify.report import EngineReport
 from bridge.verify.tolerances import Kind, kind_of
 from lowering.ir.plan import Placement
-from runtime.engine import EngineError
-from runtime.errors import ExecutionError, InputError
+from runtime.errors import InputError
 from runtime.tensors import numpy_to_torch
+
+if TYPE_CHECKING:
+    from runtime.executor import Compiled
+    from runtime.interpreted import Interpreted
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What one call showed: the structure and leaves of the result, the inputs and the buffers after it."""
+    """What one call showed: the structure of the result; its leaves, the inputs and the buffers after it."""
 
     structure: Any
     values: dict[str, Any]
+    buffers: dict[str, torch.Tensor]
 
 
-def run_reference(reference: Any, lowered: Lowered, call: Call, calls: int) -> list[Observed]:
+@dataclass(frozen=True)
+class Reference:
+    """What eager showed: the buffers before the first call, and each call."""
+
+    before: dict[str, torch.Tensor]
+    calls: tuple[Observed, ...]
+
+
+def run_reference(callee: Any, call: Call, calls: int, seed: int) -> Reference:
     """Call eager `calls` times. Raises BridgeError where eager itself fails on these inputs."""
+    before = _buffers(callee)
     try:
-        return [_observe(reference, lowered, call, i) for i in range(calls)]
+        with _seeded(seed):
+            return Reference(before, tuple(_observe(callee, call) for _ in range(calls)))
     except InputError as error:
         raise BridgeError(f"the inputs do not fit the program: {error}") from error
-    except (RuntimeError, IndexError, ValueError, TypeError) as error:
-        raise BridgeError(f"eager itself fails on these inputs: {error}") from error
+    except Exception as error:  # whatever an operator, or the model's own code, raises
+        problem = f"{type(error).__name__}: {first_line(error)}"
+        raise BridgeError(f"eager itself fails on these inputs: {problem}") from error
 
 
 def run_engine(
-    lowered: Lowered, engine: str, device: str, call: Call, calls: int, expected: list[Observed]
+    lowered: Lowered, engine: str, device: str, call: Call, expected: Reference, seed: int
 ) -> EngineReport:
-    """Compile on an engine, call it as often, compare."""
+    """Compile on an engine, call it as often as eager was, compare. Whatever it raises is a failed report.
+
+    Raises UsageError for an engine or device that does not exist.
+    """
+    kind = kind_of(lowered.program)
+    differences: list[Difference] = []
+    problem = ""
+    compiled: Compiled | Interpreted | None = None
     try:
         compiled = lowered.compile(engine, device)
-        differences: list[Difference] = []
-        for i, want in enumerate(expected):
-            got = _observe(compiled, lowered, call, i)
-            differences += _compare_observed(got, want, kind_of(lowered.program))
-    except (EngineError, ExecutionError, InputError, RuntimeError, IndexError) as error:
-        return EngineReport(engine, 0, 0, 0, (), problem=f"{type(error).__name__}: {error}")
-    plan = compiled.report.plan
-    counts = {
-        placement: sum(len(s.nodes) for s in plan.segments if s.placement is placement)
-        for placement in Placement
-    }
+        with _seeded(seed):
+            for index, want in enumerate(expected.calls):
+                prefix = f"call {index + 1}: " if index else ""
+                got = _observe(compiled, call)
+                differences += compare_observed(got, want, expected.before, kind, prefix)
+    except UsageError:
+        raise
+    except Exception as error:  # an engine's failure is what verification is there to report
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if compiled is None:
+        return EngineReport(engine, 0, 0, 0, (), problem=problem)
+    report = compiled.report
     return EngineReport(
         engine,
-        len(plan.segments),
-        counts[Placement.STABLEHLO],
-        counts[Placement.ATEN],
+        len(report.plan.segments),
+        report.nodes(Placement.STABLEHLO),
+        report.nodes(Placement.ATEN),
         tuple(differences),
-        plan.reasons,
+        {**report.plan.reasons, **{f"segment {f.segment}": f.reason for f in report.fallbacks}},
+        problem,
     )
 
 
-def _observe(callee: Any, lowered: Lowered, call: Call, index: int) -> Observed:
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """torch's generator at `seed`, so that both sides draw the same; the caller's is as it was afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+def _observe(callee: Any, call: Call) -> Observed:
     args, kwargs = copy_tensors(call)
-    result = callee(*args, **kwargs)
-    leaves, structure = torch.utils._pytree.tree_flatten(result)
-    after, _ = torch.utils._pytree.tree_flatten((args, kwargs))
-    prefix = f"call {index + 1}: " if index else ""
-    values = {f"{prefix}output {i}": _frozen(leaf) for i, leaf in enumerate(leaves)}
-    values |= {
-        f"{prefix}input {i} after the call": _frozen(leaf)
-        for i, leaf in enumerate(after)
-        if isinstance(leaf, torch.Tensor)
-    }
-    values |= {f"{prefix}buffer {name} after the call": _as_torch(b) for name, b in callee.buffers.items()}
-    return Observed(structure, values)
+    leaves, structure = pytree.tree_flatten(callee(*args, **kwargs))
+    values = {f"output {i}": _frozen(leaf) for i, leaf in enumerate(leaves)}
+    after = enumerate(pytree.tree_leaves((args, kwargs)))
+    values |= {f"input {i} after the call": _frozen(x) for i, x in after if isinstance(x, torch.Tensor)}
+    return Observed(structure, values, _buffers(callee))
+
+
+def _buffers(callee: Any) -> dict[str, torch.Tensor]:
+    return {name: _as_torch(buffer) for name, buffer in callee.buffers.items()}
 
 
 def copy_tensors(call: Call) -> Call:
-    """The call with every tensor copied, strides kept; other leaves are deep copies."""
-    return torch.utils._pytree.tree_map(
-        lambda leaf: _strided_copy(leaf) if isinstance(leaf, torch.Tensor) else copy.deepcopy(leaf), call
-    )
+    """The call with every tensor copied, strides kept where they are dense; numpy arrays become tensors."""
+    return pytree.tree_map(_copied, call)
 
 
-def _strided_copy(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().clone(memory_format=torch.preserve_format)
+def _copied(leaf: Any) -> Any:
+    if isinstance(leaf, np.ndarray):
+        return numpy_to_torch(np.array(leaf, order="C"))
+    if isinstance(leaf, torch.Tensor):
+        return leaf.detach().clone(memory_format=torch.preserve_format)
+    return copy.deepcopy(leaf)
 
 
 def _frozen(value: Any) -> Any:
@@ -102,16 +137,25 @@ def _as_torch(buffer: Any) -> torch.Tensor:
     return _frozen(buffer) if isinstance(buffer, torch.Tensor) else numpy_to_torch(buffer).clone()
 
 
-def _compare_observed(got: Observed, want: Observed, kind: Kind) -> list[Difference]:
+def compare_observed(
+    got: Observed, want: Observed, before: Mapping[str, torch.Tensor], kind: Kind, prefix: str = ""
+) -> list[Difference]:
+    """Everything that a caller can see of one call.
+
+    A buffer that an engine does not hold is one that it never writes: it has the value of `before`.
+    """
     differences = [
-        compare(name, got.values[name], value, kind)
-        for name, value in want.values.items()
+        compare(prefix + name, got.values[name], value, kind)
         if name in got.values
+        else Difference(prefix + name, float("inf"), "is missing")
+        for name, value in want.values.items()
     ]
-    # A buffer that the program never writes is not state of the compiled program, and cannot differ.
-    missing = [n for n in want.values if n not in got.values and "buffer" not in n]
-    differences += [Difference(name, float("inf"), "is missing") for name in missing]
+    for name in got.values.keys() - want.values.keys():
+        differences.append(Difference(prefix + name, float("inf"), "is there, and eager gives none"))
+    for name, value in want.buffers.items():
+        held = got.buffers.get(name, before.get(name))
+        differences.append(compare(f"{prefix}buffer {name} after the call", held, value, kind))
     if got.structure != want.structure:
         problem = f"is {got.structure}, eager gives {want.structure}"
-        differences.append(Difference("the result's structure", float("inf"), problem))
+        differences.append(Difference(f"{prefix}the result's structure", float("inf"), problem))
     return differences
