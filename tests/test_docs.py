@@ -33,7 +33,7 @@ def test_examples_run(page: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.examples", str(page)],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_DATA_HOME": str(tmp_path / "data")},
         capture_output=True,
         text=True,
         check=False,
@@ -71,7 +71,7 @@ def test_every_page_is_linked() -> None:
 
 def test_the_api_page_names_all_that_is_exported() -> None:
     text = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
-    assert [name for name in bridge.__all__ if name not in text] == []
+    assert [name for name in bridge.__all__ if name not in text and name != "__version__"] == []
 
 
 def test_the_cli_page_names_every_command_and_option() -> None:
