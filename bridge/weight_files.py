@@ -50,6 +50,8 @@ def load_weights(path: Path, table: dict[str, Any]) -> Weights:
 
     Raises ValueError, TypeError, KeyError or WeightError where the files are not as `save_weights` writes.
     """
+    if not isinstance(table, dict):
+        raise ValueError("it is no table of weights")
     arrays = read_irpa(path)
     storages: dict[str, Storage] = {}
     views: dict[str, WeightView] = {}
