@@ -1,0 +1,133 @@
+"""What a result rests on, as hashes: the sources that were read, and what was compiled and run.
+
+A stamp is cheap (no export) and pessimistic: any change of the core, or of the file of a rule that the case
+used, changes it. A fingerprint is exact: the program, its inputs, its modules, the engine, and the code that
+runs and judges them.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bridge.lowered import Lowered
+from lowering import emit
+from lowering.ir.json import to_json
+from lowering.registry import all_rules, rule_for
+from runtime.engines import ENGINES, get_engine
+
+ROOT = Path(__file__).parents[2]
+_RULES = "lowering/ops"
+_JUDGES = ("compare.py", "cases.py", "selection.py")
+
+
+class Sources:
+    """Hashes of the tree's sources, as they are at construction."""
+
+    def __init__(self) -> None:
+        engines = {path for name in ENGINES for path in ROOT.glob(f"runtime/engines/{name}*.py")}
+        runtime = set(ROOT.glob("runtime/**/*.py")) - engines
+        lowering = {p for s in ("py", "json") for p in ROOT.glob(f"lowering/**/*.{s}")}
+        lowering -= set(ROOT.glob(f"{_RULES}/*.py"))
+        judges = {ROOT / "tests/opdb" / name for name in _JUDGES}
+        running = runtime | judges | {ROOT / "bridge/compilation.py"}
+        self._running = _hash_files(running)
+        self._core = _hash_files(running | lowering | {ROOT / "bridge/lowered.py"})
+        self._engines = {name: _hash_files(ROOT.glob(f"runtime/engines/{name}*.py")) for name in ENGINES}
+        self._registered = _hash(sorted(all_rules()))
+        self._modules: dict[str, str] = {}
+
+    def stamp(self, engine: str, rules: Mapping[str, str]) -> str:
+        """Of everything that a case which looked for these rules was made with."""
+        targets = sorted(rules)
+        used = [(target, self._module(module_of(target))) for target in targets]
+        # What torch decomposes depends on which rules there are.
+        registered = self._registered if any(not module_of(target) for target in targets) else ""
+        return _hash([torch.__version__, self._core, self._engine(engine), registered, used])
+
+    def stamp_of_all(self, engine: str) -> str:
+        """Of every rule: for a case that did not live to tell which it used."""
+        return _hash([self.stamp(engine, {}), _hash_files(ROOT.glob(f"{_RULES}/*.py"))])
+
+    def running(self, engine: str) -> str:
+        """Of what runs and judges a case once it is lowered."""
+        return _hash([torch.__version__, self._running, self._engine(engine)])
+
+    def _engine(self, name: str) -> list[str]:
+        return [self._engines[name], get_engine(name).version()] if name in ENGINES else [name]
+
+    def _module(self, name: str) -> str:
+        """Of a module of rules and the modules of rules that it imports."""
+        if name not in self._modules:
+            self._modules[name] = _hash_files(_closure(name)) if name else ""
+        return self._modules[name]
+
+
+def module_of(target: str) -> str:
+    """The module that holds the rule of an overload; empty if there is none."""
+    rule = rule_for(target)
+    return rule.emit.__module__ if rule is not None else ""
+
+
+@contextmanager
+def recording() -> Iterator[dict[str, str]]:
+    """Collects the overloads whose rules emission looks for, with the modules that have them."""
+    seen: dict[str, str] = {}
+
+    def look_up(target: str) -> Any:
+        seen[target] = module_of(target)
+        return rule_for(target)
+
+    emit.rule_for = look_up
+    try:
+        yield seen
+    finally:
+        emit.rule_for = rule_for
+
+
+def fingerprint(lowered: Lowered, tensors: Sequence[torch.Tensor], engine: str, sources: Sources) -> str:
+    """Of a program, its inputs, its modules and its plan, and of what runs them."""
+    digest = hashlib.sha256(sources.running(engine).encode())
+    digest.update(json.dumps(to_json(lowered.functional)).encode())
+    digest.update(repr(lowered.plan).encode() + lowered.not_functional.encode())
+    for index in sorted(lowered.modules):
+        digest.update(lowered.modules[index].code)
+    for tensor in tensors:
+        dense = tensor.detach().resolve_conj().resolve_neg().contiguous()
+        digest.update(f"{dense.dtype}{tensor.shape}{tensor.stride()}".encode())
+        digest.update(dense.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+@cache
+def _closure(module: str) -> frozenset[Path]:
+    """The file of a module under lowering/ops, with the files there that it imports, and theirs."""
+    files: set[Path] = set()
+    left = [module]
+    while left:
+        path = ROOT / (left.pop().replace(".", "/") + ".py")
+        if path in files or not path.is_file() or _RULES not in path.as_posix():
+            continue
+        files.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                left += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                left += [alias.name for alias in node.names]
+    return frozenset(files)
+
+
+def _hash_files(paths: Iterable[Path]) -> str:
+    return _hash([(path.relative_to(ROOT).as_posix(), path.read_text()) for path in sorted(paths)])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:32]

@@ -1,0 +1,44 @@
+"""The results that are kept between runs: JSON lines, the last of a case counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.opdb.cases import Row
+
+FOLDER = Path(__file__).parents[2] / "out" / "opdb"
+
+
+def load(engine: str, dtype: str) -> dict[str, Row]:
+    """The kept rows of an engine and dtype by case; a line that a killed run left half is skipped."""
+    rows: dict[str, Row] = {}
+    path = _path(engine, dtype)
+    if not path.is_file():
+        return rows
+    for line in path.read_text().splitlines():
+        try:
+            row = Row(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
+        rows[row.case] = row
+    return rows
+
+
+def append(engine: str, dtype: str, row: Row) -> None:
+    """Keep a row at once: whatever happens next, it is there."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with _path(engine, dtype).open("a") as file:
+        file.write(json.dumps(asdict(row)) + "\n")
+
+
+def compact(engine: str, dtype: str, rows: dict[str, Row]) -> None:
+    """Rewrite the file with one line for each case."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(asdict(row)) + "\n" for _, row in sorted(rows.items())]
+    _path(engine, dtype).write_text("".join(lines))
+
+
+def _path(engine: str, dtype: str) -> Path:
+    return FOLDER / f"{engine}-{dtype}.jsonl"

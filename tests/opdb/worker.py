@@ -1,0 +1,69 @@
+"""A process that runs cases, one operator after the other; it may crash or hang, and its driver sees to that.
+
+Requests come as JSON lines on stdin, answers go as JSON lines to the descriptor that stdout was: an `at` line
+before each case, a row after it, and `end` when an operator is done.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import warnings
+from dataclasses import asdict
+from typing import Any, TextIO
+
+
+def main() -> None:
+    """Serve requests until stdin closes."""
+    # What torch and the engines print belongs to nobody.
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    warnings.simplefilter("ignore")
+    import torch
+
+    from tests.opdb.fingerprint import Sources
+
+    from tests.opdb.selection import database
+
+    torch.set_num_threads(1)
+    logging.disable(logging.CRITICAL)
+    database()
+    sources = Sources()
+    for line in sys.stdin:
+        _serve(json.loads(line), sources, out)
+        _say(out, {"end": True})
+
+
+def _serve(request: dict[str, Any], sources: Any, out: TextIO) -> None:
+    """Run the samples of one operator except those that are named as done."""
+    from tests.opdb import selection
+    from tests.opdb.cases import Row, Word, explain, run_case
+
+    name, dtype, engine = request["name"], request["dtype"], request["engine"]
+    done = set(request["done"])
+    before = {case: Row(**row) for case, row in request["before"].items()}
+    _say(out, {"at": f"{name}/{dtype}/0"})
+    try:
+        found = selection.samples(name, dtype)
+    except Exception as error:
+        reason = f"op_db cannot make its samples: {explain(error)}"
+        _say(out, {"row": asdict(Row(f"{name}/{dtype}/0", Word.NOT_EXPORTABLE.value, reason))})
+        return
+    _say(out, {"of": len(found)})
+    op = selection.database()[name].op
+    for index, sample in enumerate(found[: request["limit"]]):
+        case = f"{name}/{dtype}/{index}"
+        if case in done:
+            continue
+        _say(out, {"at": case})
+        _say(out, {"row": asdict(run_case(case, op, sample, engine, sources, before.get(case)))})
+
+
+def _say(out: TextIO, message: dict[str, Any]) -> None:
+    out.write(json.dumps(message) + "\n")
+
+
+if __name__ == "__main__":
+    main()
