@@ -43,7 +43,7 @@ def compare(name: str, dtype: str, inputs: Sequence[Any], got: Sequence[Any], wa
 
 
 def _tolerance(name: str, dtype: str) -> Callable[[torch.dtype], tuple[float, float]]:
-    """Tolerances by the dtype of a result: op_db's own hold where results have them in the dtype asked for."""
+    """Tolerances by the dtype of a result: op_db's own are taken where they are wider."""
     rtol, atol = own_tolerance(name, dtype)
 
     def of(kind: torch.dtype) -> tuple[float, float]:
@@ -88,7 +88,8 @@ def _close(got: torch.Tensor, want: torch.Tensor, rtol: float, atol: float) -> s
     at = int((~near).flatten().to(torch.uint8).argmax())
     a, b = got.flatten()[at].item(), want.flatten()[at].item()
     place = [int(i) for i in torch.unravel_index(torch.tensor(at), want.shape)]
-    return f"differs in {int((~near).sum())} of {near.numel()} elements, first at {place}: {a:.8g}, eager gives {b:.8g}"
+    count = f"{int((~near).sum())} of {near.numel()}"
+    return f"differs in {count} elements, first at {place}: {a:.8g}, eager gives {b:.8g}"
 
 
 # ------------------------------------------------------------------- answers that are not unique
@@ -117,7 +118,7 @@ def _orthonormal(q: torch.Tensor, what: str) -> str:
 
 
 def _svd(inputs: Sequence[Any], got: Sequence[Any], want: Sequence[Any], adjoint: bool) -> str:
-    """A = U S Vᴴ with orthonormal columns; the singular values are unique. `adjoint`: Vᴴ is returned, not V."""
+    """A = U S Vᴴ with orthonormal columns; `adjoint`: Vᴴ is returned, not V."""
     if len(got) != 3:
         return _near(got[0], want[0], "S")
     u, s, v = got

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from queue import Empty, Queue
 from threading import Lock
 from typing import Any
 
-from tests.opdb import selection, store
+from tests.opdb import store
 from tests.opdb.cases import Row, Word
 from tests.opdb.fingerprint import ROOT, Sources
 
@@ -188,10 +189,8 @@ class Worker:
 
     def stop(self) -> None:
         """End the process and whatever it started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:

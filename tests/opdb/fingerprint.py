@@ -126,7 +126,20 @@ def _closure(module: str) -> frozenset[Path]:
 
 
 def _hash_files(paths: Iterable[Path]) -> str:
-    return _hash([(path.relative_to(ROOT).as_posix(), path.read_text()) for path in sorted(paths)])
+    return _hash([(path.relative_to(ROOT).as_posix(), _meaning(path)) for path in sorted(paths)])
+
+
+def _meaning(path: Path) -> str:
+    """A file's text; of Python only what it does, not its comments, docstrings and line breaks."""
+    if path.suffix != ".py":
+        return path.read_text()
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            first.value = ast.Constant(None)
+    return ast.dump(tree)
 
 
 def _hash(value: Any) -> str:

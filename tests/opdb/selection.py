@@ -1,4 +1,4 @@
-"""Which cases there are: operators, dtypes and samples, and the operators that are judged in their own way."""
+"""Which cases there are: operators, dtypes samples, and the operators whose results are undefined."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNDEFINED = frozenset(
 
 @cache
 def database() -> dict[str, Any]:
-    """The entries of op_db by full name (`std.unbiased`). A private surface of torch; only this file reads it."""
+    """The entries of op_db by full name (`std.unbiased`). torch promises nothing of it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torch.testing._internal.common_methods_invocations import op_db
@@ -45,14 +45,14 @@ def names(dtype: str, wanted: set[str] | None = None) -> list[str]:
 def samples(name: str, dtype: str) -> list[Any]:
     """The sample inputs of an operator, the same in every process."""
     random.seed(0)
-    np.random.seed(0)  # noqa: NPY002: what op_db's samples draw from
+    np.random.seed(0)
     torch.manual_seed(0)
     entry = database()[name]
     return list(entry.sample_inputs("cpu", getattr(torch, dtype), requires_grad=False))
 
 
 def own_tolerance(name: str, dtype: str) -> tuple[float, float]:
-    """The loosest `(rtol, atol)` that op_db gives an operator for a dtype on the CPU; zeros where it gives none."""
+    """The loosest `(rtol, atol)` that op_db gives an operator for a dtype on the CPU; zeros if none."""
     kind = getattr(torch, dtype)
     rtol = atol = 0.0
     for decorator in database()[name].decorators:

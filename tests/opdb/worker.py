@@ -24,7 +24,6 @@ def main() -> None:
     import torch
 
     from tests.opdb.fingerprint import Sources
-
     from tests.opdb.selection import database
 
     torch.set_num_threads(1)
