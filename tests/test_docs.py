@@ -14,7 +14,7 @@ from typer.main import get_command
 
 import bridge
 from bridge.cli import app
-from tests.examples import FENCE, ROOT, has_examples
+from tests.examples import FENCE, ROOT, has_examples, run
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "third_party/README.md")),
@@ -39,6 +39,21 @@ def test_examples_run(page: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("example", "complaint"),
+    [
+        ("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n", "the example prints"),
+        ("```console\n$ echo one two\none ... three\n```\n", "the example prints"),
+        ("```console\n$ exit 3\n```\n", "exited with 3"),
+    ],
+)
+def test_wrong_examples_are_noticed(example: str, complaint: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(example)
+    with pytest.raises(AssertionError, match=complaint):
+        run(page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
