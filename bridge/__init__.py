@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bridge.api import lower
     from bridge.artifact import load
     from bridge.lowered import Lowered
-    from bridge.verify import verify
+    from bridge.verification import verify
     from runtime.executor import Compiled
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "lower": "bridge.api",
     "load": "bridge.artifact",
-    "verify": "bridge.verify",
+    "verify": "bridge.verification",
     "Lowered": "bridge.lowered",
     "Compiled": "runtime.executor",
 }

@@ -102,7 +102,7 @@ def test_the_cli_page_names_every_command_and_option() -> None:
 
 
 def test_the_tolerance_page_is_the_table() -> None:
-    from bridge.verify.tolerances import TOLERANCES
+    from bridge.verification.tolerances import TOLERANCES
 
     text = (ROOT / "docs/reference/tolerances.md").read_text(encoding="utf-8")
     rows = [

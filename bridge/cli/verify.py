@@ -40,7 +40,7 @@ def command(
     as_json: Json = False,
 ) -> None:
     """Compare engines with eager PyTorch; exit status 1 if anything differs."""
-    from bridge.verify import verify
+    from bridge.verification import verify
 
     engines = split_engines(engine)
     with working(f"verifying {source}"):

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 import bridge
-from bridge.verify.compare import compare
-from bridge.verify.tolerances import kind_of
+from bridge.verification.compare import compare
+from bridge.verification.tolerances import kind_of
 from lowering.ir.plan import Placement
 from tests.models.zoo import ZOO, Call, Model
 

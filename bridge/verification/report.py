@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge.verify.compare import Difference
+from bridge.verification.compare import Difference
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bridge.verify.tolerances import Kind, tolerance
+from bridge.verification.tolerances import Kind, tolerance
 from lowering.ir.types import DType
 
 

@@ -12,7 +12,7 @@ from bridge.artifact import is_artifact, load
 from bridge.compilation import check_engine, container_types, interpreted
 from bridge.errors import BridgeError, UsageError
 from bridge.lowered import Lowered
-from bridge.verify.report import EngineReport, Report
+from bridge.verification.report import EngineReport, Report
 
 __all__ = ["EngineReport", "Report", "verify"]
 
@@ -43,8 +43,8 @@ def verify(
     """
     import torch
 
-    from bridge.verify.reference import ExportedReference
-    from bridge.verify.trial import run_engine, run_reference
+    from bridge.verification.reference import ExportedReference
+    from bridge.verification.trial import run_engine, run_reference
 
     import_all(imports)
     engines = [engines] if isinstance(engines, str) else list(engines)
@@ -74,7 +74,7 @@ def _call(
     lowered: Lowered, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, seed: int
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments given, or else drawn ones."""
-    from bridge.verify.draw import draw_inputs
+    from bridge.verification.draw import draw_inputs
     from lowering.ir.tree import TreeSpecError, unflatten
 
     if args is None and kwargs is None:

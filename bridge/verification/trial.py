@@ -14,9 +14,9 @@ import torch.utils._pytree as pytree
 
 from bridge.errors import BridgeError, UsageError, first_line
 from bridge.lowered import Lowered
-from bridge.verify.compare import Difference, compare
-from bridge.verify.report import EngineReport
-from bridge.verify.tolerances import Kind, kind_of
+from bridge.verification.compare import Difference, compare
+from bridge.verification.report import EngineReport
+from bridge.verification.tolerances import Kind, kind_of
 from lowering.ir.plan import Placement
 from runtime.errors import InputError
 from runtime.tensors import numpy_to_torch
