@@ -43,6 +43,7 @@ class Sources:
         self._core = _hash_files(running | lowering | {ROOT / "bridge/lowered.py"})
         self._engines = {name: _hash_files(ROOT.glob(f"runtime/engines/{name}*.py")) for name in ENGINES}
         self._registered = _hash(sorted(all_rules()))
+        self._all = _hash_files(ROOT.glob(f"{_RULES}/*.py"))
         self._modules: dict[str, str] = {}
 
     def stamp(self, engine: str, rules: Mapping[str, str]) -> str:
@@ -55,7 +56,7 @@ class Sources:
 
     def stamp_of_all(self, engine: str) -> str:
         """Of every rule: for a case that did not live to tell which it used."""
-        return _hash([self.stamp(engine, {}), _hash_files(ROOT.glob(f"{_RULES}/*.py"))])
+        return _hash([self.stamp(engine, {}), self._all])
 
     def running(self, engine: str) -> str:
         """Of what runs and judges a case once it is lowered."""

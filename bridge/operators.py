@@ -1,0 +1,77 @@
+"""What is known of an ATen overload: how it is lowered, and what the last conformance run saw of it.
+
+`operators.json` is written by `python -m tests.opdb --report`; nothing here imports torch or an engine.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+MEASURED = Path(__file__).with_name("operators.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one engine did with an overload in op_db's samples.
+
+    `lowered`: the dtypes of samples in which it was lowered; `aten`: the reasons for which it was not, each
+    with the dtypes of those samples. A dtype may be in both: other arguments.
+    """
+
+    engine: str
+    lowered: tuple[str, ...]
+    aten: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One overload. `how`: the module of its rule, `decomposition`, `ATen`, or empty where it was never met."""
+
+    target: str
+    how: str
+    seen: tuple[Seen, ...]
+
+
+def operator(target: str) -> Operator:
+    """What is known of an overload."""
+    from lowering.registry import rule_for
+
+    entry: dict[str, Any] = measured()["operators"].get(target, {})
+    seen = tuple(
+        Seen(name, tuple(found["lowered"]), tuple((r, tuple(d)) for r, d in found["aten"]))
+        for name, found in entry.items()
+    )
+    rule = rule_for(target)
+    if rule is not None:
+        how = rule.emit.__module__
+    elif any(item.lowered for item in seen):
+        how = "decomposition"
+    else:
+        how = "ATen" if seen else ""
+    return Operator(target, how, seen)
+
+
+def describe(target: str) -> list[str]:
+    """The same in lines for a reader."""
+    found = operator(target)
+    if not found.how:
+        return [f"{target}: no rule; torch's decomposition is tried, else ATen; op_db has no sample of it"]
+    how = f"rule in {found.how}" if "." in found.how else found.how
+    lines = [f"{target}: {how}"]
+    for item in found.seen:
+        if item.lowered:
+            lines.append(f"  {item.engine}: lowered for {', '.join(item.lowered)}")
+        lines += [f"  {item.engine}: on ATen for {', '.join(d)}: {reason}" for reason, d in item.aten]
+    return lines
+
+
+@cache
+def measured() -> dict[str, Any]:
+    """The last run's data: `versions`, and by overload and engine what `Seen` holds."""
+    if not MEASURED.is_file():
+        return {"versions": {}, "operators": {}}
+    return json.loads(MEASURED.read_text())

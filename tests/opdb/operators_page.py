@@ -1,0 +1,91 @@
+"""docs/operators.md: every overload that has a rule or that op_db's samples use, where it runs and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bridge.operators import Operator, measured, operator
+from lowering.ir.aten import schema, targets
+from lowering.registry import all_rules, rule_for
+from tests.opdb.fingerprint import ROOT
+
+PAGE = ROOT / "docs" / "operators.md"
+
+
+def write() -> None:
+    """Write the page."""
+    measured.cache_clear()
+    PAGE.write_text(render())
+
+
+def render() -> str:
+    """The page, from the registry and the data of the last conformance run."""
+    known = sorted(all_rules().keys() | measured()["operators"].keys())
+    found = [operator(target) for target in known if target.startswith("aten.")]
+    lines = [
+        "# Operators",
+        "",
+        f"{len(all_rules())} overloads have a rule of their own. The others are decomposed as torch does it, "
+        "or run on ATen. `python -m bridge ops aten.add.Tensor` says the same of one overload.",
+        "",
+        "The columns xla and iree give the dtypes of op_db's samples in which the operator was lowered; "
+        "empty: op_db has no sample of it. Written by `python -m tests.opdb --report`.",
+        "",
+        "| overload | how | xla | iree | on ATen |",
+        "|---|---|---|---|---|",
+        *map(_row, found),
+        "",
+        "## Core operators without a rule",
+        "",
+        *_core(),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(found: Operator) -> str:
+    how = found.how.removeprefix("lowering.ops.")
+    lowered = {item.engine: _dtypes(item.lowered) for item in found.seen}
+    reasons = [
+        f"{item.engine} ({_dtypes(dtypes)}): {reason}" for item in found.seen for reason, dtypes in item.aten
+    ]
+    why = "; ".join(reasons).replace("|", "\\|")
+    return f"| `{found.target}` | {how} | {lowered.get('xla', '')} | {lowered.get('iree', '')} | {why} |"
+
+
+_SHORT = {
+    "float32": "f32",
+    "float64": "f64",
+    "float16": "f16",
+    "bfloat16": "bf16",
+    "int64": "i64",
+    "int32": "i32",
+    "uint8": "u8",
+    "complex64": "c64",
+}
+
+
+def _dtypes(dtypes: Iterable[str]) -> str:
+    return " ".join(_SHORT.get(dtype, dtype) for dtype in dtypes)
+
+
+def core_without_rule() -> dict[str, str]:
+    """Overloads that torch tags as core and that have no rule, each with the reason."""
+    found = {}
+    for target in targets():
+        entry = schema(target)
+        if entry is None or "core" not in entry.tags or rule_for(target) is not None:
+            continue
+        if "nondeterministic_seeded" in entry.tags:
+            found[target] = "random: its numbers come from torch's generator"
+        elif entry.tags & {"data_dependent_output", "dynamic_output_shape"}:
+            found[target] = "the size or the value of its result depends on the data"
+        elif not any("Tensor" in result.type for result in entry.returns):
+            found[target] = "no tensor among its results"
+        else:
+            found[target] = ""
+    return found
+
+
+def _core() -> list[str]:
+    return [f"- `{target}`: {reason or 'no reason: a gap'}" for target, reason in core_without_rule().items()]
