@@ -119,12 +119,13 @@ class Lowered:
 
 def lower_program(program: Program, weights: Weights) -> Lowered:
     """Functionalise, try every rule, partition, and emit the modules at the example sizes."""
+    from lowering.custom_ops import schema_of
     from lowering.emit import try_nodes
     from lowering.functionalise import NotFunctional, functionalise
     from lowering.partition import all_on_aten, partition
 
     try:
-        functional = functionalise(program, weights)
+        functional = functionalise(program, weights, schema_of)
     except NotFunctional as error:
         return Lowered(program, program, all_on_aten(program, str(error)), weights, str(error))
     example, *ends = planning_sizes(functional)

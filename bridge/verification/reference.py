@@ -7,6 +7,8 @@ from typing import Any
 import torch
 
 from lowering.ir.program import InputKind, OutputKind, Program
+from runtime.argument_paths import top_level_names
+from runtime.errors import InputError
 
 
 class ExportedReference:
@@ -18,6 +20,8 @@ class ExportedReference:
 
     def __init__(self, exported: torch.export.ExportedProgram, program: Program) -> None:
         self._module = exported.module()
+        signature = program.signature
+        self._positional, self._keyword = top_level_names(signature.in_spec, signature.argument_names)
         self._names = state_names(program)
         stored = {**exported.state_dict, **exported.constants}
         tensors = {name: stored[name] for name in self._names if isinstance(stored.get(name), torch.Tensor)}
@@ -27,8 +31,14 @@ class ExportedReference:
         ]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it, arguments passed by position where it was exported so: torch takes them no other way."""
+        if len(args) > len(self._positional) + len(self._keyword):
+            raise InputError(f"{len(args)} arguments were given, the program takes fewer")
+        named = dict(kwargs)
+        positional = [*args, *(named.pop(name) for name in self._positional[len(args) :] if name in named)]
+        named |= zip(self._keyword, positional[len(self._positional) :], strict=False)
         with torch.no_grad():
-            return self._module(*args, **kwargs)
+            return self._module(*positional[: len(self._positional)], **named)
 
     @property
     def buffers(self) -> dict[str, torch.Tensor]:

@@ -129,8 +129,14 @@ def _copied(leaf: Any) -> Any:
 
 
 def _frozen(value: Any) -> Any:
-    """A value as it is now: engines may reuse an output's memory in the next call."""
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+    """A value as it is now, strides and all: engines may reuse an output's memory in the next call."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    plain = value.detach().resolve_conj().resolve_neg()
+    if plain.layout is not torch.strided:
+        return plain.clone()
+    storage = plain.untyped_storage().clone()
+    return plain.new_empty(0).set_(storage, plain.storage_offset(), plain.shape, plain.stride())
 
 
 def _as_torch(buffer: Any) -> torch.Tensor:
