@@ -179,7 +179,10 @@ _UNBOUNDED = 1 << 30
 
 
 def planning_sizes(program: Program) -> list[dict[str, int]]:
-    """The sizes at which every rule is tried: the example's, and both ends of the ranges."""
+    """The sizes at which every rule is tried: the example's, and both ends of the ranges where a call can
+    have them."""
+    from lowering.admitted import admits
+
     example = example_sizes(program)
     low, high = dict(example), dict(example)
     for name in example:
@@ -191,6 +194,6 @@ def planning_sizes(program: Program) -> list[dict[str, int]]:
             high[name] = bounds.high
     unique: list[dict[str, int]] = []
     for sizes in (example, low, high):
-        if sizes not in unique:
+        if sizes not in unique and (not unique or admits(program, sizes)):
             unique.append(sizes)
     return unique

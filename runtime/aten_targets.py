@@ -112,7 +112,8 @@ _IDENTIFIER = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
 def resolve(target: str) -> Any:
     """The torch operator (an OpOverload) of `aten.add.Tensor`. Raises UnknownTarget."""
     parts = target.split(".")
-    if len(parts) != 3 or not all(_IDENTIFIER.fullmatch(part) for part in parts):
+    known = aten.schema(target) is not None
+    if not known and (len(parts) != 3 or not all(_IDENTIFIER.fullmatch(part) for part in parts)):
         raise UnknownTarget(f"{target!r} is not an operator that this version can run on ATen")
     namespace, name, overload = parts
     if f"{namespace}.{name}" in REFUSED or namespace in REFUSED_NAMESPACES:

@@ -187,9 +187,11 @@ def targets() -> tuple[str, ...]:
 def schema(target: str) -> OpSchema | None:
     """The schema of `aten.add.Tensor`; None for what ATen does not have."""
     row = _table().get(target)
-    if row is None:
-        return None
-    signature, tags = row
+    return None if row is None else parse_schema(target, *row)
+
+
+def parse_schema(target: str, signature: str, tags: str) -> OpSchema:
+    """A schema from torch's text of it, from the opening parenthesis on, and its tags, between blanks."""
     end = _closing(signature, 0)
     keyword = False
     parameters: list[Parameter] = []
@@ -211,7 +213,7 @@ def schema(target: str) -> OpSchema | None:
     )
 
 
-_ALIAS = re.compile(r"\((?P<set>[a-z])(?P<write>!?)(?: -> \*)?\)")
+_ALIAS = re.compile(r"\((?P<set>[a-z][0-9]*)(?P<write>!?)(?: -> \*)?\)")
 
 
 def _parameter(text: str, keyword: bool) -> Parameter:

@@ -1,0 +1,40 @@
+"""Operators outside ATen: their schemas come from torch's own registry, in which they are registered."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from lowering.ir.aten import OpSchema, parse_schema, schema
+
+# Namespaces of targets that are no torch operators.
+_PYTHON = frozenset({"_operator", "math", "torch", "builtins", "higher_order"})
+
+
+def schema_of(target: str) -> OpSchema | None:
+    """The schema of any operator: ATen's from the table, a custom one's from torch.
+
+    Imports torch for a custom operator only. None for one that nothing has registered.
+    """
+    found = schema(target)
+    namespace = target.partition(".")[0]
+    if found is not None or namespace == "aten" or namespace in _PYTHON or target.count(".") != 2:
+        return found
+    return _registered(target)
+
+
+@lru_cache(maxsize=1 << 12)
+def _registered(target: str) -> OpSchema | None:
+    import torch
+
+    namespace, name, overload = target.split(".")
+    qualified = f"{namespace}::{name}"
+    found = torch._C._jit_get_schemas_for_operator(qualified)
+    wanted = "" if overload == "default" else overload
+    declared = next((s for s in found if s.overload_name == wanted), None)
+    if declared is None:
+        # Not remembered: the user may import its module later.
+        _registered.cache_clear()
+        return None
+    operator = getattr(getattr(getattr(torch.ops, namespace), name), overload)
+    text = str(declared)
+    return parse_schema(target, text[text.index("(") :], " ".join(tag.name for tag in operator.tags))
