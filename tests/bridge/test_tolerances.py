@@ -1,0 +1,82 @@
+"""The tolerance table: which operators round, and how much."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.verification.tolerances import (
+    CONTRACTING_NAMES,
+    EXACT_NAMES,
+    TOLERANCES,
+    Kind,
+    kind_of,
+    kind_of_target,
+    tolerance,
+)
+from lowering.ir.aten import targets
+from lowering.ir.types import DType
+from tests.bridge.samples import lowered
+
+NAMES = {target.split(".")[1] for target in targets()}
+
+
+def test_every_name_is_an_operator() -> None:
+    """No typing mistake hides in a table."""
+    known = NAMES | {name.removesuffix("_") for name in NAMES}
+    assert known >= EXACT_NAMES
+    assert known >= CONTRACTING_NAMES
+    assert not EXACT_NAMES & CONTRACTING_NAMES
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (
+            Kind.CONTRACTION,
+            "addmm bmm _scaled_mm matmul linear conv2d conv_transpose3d convolution layer_norm "
+            "native_batch_norm _softmax log_softmax sum mean var_mean prod cumsum logsumexp avg_pool2d "
+            "adaptive_avg_pool2d scaled_dot_product_attention mse_loss lstm linalg_vector_norm fft_fft "
+            "_fft_r2c upsample_bilinear2d grid_sampler_2d embedding_bag index_add_ scatter_add cdist "
+            "nll_loss_forward",
+        ),
+        (
+            Kind.POINTWISE,
+            # what has another's letters in it: gamMa, haMMing, NORMal, STDandard
+            "lgamma digamma polygamma igamma hamming_window normal_ log_normal_ add mul div exp sqrt "
+            "gelu silu float_power pow erf dropout lerp addcmul",
+        ),
+        (
+            Kind.EXACT,
+            "view permute index gather relu_ max_pool2d_with_indices upsample_nearest2d fft_fftshift "
+            "where sort embedding clamp_ to copy_ eq bitwise_and topk",
+        ),
+    ],
+)
+def test_kinds(kind: Kind, names: str) -> None:
+    for name in names.split():
+        assert name in NAMES, name
+        assert kind_of_target(f"aten.{name}.default") is kind, name
+
+
+def test_what_is_not_aten() -> None:
+    assert kind_of_target("_operator.truediv") is Kind.EXACT
+    assert kind_of_target("higher_order.cond") is Kind.EXACT
+    assert kind_of_target("mylib.summary.default") is Kind.POINTWISE
+
+
+def test_a_program_is_as_error_prone_as_its_worst_node_in_any_branch() -> None:
+    assert kind_of(lowered("mlp").program) is Kind.CONTRACTION
+    assert kind_of(lowered("view_mutation").program) is not Kind.CONTRACTION
+    assert kind_of(lowered("branch").program) is not Kind.EXACT
+
+
+def test_tolerances_are_a_few_roundings() -> None:
+    """Between one unit in the last place and a thousandth of what a wrong value would be off by."""
+    unit = {DType.FLOAT64: 2**-53, DType.FLOAT32: 2**-24, DType.FLOAT16: 2**-11, DType.BFLOAT16: 2**-8}
+    for (dtype, kind), (rtol, scale) in TOLERANCES.items():
+        assert unit[dtype] < rtol < 0.05, (dtype, kind)
+        assert scale < rtol, (dtype, kind)
+    for dtype in (DType.INT64, DType.BOOL, DType.FLOAT8_E4M3FN):
+        assert tolerance(dtype, Kind.CONTRACTION) == (0, 0)
+    assert tolerance(DType.COMPLEX64, Kind.POINTWISE) == tolerance(DType.FLOAT32, Kind.POINTWISE)
+    assert tolerance(DType.FLOAT32, Kind.EXACT) == (0, 0)
