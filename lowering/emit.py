@@ -12,16 +12,21 @@ from lowering.hlo import func, ir
 from lowering.ir.aten import REQUIRED, OpSchema, schema
 from lowering.ir.module import Module, Port
 from lowering.ir.program import Arg, Graph, InputKind, Node, Program, Ref
-from lowering.ir.symbols import UnboundSymbol, evaluate
-from lowering.ir.types import DType, Layout, SymType, TensorType, ValueType
+from lowering.ir.symbols import Scalar, SymbolError, Term, UnboundSymbol, evaluate
+from lowering.ir.types import DType, Layout, ObjectType, SymType, TensorType, TokenType, ValueType
 from lowering.registry import OPTIONS, Rule, rule_for
 from lowering.value import Value, constant, tensor_type
 
 Sizes = Mapping[str, int]
 
-# Nodes that only check, or only speak of sizes: the executor and the guards see to them before a call.
+# Nodes that only check, or only speak of sizes: the executor and the guards see to them before a call. What
+# they say of numbers that only the data gives is for ATen to check.
 NO_CODE = frozenset({"aten._assert_tensor_metadata.default", "aten.sym_constrain_range_for_size.default",
                      "aten.sym_constrain_range.default"})  # fmt: skip
+ASSERT_SCALAR = "aten._assert_scalar.default"
+
+# How deep graphs may lie in graphs: each level costs a dozen frames of Python's stack.
+MAX_DEPTH = 32
 
 
 def emit_module(
@@ -88,32 +93,48 @@ def weight_names(program: Program) -> dict[str, str]:
     }
 
 
+_KINDS = {SymType: "a Python number", ObjectType: "a script object", TokenType: "a token"}
+
+
 def concrete(type_: ValueType, sizes: Sizes) -> ConcreteType:
     """A tensor's dtype and sizes for these symbols; Unsupported where they are not known before the call."""
     if not isinstance(type_, TensorType):
-        raise Unsupported(f"a {type(type_).__name__} is no tensor")
+        raise Unsupported(f"{_KINDS[type(type_)]} is no tensor")
     if type_.layout is not Layout.STRIDED:
         raise Unsupported(f"StableHLO has no {type_.layout.value} tensors")
+    if type_.device.type == "meta":
+        raise Unsupported("a tensor on the device meta has no data")
+    shape = tuple(scalar_of(size, sizes, "its size ") for size in type_.sizes)
+    for size, term in zip(shape, type_.sizes, strict=True):
+        if not isinstance(size, int) or not 0 <= size < 1 << 63:
+            raise Unsupported(f"its size {term} would be {size}")
+    return ConcreteType(type_.dtype, tuple(int(size) for size in shape))
+
+
+def scalar_of(term: Term, sizes: Sizes, what: str = "") -> Scalar:
+    """The value of a symbolic scalar; Unsupported where it is not known before the call, or has none."""
+    if isinstance(term, int | float | bool):
+        return term
     try:
-        return ConcreteType(type_.dtype, tuple(size_of(size, sizes) for size in type_.sizes))
+        return evaluate(term, sizes)
     except UnboundSymbol as error:
-        raise Unsupported(f"its size {error.name} is known only once the data is") from None
-
-
-def size_of(size: Any, sizes: Sizes) -> int:
-    return size if isinstance(size, int) else int(evaluate(size, sizes))
+        raise Unsupported(f"{what}{error.name} is known only once the data is") from None
+    except SymbolError as error:
+        raise Unsupported(f"{what}has no value at these sizes: {error}") from None
 
 
 class Emitter:
     """Walks nodes, calling their rules at the current insertion point.
 
     With `reasons`, a node that does not lower is noted there and its results become placeholders; without,
-    Unsupported passes through.
+    Unsupported passes through. What else a rule raises becomes a RuleError that names the node. `depth`: how
+    many graphs this one lies in.
     """
 
-    def __init__(self, sizes: Sizes, reasons: dict[str, str] | None = None) -> None:
+    def __init__(self, sizes: Sizes, reasons: dict[str, str] | None = None, depth: int = 0) -> None:
         self.sizes = sizes
         self.reasons = reasons
+        self.depth = depth
 
     def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: dict[str, Value]) -> None:
         """Emit nodes in order; `env` holds the values they read and gains those they define."""
@@ -127,12 +148,24 @@ class Emitter:
                 self.reasons[node.name] = error.reason
                 for result in node.results():
                     self.bind_placeholder(result, graph.values[result], env)
+            except RuleError:
+                raise
+            except Exception as error:
+                where = f" ({node.location})" if node.location.stack_trace else ""
+                raise RuleError(
+                    f"node {node.name}, {node.target}{where}: {type(error).__name__}: {error}"
+                ) from error
 
     def emit_node(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
         results = list(node.results())
         types = [graph.values[name] for name in results]
-        if node.target in NO_CODE or self._is_known(node, types):
+        if node.target in NO_CODE or node.target == ASSERT_SCALAR:
+            self._check(graph, node, env)
             return
+        if self._is_known(types):
+            return
+        if not results:
+            raise Unsupported("run for its effect alone, and StableHLO has none")
         outs = tuple(concrete(type_, self.sizes) for type_ in types)
         cx = Context(self, node, outs, graph)
         arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args if name}
@@ -149,11 +182,15 @@ class Emitter:
     ) -> Any:
         """`Context.call`: lower another overload with these arguments."""
         names = [parameter.name for parameter in _schema(target).parameters]
+        if len(args) > len(names):
+            raise RuleError(f"{target} takes {len(names)} arguments, a rule gives it {len(args)}")
         arguments = dict(zip(names, args, strict=False)) | kwargs
         produced = self._run(Context(self, cx.node, outs), target, (), arguments)
         return produced[0] if len(produced) == 1 else tuple(produced)
 
     def _run(self, cx: Context, target: str, positional: tuple, arguments: dict[str, Any]) -> list[Value]:
+        # A rule's refusal stands: it knows where torch's own decomposition rounds otherwise than eager does
+        # (resized bytes, windows of halves), or never ends in what StableHLO has.
         rule = rule_for(target)
         if rule is None:
             return self._decompose(cx, target, arguments)
@@ -178,11 +215,19 @@ class Emitter:
         """Emit a nested graph's nodes; a node in it that does not lower makes the whole not lower."""
         names = [item.name for item in graph.inputs if isinstance(item, Ref)]
         tensors = [name for name in names if isinstance(graph.values[name], TensorType)]
+        if len(tensors) != len(operands):
+            raise Unsupported(f"its graph {graph.name} takes {len(tensors)} tensors, given {len(operands)}")
+        if self.depth == MAX_DEPTH:
+            raise Unsupported(f"graphs lie more than {MAX_DEPTH} deep in graphs")
         env = dict(zip(tensors, operands, strict=True))
-        inner = Emitter(self.sizes)
+        inner = Emitter(self.sizes, depth=self.depth + 1)
         for node in graph.nodes:
+            frames = node.location.frames
+            # What torch's decomposition made has no line of its own, but the node's that it is part of.
+            place = hlo.location(node.name, frames) if frames else hlo.current_location()
             try:
-                inner.emit_node(graph, node, env)
+                with place:
+                    inner.emit_node(graph, node, env)
             except Unsupported as error:
                 raise Unsupported(f"{node.target}: {error.reason}") from None
         results = [self._argument(item, graph, env) for item in graph.outputs]
@@ -192,8 +237,8 @@ class Emitter:
 
     def layout_of(self, type_: TensorType) -> tuple[tuple[int, ...], int]:
         """Concrete strides and storage offset of a tensor."""
-        strides = tuple(size_of(stride, self.sizes) for stride in type_.strides)
-        return strides, size_of(type_.offset, self.sizes)
+        strides = tuple(int(scalar_of(stride, self.sizes)) for stride in type_.strides)
+        return strides, int(scalar_of(type_.offset, self.sizes))
 
     def bind_placeholder(self, name: str, type_: ValueType, env: dict[str, Value]) -> None:
         """A value of the right type that nothing made; none where StableHLO has no such type."""
@@ -203,25 +248,30 @@ class Emitter:
         except Unsupported:
             env.pop(name, None)
 
-    def _is_known(self, node: Node, types: Sequence[ValueType]) -> bool:
-        """Whether all results are symbolic scalars whose values follow from the sizes."""
+    def _is_known(self, types: Sequence[ValueType]) -> bool:
+        """Whether all results are symbolic scalars; Unsupported where the sizes do not tell their values."""
         if not types or not all(isinstance(type_, SymType) for type_ in types):
             return False
-        try:
-            for type_ in types:
-                assert isinstance(type_, SymType)
-                if not isinstance(type_.value, int | float | bool):
-                    evaluate(type_.value, self.sizes)
-        except UnboundSymbol as error:
-            raise Unsupported(f"{error.name} is known only once the data is") from None
+        for type_ in types:
+            assert isinstance(type_, SymType)
+            scalar_of(type_.value, self.sizes)
         return True
+
+    def _check(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
+        """A node that only checks. Unsupported where it reads what is not known, or where it does not hold:
+        ATen then raises what eager raises."""
+        if node.target == "aten._assert_tensor_metadata.default":
+            return
+        arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args}
+        if node.target == ASSERT_SCALAR and not arguments.get("self"):
+            raise Unsupported("an assertion that does not hold at these sizes")
 
     def _argument(self, arg: Arg, graph: Graph, env: dict[str, Value]) -> Any:
         """An IR argument as a rule sees it: Values, tuples, Python scalars, enums, nested graphs."""
         if isinstance(arg, Ref):
             type_ = graph.values[arg.name]
             if isinstance(type_, SymType):
-                return self._scalar(type_)
+                return scalar_of(type_.value, self.sizes)
             if arg.name not in env:
                 concrete(type_, self.sizes)
                 raise Unsupported(
@@ -230,15 +280,9 @@ class Emitter:
             return env[arg.name]
         if isinstance(arg, tuple):
             return tuple(self._argument(item, graph, env) for item in arg)
+        if isinstance(arg, dict):
+            return {key: self._argument(item, graph, env) for key, item in arg.items()}
         return arg
-
-    def _scalar(self, type_: SymType) -> int | float | bool:
-        if isinstance(type_.value, int | float | bool):
-            return type_.value
-        try:
-            return evaluate(type_.value, self.sizes)
-        except UnboundSymbol as error:
-            raise Unsupported(f"{error.name} is known only once the data is") from None
 
 
 def _schema(target: str) -> OpSchema:
@@ -273,7 +317,9 @@ def _accepted(rule: Rule, target: str, arguments: dict[str, Any]) -> dict[str, A
 
 def _is_default(value: Any, default: Any) -> bool:
     # `==` between Values would build an operation.
-    return not isinstance(value, Value) and bool(value == default)
+    if isinstance(value, tuple) and isinstance(default, tuple):
+        return len(value) == len(default) and all(map(_is_default, value, default))
+    return not isinstance(value, Value | tuple) and bool(value == default)
 
 
 def _flatten(produced: Any) -> list[Value]:

@@ -6,6 +6,7 @@ Nothing else in Bridge imports jax's MLIR; a jax release that moves something is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jax.extend import mlir as _mlir
@@ -13,6 +14,7 @@ from jax.extend.mlir import ir, passmanager
 from jax.extend.mlir.dialects import chlo, func, stablehlo
 from jax.interpreters import mlir as _jax_mlir
 
+from lowering.errors import Unsupported
 from lowering.ir.types import DType
 
 __all__ = ["chlo", "func", "ir", "stablehlo"]
@@ -81,26 +83,49 @@ _DTYPES = {
 
 
 def dtype_of(element: ir.Type) -> DType:
-    """The dtype of an MLIR element type."""
-    return _DTYPES[str(element)]
+    """The dtype of an MLIR element type; Unsupported for one that StableHLO infers and does not have."""
+    dtype = _DTYPES.get(str(element))
+    if dtype is None:
+        raise Unsupported(f"StableHLO has no {element}")
+    return dtype
 
 
 def dense(array: np.ndarray, type_: ir.RankedTensorType) -> ir.Attribute:
     """A constant attribute holding an array whose bits are those of `type_`'s elements, row-major."""
     array = np.ascontiguousarray(array)
-    if array.dtype == np.bool_:
+    if array.dtype == np.bool_ and array.size:
         # A packed buffer of one byte would be read as a splat.
         bits = [ir.IntegerAttr.get(type_.element_type, int(bit)) for bit in array.flat]
         return ir.DenseElementsAttr.get(bits, type_)
     if array.dtype.name == "bfloat16" or array.dtype.name.startswith("float8"):
         array = array.view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
-    return ir.DenseElementsAttr.get(array, type=type_.element_type, shape=type_.shape)
+    buffer: Any = array  # which numpy declares as one only from Python 3.12 on
+    return ir.DenseElementsAttr.get(buffer, type=type_.element_type, shape=type_.shape)
 
 
 def location(name: str, frames: Sequence[tuple[str, int, str, str]]) -> ir.Location:
     """`loc("node"("file.py":12:0))`: the node's name over the model's source line."""
-    child = ir.Location.file(frames[-1][0], frames[-1][1], 0) if frames else None
-    return ir.Location.name(name, childLoc=child)
+    child = ir.Location.file(_utf8(frames[-1][0]), frames[-1][1], 0) if frames else None
+    return ir.Location.name(_utf8(name), childLoc=child)
+
+
+def current_location() -> ir.Location:
+    """The location that operations made now get."""
+    return ir.Location.current  # pyright: ignore[reportReturnType]
+
+
+def relocate(op: ir.Operation, place: ir.Location) -> None:
+    """Give an operation, and those inside its regions, another location."""
+    op.location = place  # pyright: ignore[reportAttributeAccessIssue]
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                relocate(inner.operation, place)
+
+
+def _utf8(text: str) -> str:
+    """Text that MLIR can hold: JSON may name half a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def legalise_chlo(module: ir.Module) -> None:
@@ -115,8 +140,8 @@ def serialize(module: ir.Module) -> bytes:
     return _mlir.serialize_portable_artifact(module, PORTABLE_VERSION)
 
 
-def text_of(code: bytes) -> str:
-    """MLIR text of portable bytecode."""
+def text_of(code: bytes, locations: bool = False) -> str:
+    """MLIR text of portable bytecode, with the location of each operation if asked for."""
     with make_context() as context, ir.Location.unknown():
         module = _mlir.deserialize_portable_artifact(code, context)
-        return module.operation.get_asm(enable_debug_info=False, large_elements_limit=64)
+        return module.operation.get_asm(enable_debug_info=locations, large_elements_limit=64)

@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
-from lowering.hlo import func, ir, make_context
+from lowering.hlo import current_location, func, ir, make_context, relocate
 from lowering.value import Shape, Value, numpy_dtype
 
 
 def inline_jax(fn: Callable[..., Any], operands: Sequence[Value], static: dict[str, Any]) -> Any:
     """Inline `fn(*operands, **static)` at the current insertion point; see `Context.jax`."""
     types = tuple((value.shape, numpy_dtype(value.dtype).name) for value in operands)
-    text, single = _lowered(fn, types, tuple(sorted(static.items())))
+    text, single = _lowered(_Call(fn, types, repr(sorted(static.items())), static))
     module = ir.Module.parse(text)
     main = next(op for op in module.body.operations if isinstance(op, func.FuncOp))
     results = [Value(result) for result in _clone_body(main, [value.ir for value in operands])]
     return results[0] if single else tuple(results)
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a trace depends on. Static arguments compare by text: 1, 1.0 and True are equal values."""
+
+    fn: Callable[..., Any]
+    types: tuple[tuple[Shape, str], ...]
+    text: str
+    static: dict[str, Any] = field(compare=False)
+
+
 @lru_cache(maxsize=512)
-def _lowered(
-    fn: Callable[..., Any], types: tuple[tuple[Shape, str], ...], static: tuple[tuple[str, Any], ...]
-) -> tuple[str, bool]:
+def _lowered(call: _Call) -> tuple[str, bool]:
     """StableHLO text of a JAX function on these types, and whether it returns one bare array."""
     import jax
 
     with jax.enable_x64(True):
-        avals = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in types]
-        lowered = jax.jit(partial(fn, **dict(static)), keep_unused=True).lower(*avals)
+        avals = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.types]
+        lowered = jax.jit(partial(call.fn, **call.static), keep_unused=True).lower(*avals)
         single = not isinstance(lowered.out_info, tuple | list)
         text = lowered.as_text("stablehlo")
     with make_context(), ir.Location.unknown():
@@ -61,12 +70,15 @@ def _inline_calls(block: ir.Block, functions: dict[str, func.FuncOp]) -> None:
 
 def _clone_body(function: func.FuncOp, arguments: Sequence[ir.Value]) -> list[ir.Value]:
     """Clone a function's body at the insertion point; returns what it returns."""
+    place = current_location()
     values: dict[ir.Value, ir.Value] = dict(zip(function.arguments, arguments, strict=True))
     for op in function.entry_block.operations:
         if isinstance(op, func.ReturnOp):
             return [values[operand] for operand in op.operands]
         clone = op.operation.clone()
         _rewire(clone, values)
+        # A parsed text has the lines of that text for locations.
+        relocate(clone, place)
         values.update(zip(op.results, clone.results, strict=True))
     raise AssertionError("a function without a return")
 

@@ -1,14 +1,18 @@
 """From reasons to a plan: which nodes run as StableHLO segments, which on ATen.
 
-Segments are made by scheduling: all StableHLO nodes that are ready form one segment, then all ATen nodes that
-are ready form the next, and so on. A batch of ready nodes is convex by construction, and an ATen node that
-nothing waits for does not cut what surrounds it. Of the two orders (StableHLO first, ATen first) the one with
-fewer segments wins.
+Each node gets a level, its segment's number: StableHLO and ATen take turns, and a node has the first level
+of its own kind that is not before those of what it reads. So a segment is convex by construction, there are
+no more of them than the longest chain of alternations needs, and an ATen node that nothing waits for does not
+cut what surrounds it. Of the two that may come first the one with fewer segments wins. A StableHLO segment
+that is too small joins a later one if what reads it can wait, and else the ATen nodes around it.
+
+A pass over the nodes is linear; each round of moving small segments makes one more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from lowering.emit import NO_CODE
@@ -20,6 +24,10 @@ from lowering.ir.types import SymType, TensorType
 # A StableHLO segment between ATen ones with fewer nodes that compute costs more to enter and leave than it
 # saves: a crossing is about as dear as three small ATen calls.
 MIN_NODES = 3
+TOO_SMALL = "too little beside ATen nodes to pay for a segment"
+
+# Namespaces of functions of Python numbers; a higher-order operator has the effects of its graphs.
+_PURE = ("_operator", "math", "torch", "builtins", "higher_order")
 
 
 def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
@@ -28,21 +36,23 @@ def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
     Nodes whose results are symbolic scalars that follow from the inputs' sizes belong to no segment; nobody
     runs them.
     """
+    graph = program.graph
     reasons = dict(reasons)
-    nodes = [
-        node for node in program.graph.nodes if node.name in reasons or not _is_free(node, program.graph)
-    ]
+    nodes = [node for node in graph.nodes if node.name in reasons or not _is_free(node, graph)]
+    waits = _waits(nodes, reasons)
+    computing = {node.name for node in nodes if _computes(node, graph)}
     while True:
-        batches = _schedule(program.graph, nodes, reasons)
-        small = [batch for batch in batches if _is_too_small(batch, batches, program.graph)]
+        orders = [_levels(nodes, waits, reasons, first) for first in (Placement.STABLEHLO, Placement.ATEN)]
+        levels = min(orders, key=lambda order: len(set(order.values())))
+        small = _small_levels(levels, reasons, computing)
+        _sink(nodes, waits, reasons, levels, small)
+        small = _small_levels(levels, reasons, computing)
         if not small:
-            break
-        for node in small[0].nodes:
-            count = sum(_computes(n, program.graph) for n in small[0].nodes)
-            reasons[node.name] = (
-                f"too little between ATen nodes to pay for a segment ({count} nodes that compute)"
-            )
-    return Plan(_segments(program, batches), reasons)
+            return Plan(_segments(program, _batches(nodes, levels, reasons)), reasons)
+        for node in nodes:
+            if levels[node.name] in small:
+                count = small[levels[node.name]]
+                reasons[node.name] = f"{TOO_SMALL} ({count} node{'s' * (count != 1)} that compute)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +76,8 @@ def _computes(node: Node, graph: Graph) -> bool:
     return not is_view and any(isinstance(graph.values[name], TensorType) for name in node.results())
 
 
-def _is_too_small(batch: _Batch, batches: Sequence[_Batch], graph: Graph) -> bool:
-    if batch.placement is Placement.ATEN or len(batches) == 1:
-        return False
-    return sum(_computes(node, graph) for node in batch.nodes) < MIN_NODES
-
-
-def _schedule(graph: Graph, nodes: Sequence[Node], reasons: Mapping[str, str]) -> list[_Batch]:
-    orders = [_schedule_from(start, nodes, reasons) for start in (Placement.STABLEHLO, Placement.ATEN)]
-    return min(orders, key=len)
-
-
-def _schedule_from(start: Placement, nodes: Sequence[Node], reasons: Mapping[str, str]) -> list[_Batch]:
-    """Alternate batches of ready nodes, beginning with `start`; ATen nodes with effects keep their order."""
+def _waits(nodes: Sequence[Node], reasons: Mapping[str, str]) -> dict[str, set[str]]:
+    """What each node runs after: those it reads, and for an ATen node with effects the one before it."""
     defined_by = {name: node.name for node in nodes for name in node.results()}
     waits: dict[str, set[str]] = {}
     last_effect: str | None = None
@@ -88,31 +87,90 @@ def _schedule_from(start: Placement, nodes: Sequence[Node], reasons: Mapping[str
             if last_effect is not None:
                 waits[node.name].add(last_effect)
             last_effect = node.name
+    return waits
+
+
+def _levels(
+    nodes: Sequence[Node], waits: Mapping[str, set[str]], reasons: Mapping[str, str], first: Placement
+) -> dict[str, int]:
+    """The first level that each node may have; those of `first` are even."""
+    levels: dict[str, int] = {}
+    for node in nodes:
+        parity = (node.name in reasons) != (first is Placement.ATEN)
+        least = max((levels[name] for name in waits[node.name]), default=0)
+        levels[node.name] = least if least % 2 == parity else least + 1
+    return levels
+
+
+def _small_levels(
+    levels: Mapping[str, int], reasons: Mapping[str, str], computing: Set[str]
+) -> dict[int, int]:
+    """The StableHLO levels that do too little, and how many nodes that compute they have."""
+    counts: dict[int, int] = {}
+    for name, level in levels.items():
+        if name not in reasons:
+            counts[level] = counts.get(level, 0) + (name in computing)
+    if len(counts) == len(set(levels.values())):
+        return {}  # nothing is on ATen: nothing is crossed
+    return {level: count for level, count in counts.items() if count < MIN_NODES}
+
+
+def _sink(
+    nodes: Sequence[Node],
+    waits: Mapping[str, set[str]],
+    reasons: Mapping[str, str],
+    levels: dict[str, int],
+    small: Collection[int],
+) -> None:
+    """Move nodes of small levels to the last large one at which all that wait for them can still run."""
+    large = sorted({level for name, level in levels.items() if name not in reasons} - set(small))
+    if not small or not large:
+        return
+    latest = dict.fromkeys(levels, large[-1])
+    for node in reversed(nodes):
+        name = node.name
+        if name not in reasons and levels[name] in small:
+            place = bisect_right(large, latest[name]) - 1
+            levels[name] = max(levels[name], large[place] if place >= 0 else 0)
+        for other in waits[name]:
+            limit = levels[name] - ((name in reasons) != (other in reasons))
+            latest[other] = min(latest[other], limit)
+
+
+def _batches(nodes: Sequence[Node], levels: Mapping[str, int], reasons: Mapping[str, str]) -> list[_Batch]:
+    """Nodes by level; levels of one kind with nothing between them are one batch."""
+    by_level: dict[int, list[Node]] = {}
+    for node in nodes:
+        by_level.setdefault(levels[node.name], []).append(node)
+    groups: list[list[int]] = []
+    for level in sorted(by_level):
+        if groups and (level - groups[-1][-1]) % 2 == 0:
+            groups[-1].append(level)
+        else:
+            groups.append([level])
     batches: list[_Batch] = []
-    placement, left, done = start, list(nodes), set[str]()
-    while left:
-        taken: list[Node] = []
-        rest: list[Node] = []
-        for node in left:
-            here = (node.name in reasons) == (placement is Placement.ATEN)
-            if here and waits[node.name] <= done:
-                taken.append(node)
-                done.add(node.name)
-            else:
-                rest.append(node)
-        if taken:
-            batches.append(_Batch(placement, tuple(taken)))
-        left = rest
-        placement = Placement.ATEN if placement is Placement.STABLEHLO else Placement.STABLEHLO
+    for group in groups:
+        members = [node for level in group for node in by_level[level]]
+        placement = Placement.ATEN if members[0].name in reasons else Placement.STABLEHLO
+        batches.append(_Batch(placement, tuple(members)))
     return batches
 
 
 def _has_effect(node: Node) -> bool:
     """Whether running a node is seen otherwise than in its results: random state, assertions, unknown ops."""
+    if any(_has_effect(inner) for graph in _graphs_in(node) for inner in graph.nodes):
+        return True
     found = schema(node.target)
     if found is None:
-        return node.target.partition(".")[0] not in ("_operator", "torch", "math", "higher_order")
+        return node.target.partition(".")[0] not in _PURE
     return "nondeterministic_seeded" in found.tags or not any(True for _ in node.results())
+
+
+def _graphs_in(node: Node) -> Iterator[Graph]:
+    for argument in node.args:
+        for value in argument.value if isinstance(argument.value, tuple) else (argument.value,):
+            if isinstance(value, Graph):
+                yield value
 
 
 def _segments(program: Program, batches: Sequence[_Batch]) -> tuple[Segment, ...]:

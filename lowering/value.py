@@ -144,7 +144,7 @@ def constant(value: Scalar, dtype: DType, shape: Shape = ()) -> Value:
         value = int(value) & (1 << bits) - 1
         if dtype.is_signed and value >> bits - 1:
             value -= 1 << bits
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         scalar = np.asarray(value).astype(numpy_dtype(dtype))
     result = Value(stablehlo.constant(dense(scalar, tensor_type(dtype, ()))))
     return broadcast(result, shape)

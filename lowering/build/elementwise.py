@@ -157,7 +157,7 @@ class Elementwise:
     def opaque(self, value: Value) -> Value:
         """The same value, which no compiler may see through: a division by it stays a division, where XLA
         would multiply by the reciprocal of a constant or of a broadcast tensor."""
-        return Value(stablehlo.optimization_barrier([value.ir]))
+        return Value(stablehlo.OptimizationBarrierOp([value.ir]).results[0])
 
     def broadcast(self, value: Value | Scalar, shape: Shape, dtype: DType | None = None) -> Value:
         """Broadcast to `shape` as NumPy does; a scalar needs `dtype`."""
@@ -238,9 +238,6 @@ def _lift(dtype: DType, higher: DType) -> DType:
     if higher.is_complex and dtype is DType.FLOAT64:
         return DType.COMPLEX128
     return higher
-
-
-_FLOAT_ORDER = [DType.FLOAT32, DType.FLOAT64]
 
 
 def promote(a: DType, b: DType) -> DType:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lowering.build.shape import Shapes, normalise_axes, normalise_axis
-from lowering.hlo import ir, stablehlo
+from lowering.hlo import dense, ir, stablehlo
 from lowering.ir.types import DType
 from lowering.value import Scalar, Shape, Value, constant, numpy_dtype, tensor_type
 
@@ -50,7 +50,7 @@ class Reductions(Shapes):
         axes: int | Sequence[int] | None,
         keepdim: bool = False,
     ) -> tuple[Value, ...]:
-        """Reduce tensors of one shape together; `body(*accumulators, *elements)` returns the new accumulators."""
+        """Reduce tensors of one shape together: `body(*accumulators, *elements)` gives new accumulators."""
         operands = [values] if isinstance(values, Value) else list(values)
         starts = list(inits) if isinstance(inits, Sequence) else [inits]
         dims = normalise_axes(axes, operands[0].rank)
@@ -194,4 +194,4 @@ class Reductions(Shapes):
 def padding_attribute(padding: Sequence[tuple[int, int]]) -> ir.Attribute:
     """The [rank, 2] attribute of per-axis (low, high) padding."""
     pairs = np.asarray(list(padding), dtype=np.int64).reshape(-1, 2)
-    return ir.DenseIntElementsAttr.get(pairs)
+    return dense(pairs, tensor_type(DType.INT64, pairs.shape))
