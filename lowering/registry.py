@@ -42,6 +42,7 @@ FAMILIES = (
     "sampling",
     "patches",
     "fft",
+    "recurrent",
 )
 
 
