@@ -22,7 +22,7 @@ class Target:
 
 
 class EngineError(Exception):
-    """The engine could not compile or run a module. `node` names the IR node its diagnostic points at, if any."""
+    """The engine could not compile or run a module. `node`: the IR node its diagnostic names, if any."""
 
     def __init__(self, message: str, node: str | None = None) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class Engine(Protocol):
     def load(
         self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
     ) -> Executable:
-        """Load a binary and bind its weights (dense, row-major, 64-byte-aligned arrays) once, without a copy."""
+        """Load a binary and bind its weights (dense, row-major, 64-byte aligned) once, without a copy."""
         ...
 
     def from_tensor(self, tensor: Any, target: Target) -> Any:

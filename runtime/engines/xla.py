@@ -16,19 +16,20 @@ import numpy as np
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
+from runtime.engines.dlpack import capsule_import
 from runtime.engines.host import cores, cpu_flags, cpu_key, seal, unseal
 from runtime.tensors import (
     ALIGNMENT,
+    address,
     aligned,
     at_address,
     dtype_of,
     empty,
     numpy_dtype,
-    raw_dtype,
+    numpy_to_torch,
     torch_dlpack,
     torch_dtype,
     torch_to_numpy,
-    writable_alias,
 )
 
 # XLA's C++ logs a line for each refused module and each unknown CPU feature; errors are raised anyway.
@@ -60,14 +61,18 @@ _WITH_YNN = frozenset({DType.FLOAT16, DType.BFLOAT16})
 
 
 class Handle:
-    """An XLA buffer and its element type and sizes: imported memory may bear an integer type of that size."""
+    """An XLA buffer and its element type and sizes: imported memory may bear an integer type of that size.
 
-    __slots__ = ("array", "dtype", "sizes")
+    `owner`: what keeps imported memory, None for XLA's own. XLA must not: see `runtime.engines.dlpack`.
+    """
 
-    def __init__(self, array: Any, dtype: DType, sizes: tuple[int, ...]) -> None:
+    __slots__ = ("array", "dtype", "owner", "sizes")
+
+    def __init__(self, array: Any, dtype: DType, sizes: tuple[int, ...], owner: Any = None) -> None:
         self.array = array
         self.dtype = dtype
         self.sizes = sizes
+        self.owner = owner
 
 
 class Xla:
@@ -121,9 +126,11 @@ class Xla:
         array = handle.array
         if array.device.platform != "cpu":
             return np.array(array).view(dtype).reshape(handle.sizes)
-        return at_address(array.unsafe_buffer_pointer(), dtype, handle.sizes, array)
+        return at_address(array.unsafe_buffer_pointer(), dtype, handle.sizes, handle)
 
     def to_torch(self, handle: Handle) -> torch.Tensor:
+        if handle.owner is not None:
+            return numpy_to_torch(self.to_numpy(handle))
         tensor = torch_dlpack()[1](_jax.buffer_to_dlpack_managed_tensor(handle.array))
         wanted = torch_dtype(handle.dtype)
         return tensor if tensor.dtype is wanted else tensor.view(wanted)
@@ -149,7 +156,7 @@ class XlaExecutable:
         self._name = module.name
         self._slots = tuple(at for at, port in enumerate(module.inputs) if port.weight is None)
         self._types = tuple((port.dtype, port.sizes) for port in module.outputs)
-        bound: dict[str, Any] = {}
+        bound: dict[str, Handle] = {}
         self._arguments: list[Any] = [None] * len(module.inputs)
         for at, port in enumerate(module.inputs):
             if port.weight is None:
@@ -157,8 +164,9 @@ class XlaExecutable:
             if port.weight not in weights:
                 raise EngineError(f"xla {module.name}: the weight {port.weight!r} was not given")
             if port.weight not in bound:
-                bound[port.weight] = engine.from_tensor(weights[port.weight], target).array
-            self._arguments[at] = bound[port.weight]
+                bound[port.weight] = engine.from_tensor(weights[port.weight], target)
+            self._arguments[at] = bound[port.weight].array
+        self._weights = tuple(bound.values())
 
     def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
         """Run, and wait: arguments are the caller's memory. Raises EngineError."""
@@ -177,27 +185,26 @@ class XlaExecutable:
 
 
 def _from_numpy(array: np.ndarray) -> Handle:
-    dtype, sizes = dtype_of(array), array.shape
-    array = aligned(array)
-    exported = array if array.flags.writeable else writable_alias(array)
-    capsule = exported.view(raw_dtype(dtype)).__dlpack__()
-    return Handle(_import(capsule), dtype, sizes)
+    dense = aligned(array)
+    return _import(dense, address(dense), dtype_of(array), array.shape)
 
 
 def _from_torch(tensor: torch.Tensor) -> Handle:
     if tensor.device.type != "cpu":
         raise EngineError(f"xla: a tensor on {tensor.device} given, and the target is the cpu")
-    if tensor.requires_grad:
-        tensor = tensor.detach()
-    # A transposed tensor would be imported with a layout of its own, which a raw executable does not look at.
-    dense = tensor.is_contiguous() and tensor.data_ptr() % ALIGNMENT == 0
-    if not dense or tensor.is_conj() or tensor.is_neg():
+    start = tensor.data_ptr()
+    # A raw executable does not look at strides.
+    if start % ALIGNMENT or not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
         return _from_numpy(torch_to_numpy(tensor))
-    return Handle(_import(torch_dlpack()[0](tensor)), dtype_of(tensor), tuple(tensor.shape))
+    return _import(tensor, start, dtype_of(tensor), tuple(tensor.shape))
 
 
-def _import(capsule: Any) -> Any:
-    """An array over DLPack memory on the CPU. Unlike jax's own importer it keeps 64-bit types."""
+def _import(owner: Any, start: int, dtype: DType, sizes: tuple[int, ...]) -> Handle:
+    """A handle over the owner's memory on the CPU. Unlike jax's own importer it keeps 64-bit types."""
+    return Handle(capsule_import(_take, start, dtype, sizes), dtype, sizes, owner)
+
+
+def _take(capsule: Any) -> Any:
     return _jax.dlpack_managed_tensor_to_buffer(capsule, _cpu_device(), None, None, 1)
 
 
