@@ -25,6 +25,9 @@ NO_CODE = frozenset({"aten._assert_tensor_metadata.default", "aten.sym_constrain
                      "aten.sym_constrain_range.default"})  # fmt: skip
 ASSERT_SCALAR = "aten._assert_scalar.default"
 
+# The name of the output that says which checks failed.
+CHECKS = "checks"
+
 # How deep graphs may lie in graphs: each level costs a dozen frames of Python's stack.
 MAX_DEPTH = 32
 
@@ -52,6 +55,9 @@ def emit_module(
         with ir.InsertionPoint(entry.entry_block):
             emitter.emit_nodes(program.graph, nodes, env)
             results = [env[value] for value in outputs]
+            checks = _deduplicated(emitter.checks)
+            if checks:
+                results.append(_flags([failed for failed, _ in checks]))
             func.ReturnOp([value.ir for value in results])
         entry.attributes["function_type"] = ir.TypeAttr.get(
             ir.FunctionType.get(list(entry.type.inputs), [value.ir.type for value in results])
@@ -59,8 +65,9 @@ def emit_module(
         _verify(module)
         hlo.legalise_chlo(module)
         code = hlo.serialize(module)
-    out_ports = tuple(Port(v, r.dtype, r.shape) for v, r in zip(outputs, results, strict=True))
-    return Module(code, in_ports, out_ports, name)
+    names = [*outputs, CHECKS] if checks else outputs
+    out_ports = tuple(Port(v, r.dtype, r.shape) for v, r in zip(names, results, strict=True))
+    return Module(code, in_ports, out_ports, name, tuple(message for _, message in checks))
 
 
 def try_nodes(program: Program, sizes: Sizes) -> dict[str, str]:
@@ -135,6 +142,8 @@ class Emitter:
         self.sizes = sizes
         self.reasons = reasons
         self.depth = depth
+        #: What the module has to tell of its data: a 0-d bool, True where the sentence does not hold.
+        self.checks: list[tuple[Value, str]] = []
 
     def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: dict[str, Value]) -> None:
         """Emit nodes in order; `env` holds the values they read and gains those they define."""
@@ -221,6 +230,7 @@ class Emitter:
             raise Unsupported(f"graphs lie more than {MAX_DEPTH} deep in graphs")
         env = dict(zip(tensors, operands, strict=True))
         inner = Emitter(self.sizes, depth=self.depth + 1)
+        inner.checks = self.checks
         for node in graph.nodes:
             frames = node.location.frames
             # What torch's decomposition made has no line of its own, but the node's that it is part of.
@@ -234,6 +244,11 @@ class Emitter:
         if not all(isinstance(value, Value) for value in results):
             raise Unsupported("a nested graph returns what is no tensor")
         return tuple(results)
+
+    def add_check(self, node: Node, failed: Value, message: str) -> None:
+        """Have the module return whether this failed; the error will name the node and its source line."""
+        where = f" ({node.location})" if node.location.stack_trace else ""
+        self.checks.append((failed, f"node {node.name}, {node.target}{where}: {message}"))
 
     def layout_of(self, type_: TensorType) -> tuple[tuple[int, ...], int]:
         """Concrete strides and storage offset of a tensor."""
@@ -283,6 +298,20 @@ class Emitter:
         if isinstance(arg, dict):
             return {key: self._argument(item, graph, env) for key, item in arg.items()}
         return arg
+
+
+def _deduplicated(checks: Sequence[tuple[Value, str]]) -> list[tuple[Value, str]]:
+    """Checks with one message each: those of one node that say the same are one."""
+    by_message: dict[str, Value] = {}
+    for failed, message in checks:
+        by_message[message] = by_message[message] | failed if message in by_message else failed
+    return [(failed, message) for message, failed in by_message.items()]
+
+
+def _flags(failed: Sequence[Value]) -> Value:
+    """0-d bools as one tensor."""
+    rows = [Value(hlo.stablehlo.reshape(tensor_type(DType.BOOL, (1,)), value.ir)).ir for value in failed]
+    return Value(hlo.stablehlo.concatenate(rows, 0))
 
 
 def _schema(target: str) -> OpSchema:
@@ -346,7 +375,7 @@ def _open_module(name: str, ports: Sequence[Port]) -> tuple[ir.Module, func.Func
     types = [tensor_type(port.dtype, port.sizes) for port in ports]
     with ir.InsertionPoint(module.body):
         entry = func.FuncOp("main", ir.FunctionType.get(types, []))
-        entry.add_entry_block([ir.Location.name(port.name) for port in ports])
+        entry.add_entry_block([hlo.location(port.name, ()) for port in ports])
     return module, entry
 
 

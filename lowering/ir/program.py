@@ -67,9 +67,10 @@ class Location:
         return parse_stack_trace(self.stack_trace)
 
     def __str__(self) -> str:
-        """`file:line` of the innermost frame, or the empty string."""
+        """`file:line` of the innermost frame outside torch itself, or the empty string."""
         frames = self.frames
-        return f"{frames[-1].file}:{frames[-1].line}" if frames else ""
+        own = [frame for frame in frames if "/torch/" not in f"/{frame.file}"] or frames
+        return f"{own[-1].file}:{own[-1].line}" if own else ""
 
 
 NO_LOCATION = Location()
@@ -232,7 +233,7 @@ def parse_stack_trace(trace: str) -> tuple[Frame, ...]:
         if text.startswith('File "'):
             file, _, rest = text[6:].partition('", line ')
             number, _, function = rest.partition(", in ")
-            if number.isdigit():
+            if number.isdecimal() and len(number) < 10:
                 frames.append(Frame(file, int(number), function, ""))
         elif frames and not frames[-1].source:
             frames[-1] = frames[-1]._replace(source=text)

@@ -16,7 +16,7 @@ from lowering.value import Value
 # ---- joining: operands of several dtypes are promoted to the result's ----
 
 
-@lowers("aten.cat.default", "aten.concat.default", "aten.concatenate.default", "aten._cat.default")
+@lowers("aten.cat.default", "aten.concat.default", "aten.concatenate.default")
 def cat(cx: Context, tensors: tuple[Value, ...], dim: int) -> Value:
     return _join(cx, tensors, dim)
 
