@@ -22,6 +22,12 @@ def first_error(diagnostics: str) -> tuple[str | None, str | None]:
     return _OPERATION.split(first["text"], maxsplit=1)[0], _node(first["where"], diagnostics)
 
 
+def named_location(line: str) -> str | None:
+    """The node that the last location of a line of MLIR names."""
+    found = [match["node"] for match in _NAMED.finditer(line)]
+    return _unescape(found[-1]) if found else None
+
+
 def _node(where: str, diagnostics: str) -> str | None:
     """The named location that lies at `where`, else the first one."""
     found = None

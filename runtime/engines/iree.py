@@ -17,6 +17,7 @@ from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines.diagnostics import first_line
 from runtime.engines.host import cores, cpu_key, seal, unseal
 from runtime.engines.iree_compile import SCOPE, compile_module
+from runtime.engines.iree_limits import explain
 from runtime.tensors import (
     ALIGNMENT,
     address,
@@ -166,7 +167,7 @@ class IreeExecutable:
             main = modules[-1].lookup_function("main")
         except Exception as error:
             raise EngineError(
-                f"iree {self._module.name}: cannot load the binary: {first_line(error)}"
+                f"iree {self._module.name}: cannot load the binary: {explain(first_line(error))}"
             ) from None
         if main is None:
             raise EngineError(f"iree {self._module.name}: the binary has no function @main")

@@ -19,6 +19,7 @@ from pathlib import Path
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines.diagnostics import first_error
+from runtime.engines.iree_limits import check_limits
 
 SCOPE = "model"
 """The parameter scope of all weights, as `--parameters=model=...` of IREE's own tools has it."""
@@ -79,6 +80,7 @@ def compile_module(module: Module, target: Target) -> bytes:
         module.code, (*_INPUT_FLAGS, *flags, "--compile-to=input"), module.name, timeout
     ).decode()
     flags = (*flags, "--compile-from=input")
+    check_limits(converted, module.name)
     converted = keep_roundings(converted)
     if any(port.weight is not None for port in module.inputs):
         converted = bind_parameters(converted, module)
