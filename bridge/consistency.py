@@ -12,7 +12,7 @@ from lowering.ir.module import Port
 from lowering.ir.plan import Placement
 from lowering.ir.program import InputKind, Program, Ref
 from lowering.ir.symbols import evaluate
-from lowering.ir.types import SymType, TensorType
+from lowering.ir.types import DType, SymType, TensorType
 from lowering.ir.validate import validate
 from lowering.ir.weights import Weights
 
@@ -86,7 +86,13 @@ def _modules(lowered: Lowered) -> Iterator[str]:
         if segment is None:
             yield f"module {index} belongs to no StableHLO segment"
             continue
-        for ports, names in ((module.inputs, segment.inputs), (module.outputs, segment.outputs)):
+        outputs = module.outputs
+        if module.checks:
+            *kept, flags = outputs or (None,)
+            outputs = tuple(port for port in kept if port is not None)
+            if flags is None or (flags.dtype, flags.sizes) != (DType.BOOL, (len(module.checks),)):
+                yield f"module {index} does not say which of its {len(module.checks)} checks failed"
+        for ports, names in ((module.inputs, segment.inputs), (outputs, segment.outputs)):
             if tuple(port.name for port in ports) != names:
                 yield f"module {index} takes or gives other values than its segment"
             elif wrong := [port.name for port in ports if not _fits(port, lowered)]:

@@ -17,7 +17,7 @@ from bridge.errors import BridgeError
 from bridge.lowered import Lowered
 from lowering.ir.plan import Placement
 
-EPOCHS = 12
+EPOCHS = 4
 BATCH = 64
 ENGINES = ("iree", "xla", "aten")
 _ROUNDS = 30
@@ -29,15 +29,15 @@ class DigitNet(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = torch.nn.Sequential(
-            torch.nn.Conv2d(1, 32, 3, padding=1),
-            torch.nn.BatchNorm2d(32),
+            torch.nn.Conv2d(1, 16, 3, padding=1),
+            torch.nn.BatchNorm2d(16),
             torch.nn.ReLU(inplace=True),
-            torch.nn.Conv2d(32, 64, 3, padding=1),
-            torch.nn.BatchNorm2d(64),
+            torch.nn.Conv2d(16, 32, 3, padding=1),
+            torch.nn.BatchNorm2d(32),
             torch.nn.ReLU(inplace=True),
             torch.nn.MaxPool2d(2),
         )
-        self.classify = torch.nn.Linear(64 * 4 * 4, 10)
+        self.classify = torch.nn.Linear(32 * 4 * 4, 10)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.classify(self.features(images).flatten(1))
@@ -45,10 +45,13 @@ class DigitNet(torch.nn.Module):
 
 def run_demo(folder: Path) -> None:
     """Do the whole demonstration; files go to `folder`. Raises BridgeError where a step fails."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BridgeError(f"cannot write {folder}: {error.strerror}") from error
     images, labels = load_digits()
     model = train(images[:-BATCH], labels[:-BATCH])
-    held_out, truth = images[-BATCH:], labels[-BATCH:]
+    held_out, truth = images[-BATCH:].clone(), labels[-BATCH:]
     with torch.no_grad():
         expected = model(held_out)
     right = int((expected.argmax(1) == truth).sum())
@@ -64,6 +67,7 @@ def run_demo(folder: Path) -> None:
     show("verify", artifact, "--engine", "iree,xla,aten", "--input", folder / "images.npy")
     show("run", artifact, "--input", folder / "images.npy", "--output", folder / "logits.npy")
     print(table(artifact, model, held_out, expected))
+    print(f"\nthe files are in {folder}")
 
 
 def load_digits() -> tuple[torch.Tensor, torch.Tensor]:
