@@ -204,7 +204,13 @@ def _module_to_json(index: int, module: Module) -> dict[str, Any]:
     def ports(items: tuple[Port, ...]) -> list[Any]:
         return [[port.name, port.dtype.value, list(port.sizes), port.weight] for port in items]
 
-    return {"segment": index, "name": module.name, "in": ports(module.inputs), "out": ports(module.outputs)}
+    return {
+        "segment": index,
+        "name": module.name,
+        "in": ports(module.inputs),
+        "out": ports(module.outputs),
+        "checks": list(module.checks),
+    }
 
 
 def _modules_from_json(contents: Contents, rows: Any) -> dict[int, Module]:
@@ -221,5 +227,9 @@ def _modules_from_json(contents: Contents, rows: Any) -> dict[int, Module]:
         if type(index) is not int or index < 0 or index in modules or not isinstance(name, str):
             raise ValueError(f"module {index!r:.200} has no segment and name of its own")
         code = contents.read(_module_file(index))
-        modules[index] = Module(code, tuple(map(port, row["in"])), tuple(map(port, row["out"])), name)
+        checks = row["checks"]
+        if not isinstance(checks, list) or not all(isinstance(text, str) for text in checks):
+            raise ValueError(f"the checks of module {index} are no texts")
+        inputs, outputs = tuple(map(port, row["in"])), tuple(map(port, row["out"]))
+        modules[index] = Module(code, inputs, outputs, name, tuple(checks))
     return modules

@@ -11,6 +11,7 @@ from lowering.build.elementwise import Elementwise
 from lowering.build.index import Indexing
 from lowering.build.reduce import Reductions
 from lowering.errors import Unsupported
+from lowering.hlo import func, ir
 from lowering.ir.program import Ref
 from lowering.ir.types import DType, TensorType
 from lowering.value import Shape, Value
@@ -65,6 +66,15 @@ class Context(Elementwise, Reductions, Indexing, Contractions):
     def graph(self, graph: Graph, operands: Sequence[Value]) -> tuple[Value, ...]:
         """Emit a nested graph's nodes here, its inputs bound to `operands`; returns its outputs."""
         return self._emitter.inline_graph(graph, operands)
+
+    def fail_if(self, predicate: Value, message: str) -> None:
+        """Make the call raise IndexError with this message where any element of a bool tensor is True.
+
+        Inside the regions of StableHLO's own control flow nothing can be returned: there it has no effect.
+        """
+        if isinstance(ir.InsertionPoint.current.block.owner.opview, func.FuncOp):
+            failed = self.reduce_or(predicate) if predicate.rank else predicate
+            self._emitter.add_check(self.node, failed, message)
 
     def jax(self, fn: Callable[..., Any], *operands: Value, **static: Any) -> Any:
         """Trace a JAX function on the operands' types (64-bit types kept) and inline what it lowers to.

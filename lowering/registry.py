@@ -43,6 +43,8 @@ FAMILIES = (
     "patches",
     "fft",
     "recurrent",
+    "bags",
+    "counting",
 )
 
 

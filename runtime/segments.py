@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from lowering.ir.symbols import Scalar, evaluate, free_symbols
 from lowering.ir.types import SymType, TensorType, TokenType, contiguous_strides
 from lowering.ir.weights import Weights
 from runtime.engine import Engine, EngineError, Executable, Module, Port, Target
+from runtime.errors import ExecutionIndexError
 from runtime.report import Fallback, Report
 from runtime.state import base, torch_weights
 from runtime.tensors import ALIGNMENT, aligned, numpy_dtype, numpy_to_torch
@@ -66,6 +67,22 @@ class Loaded(NamedTuple):
     run: Executable
     inputs: tuple[Port, ...]
     outputs: tuple[str, ...]
+
+
+class Checked:
+    """An executable whose last result says which checks of the data failed; raises for the first that did."""
+
+    def __init__(self, run: Executable, engine: Engine, checks: tuple[str, ...]) -> None:
+        self._run = run
+        self._to_numpy = engine.to_numpy
+        self._checks = checks
+
+    def __call__(self, handles: Sequence[Any]) -> list[Any]:
+        *results, flags = self._run(handles)
+        failed = self._to_numpy(flags)
+        if failed.any():
+            raise ExecutionIndexError(self._checks[int(failed.argmax())])
+        return results
 
 
 class StableHloSegment:
@@ -130,8 +147,11 @@ class StableHloSegment:
         context.arrays.update(materialise(context.weights, [n for n in names if n not in context.arrays]))
         bound = {name: context.arrays[name] for name in names}
         run = context.engine.load(binary, module, context.target, bound)
+        if module.checks:
+            run = Checked(run, context.engine, module.checks)
         inputs = tuple(port for port in module.inputs if port.weight is None)
-        return Loaded(run, inputs, tuple(port.name for port in module.outputs))
+        outputs = module.outputs[:-1] if module.checks else module.outputs
+        return Loaded(run, inputs, tuple(port.name for port in outputs))
 
     def on_aten(self) -> AtenSegment:
         """The same nodes on ATen."""

@@ -1,18 +1,15 @@
-"""Indexing: gathers, scatters and dynamic slices. Indices are int32 or int64 and already in bounds.
-
-Eager raises IndexError on an index out of bounds; here a gather clamps it and a scatter drops it. Telling the
-caller needs a flag among the module's results, which no rule makes yet.
-"""
+"""Indexing: gathers, scatters and dynamic slices. Rules pass a program's indices through `index_in` first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lowering.bounds import interval
 from lowering.build.reduce import Body, fill_region
 from lowering.build.shape import Shapes, normalise_axis
 from lowering.hlo import stablehlo
 from lowering.ir.types import DType
-from lowering.value import Value, constant, tensor_type
+from lowering.value import Value, binary, constant, tensor_type
 
 
 class Indexing(Shapes):
@@ -81,8 +78,8 @@ class Indexing(Shapes):
             scattered_dims_to_operand_dims=list(scatter_map),
             index_vector_dim=indices.rank - 1,
         )
-        if indices.dtype is DType.INT64:
-            # IREE legalises no scatter whose indices have 64 bits; no axis is that long.
+        if indices.dtype is DType.INT64 and max(value.shape, default=0) < 1 << 31:
+            # IREE legalises not every scatter whose indices have 64 bits.
             indices = Value(stablehlo.convert(tensor_type(DType.INT32, indices.shape), indices.ir))
         op = stablehlo.ScatterOp(
             [tensor_type(value.dtype, value.shape)],
@@ -107,8 +104,25 @@ class Indexing(Shapes):
         dtype = next((s.dtype for s in starts if isinstance(s, Value)), DType.INT64)
         return [(s if isinstance(s, Value) else constant(s, dtype)).ir for s in starts]
 
-    def wrap_index(self, indices: Value, size: int) -> Value:
-        """Negative indices count from the end, as in Python."""
-        negative = indices < 0
-        wrapped = indices + size
-        return Value(stablehlo.select(negative.ir, wrapped.ir, indices.ir))
+    def index_in(self, index: Value, size: int, negative: bool = False) -> Value:
+        """An index (int64) into an axis of `size`: eager's IndexError if it is out of bounds, else as it is.
+
+        `negative`: whether such ones count from the end, as in Python. Where the bounds do not follow from
+        how the index was made, the call checks them; out-of-bounds ones are clamped meanwhile, since engines
+        read and write elsewhere otherwise.
+        """
+        index = Value(stablehlo.convert(tensor_type(DType.INT64, index.shape), index.ir))
+        known = interval(index.ir)
+        if known is None or known.low < (-size if negative else 0) or known.high >= size:
+            outside = (index < (-size if negative else 0)) | (index >= size)
+            self.fail_if(outside, f"an index is out of bounds for an axis of size {size}")
+            index = binary(stablehlo.maximum, index, -size if negative else 0)
+            index = binary(stablehlo.minimum, index, max(size - 1, 0))
+        if negative and (known is None or known.low < 0):
+            wrapped = index + size
+            index = Value(stablehlo.select((index < 0).ir, wrapped.ir, index.ir))
+        return index
+
+    def fail_if(self, predicate: Value, message: str) -> None:
+        """Make the call raise IndexError with this message where any element of a bool tensor is True."""
+        raise NotImplementedError

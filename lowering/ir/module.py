@@ -23,9 +23,14 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A StableHLO module as portable bytecode, and the types of its `@main`."""
+    """A StableHLO module as portable bytecode, and the types of its `@main`.
+
+    `checks`: what must hold of the data, one sentence each, as the error says it. If there are any, the last
+    output is a bool tensor with one element per check, True where it does not hold.
+    """
 
     code: bytes
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     name: str = "main"
+    checks: tuple[str, ...] = ()

@@ -73,7 +73,7 @@ def index_vectors(cx: Context, value: Value, indices: Indices) -> Value:
     grid = cx.broadcast_shapes(*(item.shape for _, item in used))
     columns = []
     for axis, item in used:
-        wrapped = cx.wrap_index(cx.convert(item, DType.INT64), value.shape[axis])
+        wrapped = cx.index_in(item, value.shape[axis], negative=True)
         columns.append(cx.unsqueeze(cx.broadcast(wrapped, grid), -1))
     return cx.concatenate(columns, -1)
 
@@ -97,7 +97,7 @@ def _rows(cx: Context, value: Value, index: Value, dim: int) -> Value:
     shape = (*value.shape[:axis], *index.shape, *value.shape[axis + 1 :])
     if 0 in shape:
         return cx.constant(0, value.dtype, shape)
-    return cx.take(value, index, axis)
+    return cx.take(value, cx.index_in(index, value.shape[axis]), axis)
 
 
 @lowers("aten.embedding.default")
@@ -144,7 +144,7 @@ def take_along(cx: Context, value: Value, index: Value, dim: int) -> Value:
 def flat_positions(cx: Context, shape: Shape, index: Value, dim: int) -> Value:
     """Row-major positions (int64) in a tensor of `shape` that `gather` and `scatter` mean by an index."""
     axis = cx.axis(dim, len(shape))
-    result = cx.convert(index, DType.INT64)
+    result = cx.index_in(index, shape[axis])
     if (step := prod(shape[axis + 1 :])) != 1:
         result = result * step
     for other, size in enumerate(index.shape):
@@ -158,5 +158,5 @@ def take(cx: Context, self: Value, index: Value) -> Value:
     """Elements of the flattened tensor; negative positions count from the end."""
     if not index.size:
         return cx.constant(0, self.dtype, cx.out.shape)
-    position = cx.wrap_index(cx.convert(index, DType.INT64), self.size)
+    position = cx.index_in(index, self.size, negative=True)
     return cx.take(cx.reshape(self, (self.size,)), position)

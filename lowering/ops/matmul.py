@@ -157,4 +157,13 @@ def baddbmm(
 
 @lowers("aten.addr.default")
 def addr(cx: Context, self: Value, vec1: Value, vec2: Value, beta: Scalar = 1, alpha: Scalar = 1) -> Value:
-    return scaled_sum(cx, self, contract(cx, vec1, "i", vec2, "j", "ij", cx.out.dtype), beta, alpha)
+    """Eager computes in the type of the result: halves are rounded at every step."""
+
+    def times(factor: Scalar, value: Value) -> Value:
+        return value if factor == 1 else cx.pointwise(lambda v: v * factor, value, out=cx.out.dtype)
+
+    column = cx.reshape(times(alpha, cx.convert(vec1, cx.out.dtype)), (-1, 1))
+    product = cx.pointwise(lambda a, b: a * b, column, cx.convert(vec2, cx.out.dtype), out=cx.out.dtype)
+    if beta == 0:
+        return product
+    return cx.pointwise(lambda a, b: a + b, times(beta, cx.convert(self, cx.out.dtype)), product, out=cx.out.dtype)

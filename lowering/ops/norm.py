@@ -169,6 +169,9 @@ def batch_norm(
     cudnn_enabled: bool = True,
 ) -> tuple[Value, ...]:
     """In training, the running statistics after the call follow the result."""
+    if not input.size:
+        running = [v for v in (running_mean, running_var) if v is not None] if training else []
+        return (cx.constant(0, cx.out.dtype, cx.out.shape), *running)
     results, running = _batch_norm(
         cx, input, weight, bias, running_mean, running_var, training, momentum, eps
     )

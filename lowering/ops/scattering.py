@@ -158,7 +158,7 @@ def scatter_rows(cx: Context, value: Value, dim: int, index: Value, source: Valu
     axis = cx.axis(dim, whole.rank)
     result = cx.scatter(
         whole,
-        cx.reshape(index, (index.size, 1)),
+        cx.reshape(cx.index_in(index, whole.shape[axis]), (index.size, 1)),
         source,
         body,
         update_window_dims=[a for a in range(whole.rank) if a != axis],
@@ -201,7 +201,7 @@ def index_fill(cx: Context, self: Value, dim: int, index: Value, value: Scalar |
     """Rows of one value; negative indices count from the end."""
     whole = self if self.rank else cx.reshape(self, (1,))
     axis = cx.axis(dim, whole.rank)
-    hit = _touched(cx, whole.shape[axis], cx.wrap_index(cx.convert(index, DType.INT64), whole.shape[axis]))
+    hit = _touched(cx, whole.shape[axis], cx.index_in(index, whole.shape[axis], negative=True))
     hit = cx.broadcast_in_dim(hit, whole.shape, (axis,))
     return cx.reshape(cx.select(hit, cx.as_value(value, self.dtype), whole), self.shape)
 
@@ -330,7 +330,7 @@ def unsafe_masked_index_put(cx: Context, self: Value, mask: Value, indices: Indi
 @lowers("aten.put.default")
 def put(cx: Context, self: Value, index: Value, source: Value, accumulate: bool) -> Value:
     """Elements of the flattened tensor; negative positions count from the end."""
-    positions = cx.wrap_index(cx.convert(index, DType.INT64), self.size)
+    positions = cx.index_in(index, self.size, negative=True)
     return scatter_flat(cx, self, positions, source, add if accumulate else replace)
 
 

@@ -258,8 +258,9 @@ def narrow(cx: Context, self: Value, dim: int, start: int, length: int) -> Value
 
 @lowers("aten.narrow.Tensor")
 def narrow_tensor(cx: Context, self: Value, dim: int, start: Value, length: int) -> Value:
-    low = cx.wrap_index(cx.convert(cx.reshape(start, ()), DType.INT64), self.shape[dim])
     axis = cx.axis(dim, self.rank)
+    low = cx.convert(cx.reshape(start, ()), DType.INT64)
+    low = cx.index_in(cx.select(low < 0, low + self.shape[axis], low), self.shape[axis] - length + 1)
     return cx.dynamic_slice(self, [low if i == axis else 0 for i in range(self.rank)], cx.out.shape)
 
 

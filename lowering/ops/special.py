@@ -8,6 +8,7 @@ from typing import Any
 
 from lowering.context import Context
 from lowering.errors import Unsupported
+from lowering.ir.types import DType
 from lowering.ops.elementwise import narrowed
 from lowering.registry import add_rules, lowers
 from lowering.value import Scalar, Value
@@ -101,9 +102,45 @@ def spherical_bessel_j0(cx: Context, x: Value) -> Value:
 
 @lowers("aten.polygamma.default", "aten.special_polygamma.default")
 def polygamma(cx: Context, n: int, self: Value) -> Value:
+    """The n-th derivative of digamma; below 0 by reflection, since CHLO's holds above 0 only."""
     if n == 0:
-        return cx.pointwise(cx.digamma, self, out=cx.out.dtype)
-    return cx.pointwise(lambda x: cx.polygamma(float(n), x), self, out=cx.out.dtype)
+        return cx.call("aten.digamma.default", self)
+
+    sign = -1 if n % 2 == 0 else 1
+    at_infinity, at_minus_infinity = (0.0, float("nan")) if n == 1 else (float("nan"), sign * float("inf"))
+
+    def fn(x: Value) -> Value:
+        negative = x <= 0
+        wide = cx.convert(x, DType.FLOAT64)
+        above = cx.convert(cx.polygamma(float(n), cx.select(negative, 1 - wide, wide)), x.dtype)
+        cot = 1 / cx.tan((x - cx.round_even(x)) * pi)
+        reflected = -sign * above - pi ** (n + 1) * _horner(cx, cotangent_derivative(n), cot)
+        value = cx.select(negative, reflected, above)
+        ends = cx.select(x > 0, at_infinity, cx.constant(at_minus_infinity, x.dtype, x.shape))
+        return cx.select(cx.abs(x) == float("inf"), ends, value)
+
+    return cx.pointwise(fn, self, out=cx.out.dtype)
+
+
+def cotangent_derivative(n: int) -> list[float]:
+    """The n-th derivative of cot(x) as a polynomial in cot(x), lowest power first.
+
+    By the rule (p(cot))' = -(1 + cot^2) p'(cot).
+    """
+    powers = [0.0, 1.0]
+    for _ in range(n):
+        slope = [i * factor for i, factor in enumerate(powers)][1:]
+        powers = [-(a + b) for a, b in zip([*slope, 0.0, 0.0], [0.0, 0.0, *slope], strict=True)]
+    return powers
+
+
+def _horner(cx: Context, factors: list[float], x: Value) -> Value:
+    """A polynomial; terms with factor 0 are left out, so that infinite `x` makes no NaN."""
+    result = cx.constant(factors[-1], x.dtype, x.shape)
+    for factor in factors[-2::-1]:
+        result = result * x
+        result = result + factor if factor else result
+    return result
 
 
 @lowers("aten.mvlgamma.default", "aten.special_multigammaln.default")

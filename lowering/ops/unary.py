@@ -102,6 +102,11 @@ def sign(cx: Context, x: Value) -> Value:
     return cx.convert(x > 0, x.dtype) - cx.convert(x < 0, x.dtype)
 
 
+def digamma(cx: Context, x: Value) -> Value:
+    """At 0 the infinity of the side that the sign of the zero says; CHLO says NaN."""
+    return cx.select(x == 0, -1 / x, cx.digamma(x))
+
+
 # Results of a floating (or complex) type; integers are converted first.
 FLOATING: dict[str, Function] = {
     "acos": Context.acos,
@@ -113,7 +118,7 @@ FLOATING: dict[str, Function] = {
     "cos": Context.cos,
     "cosh": cosh,
     "deg2rad": lambda cx, x: x * (pi / 180),
-    "digamma": Context.digamma,
+    "digamma": digamma,
     "erf": Context.erf,
     "erfc": Context.erfc,
     "erfinv": Context.erf_inv,

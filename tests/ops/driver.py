@@ -161,7 +161,11 @@ def check(sample: Sample, engine: Engine) -> None:
     target = Target()
     executable = engine.load(engine.compile(module, target), module, target, {})
     handles = [engine.from_tensor(tensor.detach().contiguous(), target) for tensor in inputs]
-    actual = [engine.to_torch(handle) for handle in executable(handles)]
+    results = executable(handles)
+    if module.checks:
+        failed = engine.to_numpy(results.pop())
+        assert not failed.any(), [text for text, bad in zip(module.checks, failed, strict=True) if bad]
+    actual = [engine.to_torch(handle) for handle in results]
     assert len(actual) == len(expected)
     for got, want in zip(actual, expected, strict=True):
         assert got.dtype == want.dtype
