@@ -41,6 +41,8 @@ def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
     nodes = [node for node in graph.nodes if node.name in reasons or not _is_free(node, graph)]
     waits = _waits(nodes, reasons)
     computing = {node.name for node in nodes if _computes(node, graph)}
+    for name in _views_on_aten(waits, reasons, computing):
+        reasons[name] = f"{TOO_SMALL} (a view that only they read)"
     while True:
         orders = [_levels(nodes, waits, reasons, first) for first in (Placement.STABLEHLO, Placement.ATEN)]
         levels = min(orders, key=lambda order: len(set(order.values())))
@@ -88,6 +90,27 @@ def _waits(nodes: Sequence[Node], reasons: Mapping[str, str]) -> dict[str, set[s
                 waits[node.name].add(last_effect)
             last_effect = node.name
     return waits
+
+
+def _views_on_aten(
+    waits: Mapping[str, set[str]], reasons: Mapping[str, str], computing: Set[str]
+) -> list[str]:
+    """Views that only ATen nodes read, of what ATen nodes or nobody made: in StableHLO they would be copies,
+    and cut the ATen nodes around them apart."""
+    neighbours = {name: set(before) for name, before in waits.items()}
+    read: set[str] = set()
+    for name, before in waits.items():
+        read |= before
+        for other in before:
+            neighbours[other].add(name)
+    views = {name for name in read if name not in reasons and name not in computing}
+    left = list(views)
+    while left:
+        name = left.pop()
+        if name in views and not all(other in reasons or other in views for other in neighbours[name]):
+            views.remove(name)
+            left += neighbours[name] & views
+    return [name for name in waits if name in views]
 
 
 def _levels(

@@ -65,7 +65,7 @@ def dags(draw: st.DrawFn) -> tuple[Program, dict[str, str]]:
     names = ["x", "y"]
     for index in range(count):
         read = draw(st.lists(st.sampled_from(names[-8:]), min_size=1, max_size=3))
-        target = draw(st.sampled_from(["aten.cat.default", "aten.bernoulli.default"]))
+        target = draw(st.sampled_from(["aten.cat.default", "aten.bernoulli.default", "aten.t.default"]))
         nodes.append(node(f"n{index}", target, tensors=tuple(f"%{name}" for name in read)))
         names.append(f"n{index}")
     returns = draw(st.lists(st.sampled_from(names), max_size=4))
@@ -143,7 +143,35 @@ def test_views_before_an_aten_node_go_with_it() -> None:
     plan = partition(program(["x"], nodes, ["%n4"]), on_aten("gap"))
     assert placements(plan) == ["aten", "stablehlo"]
     assert plan.segments[0].nodes == ("v1", "v2", "v3", "gap")
-    assert plan.reasons["v1"] == f"{TOO_SMALL} (0 nodes that compute)"
+    assert plan.reasons["v1"] == f"{TOO_SMALL} (a view that only they read)"
+
+
+def test_views_between_aten_nodes_do_not_part_them() -> None:
+    """Not even where StableHLO has work of its own between the two."""
+    nodes = [
+        node("before", "aten.sort.default", self="%x"),
+        node("v1", "aten.t.default", self="%before"),
+        node("v2", "aten.t.default", self="%v1"),
+        *(node(f"n{i}", "aten.neg.default", self=f"%n{i - 1}" if i else "%before") for i in range(5)),
+        node("w", "aten.t.default", self="%y"),
+        node("after", "aten.cat.default", tensors=("%v2", "%w")),
+    ]
+    whole = program(["x", "y"], nodes, ["%after", "%n4", "%v1"])
+    plan = partition(whole, on_aten("before", "after"))
+    check(whole, plan)
+    assert placements(plan) == ["aten", "stablehlo"]
+    assert plan.segments[0].nodes == ("before", "v1", "v2", "w", "after")
+
+
+def test_views_that_stablehlo_reads_too_stay_there() -> None:
+    nodes = [
+        node("v", "aten.t.default", self="%x"),
+        *(node(f"n{i}", "aten.neg.default", self=f"%n{i - 1}" if i else "%v") for i in range(5)),
+        node("gap", "aten.sort.default", self="%v"),
+    ]
+    plan = partition(program(["x"], nodes, ["%gap", "%n4"]), on_aten("gap"))
+    assert plan.reasons == on_aten("gap")
+    assert placements(plan) == ["stablehlo", "aten"]
 
 
 def test_early_nodes_wait_for_the_segment_that_reads_them() -> None:
