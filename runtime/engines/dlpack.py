@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from ctypes import CDLL, addressof, c_char_p, c_void_p, cast, create_string_buffer, py_object, pythonapi
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from lowering.ir.types import DType
 
@@ -37,6 +37,29 @@ _NOTHING = cast(CDLL(None if os.name == "posix" else "ucrtbase").labs, c_void_p)
 
 # Blocks no import is using. A block is only read while its capsule is imported, but for its deleter.
 _free: list[tuple[Any, int]] = []
+
+
+T = TypeVar("T")
+_MAX_VIEWS = 512
+
+
+class Views(Generic[T]):
+    """An engine's views of memory, by address, element type and sizes: making one costs microseconds.
+
+    A view owns nothing, so it is as good for the next tensor that lies there as for the one it was made for;
+    whoever uses it keeps the memory.
+    """
+
+    def __init__(self) -> None:
+        self._views: dict[Any, T] = {}
+        self.get = self._views.get
+
+    def add(self, key: Any, view: T) -> T:
+        """Keep a view, and give it back."""
+        if len(self._views) >= _MAX_VIEWS:
+            self._views.clear()
+        self._views[key] = view
+        return view
 
 
 def capsule_import(take: Callable[[Any], Any], start: int, dtype: DType, sizes: tuple[int, ...]) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines.diagnostics import first_line
+from runtime.engines.dlpack import Views, capsule_import
 from runtime.engines.host import cores, cpu_key, seal, unseal
 from runtime.engines.iree_compile import SCOPE, compile_module
 from runtime.engines.iree_limits import explain
@@ -32,7 +33,6 @@ from runtime.tensors import (
     torch_dlpack,
     torch_dtype,
     torch_to_numpy,
-    writable_alias,
 )
 
 try:
@@ -58,9 +58,12 @@ _lock = threading.Lock()
 
 
 class Handle:
-    """An IREE buffer view, its type, and the addresses it covers (`start == end` when it has no elements)."""
+    """An IREE buffer view, its type, and the addresses it covers (`start == end` when it has no elements).
 
-    __slots__ = ("device", "dtype", "end", "sizes", "start", "view")
+    `owner`: what keeps imported memory, None for IREE's own.
+    """
+
+    __slots__ = ("device", "dtype", "end", "owner", "sizes", "start", "view")
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Handle:
         start: int,
         nbytes: int,
         device: str,
+        owner: object = None,
     ) -> None:
         self.view = view
         self.dtype = dtype
@@ -77,6 +81,7 @@ class Handle:
         self.start = start
         self.end = start + nbytes
         self.device = device
+        self.owner = owner
 
 
 class Iree:
@@ -119,10 +124,11 @@ class Iree:
             return mapped.view(numpy_dtype(handle.dtype)).reshape(handle.sizes)
         if handle.start == handle.end:
             return empty(numpy_dtype(handle.dtype), handle.sizes)
-        return at_address(handle.start, numpy_dtype(handle.dtype), handle.sizes, handle.view)
+        return at_address(handle.start, numpy_dtype(handle.dtype), handle.sizes, handle)
 
     def to_torch(self, handle: Handle) -> torch.Tensor:
-        if handle.device != "cpu" or handle.start == handle.end or handle.dtype in _FLOAT8:
+        foreign = handle.device != "cpu" or handle.owner is not None
+        if foreign or handle.start == handle.end or handle.dtype in _FLOAT8:
             return numpy_to_torch(self.to_numpy(handle))
         tensor = torch_dlpack()[1](_device("local-sync").create_dlpack_capsule(handle.view, 1, 0))
         wanted = torch_dtype(handle.dtype)
@@ -234,39 +240,42 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 
 
 def _from_numpy(array: np.ndarray) -> Handle:
-    dtype = dtype_of(array)
-    sizes = array.shape
-    array = aligned(array)
-    start = address(array)
-    if not array.size:
-        # DLPack's strides of a tensor without elements are not those that IREE expects.
-        exported = empty(np.dtype(np.uint8), (ALIGNMENT,))
-    elif array.flags.writeable:
-        exported = array
-    else:
-        exported = writable_alias(array)
-    raw = exported.view(raw_dtype(dtype))
-    view = _device("local-sync").from_dlpack_capsule(raw.__dlpack__())
-    if raw.dtype != array.dtype or not array.size:
-        element = map_dtype_to_hal_element_type(array.dtype)
-        assert element is not None, "IREE has an element type for each of ours"
-        view = rt.HalBufferView(view.get_buffer(), list(sizes), element)
-    return Handle(view, dtype, sizes, start, array.nbytes, "cpu")
+    dense = aligned(array)
+    start = address(dense)
+    key = (start, dense.dtype, dense.shape)
+    view = _views.get(key) or _views.add(key, _view(start, dtype_of(dense), dense.shape))
+    return Handle(*view, dense)
 
 
 def _from_torch(tensor: torch.Tensor) -> Handle:
-    if tensor.device.type != "cpu":
+    if not tensor.is_cpu:
         raise EngineError(f"iree: a tensor on {tensor.device} given, and the target is the cpu")
-    dtype = dtype_of(tensor)
     start = tensor.data_ptr()
-    if dtype in _FLOAT8 or start % ALIGNMENT or tensor.numel() == 0 or not tensor.is_contiguous():
+    if start % ALIGNMENT or not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
         return _from_numpy(torch_to_numpy(tensor))
-    if tensor.requires_grad:
-        tensor = tensor.detach()
-    if tensor.is_conj() or tensor.is_neg():
-        return _from_numpy(torch_to_numpy(tensor))
-    view = _device("local-sync").from_dlpack_capsule(torch_dlpack()[0](tensor))
-    return Handle(view, dtype, tuple(tensor.shape), start, tensor.nbytes, "cpu")
+    if tensor.numel() == 0:
+        return _from_numpy(empty(numpy_dtype(dtype_of(tensor)), tuple(tensor.shape)))
+    key = (start, tensor.dtype, tensor.shape)
+    view = _views.get(key) or _views.add(key, _view(start, dtype_of(tensor), tuple(tensor.shape)))
+    return Handle(*view, tensor)
+
+
+_View = tuple["rt.HalBufferView", DType, tuple[int, ...], int, int, str]
+_views: Views[_View] = Views()
+
+
+def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> _View:
+    """A view of memory on the CPU, and the rest of what a handle says of it."""
+    count = prod(sizes)
+    # IREE maps no memory without elements: such a view is of one byte, which nothing reads.
+    mapped = sizes if count else (1,)
+    raw = dtype if count and dtype not in _FLOAT8 else DType.UINT8
+    view = capsule_import(_device("local-sync").from_dlpack_capsule, start, raw, mapped)
+    if raw is not dtype:
+        element = map_dtype_to_hal_element_type(numpy_dtype(dtype))
+        assert element is not None, "IREE has an element type for each of ours"
+        view = rt.HalBufferView(view.get_buffer(), list(sizes), element)
+    return view, dtype, sizes, start, count * dtype.itemsize, "cpu"
 
 
 def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:

@@ -16,7 +16,7 @@ import numpy as np
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
-from runtime.engines.dlpack import capsule_import
+from runtime.engines.dlpack import Views, capsule_import
 from runtime.engines.host import cores, cpu_flags, cpu_key, seal, unseal
 from runtime.tensors import (
     ALIGNMENT,
@@ -186,22 +186,30 @@ class XlaExecutable:
 
 def _from_numpy(array: np.ndarray) -> Handle:
     dense = aligned(array)
-    return _import(dense, address(dense), dtype_of(array), array.shape)
+    start = address(dense)
+    key = (start, dense.dtype, dense.shape)
+    view = _views.get(key) or _views.add(key, _view(start, dtype_of(dense), dense.shape))
+    return Handle(*view, dense)
 
 
 def _from_torch(tensor: torch.Tensor) -> Handle:
-    if tensor.device.type != "cpu":
+    if not tensor.is_cpu:
         raise EngineError(f"xla: a tensor on {tensor.device} given, and the target is the cpu")
     start = tensor.data_ptr()
     # A raw executable does not look at strides.
     if start % ALIGNMENT or not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
         return _from_numpy(torch_to_numpy(tensor))
-    return _import(tensor, start, dtype_of(tensor), tuple(tensor.shape))
+    key = (start, tensor.dtype, tensor.shape)
+    view = _views.get(key) or _views.add(key, _view(start, dtype_of(tensor), tuple(tensor.shape)))
+    return Handle(*view, tensor)
 
 
-def _import(owner: Any, start: int, dtype: DType, sizes: tuple[int, ...]) -> Handle:
-    """A handle over the owner's memory on the CPU. Unlike jax's own importer it keeps 64-bit types."""
-    return Handle(capsule_import(_take, start, dtype, sizes), dtype, sizes, owner)
+_views: Views[tuple[Any, DType, tuple[int, ...]]] = Views()
+
+
+def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> tuple[Any, DType, tuple[int, ...]]:
+    """A view of memory on the CPU as an array. Unlike jax's own importer it keeps 64-bit types."""
+    return capsule_import(_take, start, dtype, sizes), dtype, sizes
 
 
 def _take(capsule: Any) -> Any:
@@ -245,7 +253,8 @@ def _options(module: Module, target: Target) -> dict[str, str]:
         ynn = cores() > 1 or any(port.dtype in _WITH_YNN for port in ports)
         options["xla_cpu_experimental_ynn_fusion_type"] = _YNN_DOTS if ynn else _NO_YNN
         if "avx512f" in cpu_flags():
-            options["xla_cpu_prefer_vector_width"] = "512"
+            # At 512 bits, this jaxlib's atan2 of a constant second argument is wrong.
+            options["xla_cpu_prefer_vector_width"] = "256" if b"atan2" in module.code else "512"
     kept = {key: value for key, value in options.items() if _accepts(target.device, key, value)}
     for key, value in given.items():
         if not _accepts(target.device, key, value):
