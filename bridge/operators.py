@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One overload. `how`: the module of its rule, `decomposition`, `ATen`, or empty where it was never met."""
+    """One overload. `how`: the module of its rule, `decomposition`, `ATen`, or empty: never met."""
 
     target: str
     how: str

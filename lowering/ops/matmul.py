@@ -157,13 +157,14 @@ def baddbmm(
 
 @lowers("aten.addr.default")
 def addr(cx: Context, self: Value, vec1: Value, vec2: Value, beta: Scalar = 1, alpha: Scalar = 1) -> Value:
-    """Eager computes in the type of the result: halves are rounded at every step."""
+    """Eager computes in the type of the result: halves are rounded at every step, and so are the scalars."""
+    dtype = cx.out.dtype
 
-    def times(factor: Scalar, value: Value) -> Value:
-        return value if factor == 1 else cx.pointwise(lambda v: v * factor, value, out=cx.out.dtype)
+    def times(a: Value, b: Value) -> Value:
+        return cx.pointwise(lambda x, y: x * y, cx.convert(a, dtype), cx.convert(b, dtype), out=dtype)
 
-    column = cx.reshape(times(alpha, cx.convert(vec1, cx.out.dtype)), (-1, 1))
-    product = cx.pointwise(lambda a, b: a * b, column, cx.convert(vec2, cx.out.dtype), out=cx.out.dtype)
+    column = cx.reshape(times(cx.constant(alpha, dtype), vec1), (-1, 1))
+    product = times(column, vec2)
     if beta == 0:
         return product
-    return cx.pointwise(lambda a, b: a + b, times(beta, cx.convert(self, cx.out.dtype)), product, out=cx.out.dtype)
+    return cx.pointwise(lambda x, y: x + y, times(cx.constant(beta, dtype), self), product, out=dtype)

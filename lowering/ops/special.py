@@ -8,7 +8,6 @@ from typing import Any
 
 from lowering.context import Context
 from lowering.errors import Unsupported
-from lowering.ir.types import DType
 from lowering.ops.elementwise import narrowed
 from lowering.registry import add_rules, lowers
 from lowering.value import Scalar, Value
@@ -111,8 +110,7 @@ def polygamma(cx: Context, n: int, self: Value) -> Value:
 
     def fn(x: Value) -> Value:
         negative = x <= 0
-        wide = cx.convert(x, DType.FLOAT64)
-        above = cx.convert(cx.polygamma(float(n), cx.select(negative, 1 - wide, wide)), x.dtype)
+        above = cx.polygamma(float(n), cx.select(negative, 1 - x, x))
         cot = 1 / cx.tan((x - cx.round_even(x)) * pi)
         reflected = -sign * above - pi ** (n + 1) * _horner(cx, cotangent_derivative(n), cot)
         value = cx.select(negative, reflected, above)

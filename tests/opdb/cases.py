@@ -79,6 +79,7 @@ def run_case(
 ) -> Row:
     """Take one sample all the way. `before`: what it ended in last time; stands where nothing changed."""
     name, dtype, _ = case.split("/")
+    torch.manual_seed(_SEED)
     try:
         call = Call(op, sample)
         exported = export(call, clones(call.tensors))
@@ -104,7 +105,25 @@ def run_case(
         _judge(row, name, dtype, call, lowered, engine)
     except Exception as error:
         row.reason = explain(error)
+    if row.word in (Word.FAILED.value, Word.DIFFERENT.value):
+        problem = _exporters_fault(name, dtype, call, exported)
+        if problem:
+            row.word, row.reason = Word.NOT_EXPORTABLE.value, f"torch.export's own program {problem}"
     return row
+
+
+def _exporters_fault(name: str, dtype: str, call: Call, exported: torch.export.ExportedProgram) -> str:
+    """What is wrong with the exported program when torch itself runs it; empty where it equals eager."""
+    torch.manual_seed(_SEED)
+    with torch.no_grad():
+        want = call(*clones(call.tensors))
+        torch.manual_seed(_SEED)
+        try:
+            got = exported.module()(*clones(call.tensors))
+        except Exception as error:
+            return f"fails: {explain(error)}"
+    problem = compare(name, dtype, call.tensors, got, want).problem
+    return f"is not eager's: {problem}" if problem else ""
 
 
 def _judge(row: Row, name: str, dtype: str, call: Call, lowered: Lowered, engine: str) -> None:

@@ -57,7 +57,11 @@ def _serve(request: dict[str, Any], sources: Any, out: TextIO) -> None:
         if case in done:
             continue
         _say(out, {"at": case})
-        _say(out, {"row": asdict(run_case(case, op, sample, engine, sources, before.get(case)))})
+        try:
+            row = run_case(case, op, sample, engine, sources, before.get(case))
+        except Exception as error:
+            row = Row(case, Word.FAILED.value, f"the driver: {explain(error)}")
+        _say(out, {"row": asdict(row)})
 
 
 def _say(out: TextIO, message: dict[str, Any]) -> None:

@@ -57,6 +57,13 @@ SAMPLES: list[Sample] = [
         for dtype in (F32, F64)
     ),
     *(
+        sample(
+            "polygamma.default", n, torch.tensor([-8.4784, -0.5, -2.25, 0, -0.0, INF, -INF, NAN]).to(dtype)
+        )
+        for n in (0, 1, 2, 5)
+        for dtype in (F32, F64)
+    ),
+    *(
         sample(f"{name}.default", floats(7, low=2, high=9), p)
         for name in ("mvlgamma", "special_multigammaln")
         for p in (1, 3)
