@@ -53,7 +53,8 @@ def embedding_bag(
         if mode == MEAN:
             value = value / cx.unsqueeze(cx.convert(cx.maximum(sizes, 1), compute), 1)
         else:
-            sizes = cx.constant(0, DType.INT64, sizes.shape)
+            # Of sums, eager notes no sizes: zeros for each bag, or for each offset.
+            sizes = cx.constant(0, DType.INT64, notes[1].shape)
         which = sizes
     found = (value, cx.slice_axis(bag, 0, 0, notes[0].shape[0]), sizes, which)
     return tuple(cx.convert(v, out.dtype) for v, out in zip(found, cx.outs, strict=True))

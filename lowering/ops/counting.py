@@ -35,7 +35,8 @@ def isin(
     """Whether each element is among the wanted ones; NaN is not."""
     given = elements if elements is not None else element
     wanted = test_elements if test_elements is not None else test_element
-    assert given is not None and wanted is not None
+    assert given is not None
+    assert wanted is not None
     dtype = cx.result_type(given, wanted)
     values = cx.broadcast(cx.as_value(given, dtype), cx.out.shape)
     targets = cx.as_value(wanted, dtype)

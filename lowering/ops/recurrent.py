@@ -3,8 +3,8 @@
 The products of the input with its weights are one dot for all steps. Few steps are written out one after the
 other, many are a loop.
 
-Halves are rounded after every operation, as in eager's own kernels. Where the processor has bfloat16 products,
-eager's LSTM of bfloat16 is oneDNN's, which rounds elsewhere: the two lie within a last place of 1.
+Halves are rounded after every operation, as in eager's own kernels. Where the processor has bfloat16
+products, eager's LSTM of bfloat16 is oneDNN's, which rounds elsewhere: the two lie within a last place of 1.
 """
 
 from __future__ import annotations

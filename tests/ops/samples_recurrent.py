@@ -11,7 +11,7 @@ from tests.ops.driver import Sample
 
 TYPES = (F32, BF16, F16, F64)
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
-T, N, I, H = 3, 2, 4, 6
+T, N, WIDTH, H = 3, 2, 4, 6
 
 
 def weights(*shape: int, dtype: torch.dtype) -> torch.Tensor:
@@ -37,16 +37,18 @@ def layers(
     params: list[torch.Tensor] = []
     for layer in range(depth):
         for _ in range(sides):
-            rows, width = GATES[kind] * H, sides * given if layer else I
+            rows, width = GATES[kind] * H, sides * given if layer else WIDTH
             params += [weights(rows, width, dtype=dtype), weights(rows, given, dtype=dtype)]
             params += [weights(rows, dtype=dtype), weights(rows, 1, dtype=dtype)[:, 0]] if biases else []
             params += [weights(project, H, dtype=dtype)] if project else []
-    input = floats(batch, steps, I, dtype=dtype) if batch_first else floats(steps, batch, I, dtype=dtype)
+    input = (
+        floats(batch, steps, WIDTH, dtype=dtype) if batch_first else floats(steps, batch, WIDTH, dtype=dtype)
+    )
     h = floats(depth * sides, batch, given, low=-1, high=1, dtype=dtype)
     hx: Any = [h, floats(depth * sides, batch, H, dtype=dtype)] if kind == "lstm" else h
     args = (input, hx, params, biases, depth, dropout, train, both, batch_first)
-    about = dict(steps=steps, batch=batch, biases=biases, depth=depth, both=both, batch_first=batch_first,
-                 project=project, train=train)  # fmt: skip
+    about = {"steps": steps, "batch": batch, "biases": biases, "depth": depth, "both": both}
+    about |= {"batch_first": batch_first, "project": project, "train": train}
     text = ",".join(f"{key}={value}" for key, value in about.items())
     # Eager's LSTM of bfloat16 may be oneDNN's, which rounds elsewhere: one last place of a result near 1.
     atol, rtol = (2**-8, 0.016) if kind == "lstm" and dtype is BF16 and not project else (None, None)
@@ -57,7 +59,7 @@ def cell(kind: str, dtype: torch.dtype = F32, biases: bool = True, batch: int = 
     rows = GATES[kind] * H
     h = floats(batch, H, low=-1, high=1, dtype=dtype)
     hx: Any = [h, floats(batch, H, dtype=dtype)] if kind == "lstm" else h
-    args: list[Any] = [floats(batch, I, dtype=dtype), hx, weights(rows, I, dtype=dtype)]
+    args: list[Any] = [floats(batch, WIDTH, dtype=dtype), hx, weights(rows, WIDTH, dtype=dtype)]
     args += [weights(rows, H, dtype=dtype)]
     args += [weights(rows, dtype=dtype), weights(rows, 1, dtype=dtype)[:, 0]] if biases else []
     return Sample(f"aten.{kind}_cell.default", tuple(args))

@@ -7,8 +7,16 @@ import torch
 
 from tests.ops.data import floats, integers
 from tests.ops.driver import Sample, reason_not_lowered
+from tests.ops.samples_recurrent import layers
 
 X = floats(3, 4)
+
+
+def packed_lstm() -> Sample:
+    """Two sequences, of three steps and of one."""
+    _, hx, params, *_ = layers("lstm").args
+    return Sample("aten.lstm.data", (X, torch.tensor([2, 1, 1]), hx, params, True, 1, 0.0, False, False))
+
 
 REFUSED = [
     (Sample("aten.dropout.default", (X, 0.5, True)), "dropout in train mode draws random numbers"),
@@ -27,6 +35,9 @@ REFUSED = [
         "a window of 1048577 elements would bloat the module",
     ),
     (Sample("aten.zeros.default", ([2],), {"dtype": torch.complex32}), "StableHLO have no complex32"),
+    (Sample("aten.histc.default", (X.half(), 4)), "eager counts halves in halves"),
+    (layers("gru", depth=2, dropout=0.5, train=True), "dropout in train mode draws random numbers"),
+    (packed_lstm(), "the lengths of packed sequences are known only once the data is"),
 ]
 
 
