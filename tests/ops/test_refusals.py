@@ -13,9 +13,9 @@ X = floats(3, 4)
 
 
 def packed_lstm() -> Sample:
-    """Two sequences, of three steps and of one."""
-    _, hx, params, *_ = layers("lstm").args
-    return Sample("aten.lstm.data", (X, torch.tensor([2, 1, 1]), hx, params, True, 1, 0.0, False, False))
+    """Two sequences, of two steps and of one."""
+    _, hx, params, *_ = layers("lstm", batch=2).args
+    return Sample("aten.lstm.data", (X, torch.tensor([2, 1]), hx, params, True, 1, 0.0, False, False))
 
 
 REFUSED = [
