@@ -67,11 +67,58 @@ def registered_types(*specs: TreeSpec) -> dict[str, NodeType]:
     found: dict[str, NodeType] = {}
     for spec in specs:
         name = spec.context if spec.type == NAMEDTUPLE else spec.type
+        if spec.type == NAMEDTUPLE and (name or "").startswith(_RETURN_TYPES):
+            found[name or ""] = _return_type(name or "")
+            continue
         cls = pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE.get(name or "")
         if name is not None and cls is not None and (spec.type == NAMEDTUPLE or name not in STANDARD):
             found[name] = namedtuple_type(cls) if spec.type == NAMEDTUPLE else _registered_type(cls)
         found |= registered_types(*spec.children)
     return found
+
+
+# What torch.sort, torch.max and others return; torch's own serialiser has no names for these.
+_RETURN_TYPES = "torch.return_types."
+
+
+def _return_type(name: str) -> NodeType:
+    import torch
+
+    cls = getattr(torch.return_types, name.removeprefix(_RETURN_TYPES))
+    return NodeType(cls, lambda value: (tuple(value), None), lambda children, _: cls(children))
+
+
+def _name_return_types() -> None:
+    """Give torch's return types the names by which its serialiser may write them down."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    for cls, serialization in list(pytree.SUPPORTED_SERIALIZED_TYPES.items()):
+        if (
+            cls.__module__ == "torch.return_types"
+            and cls not in pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE.values()
+        ):
+            name = f"{_RETURN_TYPES}{cls.__name__}"
+            assert getattr(torch.return_types, cls.__name__) is cls
+            pytree.SUPPORTED_SERIALIZED_TYPES[cls] = serialization._replace(serialized_type_name=name)
+            pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE[name] = cls
+
+
+def _as_namedtuples(spec: Any, fields: dict[str, Any]) -> Any:
+    """Spec JSON with torch's return types as the namedtuples that they are; notes their `fields`."""
+    import torch
+
+    if isinstance(spec, list):
+        return [_as_namedtuples(item, fields) for item in spec]
+    if not isinstance(spec, dict):
+        return spec
+    name = spec["type"] or ""
+    children = _as_namedtuples(spec["children_spec"], fields)
+    if not name.startswith(_RETURN_TYPES):
+        return {**spec, "children_spec": children}
+    cls = getattr(torch.return_types, name.removeprefix(_RETURN_TYPES))
+    fields[name] = {"field_names": list(cls.__match_args__)}
+    return {"type": NAMEDTUPLE, "context": name, "children_spec": children}
 
 
 def _registered_type(cls: type) -> NodeType:
@@ -104,10 +151,13 @@ def _document(exported: ExportedProgram) -> dict[str, Any]:
         module = _plain(serializer.serialize(exported.graph_module))
     except (SerializeError, AssertionError, KeyError, AttributeError) as problem:
         raise ExportError(f"torch cannot serialise the graph: {_root_cause(problem)}") from None
+    _name_return_types()
     specs = {}
+    fields: dict[str, Any] = {}
     for name in ("in_spec", "out_spec"):
         try:
-            specs[name] = serializer.serialize_treespec(getattr(exported.call_spec, name))
+            text = serializer.serialize_treespec(getattr(exported.call_spec, name))
+            specs[name] = json.dumps(_as_namedtuples(json.loads(text), fields))
         except (NotImplementedError, TypeError) as problem:
             raise ExportError(
                 f"the program's {name} has a container that torch cannot write down: register it with a "
@@ -116,7 +166,7 @@ def _document(exported: ExportedProgram) -> dict[str, Any]:
     module["module_call_graph"] = [
         {"fqn": "", "signature": {**specs, "forward_arg_names": _argument_names(exported)}}
     ]
-    module["treespec_namedtuple_fields"] = _plain(serializer.treespec_namedtuple_fields)
+    module["treespec_namedtuple_fields"] = _plain(serializer.treespec_namedtuple_fields) | fields
     major, minor = schema.SCHEMA_VERSION
     return {
         "graph_module": module,

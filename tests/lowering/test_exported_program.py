@@ -389,3 +389,19 @@ def test_versions_are_recorded():
     program, _ = from_exported_program(exported("many"))
     assert program.torch_version == torch.__version__
     assert program.schema_version[0] == 8
+
+
+def test_torch_return_types_come_back_as_what_they_are() -> None:
+    class Sorted(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return x.sort(-1), {"best": x.max(0)}
+
+    import bridge
+
+    x = torch.randn(3, 4)
+    compiled = bridge.lower(Sorted(), (x,)).compile("aten")
+    got, want = compiled(x), Sorted()(x)
+    assert type(got[0]) is torch.return_types.sort
+    assert type(got[1]["best"]) is torch.return_types.max
+    torch.testing.assert_close(tuple(got[0]), tuple(want[0]))
+    torch.testing.assert_close(got[1]["best"].indices, want[1]["best"].indices)

@@ -1,0 +1,78 @@
+"""What a caller passes to IREE is only read, whatever the program does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import bridge
+from lowering.ir.plan import Placement
+
+INDEX = torch.tensor([0, 2])
+PROGRAMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "scatter": lambda x: x.scatter(0, INDEX[None, :], 1),
+    "index_put": lambda x: x.index_put((INDEX,), x[:2]),
+    "index_add": lambda x: x.index_add(1, INDEX, x[:, :2]),
+    "index_copy": lambda x: x.reshape(-1).index_copy(0, INDEX, x[0, :2]).reshape(3, 3),
+    "slice_scatter": lambda x: x.slice_scatter(x[:1] * 2, 0, 1, 2),
+    "select_scatter": lambda x: x.t().select_scatter(x[0] * 2, 0, 1),
+    "sort": lambda x: x.sort(-1).values,
+    "cumsum": lambda x: x.cumsum(0),
+    "addmm": lambda x: torch.addmm(x, x, x),
+    "add": lambda x: x + 1,
+    "loop": lambda x: torch.ops.higher_order.while_loop(_more, _step, (torch.tensor(0), x), ())[1],
+}
+
+
+def _more(count: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return count < 3
+
+
+def _step(count: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return count + 1, x.slice_scatter(x[:1], 0, 1, 2)
+
+
+class Program(torch.nn.Module):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.call = PROGRAMS[name]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.call(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.complex64], ids=str)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_arguments_are_only_read(name: str, dtype: torch.dtype) -> None:
+    if dtype.is_complex and name == "sort":
+        pytest.skip("complex numbers have no order")
+    x = torch.arange(9, 0, -1).reshape(3, 3).to(dtype)
+    before = x.clone()
+    compiled = bridge.lower(Program(name), (x,)).compile("iree")
+    expected = PROGRAMS[name](before)
+    for _ in range(2):
+        torch.testing.assert_close(compiled(x), expected)
+        assert torch.equal(x, before)
+    if dtype is torch.float32:
+        assert compiled.report.nodes(Placement.ATEN) == 0, compiled.report.plan.reasons
+
+
+class Weight(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(3, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weight.index_put((INDEX,), x)
+
+
+def test_weights_are_only_read() -> None:
+    module = Weight()
+    before = module.weight.detach().clone()
+    compiled = bridge.lower(module, (torch.zeros(2, 3),)).compile("iree")
+    for value in (1.0, 2.0):
+        x = torch.full((2, 3), value)
+        torch.testing.assert_close(compiled(x), before.index_put((INDEX,), x))
+    assert torch.equal(module.weight.detach(), before)
