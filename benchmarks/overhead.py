@@ -16,6 +16,9 @@ from typing import Any
 import torch
 
 import bridge
+from runtime.engine import Target
+from runtime.engines import get_engine
+from runtime.weights import materialise
 
 _ROUNDS, _CALLS = 300, 30
 
@@ -38,23 +41,15 @@ def microseconds(*calls: Callable[[], Any]) -> list[float]:
     return [seconds / _CALLS * 1e6 for seconds in best]
 
 
-def bare(compiled: Any, x: torch.Tensor) -> Callable[[], Any]:
-    """The engine's own call on arguments bound beforehand, its results waited for."""
-    executable = compiled._fast._run
-    handle = compiled.engine.from_tensor(x, compiled.target)
-    if compiled.engine.name == "xla":
-        arguments = [handle.array if a is None else a for a in executable._arguments]
-
-        def call_xla() -> None:
-            for result in executable._loaded.execute(arguments):
-                result.block_until_ready()
-
-        return call_xla
-    from iree.runtime import VmVariantList
-
-    arguments = VmVariantList(1)
-    arguments.push_ref(handle.view)
-    return lambda: executable._context.invoke(executable._main, arguments, VmVariantList(1))
+def bare(lowered: bridge.Lowered, engine: Any, x: torch.Tensor) -> Callable[[], Any]:
+    """The engine's own call of the program's one segment on arguments bound beforehand."""
+    (segment,) = lowered.plan.segments
+    target = Target()
+    module = lowered.specialise(lowered.plan, segment, {})
+    names = [port.weight for port in module.inputs if port.weight is not None]
+    weights = materialise(lowered.weights, names)
+    executable = engine.load(engine.compile(module, target), module, target, weights)
+    return executable.bare([engine.from_tensor(x, target)])
 
 
 def main() -> None:
@@ -68,16 +63,14 @@ def main() -> None:
         lowered = bridge.lower(layers(count), (x,))
         for name in ("iree", "xla"):
             compiled = lowered.compile(name)
-            torch_us: list[float] = microseconds(
-                bare(compiled, x),
+            torch_us = microseconds(
+                bare(lowered, get_engine(name), x),
                 lambda compiled=compiled: compiled(x),
                 lambda compiled=compiled: compiled(n),
             )
             own, ours, ours_numpy = torch_us
-            print(
-                f"| {name} | {2 * count} | {own:.1f} | {ours:.1f} | {ours - own:.1f} | {ours_numpy - own:.1f} |",
-                flush=True,
-            )
+            costs = f"{own:.1f} | {ours:.1f} | {ours - own:.1f} | {ours_numpy - own:.1f}"
+            print(f"| {name} | {2 * count} | {costs} |", flush=True)
 
 
 if __name__ == "__main__":

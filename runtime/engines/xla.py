@@ -184,7 +184,7 @@ class XlaExecutable:
         return [Handle(a, dtype, sizes) for a, (dtype, sizes) in zip(arrays, self._types, strict=True)]
 
     def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
-        """XLA's own call on these arguments, its results waited for: what a call's cost is measured against."""
+        """XLA's own call on these arguments, results waited for: what our cost is measured against."""
         arguments = self._arguments.copy()
         for at, handle in zip(self._slots, handles, strict=True):
             arguments[at] = handle.array
