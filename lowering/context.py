@@ -11,7 +11,7 @@ from lowering.build.elementwise import Elementwise
 from lowering.build.index import Indexing
 from lowering.build.reduce import Reductions
 from lowering.errors import Unsupported
-from lowering.hlo import func, ir
+from lowering.hlo import current_block, func
 from lowering.ir.program import Ref
 from lowering.ir.types import DType, TensorType
 from lowering.value import Shape, Value
@@ -72,7 +72,7 @@ class Context(Elementwise, Reductions, Indexing, Contractions):
 
         Inside the regions of StableHLO's own control flow nothing can be returned: there it has no effect.
         """
-        if isinstance(ir.InsertionPoint.current.block.owner.opview, func.FuncOp):
+        if isinstance(current_block().owner.opview, func.FuncOp):
             failed = self.reduce_or(predicate) if predicate.rank else predicate
             self._emitter.add_check(self.node, failed, message)
 
