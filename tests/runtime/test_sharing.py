@@ -80,6 +80,8 @@ def test_a_weight_is_mapped_not_copied(name: str, tmp_path: Path) -> None:
 
 
 class Counter(torch.nn.Module):
+    count: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("count", torch.zeros(1))
