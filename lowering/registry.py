@@ -42,8 +42,11 @@ FAMILIES = (
     "sampling",
     "patches",
     "fft",
+    "linalg",
+    "linalg_spectral",
     "recurrent",
     "bags",
+    "margins",
     "counting",
 )
 

@@ -1,4 +1,4 @@
-"""Sums, means and maxima over bags of an embedding's rows."""
+"""Sums, means and maxima over bags of an embedding's rows; rows of bounded norm."""
 
 from __future__ import annotations
 
@@ -127,3 +127,19 @@ def _maxima(cx: Context, rows: Value, indices: Value, place: Value, shape: Shape
     which = cx.take(cx.convert(indices, DType.INT64), cx.minimum(earliest, count - 1))
     empty = cx.unsqueeze(first == count, 1)
     return cx.select(empty, 0, largest), cx.select(empty, 0, which)
+
+
+@lowers("aten.embedding_renorm.default")
+def embedding_renorm(cx: Context, self: Value, indices: Value, max_norm: float, norm_type: float) -> Value:
+    """The weight [V, D] with the rows that are read scaled down to `max_norm` where theirs is larger."""
+    if not indices.size or not self.size:
+        return self
+    index, compute = cx.reshape(indices, (indices.size,)), cx.compute_dtype(self.dtype)
+    read = ConcreteType(self.dtype, (indices.size, self.shape[1]))
+    rows = cx.call("aten.embedding.default", self, index, outs=[read])
+    one_each = ConcreteType(self.dtype, (indices.size, 1))
+    norms = cx.call("aten.linalg_vector_norm.default", rows, norm_type, (1,), True, outs=[one_each])
+    norms = cx.convert(norms, compute)
+    scaled = cx.convert(rows, compute) * (cx.constant(max_norm, compute, norms.shape) / (norms + 1e-7))
+    rows = cx.select(norms > max_norm, cx.convert(scaled, self.dtype), rows)
+    return cx.call("aten.index_copy.default", self, 0, index, rows, outs=[cx.out])

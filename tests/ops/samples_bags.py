@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tests.ops.data import BF16, F16, F32, F64, I32, I64, NAN, floats
+from tests.ops.data import BF16, F16, F32, F64, I32, I64, INF, NAN, floats
 from tests.ops.driver import Sample
 
 BAG = "aten.embedding_bag.padding_idx"
@@ -59,4 +59,17 @@ SAMPLES = [
     *(bag(mode, target="aten.embedding_bag.default") for mode in (SUM, MEAN, MAX)),
     *(bag(mode, target="aten._embedding_bag.default", padding=3) for mode in (SUM, MEAN, MAX)),
     *(bag(mode, target="aten._embedding_bag_forward_only.default") for mode in (SUM, MEAN, MAX)),
+    *(
+        Sample("aten.embedding_renorm_.default", (WEIGHT.to(dtype), INDICES, 1.5, kind), functional=True)
+        for dtype, kind in (
+            (F32, 2.0),
+            (F64, 2.0),
+            (F32, 1.0),
+            (F32, 3.0),
+            (F32, INF),
+            (F16, 2.0),
+            (BF16, 2.0),
+        )
+    ),
+    Sample("aten.embedding_renorm_.default", (WEIGHT, INDICES.reshape(2, 3), 1.0, 2.0), functional=True),
 ]
