@@ -6,7 +6,7 @@ from lowering.build.reduce import Body
 from lowering.context import ConcreteType, Context
 from lowering.ir.types import DType
 from lowering.registry import lowers
-from lowering.value import Shape, Value
+from lowering.value import Scalar, Shape, Value
 
 SUM, MEAN, MAX = range(3)
 INF = float("inf")
@@ -93,13 +93,15 @@ def _bag_of_each(cx: Context, offsets: Value, count: int) -> Value:
 
 def _summed(cx: Context, shape: Shape, place: Value, updates: Value) -> Value:
     """Sums of the rows in each bag."""
-    return _into_bags(cx, cx.constant(0, updates.dtype, shape), place, updates, lambda a, b: a + b)
+    return _into_bags(cx, 0, shape, place, updates, lambda a, b: a + b)
 
 
-def _into_bags(cx: Context, value: Value, place: Value, updates: Value, body: Body) -> Value:
-    """Combine rows with those of the bags they lie in; the place past the last bag drops them."""
-    return cx.scatter(
-        value,
+def _into_bags(cx: Context, fill: Scalar, shape: Shape, place: Value, updates: Value, body: Body) -> Value:
+    """Combine `fill` with the rows that lie in each bag: [B, ...]. Those past the last bag are left out."""
+    bags, *rest = shape
+    # One bag more, since IREE does not drop what is written out of bounds.
+    filled = cx.scatter(
+        cx.constant(fill, updates.dtype, (bags + 1, *rest)),
         place,
         updates,
         body,
@@ -107,6 +109,7 @@ def _into_bags(cx: Context, value: Value, place: Value, updates: Value, body: Bo
         inserted_dims=[0],
         scatter_map=[0],
     )
+    return cx.slice_axis(filled, 0, 0, bags)
 
 
 def _maxima(cx: Context, rows: Value, indices: Value, place: Value, shape: Shape) -> tuple[Value, Value]:
@@ -117,13 +120,13 @@ def _maxima(cx: Context, rows: Value, indices: Value, place: Value, shape: Shape
     count, bags = rows.shape[0], shape[0]
     bag = cx.minimum(cx.squeeze(place, 1), bags - 1)
     positions = cx.iota(DType.INT64, (count,))
-    first = _into_bags(cx, cx.constant(count, DType.INT64, (bags,)), place, positions, cx.minimum)
+    first = _into_bags(cx, count, (bags,), place, positions, cx.minimum)
     leads = cx.unsqueeze(cx.take(first, bag) == positions, 1)
     rows = cx.select(cx.is_nan(rows) & ~leads, -INF, rows)
-    largest = _into_bags(cx, cx.constant(-INF, rows.dtype, shape), place, rows, cx.maximum)
+    largest = _into_bags(cx, -INF, shape, place, rows, cx.maximum)
     wins = (rows == cx.take(largest, bag)) | cx.is_nan(rows)
     places = cx.select(wins, cx.broadcast(cx.unsqueeze(positions, 1), rows.shape), count)
-    earliest = _into_bags(cx, cx.constant(count, DType.INT64, shape), place, places, cx.minimum)
+    earliest = _into_bags(cx, count, shape, place, places, cx.minimum)
     which = cx.take(cx.convert(indices, DType.INT64), cx.minimum(earliest, count - 1))
     empty = cx.unsqueeze(first == count, 1)
     return cx.select(empty, 0, largest), cx.select(empty, 0, which)

@@ -76,10 +76,11 @@ def histc(cx: Context, self: Value, bins: int, min: Scalar, max: Scalar) -> Valu
     # The order of eager's operations decides where an element on an edge falls.
     places = cx.convert((values - low) * bins / cx.opaque(cx.broadcast(high - low, values.shape)), INT64)
     places = cx.minimum(places, bins - 1)
+    # What lies outside goes to one bin more: IREE does not drop what is written out of bounds.
     inside = (values >= low) & (values <= high)
     places = cx.select(inside, places, bins)
     counts = cx.scatter(
-        cx.constant(0, INT64, (bins,)),
+        cx.constant(0, INT64, (bins + 1,)),
         cx.unsqueeze(places, 1),
         cx.constant(1, INT64, places.shape),
         lambda a, b: a + b,
@@ -87,7 +88,7 @@ def histc(cx: Context, self: Value, bins: int, min: Scalar, max: Scalar) -> Valu
         inserted_dims=[0],
         scatter_map=[0],
     )
-    return cx.convert(counts, dtype)
+    return cx.convert(cx.slice_axis(counts, 0, 0, bins), dtype)
 
 
 # ---- places of non-zeros ----
@@ -100,17 +101,17 @@ def nonzero_static(cx: Context, self: Value, size: int, fill_value: int) -> Valu
         return cx.constant(fill_value, INT64, cx.out.shape)
     hit = cx.reshape(cx.convert(self, DType.BOOL), (self.size,))
     rank = running_sum(cx, cx.convert(hit, INT64)) - 1
-    # A rank past the end is dropped.
+    # All others go to one place more: IREE does not drop what is written out of bounds.
     places = cx.scatter(
-        cx.constant(-1, INT64, (size,)),
+        cx.constant(-1, INT64, (size + 1,)),
         cx.unsqueeze(cx.select(hit, cx.minimum(rank, size), size), 1),
         cx.iota(INT64, (self.size,)),
         lambda old, new: new,
         update_window_dims=[],
         inserted_dims=[0],
         scatter_map=[0],
-        unique=False,
     )
+    places = cx.slice_axis(places, 0, 0, size)
     columns = [cx.unsqueeze(c, 1) for c in _unravelled(cx, cx.maximum(places, 0), self.shape)]
     found = cx.unsqueeze(places >= 0, 1)
     return cx.select(found, cx.concatenate(columns, 1), fill_value)
