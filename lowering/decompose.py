@@ -307,6 +307,8 @@ class _Translation:
         raise Unsupported(f"torch decomposes it into {target}, which has no rule")
 
     def _results(self, node: fx.Node) -> tuple[Any, ...]:
+        if not node.target._schema.returns:  # pyright: ignore
+            return ()
         made: Any = node.meta["val"]
         if not isinstance(made, list | tuple):
             self.values[node.name] = _type(made)

@@ -173,7 +173,7 @@ class Emitter:
             return
         if self._is_known(types):
             return
-        if not results:
+        if not results and rule_for(node.target) is None:
             raise Unsupported("run for its effect alone, and StableHLO has none")
         outs = tuple(concrete(type_, self.sizes) for type_ in types)
         cx = Context(self, node, outs, graph)

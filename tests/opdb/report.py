@@ -14,7 +14,7 @@ from lowering.decompose import RANDOM
 from lowering.ir.aten import schema
 from tests.opdb import operators_page, selection, store
 from tests.opdb.cases import Row, Word
-from tests.opdb.compare import NOT_UNIQUE
+from tests.opdb.compare import ILL_CONDITIONED, NOT_UNIQUE, TIES
 from tests.opdb.fingerprint import ROOT
 
 PAGE = ROOT / "docs" / "operators-conformance.md"
@@ -208,6 +208,9 @@ def _named(results: Results) -> list[str]:
         f"- Undefined values, compared by dtype and sizes: {_names(selection.UNDEFINED)}.",
         "- Factorisations that are not unique, compared by reconstruction and invariants: "
         f"{_names(NOT_UNIQUE)}.",
+        f"- Indices of equal elements, which come in any order unless `stable` is asked for: {_names(TIES)}.",
+        "- Equal also where no farther from eager's result in float64 than eager's own is: "
+        f"{_names(ILL_CONDITIONED)}.",
         f"- Random, or with sizes or values that depend on the data, in some samples: {_names(out)}.",
     ]
 
