@@ -55,9 +55,10 @@ def write_result(rows: list[dict[str, Any]]) -> None:
             [
                 "# Conformance: models at their published sizes",
                 "",
-                f"`make conformance`, {date.today()}, {platform.machine()}, {packages}. Seeded random weights, float32. Reference: torch's "
-                "`ExportedProgram.module()`; llama-decode is 8 calls in a row, its cache in buffers. `artifact` "
-                "is a new process that imports neither torch nor jax. Errors are the largest absolute ones.",
+                f"`make conformance`, {date.today()}, {platform.machine()}, {packages}.",
+                "Seeded random weights, float32. Reference: torch's `ExportedProgram.module()`; llama-decode",
+                "is 8 calls in a row, its cache in buffers. `artifact` is a new process that imports neither",
+                "torch nor jax. Errors are the largest absolute ones.",
                 "",
                 "| model | graph nodes | segments | on ATen | s to lower | xla | iree | artifact | verdict |",
                 "|---|---|---|---|---|---|---|---|---|",

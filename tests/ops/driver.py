@@ -14,8 +14,18 @@ import torch
 
 from lowering.emit import emit_module, try_nodes
 from lowering.ir.aten import schema
-from lowering.ir.program import Argument, Graph, InputKind, InputSpec, Node, OutputKind, OutputSpec, Program
-from lowering.ir.program import Ref, Signature
+from lowering.ir.program import (
+    Argument,
+    Graph,
+    InputKind,
+    InputSpec,
+    Node,
+    OutputKind,
+    OutputSpec,
+    Program,
+    Ref,
+    Signature,
+)
 from lowering.ir.tree import LEAF
 from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType
 from runtime.engine import Engine, Target
