@@ -19,6 +19,7 @@ from lowering.emit import NO_CODE
 from lowering.ir.aten import schema
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Graph, Node, Program, refs_of
+from lowering.ir.symbols import Apply, Symbol, free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType
 
 # A StableHLO segment between ATen ones with fewer nodes that compute costs more to enter and leave than it
@@ -68,7 +69,12 @@ def _is_free(node: Node, graph: Graph) -> bool:
     if node.target in NO_CODE:
         return True
     results = [graph.values[name] for name in node.results()]
-    return bool(results) and all(isinstance(type_, SymType) for type_ in results)
+    return bool(results) and all(isinstance(type_, SymType) and not _from_data(type_) for type_ in results)
+
+
+def _from_data(type_: SymType) -> bool:
+    """Whether a symbolic scalar is known only once the data is."""
+    return isinstance(type_.value, Symbol | Apply) and any(map(is_unbacked, free_symbols(type_.value)))
 
 
 def _computes(node: Node, graph: Graph) -> bool:

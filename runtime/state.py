@@ -72,7 +72,10 @@ class State:
 
 def base(tensor: Any) -> int:
     """The address of a tensor's storage: the same for all of ATen's views of one tensor."""
-    return address(tensor) if isinstance(tensor, np.ndarray) else tensor.untyped_storage().data_ptr()
+    if isinstance(tensor, np.ndarray):
+        return address(tensor)
+    # Of a sparse one nobody holds a view.
+    return tensor.untyped_storage().data_ptr() if str(tensor.layout) == "torch.strided" else id(tensor)
 
 
 def memory(tensor: Any) -> tuple[int, int]:

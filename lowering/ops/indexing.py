@@ -121,7 +121,12 @@ def gather(cx: Context, self: Value, dim: int, index: Value, sparse_grad: bool =
 
 @lowers("aten.take_along_dim.default")
 def take_along_dim(cx: Context, self: Value, indices: Value, dim: int | None) -> Value:
-    """`gather` of operands that broadcast along all other axes; without `dim`, of both flattened."""
+    """`gather` of operands that broadcast along all other axes; without `dim`, of both flattened.
+
+    Unlike `gather` it counts negative indices from the end.
+    """
+    size = self.size if dim is None else self.shape[cx.axis(dim, self.rank)]
+    indices = cx.select(indices < 0, indices + size, indices)
     if dim is None:
         return take_along(cx, cx.reshape(self, (self.size,)), cx.reshape(indices, (indices.size,)), 0)
     axis = cx.axis(dim, self.rank)

@@ -15,6 +15,7 @@ from bridge.lowered import Lowered, lower_program
 from lowering.exported_program import ExportError, export, from_exported_program
 from lowering.ir.plan import Placement
 from lowering.ir.program import Graph
+from lowering.partition import TOO_SMALL
 from tests.opdb.compare import ILL_CONDITIONED, Verdict, compare
 from tests.opdb.fingerprint import Sources, fingerprint, recording
 
@@ -170,7 +171,7 @@ def _on_aten(lowered: Lowered, compiled: Any) -> dict[str, str]:
     for node in source.graph.nodes:
         if node.name in names:
             reason = plan.reasons.get(node.name, "")
-            if node.target not in found or found[node.target].startswith("too little"):
+            if node.target not in found or found[node.target].startswith(TOO_SMALL):
                 found[node.target] = reason
     return found
 
@@ -184,8 +185,16 @@ def _targets(graph: Graph) -> Iterator[str]:
 
 
 def clones(tensors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """Copies with the same strides; inputs that share memory share none here."""
-    return tuple(tensor.clone() for tensor in tensors)
+    """Copies with the same strides; inputs share no memory, but views keep what is around them."""
+    return tuple(_clone(tensor) for tensor in tensors)
+
+
+def _clone(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.layout is not torch.strided or tensor.is_conj() or tensor.is_neg():
+        return tensor.clone()
+    storage = tensor.untyped_storage().clone()
+    made = torch.empty(0, dtype=tensor.dtype)
+    return made.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())  # pyright: ignore
 
 
 def explain(error: BaseException) -> str:

@@ -70,9 +70,14 @@ def run(what: Run, tell: Callable[[Row], None]) -> dict[str, Row]:
     with ThreadPoolExecutor(what.jobs) as pool:
         for future in [pool.submit(_drain, queue, what, keep) for _ in range(what.jobs)]:
             future.result()
-    store.compact(what.engine, what.dtype, rows)
+    store.compact(what.engine, what.dtype)
     wanted = set(what.names)
-    return {case: row for case, row in rows.items() if case.split("/")[0] in wanted}
+    return {case: row for case, row in rows.items() if _counts(case, wanted, what.limit)}
+
+
+def _counts(case: str, wanted: set[str], limit: int | None) -> bool:
+    name, _, index = case.split("/")
+    return name in wanted and (limit is None or int(index) < limit)
 
 
 def _unit(name: str, what: Run, rows: dict[str, Row], sources: Sources) -> Unit | None:

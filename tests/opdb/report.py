@@ -12,6 +12,7 @@ from typing import Any
 from bridge.operators import MEASURED
 from lowering.decompose import RANDOM
 from lowering.ir.aten import schema
+from lowering.partition import TOO_SMALL
 from tests.opdb import operators_page, selection, store
 from tests.opdb.cases import Row, Word
 from tests.opdb.compare import ILL_CONDITIONED, NOT_UNIQUE, TIES
@@ -20,7 +21,6 @@ from tests.opdb.fingerprint import ROOT
 PAGE = ROOT / "docs" / "operators-conformance.md"
 _PACKAGES = ("torch", "jaxlib", "iree-base-compiler")
 _LISTED = 40
-_CONSEQUENCE = "too little between ATen nodes"
 
 Results = dict[tuple[str, str], list[Row]]
 
@@ -68,7 +68,7 @@ def _operators(results: Results) -> dict[str, Any]:
                     continue
                 if target not in row.aten:
                     lowered[target][engine].add(dtype)
-                elif not row.aten[target].startswith(_CONSEQUENCE):
+                elif not row.aten[target].startswith(TOO_SMALL):
                     aten[target][engine][general(row.aten[target])].add(dtype)
     found: dict[str, Any] = {}
     for target in sorted(lowered.keys() | aten.keys()):
@@ -173,7 +173,7 @@ def _mixed(results: Results) -> list[str]:
             for row in rows if on == engine else ():
                 if row.word == Word.MIXED.value and not left_out(row):
                     for target, reason in row.aten.items():
-                        if not reason.startswith(_CONSEQUENCE):
+                        if not reason.startswith(TOO_SMALL):
                             counts[target, general(reason)] += 1
                             dtypes[target, general(reason)].add(dtype)
         if not counts:

@@ -33,10 +33,10 @@ def append(engine: str, dtype: str, row: Row) -> None:
         file.write(json.dumps(asdict(row)) + "\n")
 
 
-def compact(engine: str, dtype: str, rows: dict[str, Row]) -> None:
-    """Rewrite the file with one line for each case."""
+def compact(engine: str, dtype: str) -> None:
+    """Rewrite the file with one line for each case, those of other processes too."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(row)) + "\n" for _, row in sorted(rows.items())]
+    lines = [json.dumps(asdict(row)) + "\n" for _, row in sorted(load(engine, dtype).items())]
     _path(engine, dtype).write_text("".join(lines))
 
 

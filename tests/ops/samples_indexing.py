@@ -47,6 +47,7 @@ ALONG = [
     ),
     Sample("aten.take_along_dim.default", (ramp(2, 3), torch.tensor([[2], [0]]), 1)),
     Sample("aten.take_along_dim.default", (ramp(2, 3), torch.tensor([[2, 0, 1]]), 1)),
+    Sample("aten.take_along_dim.default", (ramp(2, 3), torch.tensor([[-1, 0, -3]]), 1)),
     Sample("aten.take_along_dim.default", (ramp(1, 3), torch.tensor([[2, 0], [1, 1]]), -1)),
     Sample("aten.take_along_dim.default", (ramp(2, 3), torch.tensor([5, 0]))),
     Sample("aten.take.default", (ramp(2, 3), torch.tensor([[-1, 0], [4, -6]]))),
