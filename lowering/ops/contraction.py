@@ -148,7 +148,8 @@ def einsum(cx: Context, equation: str, tensors: Sequence[Value], path: Sequence[
         pair = (product(cx, lhs, left, rhs, right, kept), kept)
         operands.insert(len(operands) if path else 0, pair)
     value, labels = _sum_lonely(cx, *operands[0], set(out))
-    return cx.transpose(value, [labels.index(label) for label in out])
+    # Eager sums small integers of a lone operand in int64.
+    return cx.convert(cx.transpose(value, [labels.index(label) for label in out]), cx.out.dtype)
 
 
 @lowers("aten.tensordot.default")

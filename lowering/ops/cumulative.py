@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lowering.context import Context
+from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.registry import add_rules, lowers
 from lowering.value import Scalar, Value
@@ -89,6 +90,9 @@ add_rules(
 
 @lowers("aten.logcumsumexp.default", "aten._logcumsumexp.default")
 def logcumsumexp(cx: Context, self: Value, dim: int) -> Value:
+    if self.dtype.is_complex:
+        raise Unsupported("complex numbers have no larger one")
+
     def log_add_exp(a: Value, b: Value) -> Value:
         high, low = cx.maximum(a, b), cx.minimum(a, b)
         # Two equal infinities: their difference would be NaN.

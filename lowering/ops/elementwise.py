@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lowering.context import Context
+from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.ops.bits import is_negative
 from lowering.ops.unary import trunc
@@ -145,6 +146,8 @@ def hypot(cx: Context, a: Value, b: Value) -> Value:
 
 def log_add_exp(cx: Context, a: Value, b: Value) -> Value:
     """log(exp(a) + exp(b)), around the larger one; equal infinities stay what they are."""
+    if a.dtype.is_complex:
+        raise Unsupported("complex numbers have no larger one")
     larger = cx.maximum(a, b)
     return cx.select((a == b) & ~cx.is_finite(a), a, larger + cx.log1p(cx.exp(-cx.abs(a - b))))
 

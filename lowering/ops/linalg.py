@@ -57,8 +57,8 @@ def _mapped(*arrays: Any, function: _Named, depth: int, **static: Any) -> Any:
 def _without_elements(cx: Context) -> Any:
     if any(prod(out.shape) and not out.dtype.is_integer for out in cx.outs):
         raise Unsupported("a matrix without elements")
-    empty = tuple(cx.constant(0, out.dtype, out.shape) for out in cx.outs)
-    return empty if len(empty) > 1 else empty[0]
+    empty = [cx.constant(0, out.dtype, out.shape) for out in cx.outs]
+    return tuple(empty) if len(empty) > 1 else empty[0]
 
 
 def _fit(cx: Context, values: Sequence[Value]) -> tuple[Value, ...]:

@@ -66,6 +66,8 @@ def rms_norm(
     cx: Context, input: Value, normalized_shape: Sequence[int], weight: Value | None, eps: float | None
 ) -> tuple[Value, ...]:
     value = _wide(cx, input)
+    if value.dtype not in EPSILON:
+        raise Unsupported(f"the root mean square of {value.dtype}")
     if eps is None:
         eps = EPSILON[value.dtype]
     axes = range(input.rank - len(normalized_shape), input.rank)

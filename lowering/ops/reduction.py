@@ -85,7 +85,7 @@ def sum_to_size(cx: Context, self: Value, size: Sequence[int]) -> Value:
     extra = self.rank - len(size)
     axes = [a for a in range(self.rank) if a < extra or size[a - extra] != self.shape[a]]
     if not axes:
-        return self
+        return cx.convert(self, cx.out.dtype)
     total = cx.reduce_sum(accumulated(cx, self), axes)
     return cx.reshape(cx.convert(total, cx.out.dtype), size)
 
@@ -213,8 +213,9 @@ add_rules(
 def logsumexp(cx: Context, self: Value, dim: Axes, keepdim: bool = False) -> Value:
     value = accumulated(cx, self)
     # A line of size 0 has no largest element; its sum is 0 and the result -inf.
-    largest = cx.reduce_max(value, dim, keepdim=True)
+    largest = cx.reduce_max(cx.real(value) if value.dtype.is_complex else value, dim, keepdim=True)
     # An infinite maximum would give inf - inf; shifted by 0 instead, exp(inf) = inf is the answer.
     shift = cx.select(cx.is_finite(largest) | cx.is_nan(largest), largest, 0)
+    shift = cx.convert(shift, value.dtype)
     total = cx.log(cx.reduce_sum(cx.exp(value - shift), dim, keepdim=True)) + shift
     return cx.reshape(cx.convert(total, cx.out.dtype), cx.out.shape)

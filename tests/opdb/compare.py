@@ -119,10 +119,10 @@ def _ties(source: torch.Tensor, got: Sequence[Any], want: Sequence[Any]) -> str:
     if source.dim() == 0 or any(not torch.equal(a, b) for a, b in zip(got[:-1], values, strict=True)):
         return "values differ"
     for dim in range(source.dim()):
-        read = _pointed_at(source, mine, dim), _pointed_at(source, theirs, dim)
-        if read[0] is None or read[1] is None or not torch.equal(*read):
+        read, wanted = _pointed_at(source, mine, dim), _pointed_at(source, theirs, dim)
+        if read is None or wanted is None or not torch.equal(read, wanted):
             continue
-        if values and not torch.equal(read[1].reshape(values[0].shape), values[0]):
+        if values and not torch.equal(wanted.reshape(values[0].shape), values[0]):
             continue
         return ""
     return "other elements"
