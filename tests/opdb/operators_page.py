@@ -82,6 +82,8 @@ def core_without_rule() -> dict[str, str]:
             found[target] = "the size or the value of its result depends on the data"
         elif not any("Tensor" in result.type for result in entry.returns):
             found[target] = "no tensor among its results"
+        elif operator(target).how == "decomposition":
+            found[target] = "torch's decomposition lowers it"
         else:
             found[target] = ""
     return found
