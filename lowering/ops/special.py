@@ -111,8 +111,13 @@ def polygamma(cx: Context, n: int, self: Value) -> Value:
     def fn(x: Value) -> Value:
         negative = x <= 0
         above = cx.polygamma(float(n), cx.select(negative, 1 - x, x))
-        cot = 1 / cx.tan((x - cx.round_even(x)) * pi)
-        reflected = -sign * above - pi ** (n + 1) * _horner(cx, cotangent_derivative(n), cot)
+        if n == 1:
+            # Eager does not reduce the angle first, and its roundings show.
+            sine = cx.sin(x * pi)
+            reflected = pi**2 / (sine * sine) - above
+        else:
+            cot = 1 / cx.tan((x - cx.round_even(x)) * pi)
+            reflected = -sign * above - pi ** (n + 1) * _horner(cx, cotangent_derivative(n), cot)
         value = cx.select(negative, reflected, above)
         ends = cx.select(x > 0, at_infinity, cx.constant(at_minus_infinity, x.dtype, x.shape))
         return cx.select(cx.abs(x) == float("inf"), ends, value)
