@@ -219,6 +219,12 @@ class Compiled:
 class FastCall:
     """A call of one segment without effects: nothing is looked up but what is loaded for its sizes."""
 
+    # Less memory to touch: what the engine ran before has swept the caches.
+    __slots__ = (
+        "_binder", "_engine", "_is_static", "_known", "_order", "_picked", "_rebuild", "_report", "_static",
+        "_step", "_target",
+    )  # fmt: skip
+
     def __init__(
         self,
         owner: Compiled,
@@ -229,6 +235,7 @@ class FastCall:
     ) -> None:
         self._step = step
         self._is_static = not step.symbols
+        self._static = step.static
         self._known: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         self._order = order
         self._picked = picked
@@ -258,7 +265,7 @@ class FastCall:
                 return NotImplemented
         if binder.fast_torch(args, shapes):
             for given in args:
-                if not given.is_contiguous() or given.data_ptr() & 63:
+                if given.data_ptr() & 63 or not given.is_contiguous():
                     return NotImplemented
             export = engine.to_torch
         elif binder.fast_numpy(args, shapes):
@@ -266,7 +273,7 @@ class FastCall:
             export = engine.to_numpy
         else:
             return NotImplemented
-        loaded = self._step.loaded(symbols)
+        loaded = self._static or self._step.loaded(symbols)
         if loaded is None:
             return NotImplemented
         results = loaded.run([engine.from_tensor(args[index], target) for index in self._order])

@@ -83,6 +83,7 @@ class Binder:
         self._dtypes = tuple(type_.dtype for type_ in tensors)
         self._torch_dtypes: tuple[Any, ...] | None = None
         self._tensor: type | None = None
+        self._dense: Any = None
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
         """Check a call. Raises InputError; nothing has run by then."""
@@ -105,15 +106,14 @@ class Binder:
         if tensor is None and (tensor := self._find_torch()) is None:
             return False
         dtypes = self._torch_dtypes or ()
-        for given, dtype, shape in zip(args, dtypes, shapes, strict=True):
+        for given, dtype, shape in zip(args, dtypes, shapes):  # noqa: B905 - as many, and strict costs time
             if (
                 type(given) is not tensor
                 or given.dtype is not dtype
                 or given.shape != shape
                 or not given.is_cpu
                 or given.requires_grad
-                or given.is_neg()
-                or not _is_strided(given)
+                or given.layout is not self._dense
             ):
                 return False
         return bool(args)
@@ -126,6 +126,7 @@ class Binder:
         if any(dtype.is_complex for dtype in self._dtypes):
             return None  # a conjugate bit is looked for on the slow path
         self._torch_dtypes = tuple(torch_dtype(dtype) for dtype in self._dtypes)
+        self._dense = torch.strided
         self._tensor = torch.Tensor
         return torch.Tensor
 

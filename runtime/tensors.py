@@ -153,7 +153,10 @@ def numpy_to_torch(array: np.ndarray) -> torch.Tensor:
 
 @cache
 def torch_dlpack() -> tuple[Callable[[torch.Tensor], Any], Callable[[Any], torch.Tensor]]:
-    """torch's DLPack export and import, looked up once, as import statements are not free."""
-    from torch.utils.dlpack import from_dlpack, to_dlpack  # pyright: ignore[reportPrivateImportUsage]
+    """torch's DLPack export and import of capsules, looked up once, as import statements are not free.
 
-    return to_dlpack, from_dlpack
+    The import is the one below `torch.utils.dlpack.from_dlpack`, whose checks of other objects cost as much.
+    """
+    from torch._C import _from_dlpack, _to_dlpack  # pyright: ignore[reportPrivateImportUsage]
+
+    return _to_dlpack, _from_dlpack

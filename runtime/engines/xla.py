@@ -132,12 +132,15 @@ class Xla:
         if handle.owner is not None:
             return numpy_to_torch(self.to_numpy(handle))
         tensor = torch_dlpack()[1](_jax.buffer_to_dlpack_managed_tensor(handle.array))
+        # Imported float8 is a view of bytes, and what is computed from it may come back as such.
         wanted = torch_dtype(handle.dtype)
         return tensor if tensor.dtype is wanted else tensor.view(wanted)
 
 
 class XlaExecutable:
     """A loaded XLA executable with its weights bound."""
+
+    __slots__ = ("_arguments", "_loaded", "_name", "_slots", "_types", "_weights")
 
     def __init__(
         self,
@@ -173,7 +176,7 @@ class XlaExecutable:
         if len(handles) != len(self._slots):
             raise EngineError(f"xla {self._name}: {len(handles)} arguments given, {len(self._slots)} wanted")
         arguments = self._arguments.copy()
-        for at, handle in zip(self._slots, handles, strict=True):
+        for at, handle in zip(self._slots, handles):  # noqa: B905 - as many, and strict costs time
             arguments[at] = handle.array
         try:
             arrays = self._loaded.execute(arguments)
@@ -181,7 +184,7 @@ class XlaExecutable:
                 array.block_until_ready()
         except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
             raise EngineError(f"xla {self._name}: {first_line(error)}") from None
-        return [Handle(a, dtype, sizes) for a, (dtype, sizes) in zip(arrays, self._types, strict=True)]
+        return [Handle(array, *type_) for array, type_ in zip(arrays, self._types)]  # noqa: B905 - as many
 
     def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
         """XLA's own call on these arguments, results waited for: what our cost is measured against."""
@@ -241,6 +244,11 @@ def _backend(device: str) -> tuple[Any, Any]:
     """The client of a kind of device, and the list of its first device."""
     if device not in ("cpu", "cuda"):
         raise EngineError(f"xla cannot run on the device {device!r}; it knows cpu and cuda")
+    if device == "cpu":
+        # A client of our own: results are waited for anyway, and a call that does not change threads is a
+        # third faster where there is little to compute.
+        client = xla_client.make_cpu_client(asynchronous=False)
+        return client, xla_client.DeviceList(tuple(client.local_devices()[:1]))
     try:
         backend = jax_backend.get_backend(device)
     except (RuntimeError, AssertionError):
@@ -251,7 +259,7 @@ def _backend(device: str) -> tuple[Any, Any]:
 
 @cache
 def _cpu_device() -> Any:
-    return jax_backend.get_backend("cpu").local_devices()[0]
+    return _backend("cpu")[0].local_devices()[0]
 
 
 def _options(module: Module, target: Target) -> dict[str, str]:
