@@ -35,6 +35,14 @@ class Operator:
     how: str
     seen: tuple[Seen, ...]
 
+    def json(self) -> dict[str, Any]:
+        """`op`, `how` (as here, null for empty), and `engines`: by name, the dtypes `lowered` and those on
+        `aten` by reason."""
+        engines = {
+            s.engine: {"lowered": list(s.lowered), "aten": {r: list(d) for r, d in s.aten}} for s in self.seen
+        }
+        return {"op": self.target, "how": self.how or None, "engines": engines}
+
 
 def operator(target: str) -> Operator:
     """What is known of an overload."""

@@ -1,4 +1,4 @@
-"""`bridge ops`: which operators have a rule, and what a model would leave to ATen."""
+"""`bridge ops`: how operators are lowered, and what a model would leave to ATen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def command(
     model: Model = None,
     as_json: Json = False,
 ) -> None:
-    """List the ATen overloads that have a StableHLO rule, or a model's gaps."""
+    """List the ATen overloads that have a StableHLO rule, say how one is lowered, or list a model's gaps."""
     if missing is not None:
         if op is not None:
             raise UsageError(f"give an operator ({op}) or --missing {missing}, not both")
@@ -44,17 +44,16 @@ def _missing(path: Path, imports: list[str] | None, model: str | None, as_json: 
 
 
 def _one(op: str, as_json: bool) -> None:
+    from bridge.operators import describe, operator
     from lowering.ir.aten import schema
-    from lowering.registry import rule_for
 
-    found = rule_for(op)
-    if schema(op) is None and found is None:
+    found = operator(op)
+    if schema(op) is None and not found.how:
         raise UsageError(f"{op} is no ATen overload; they are written like aten.add.Tensor")
-    where = f"{found.emit.__module__}.{found.emit.__qualname__}" if found else None
     if as_json:
-        print_json({"op": op, "rule": where})
+        print_json(found.json())
     else:
-        print(f"{op}: rule {where}" if where else f"{op}: no rule; torch's decomposition is tried, else ATen")
+        print("\n".join(describe(op)))
 
 
 def _all(as_json: bool) -> None:

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import bridge
+from bridge import operators
 from bridge.cli import app
 from bridge.cli.tensors import write_outputs
 from bridge.errors import UsageError
@@ -179,10 +180,17 @@ def test_ops() -> None:
         .endswith("overloads have a rule; the others are decomposed or run on ATen")
     )
     assert "aten.relu.default" in json.loads(ok("ops", "--json"))
-    assert "lowering.ops" in ok("ops", "aten.relu.default")
-    assert json.loads(ok("ops", "aten.relu.default", "--json"))["op"] == "aten.relu.default"
     assert ok("ops", "--missing", MLP) == f"{MLP}: every node lowers to StableHLO\n"
     assert json.loads(ok("ops", "--missing", MLP, "--json")) == []
+
+
+def test_ops_of_one_operator() -> None:
+    lines = ok("ops", "aten.grid_sampler_2d.default").splitlines()
+    assert lines == operators.describe("aten.grid_sampler_2d.default")
+    assert lines[0] == "aten.grid_sampler_2d.default: rule in lowering.ops.sampling"
+    data = json.loads(ok("ops", "aten.grid_sampler_2d.default", "--json"))
+    assert data == operators.operator("aten.grid_sampler_2d.default").json()
+    assert (data["op"], data["how"]) == ("aten.grid_sampler_2d.default", "lowering.ops.sampling")
 
 
 def test_compiled_code_of_others_is_not_run(
