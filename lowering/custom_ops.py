@@ -19,11 +19,15 @@ def schema_of(target: str) -> OpSchema | None:
     namespace = target.partition(".")[0]
     if found is not None or namespace == "aten" or namespace in _PYTHON or target.count(".") != 2:
         return found
-    return _registered(target)
+    try:
+        return _registered(target)
+    except LookupError:
+        return None
 
 
 @lru_cache(maxsize=1 << 12)
-def _registered(target: str) -> OpSchema | None:
+def _registered(target: str) -> OpSchema:
+    """Raises LookupError for what is not registered: no cache keeps that, so its module may come later."""
     import torch
 
     namespace, name, overload = target.split(".")
@@ -32,9 +36,7 @@ def _registered(target: str) -> OpSchema | None:
     wanted = "" if overload == "default" else overload
     declared = next((s for s in found if s.overload_name == wanted), None)
     if declared is None:
-        # Not remembered: the user may import its module later.
-        _registered.cache_clear()
-        return None
+        raise LookupError(target)
     operator = getattr(getattr(getattr(torch.ops, namespace), name), overload)
     text = str(declared)
     return parse_schema(target, text[text.index("(") :], " ".join(tag.name for tag in operator.tags))
