@@ -254,10 +254,6 @@ def _is_tensor(given: Any) -> bool:
     return torch is not None and isinstance(given, torch.Tensor)
 
 
-def _is_strided(given: Any) -> bool:
-    return given.layout is sys.modules["torch"].strided
-
-
 def _tensor_library(leaves: Sequence[Leaf], given: Sequence[Any]) -> bool:
     """Whether the call's tensors are torch's; all are one library's. Without any, whether torch is there."""
     first: Leaf | None = None

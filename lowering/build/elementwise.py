@@ -59,7 +59,6 @@ class Elementwise:
     tanh = _unary(stablehlo.tanh)
     logistic = _unary(stablehlo.logistic)
     is_finite = _unary(stablehlo.is_finite)
-    popcount = _unary(stablehlo.popcnt)
     count_leading_zeros = _unary(stablehlo.count_leading_zeros)
     real = _unary(stablehlo.real)
     imag = _unary(stablehlo.imag)

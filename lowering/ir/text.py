@@ -67,11 +67,6 @@ def print_type(type_: ValueType | None) -> str:
     return f"{_SHORT[type_.dtype]}[{text}]{''.join(f' @ {note}' for note in notes)}"
 
 
-def print_node(node: Node, graph: Graph) -> str:
-    """A node as text; nested graphs follow in indented lines."""
-    return "\n".join(_node(node, graph, ""))
-
-
 def _where(program: Program) -> str:
     bounds: list[str] = []
     for name, (low, high) in sorted(program.ranges.items()):
