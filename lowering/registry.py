@@ -15,6 +15,8 @@ FAMILIES = (
     "unary",
     "power",
     "special",
+    "bessel",
+    "polynomials",
     "activation",
     "casts",
     "creation",
