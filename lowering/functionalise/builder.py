@@ -233,10 +233,16 @@ _UNARY = {
 def _disjoint(type_: TensorType, strides: Arg) -> bool:
     """Whether elements at these strides are provably all different."""
     assert isinstance(strides, tuple)
-    pairs = [pair for pair in zip(strides, type_.sizes, strict=True) if pair[1] != 1]
+    pairs: list[tuple[int, int]] = []
+    for stride, size in zip(strides, type_.sizes, strict=True):
+        if size == 1:
+            continue
+        if not isinstance(stride, int) or not isinstance(size, int):
+            return False
+        pairs.append((stride, size))
     reach = 0
-    for stride, size in sorted(pairs, key=lambda pair: pair[0]):  # type: ignore[arg-type, return-value]
-        if not isinstance(stride, int) or not isinstance(size, int) or stride <= reach:
+    for stride, size in sorted(pairs):
+        if stride <= reach:
             return False
         reach += stride * (size - 1)
     return True

@@ -1,12 +1,16 @@
 """Writes to buffers, inputs and temporaries, through every kind of view, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from lowering.functionalise import NotFunctional, functionalise  # noqa: E402
-from lowering.ir.program import OutputKind  # noqa: E402
-from tests.lowering.functionalise.eager import Body, check, exported, inputs  # noqa: E402
+from lowering.functionalise import NotFunctional, functionalise
+from lowering.functionalise.builder import _disjoint
+from lowering.ir.program import OutputKind
+from lowering.ir.symbols import Symbol
+from lowering.ir.types import DType, TensorType
+from tests.lowering.functionalise.eager import Body, check, exported, inputs
 
 VIEWS = {
     "itself": lambda t: t,
@@ -256,3 +260,11 @@ def test_what_values_cannot_express_is_refused(name):
         functionalise(program, weights)
     assert caught.value.node is not None
     assert str(caught.value).startswith(f"node {caught.value.node.name}, {caught.value.node.target} (")
+
+
+def test_elements_at_strides_that_are_not_known_may_be_the_same() -> None:
+    type_ = TensorType(DType.FLOAT32, (2, 3), (3, 1))
+    assert _disjoint(type_, (3, 1))
+    assert not _disjoint(type_, (2, 1))
+    assert not _disjoint(type_, (Symbol("s0"), 1))
+    assert not _disjoint(replace(type_, sizes=(Symbol("s0"), 3)), (1, Symbol("s1")))
