@@ -121,7 +121,7 @@ def current_block() -> ir.Block:
 
 def relocate(op: ir.Operation, place: ir.Location) -> None:
     """Give an operation, and those inside its regions, another location."""
-    op.location = place  # pyright: ignore[reportAttributeAccessIssue]
+    op.location = place
     for region in op.regions:
         for block in region.blocks:
             for inner in block.operations:

@@ -93,7 +93,7 @@ def test_the_api_page_names_all_that_is_exported() -> None:
 def test_the_cli_page_names_every_command_and_option() -> None:
     text = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
-    commands = get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    commands = get_command(app).commands
     assert sorted(sections) == sorted(commands)
     shared = sections.pop("common options", "")
     for name, command in commands.items():

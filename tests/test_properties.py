@@ -13,17 +13,15 @@ from functools import cache
 from typing import Any
 
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-torch = pytest.importorskip("torch")
-
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-
-import bridge  # noqa: E402
-from bridge.lowered import Lowered  # noqa: E402
-from lowering import partition as partitioning  # noqa: E402
-from lowering.ir.plan import Placement  # noqa: E402
-from lowering.partition import partition  # noqa: E402
+import bridge
+from bridge.lowered import Lowered
+from lowering import partition as partitioning
+from lowering.ir.plan import Placement
+from lowering.partition import partition
 
 Body = Callable[..., Any]
 

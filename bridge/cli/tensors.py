@@ -72,7 +72,7 @@ def write_outputs(path: Path, leaves: Sequence[Any]) -> None:
             if path.suffix == ".npy":
                 np.save(stream, arrays[0])
             else:
-                np.savez(stream, *(), **{f"out{i}": array for i, array in enumerate(arrays)})  # pyright: ignore
+                np.savez(stream, *(), **{f"out{i}": array for i, array in enumerate(arrays)})  # pyright: ignore[reportArgumentType]
         draft.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error

@@ -86,15 +86,13 @@ class Reductions(Shapes):
         self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False
     ) -> Value:
         """NaN wins, as in torch."""
-        body = lambda a, b: Value(stablehlo.maximum(a.ir, b.ir))  # noqa: E731
-        return self.reduce(value, lowest(value.dtype), body, axes, keepdim)[0]
+        return self.reduce(value, lowest(value.dtype), _maximum, axes, keepdim)[0]
 
     def reduce_min(
         self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False
     ) -> Value:
         """NaN wins, as in torch."""
-        body = lambda a, b: Value(stablehlo.minimum(a.ir, b.ir))  # noqa: E731
-        return self.reduce(value, highest(value.dtype), body, axes, keepdim)[0]
+        return self.reduce(value, highest(value.dtype), _minimum, axes, keepdim)[0]
 
     def reduce_and(
         self, value: Value, axes: int | Sequence[int] | None = None, keepdim: bool = False
@@ -195,3 +193,11 @@ def padding_attribute(padding: Sequence[tuple[int, int]]) -> ir.Attribute:
     """The [rank, 2] attribute of per-axis (low, high) padding."""
     pairs = np.asarray(list(padding), dtype=np.int64).reshape(-1, 2)
     return dense(pairs, tensor_type(DType.INT64, pairs.shape))
+
+
+def _maximum(a: Value, b: Value) -> Value:
+    return Value(stablehlo.maximum(a.ir, b.ir))
+
+
+def _minimum(a: Value, b: Value) -> Value:
+    return Value(stablehlo.minimum(a.ir, b.ir))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lowering.functionalise.builder import substitute
 from lowering.functionalise.errors import NotFunctional
-from lowering.ir.program import Arg, Graph, Node, Ref
+from lowering.ir.program import Arg, Graph, Node, Output, Ref
 from lowering.ir.types import TensorType, ValueType
 
 GRAD = "higher_order.wrap_with_set_grad_enabled"
@@ -94,8 +94,8 @@ class _Inliner:
         return candidate
 
 
-def _flat(output: object) -> tuple[str | None, ...]:
-    return output if isinstance(output, tuple) else (output,)  # type: ignore[return-value]
+def _flat(output: Output) -> tuple[str | None, ...]:
+    return output if isinstance(output, tuple) else (output,)
 
 
 def _wrapped(node: Node) -> Graph | None:

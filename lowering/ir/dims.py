@@ -12,7 +12,7 @@ from lowering.ir.symbols import Apply, Dim, Symbol, Term, to_text
 from lowering.ir.types import TensorType
 
 # A polynomial: coefficients by monomial, which is a sorted tuple of symbols and opaque operations.
-_Polynomial = dict[tuple[Term, ...], Term]
+_Polynomial = dict[tuple[Term, ...], int | float]
 
 
 def _polynomial(term: Term) -> _Polynomial:
@@ -22,7 +22,7 @@ def _polynomial(term: Term) -> _Polynomial:
         total: _Polynomial = {}
         for arg in term.args:
             for monomial, coefficient in _polynomial(arg).items():
-                total[monomial] = total.get(monomial, 0) + coefficient  # type: ignore[operator]
+                total[monomial] = total.get(monomial, 0) + coefficient
         return {monomial: coefficient for monomial, coefficient in total.items() if coefficient}
     if term.op == "Mul":
         product: _Polynomial = {(): 1}
@@ -39,7 +39,7 @@ def _multiply(left: _Polynomial, right: _Polynomial) -> _Polynomial:
     for a, x in left.items():
         for b, y in right.items():
             monomial = tuple(sorted((*a, *b), key=to_text))
-            result[monomial] = result.get(monomial, 0) + x * y  # type: ignore[operator]
+            result[monomial] = result.get(monomial, 0) + x * y
     return {monomial: coefficient for monomial, coefficient in result.items() if coefficient}
 
 

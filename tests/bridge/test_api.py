@@ -64,7 +64,7 @@ class Wrapping(torch.nn.Module):
 def test_modules_that_cannot_be_exported() -> None:
     _refused(lambda: bridge.lower(Counter()), "Counter: a module needs example arguments", UsageError)
     _refused(lambda: bridge.lower(Counter(), X), r"args is a Tensor; .* args=\(x,\)", UsageError)
-    _refused(lambda: bridge.lower(Counter(), (X,), [1]), "kwargs is a list; give a dict", UsageError)  # pyright: ignore
+    _refused(lambda: bridge.lower(Counter(), (X,), [1]), "kwargs is a list; give a dict", UsageError)
     _refused(
         lambda: bridge.lower(Broken(), (X,)),
         "torch.export cannot export Broken: ZeroDivisionError: the model is$",
@@ -82,7 +82,7 @@ def test_a_weight_without_data_is_refused() -> None:
 
 def test_what_is_no_model() -> None:
     exported = torch.export.export(Counter(), (X,))
-    _refused(lambda: bridge.lower(3), "int is no model: give a .pt2 path", UsageError)  # pyright: ignore
+    _refused(lambda: bridge.lower(3), "int is no model: give a .pt2 path", UsageError)
     _refused(lambda: bridge.lower(exported, (X,)), "an ExportedProgram was exported already", UsageError)
     _refused(lambda: bridge.lower(path_of("mlp"), (X,)), "a file was exported already", UsageError)
     _refused(lambda: bridge.lower(exported, model="m"), "ExportedProgram is none", UsageError)

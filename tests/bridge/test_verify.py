@@ -268,7 +268,7 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
     with pytest.raises(BridgeError, match=r"the inputs do not fit the program: .*the program takes"):
         bridge.verify(path_of("mlp"), (torch.ones(1),), engines=["aten"])
     with pytest.raises(UsageError, match="kwargs is a list"):
-        bridge.verify(path_of("mlp"), kwargs=[1], engines=["aten"])  # pyright: ignore
+        bridge.verify(path_of("mlp"), kwargs=[1], engines=["aten"])
 
 
 def test_eager_failing_is_said(tmp_path: Path) -> None:

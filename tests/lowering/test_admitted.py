@@ -16,7 +16,7 @@ S0 = Symbol("s0")
 
 
 def rows(size: object) -> TensorType:
-    return TensorType(DType.FLOAT32, (size, 3), (3, 1))  # type: ignore[arg-type]
+    return TensorType(DType.FLOAT32, (size, 3), (3, 1))
 
 
 WHOLE = program(["x", "xs_0_a"], [node("y", "aten.neg.default", self="%x")], ["%y"], {"x": rows(S0)})
@@ -36,7 +36,7 @@ WHOLE = program(["x", "xs_0_a"], [node("y", "aten.neg.default", self="%x")], ["%
     ],
 )
 def test_guards(text: str, admitted: set[int]) -> None:
-    guarded = replace(WHOLE, guards=(Guard(text, parse_guard(text)),))  # type: ignore[arg-type]
+    guarded = replace(WHOLE, guards=(Guard(text, parse_guard(text)),))
     assert {size for size in range(9) if admits(guarded, {"s0": size})} == admitted
 
 

@@ -10,23 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.export import Dim
 
-torch = pytest.importorskip("torch")
-
-from torch import nn  # noqa: E402
-from torch.export import Dim  # noqa: E402
-
-from lowering.exported_program import (  # noqa: E402
+from lowering.exported_program import (
     ExportError,
     export,
     from_exported_program,
     registered_types,
 )
-from lowering.ir.json import from_json, to_json  # noqa: E402
-from lowering.ir.program import Graph, InputKind, OutputKind  # noqa: E402
-from lowering.ir.tree import flatten_call, namedtuple_fields, unflatten  # noqa: E402
-from lowering.ir.types import DType  # noqa: E402
-from lowering.pt2 import read  # noqa: E402
+from lowering.ir.json import from_json, to_json
+from lowering.ir.program import Graph, InputKind, OutputKind
+from lowering.ir.tree import flatten_call, namedtuple_fields, unflatten
+from lowering.ir.types import DType
+from lowering.pt2 import read
 
 
 class Function(nn.Module):

@@ -194,7 +194,7 @@ def _clone(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.clone()
     storage = tensor.untyped_storage().clone()
     made = torch.empty(0, dtype=tensor.dtype)
-    return made.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())  # pyright: ignore
+    return made.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
 def explain(error: BaseException) -> str:

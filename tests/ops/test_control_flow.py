@@ -71,8 +71,8 @@ def run(
     program: Program, args: tuple[torch.Tensor, ...], sizes: dict[str, int], name: str
 ) -> list[torch.Tensor]:
     graph, engine, target = program.graph, get_engine(name), Target()
-    inputs = [ref.name for ref in graph.inputs]  # pyright: ignore[reportAttributeAccessIssue]
-    outputs = [ref.name for ref in graph.outputs]  # pyright: ignore[reportAttributeAccessIssue]
+    inputs = [ref.name for ref in graph.inputs]
+    outputs = [ref.name for ref in graph.outputs]
     module = emit_module(program, graph.nodes, inputs, outputs, sizes, "sample")
     executable = engine.load(engine.compile(module, target), module, target, {})
     return [engine.to_torch(h) for h in executable([engine.from_tensor(a, target) for a in args])]

@@ -3,13 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from lowering.functionalise import NotFunctional, functionalise  # noqa: E402
-from lowering.functionalise.inline import AUTOCAST, GRAD, inline  # noqa: E402
-from lowering.ir.program import Argument  # noqa: E402
-from tests.lowering.functionalise.eager import Body, check, exported, inputs  # noqa: E402
+from lowering.functionalise import NotFunctional, functionalise
+from lowering.functionalise.inline import AUTOCAST, GRAD, inline
+from lowering.ir.program import Argument
+from tests.lowering.functionalise.eager import Body, check, exported, inputs
 
 
 def targets(graph):

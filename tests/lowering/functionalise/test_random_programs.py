@@ -1,13 +1,10 @@
 """Random programs of views and writes: functionalised, they do what eager does."""
 
-import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-torch = pytest.importorskip("torch")
-
-from hypothesis import given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
-
-from tests.lowering.functionalise.eager import Body, check, inputs  # noqa: E402
+from tests.lowering.functionalise.eager import Body, check, inputs
 
 # Each takes a tensor of any rank and sizes, and gives a view of it, a copy, or itself.
 STEPS = (

@@ -4,13 +4,13 @@ import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
 from lowering.ir import aten
 from lowering.ir.aten import REQUIRED, SchemaError, schema
 from lowering.ir.program import Argument, Ref
 from lowering.ir.types import MemoryFormat
 
-torch = pytest.importorskip("torch")
 ATEN = torch.ops.aten
 GENERATOR = Path(__file__).parents[3] / "third_party" / "generate_aten_table.py"
 

@@ -1,6 +1,6 @@
 """Sizes and strides as torch decides them, and symbolic ones as far as they are provable."""
 
-import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,7 +8,6 @@ from lowering.ir.dims import clone_strides, equal, is_row_major, product, row_ma
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import DType, TensorType
 
-torch = pytest.importorskip("torch")
 S, T = Symbol("s0"), Symbol("s1")
 
 

@@ -367,7 +367,7 @@ def test_the_context_of_a_registered_type_may_be_an_object():
         (text([]), "needs the fields"),
         (text({"type": None, "children_spec": []}), "needs the fields"),
         (text(node(None, "x")), "a leaf"),
-        (text(node(3, "x")), "a tree spec's type is a name"),  # type: ignore[arg-type]
+        (text(node(3, "x")), "a tree spec's type is a name"),
         (text(node("builtins.tuple", {}, LEAF_NODE)), "is text, not dict"),
         (text(node("builtins.dict", "3")), "is a list of keys"),
         (text(node("builtins.dict", "{")), "not JSON"),
