@@ -280,8 +280,9 @@ class _Translation:
         self.constants.append((Ref(name), data.view(numpy_dtype(type_.dtype)).reshape(tuple(tensor.shape))))
 
     def _getitem(self, node: fx.Node) -> None:
-        source, index = node.args
-        name = self.several[source.name][index]  # pyright: ignore
+        args: tuple[Any, ...] = node.args
+        source, index = args
+        name = self.several[source.name][index]
         if name is None:
             raise Unsupported(f"torch's own decomposition of {self.target} reads what is not computed")
         self.aliases[node.name] = Ref(name)
@@ -307,7 +308,9 @@ class _Translation:
         raise Unsupported(f"torch decomposes it into {target}, which has no rule")
 
     def _results(self, node: fx.Node) -> tuple[Any, ...]:
-        if not node.target._schema.returns:  # pyright: ignore
+        target: Any = node.target
+        declared = target._schema.returns
+        if not declared:
             return ()
         made: Any = node.meta["val"]
         if not isinstance(made, list | tuple):
@@ -322,7 +325,7 @@ class _Translation:
             self.values[f"{node.name}_{index}"] = _type(item)
         self.several[node.name] = tuple(names)
         # One declared result that is a list, or several declared results.
-        return (tuple(names),) if len(node.target._schema.returns) == 1 else tuple(names)  # pyright: ignore
+        return (tuple(names),) if len(declared) == 1 else tuple(names)
 
     def _ref(self, node: Any) -> Ref:
         if not hasattr(node, "meta"):
@@ -335,17 +338,25 @@ class _Translation:
         match value:
             case list() | tuple():
                 return tuple(self._arg(item) for item in value)
-            case torch.dtype():
-                return DType(str(value).removeprefix("torch."))
-            case torch.device():
-                return Device(value.type, value.index)
-            case torch.layout():
-                return Layout(str(value).removeprefix("torch."))
-            case torch.memory_format():
-                return MemoryFormat(str(value).removeprefix("torch."))
+            case torch.dtype() | torch.device() | torch.layout() | torch.memory_format():
+                return constant(value)
             case None | bool() | int() | float() | complex() | str():
                 return value
         return self._ref(value)
+
+
+def constant(value: torch.dtype | torch.device | torch.layout | torch.memory_format) -> Arg:
+    """What the IR has for it."""
+    import torch
+
+    match value:
+        case torch.device():
+            return Device(value.type, value.index)
+        case torch.dtype():
+            return DType(str(value).removeprefix("torch."))
+        case torch.layout():
+            return Layout(str(value).removeprefix("torch."))
+    return MemoryFormat(str(value).removeprefix("torch."))
 
 
 def _type(tensor: torch.Tensor) -> TensorType:

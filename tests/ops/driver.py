@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from lowering.decompose import constant
 from lowering.emit import emit_module, try_nodes
 from lowering.ir.aten import schema
 from lowering.ir.program import (
@@ -27,7 +28,7 @@ from lowering.ir.program import (
     Signature,
 )
 from lowering.ir.tree import LEAF
-from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType
+from lowering.ir.types import DType, Layout, TensorType
 from runtime.engine import Engine, Target
 
 
@@ -86,14 +87,8 @@ def build_program(sample: Sample) -> tuple[Program, list[torch.Tensor], list[tor
                 return Ref(f"x{len(inputs) - 1}")
             case list() | tuple():
                 return tuple(encode(item) for item in value)
-            case torch.dtype():
-                return DType(str(value).removeprefix("torch."))
-            case torch.device():
-                return Device(value.type, value.index)
-            case torch.layout():
-                return Layout(str(value).removeprefix("torch."))
-            case torch.memory_format():
-                return MemoryFormat(str(value).removeprefix("torch."))
+            case torch.dtype() | torch.device() | torch.layout() | torch.memory_format():
+                return constant(value)
         return value
 
     op = operator(sample.target)
@@ -128,8 +123,8 @@ def build_program(sample: Sample) -> tuple[Program, list[torch.Tensor], list[tor
 
 def _eager(op: Any, sample: Sample) -> list[Any]:
     """What eager returns; for a functional sample also the written arguments that it does not return."""
-    clone = lambda value: torch.utils._pytree.tree_map_only(torch.Tensor, torch.clone, value)  # noqa: E731
-    args, kwargs = clone(sample.args), clone(sample.kwargs)
+    call = (sample.args, sample.kwargs)
+    args, kwargs = torch.utils._pytree.tree_map_only(torch.Tensor, torch.clone, call)
     with torch.no_grad():
         result = op(*args, **kwargs)
     items = [result] if isinstance(result, torch.Tensor) else list(result or [])

@@ -4,30 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
+from lowering.hlo import element_type, make_context
 from lowering.ir.types import DType
 from runtime.engine import Module, Port
 
-ELEMENTS = {
-    DType.BOOL: "i1",
-    DType.UINT8: "ui8",
-    DType.UINT16: "ui16",
-    DType.UINT32: "ui32",
-    DType.UINT64: "ui64",
-    DType.INT8: "i8",
-    DType.INT16: "i16",
-    DType.INT32: "i32",
-    DType.INT64: "i64",
-    DType.FLOAT16: "f16",
-    DType.BFLOAT16: "bf16",
-    DType.FLOAT32: "f32",
-    DType.FLOAT64: "f64",
-    DType.COMPLEX64: "complex<f32>",
-    DType.COMPLEX128: "complex<f64>",
-    DType.FLOAT8_E4M3FN: "f8E4M3FN",
-    DType.FLOAT8_E5M2: "f8E5M2",
-    DType.FLOAT8_E4M3FNUZ: "f8E4M3FNUZ",
-    DType.FLOAT8_E5M2FNUZ: "f8E5M2FNUZ",
-}
+with make_context():
+    ELEMENTS = {dtype: str(element_type(dtype)) for dtype in DType if element_type(dtype) is not None}
 
 
 @cache
