@@ -127,12 +127,25 @@ def diff(
     return value
 
 
-def _areas(cx: Context, y: Value, widths: Value | Scalar, axis: int) -> Value:
-    """The areas of the trapezoids between neighbours along an axis."""
+def _areas(cx: Context, y: Value, widths: Value | None, axis: int) -> Value:
+    """Twice the areas of the trapezoids between neighbours along an axis, of width 1 if none is given.
+
+    Those of integers wrap around in their own type, as eager's do, and are int64 from there on.
+    """
     size = y.shape[axis]
     left, right = cx.slice_axis(y, axis, 0, size - 1), cx.slice_axis(y, axis, 1, size)
     compute = cx.compute_dtype(cx.out.dtype)
-    return cx.pointwise(lambda a, b, w: (a + b) * w / 2, left, right, widths, out=compute)
+    exact = not (y.dtype.is_floating or y.dtype.is_complex)
+    pairs = left + right if exact else cx.convert(left, compute) + cx.convert(right, compute)
+    if widths is not None:
+        product = cx.result_type(pairs, widths) if exact else compute
+        pairs = cx.pointwise(lambda a, w: a * w, pairs, widths, out=product)
+    still_exact = not (pairs.dtype.is_floating or pairs.dtype.is_complex)
+    return cx.convert(pairs, DType.INT64 if still_exact else compute)
+
+
+def _halved(cx: Context, total: Value, dx: Scalar = 1) -> Value:
+    return cx.pointwise(lambda t: t * (dx / 2), total, out=cx.out.dtype)
 
 
 def _spacings(cx: Context, x: Value, y: Value, axis: int) -> Value:
@@ -144,26 +157,26 @@ def _spacings(cx: Context, x: Value, y: Value, axis: int) -> Value:
         points = cx.reshape(x, [1] * (y.rank - x.rank) + list(x.shape))
     size = points.shape[axis]
     later, earlier = cx.slice_axis(points, axis, 1, size), cx.slice_axis(points, axis, 0, size - 1)
-    return cx.convert(later, cx.out.dtype) - cx.convert(earlier, cx.out.dtype)
+    return later - earlier
 
 
 @lowers("aten.trapezoid.dx", "aten.trapz.dx")
 def trapezoid_dx(cx: Context, y: Value, dx: Scalar = 1, dim: int = -1) -> Value:
     axis = cx.axis(dim, y.rank)
-    return cx.convert(cx.reduce_sum(_areas(cx, y, dx, axis), axis), cx.out.dtype)
+    return _halved(cx, cx.reduce_sum(_areas(cx, y, None, axis), axis), dx)
 
 
 @lowers("aten.trapezoid.x", "aten.trapz.x")
 def trapezoid_x(cx: Context, y: Value, x: Value, dim: int = -1) -> Value:
     axis = cx.axis(dim, y.rank)
     areas = _areas(cx, y, _spacings(cx, x, y, axis), axis)
-    return cx.convert(cx.reduce_sum(areas, axis), cx.out.dtype)
+    return _halved(cx, cx.reduce_sum(areas, axis))
 
 
 @lowers("aten.cumulative_trapezoid.dx")
 def cumulative_trapezoid_dx(cx: Context, y: Value, dx: Scalar = 1, dim: int = -1) -> Value:
     axis = cx.axis(dim, y.rank)
-    return _running_sum(cx, _areas(cx, y, dx, axis), axis)
+    return _running_sum(cx, _areas(cx, y, None, axis), axis, dx)
 
 
 @lowers("aten.cumulative_trapezoid.x")
@@ -172,6 +185,5 @@ def cumulative_trapezoid_x(cx: Context, y: Value, x: Value, dim: int = -1) -> Va
     return _running_sum(cx, _areas(cx, y, _spacings(cx, x, y, axis), axis), axis)
 
 
-def _running_sum(cx: Context, areas: Value, axis: int) -> Value:
-    total = scan(cx, areas, axis, lambda a, b: a + b)
-    return cx.convert(total, cx.out.dtype)
+def _running_sum(cx: Context, areas: Value, axis: int, dx: Scalar = 1) -> Value:
+    return _halved(cx, scan(cx, areas, axis, lambda a, b: a + b), dx)

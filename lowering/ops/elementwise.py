@@ -363,14 +363,14 @@ def clamp_max(cx: Context, self: Value, max: Operand) -> Value:
 
 @lowers("aten.lerp.Tensor", "aten.lerp.Scalar")
 def lerp(cx: Context, self: Value, end: Value, weight: Operand) -> Value:
-    """Measured from the nearer end, so that weight 1 gives `end` exactly."""
+    """Measured from the nearer end, so that weight 1 gives `end` exactly. A scalar weight is not narrowed."""
 
     def fn(a: Value, b: Value, w: Value) -> Value:
         step = b - a
         near = cx.abs(w) < 0.5
         return cx.select(near, a + w * step, b - step * (1 - w))
 
-    return narrowed(cx, fn, self, end, weight)
+    return cx.pointwise(fn, self, end, weight, out=cx.out.dtype)
 
 
 @lowers("aten.addcmul.default")

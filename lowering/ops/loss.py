@@ -7,6 +7,7 @@ from math import prod
 
 from lowering.context import Context
 from lowering.ops.elementwise import xlogy
+from lowering.ops.softmax import log_softmax_of
 from lowering.registry import add_rules, lowers
 from lowering.value import Value
 
@@ -32,13 +33,23 @@ def _loss(fn: Callable[[Context, Value, Value], Value]) -> Callable[..., Value]:
     return rule
 
 
-add_rules(
-    (
-        ("aten.mse_loss.default", _loss(lambda cx, x, y: (x - y) * (x - y))),
-        ("aten.l1_loss.default", _loss(lambda cx, x, y: cx.abs(x - y))),
-        ("aten.soft_margin_loss.default", _loss(lambda cx, x, y: cx.log1p(cx.exp(-y * x)))),
-    )
-)
+add_rules((("aten.mse_loss.default", _loss(lambda cx, x, y: (x - y) * (x - y))),))
+
+
+@lowers("aten.l1_loss.default")
+def l1_loss(cx: Context, self: Value, target: Value, reduction: int) -> Value:
+    """Of complex numbers, the mean or sum of their differences' sizes."""
+    apart = cx.pointwise(lambda x, y: x - y, self, target, out=cx.result_type(self, target))
+    return reduced(cx, cx.abs(apart), reduction)
+
+
+@lowers("aten.soft_margin_loss.default")
+def soft_margin_loss(cx: Context, self: Value, target: Value, reduction: int) -> Value:
+    """log(1 + exp(-target * self)), rounded after each step: exp of a half is soon infinite."""
+    out = cx.out.dtype
+    exponent = cx.pointwise(lambda x, y: -y * x, self, target, out=out)
+    power = cx.pointwise(cx.exp, cx.opaque(exponent), out=out)
+    return reduced(cx, cx.pointwise(cx.log1p, cx.opaque(power), out=out), reduction)
 
 
 @lowers("aten.smooth_l1_loss.default")
@@ -106,21 +117,30 @@ def binary_cross_entropy_with_logits(
 
 @lowers("aten.hinge_embedding_loss.default")
 def hinge_embedding_loss(cx: Context, self: Value, target: Value, margin: float, reduction: int) -> Value:
-    def fn(x: Value, y: Value) -> Value:
-        apart = cx.select(y != 1, cx.maximum(margin - x, 0), 0)
-        return apart + cx.select(y != -1, x, 0)
+    """Eager rounds the distance from the margin before it adds."""
+    out = cx.out.dtype
+    distance = cx.opaque(cx.pointwise(lambda x: cx.maximum(margin - x, 0), self, out=out))
 
-    return reduced(cx, cx.pointwise(fn, self, target, out=cx.out.dtype), reduction)
+    def fn(x: Value, apart: Value, y: Value) -> Value:
+        return cx.select(y != 1, apart, 0) + cx.select(y != -1, x, 0)
+
+    return reduced(cx, cx.pointwise(fn, self, distance, target, out=out), reduction)
 
 
 @lowers("aten.margin_ranking_loss.default")
 def margin_ranking_loss(
     cx: Context, input1: Value, input2: Value, target: Value, margin: float, reduction: int
 ) -> Value:
-    def fn(a: Value, b: Value, y: Value) -> Value:
-        return cx.maximum(-y * (a - b) + margin, 0)
-
-    return reduced(cx, cx.pointwise(fn, input1, input2, target, out=cx.out.dtype), reduction)
+    """Integers wrap around before the margin makes them floating."""
+    out, difference = cx.out.dtype, cx.result_type(input1, input2)
+    if difference.is_floating or target.dtype.is_floating:
+        terms = cx.pointwise(
+            lambda a, b, y: cx.maximum(-y * (a - b) + margin, 0), input1, input2, target, out=out
+        )
+        return reduced(cx, terms, reduction)
+    apart = cx.pointwise(lambda a, b: a - b, input1, input2, out=difference)
+    signed = cx.pointwise(lambda y, a: y * a, -target, apart, out=cx.result_type(target, apart))
+    return reduced(cx, cx.pointwise(lambda v: cx.maximum(v + margin, 0), signed, out=out), reduction)
 
 
 def picked(
@@ -172,12 +192,6 @@ def nll_loss(
     return _nll(cx, self, target, weight, reduction, ignore_index)[0]
 
 
-def log_softmax(cx: Context, x: Value, axis: int) -> Value:
-    compute = cx.convert(x, cx.compute_dtype(x.dtype))
-    shifted = compute - cx.reduce_max(compute, axis, keepdim=True)
-    return cx.convert(shifted - cx.log(cx.reduce_sum(cx.exp(shifted), axis, keepdim=True)), x.dtype)
-
-
 @lowers("aten.cross_entropy_loss.default")
 def cross_entropy_loss(
     cx: Context,
@@ -190,7 +204,7 @@ def cross_entropy_loss(
 ) -> Value:
     """Targets of the input's shape are probabilities, others class indices."""
     axis = min(self.rank - 1, 1)
-    scores = log_softmax(cx, self, axis)
+    scores = log_softmax_of(cx, self, axis)
     if target.shape == self.shape:
         return _of_probabilities(cx, scores, target, weight, reduction, label_smoothing)
     loss = _nll(cx, scores, target, weight, reduction, ignore_index)[0]

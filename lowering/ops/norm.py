@@ -114,6 +114,14 @@ def _scale_shift(
     return value * scale + shift
 
 
+def _kept(cx: Context, statistic: Value, input: Value, *parameters: Value | None) -> Value:
+    """A batch's statistic as eager keeps it before it uses it: in the type of halves, unless a parameter is
+    wider."""
+    if not input.dtype.is_half or any(p is not None and p.dtype is not input.dtype for p in parameters):
+        return statistic
+    return cx.convert(cx.opaque(cx.convert(statistic, input.dtype)), statistic.dtype)
+
+
 def _updated(cx: Context, running: Value, batch: Value, momentum: float) -> Value:
     old = _wide(cx, running)
     return cx.convert(old * (1 - momentum) + cx.convert(batch, old.dtype) * momentum, running.dtype)
@@ -144,7 +152,8 @@ def _batch_norm(
     total, mean = square_deviations(cx, value, axes)
     rstd = 1.0 / cx.sqrt(total / count + eps)
     # The deviation first: a mean far from 0 would cost digits in value * scale + shift.
-    normal = (value - mean) * rstd
+    parameters = (weight, bias, running_mean, running_var)
+    normal = (value - _kept(cx, mean, input, *parameters)) * _kept(cx, rstd, input, *parameters)
     scale, shift = (_per_channel(cx, v, input.rank) for v in (weight, bias))
     flat_mean, flat_total = (cx.reshape(v, (input.shape[1],)) for v in (mean, total))
     if running_mean is not None and running_var is not None:
@@ -225,7 +234,9 @@ def instance_norm(
     axes = range(2, input.rank)
     count = prod(input.shape[2:])
     total, mean = square_deviations(cx, value, axes)
-    normal = (value - mean) * cx.rsqrt(total / count + eps)
+    parameters = (weight, bias, running_mean, running_var)
+    rstd = cx.rsqrt(total / count + eps)
+    normal = (value - _kept(cx, mean, input, *parameters)) * _kept(cx, rstd, input, *parameters)
     scale, shift = (_per_channel(cx, v, input.rank) for v in (weight, bias))
     results = [_affine(cx, normal, scale, shift)]
     if running_mean is not None and running_var is not None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from lowering.build.reduce import lowest
 from lowering.context import Context
+from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.ops.spatial import per_axis
 from lowering.registry import add_rules
@@ -159,6 +160,8 @@ def _split(cx: Context, value: Value, axis: int, out: int, fill: Scalar) -> tupl
 def _adaptive_avg_pool(axes: int) -> Callable:
     def pool(cx: Context, self: Value, output_size: Sizes) -> Value:
         first, counts = self.rank - axes, []
+        if axes == 3 and self.dtype.is_half and cx.out.shape[first:] != (1, 1, 1):
+            raise Unsupported("eager adds up the halves of three-dimensional windows in halves")
         total = cx.convert(self, cx.compute_dtype(self.dtype))
         if cx.out.shape[first:] == (1,) * axes:
             total = cx.reduce_sum(total, range(first, self.rank), keepdim=True)

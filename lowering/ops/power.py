@@ -102,6 +102,7 @@ def float_power(cx: Context, self: Value | Scalar, exponent: Value | Scalar) -> 
 @lowers("aten.ldexp.Tensor")
 def ldexp(cx: Context, self: Value, other: Value) -> Value:
     """self * 2 ** other, the power being float32 for integers as in torch."""
-    floating = other.dtype if other.dtype.is_floating else DType.FLOAT32
+    keeps = other.dtype.is_floating or other.dtype.is_complex
+    floating = other.dtype if keeps else DType.FLOAT32
     power = cx.pointwise(lambda n: cx.constant(2.0, n.dtype, n.shape) ** n, other, out=floating)
     return cx.pointwise(lambda x, y: x * y, self, power, out=cx.out.dtype)

@@ -39,6 +39,19 @@ def log_softmax(
 ) -> Value:
     if not self.size:
         return cx.convert(self, cx.out.dtype)
-    shifted = _shifted(cx, cx.convert(self, dtype or self.dtype), dim)
-    total = cx.reduce_sum(cx.exp(shifted), dim, keepdim=True)
-    return cx.convert(shifted - cx.log(total), cx.out.dtype)
+    return cx.convert(log_softmax_of(cx, cx.convert(self, dtype or self.dtype), dim), cx.out.dtype)
+
+
+def log_softmax_of(cx: Context, x: Value, dim: int) -> Value:
+    """In the operand's type. Along the last axis eager rounds the sum of halves, and its logarithm."""
+    last = x.dtype.is_half and dim in (-1, x.rank - 1)
+
+    def stored(value: Value) -> Value:
+        if not last:
+            return value
+        return cx.convert(cx.opaque(cx.convert(value, x.dtype)), value.dtype)
+
+    value = cx.convert(x, cx.compute_dtype(x.dtype))
+    shifted = value - cx.reduce_max(value, dim, keepdim=True)
+    total = stored(cx.reduce_sum(cx.exp(shifted), dim, keepdim=True))
+    return cx.convert(shifted - stored(cx.log(total)), x.dtype)

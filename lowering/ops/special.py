@@ -163,4 +163,9 @@ def multivariate_lgamma(cx: Context, self: Value, p: int) -> Value:
 
 @lowers("aten.special_zeta.default", "aten.special_zeta.other_scalar", "aten.special_zeta.self_scalar")
 def zeta(cx: Context, self: Value | Scalar, other: Value | Scalar) -> Value:
-    return narrowed(cx, cx.zeta, self, other)
+    """NaN below 1 for any `other`: eager looks at `self` first."""
+
+    def fn(x: Value, q: Value) -> Value:
+        return cx.select(x == 1, float("inf"), cx.select(x < 1, float("nan"), cx.zeta(x, q)))
+
+    return narrowed(cx, fn, self, other)
