@@ -49,7 +49,10 @@ def read(
     dynamic_shapes: Any = None,
     model: str | None = None,
 ) -> tuple[Program, Weights]:
-    """The program and its weights, as the source has them. Reading a file imports no torch."""
+    """The program and its weights, as the source has them. Reading a file imports no torch.
+
+    Raises BridgeError (or UsageError) with one sentence, as `lower` does.
+    """
     if isinstance(source, str | PathLike):
         if args is not None or kwargs is not None or dynamic_shapes is not None:
             raise UsageError(f"{source}: a file was exported already; it takes no example arguments")
@@ -60,7 +63,7 @@ def read(
 
 
 def read_file(path: Path, model: str | None = None) -> tuple[Program, Weights]:
-    """Read a `.pt2` file."""
+    """Read a `.pt2` file. Raises BridgeError for one that cannot be read, UsageError for an artifact."""
     from lowering.ir.tree import TreeSpecError
     from lowering.pt2 import read as read_pt2
     from lowering.pt2.errors import ArchiveError
@@ -76,7 +79,7 @@ def read_file(path: Path, model: str | None = None) -> tuple[Program, Weights]:
 
 
 def read_exported(exported: torch.export.ExportedProgram) -> tuple[Program, Weights]:
-    """Read an ExportedProgram in memory."""
+    """Read an ExportedProgram in memory. Raises BridgeError for what the IR cannot hold."""
     from lowering.exported_program import ExportError, from_exported_program
     from lowering.ir.tree import TreeSpecError
 
@@ -92,7 +95,11 @@ def exported_from(
     kwargs: Mapping[str, Any] | None = None,
     dynamic_shapes: Any = None,
 ) -> torch.export.ExportedProgram:
-    """An ExportedProgram as it is, or a module exported with its example arguments."""
+    """An ExportedProgram as it is, or a module exported with its example arguments.
+
+    Raises UsageError for any other source and for arguments that do not go with it, BridgeError where the
+    export fails.
+    """
     import torch
 
     if isinstance(source, torch.export.ExportedProgram):

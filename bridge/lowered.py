@@ -81,7 +81,10 @@ class Lowered:
         return text_of(self.module(segment).code)
 
     def module(self, segment: int) -> Module:
-        """The portable StableHLO module of a segment at the example sizes."""
+        """The portable StableHLO module of a segment at the example sizes.
+
+        Raises UsageError where there is no such segment, or it runs on ATen.
+        """
         found = next((s for s in self.plan.segments if s.index == segment), None)
         if found is None:
             raise UsageError(f"segment {segment} does not exist: the plan has {len(self.plan.segments)}")

@@ -107,7 +107,7 @@ class Contents:
             raise ArtifactError(f"{path} is damaged: its checksum is not the manifest's; lower it again")
 
     def parse(self, name: str, reader: Callable[[Any], T]) -> T:
-        """Read a JSON file and make sense of it; whatever does not fit is the file's fault."""
+        """Read a JSON file and make sense of it; what does not fit is an ArtifactError, the file's fault."""
         path = self.folder / name
         try:
             return reader(_read_json(path))
@@ -120,7 +120,7 @@ class Contents:
         return (self.folder / name).read_bytes()
 
     def row(self, name: str) -> dict[str, Any]:
-        """A file's `bytes` and `digest`."""
+        """A file's `bytes` and `digest`. Raises ArtifactError where the manifest does not list it."""
         if name not in self.files:
             raise ArtifactError(f"{self.folder / MANIFEST} does not list {name}; lower the model again")
         return self.files[name]

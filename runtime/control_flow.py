@@ -21,6 +21,7 @@ Function = Callable[..., list[Any]]
 def cond(
     symbols: Symbols, predicate: Any, yes: Function, no: Function, operands: Sequence[Any] = ()
 ) -> list[Any]:
+    """One of two graphs, by a predicate of one element."""
     branch = yes if bool(predicate) else no
     return branch(symbols, *operands)
 
@@ -28,6 +29,7 @@ def cond(
 def while_loop(
     symbols: Symbols, test: Function, body: Function, carried: Sequence[Any], additional: Sequence[Any] = ()
 ) -> list[Any]:
+    """The body as long as the test's only result, of one element, is true; `additional` never change."""
     values = list(carried)
     while bool(test(symbols, *values, *additional)[0]):
         values = body(symbols, *values, *additional)
@@ -39,6 +41,10 @@ def while_loop(
 def map_over(
     symbols: Symbols, function: Function, mapped: Sequence[Any], additional: Sequence[Any] = ()
 ) -> list[Any]:
+    """A graph on each row of `mapped`, along their first axis; results are stacked along a new first axis.
+
+    Raises ValueError where there is no row: nothing says what its results would be.
+    """
     rows = [function(symbols, *(x[i] for x in mapped), *additional) for i in range(_length(mapped, "map"))]
     return [torch.stack(column) for column in zip(*rows, strict=True)]
 
@@ -50,6 +56,10 @@ def scan(
     xs: Sequence[Any],
     additional: Sequence[Any] = (),
 ) -> list[Any]:
+    """The last carry, then each other result of `combine(carry, row of xs)`, stacked along a new first axis.
+
+    Raises ValueError where there is no row, as `map_over` does.
+    """
     carry, stacked = list(init), []
     for i in range(_length(xs, "scan")):
         results = combine(symbols, *carry, *(x[i] for x in xs), *additional)
@@ -83,19 +93,23 @@ def with_grad_mode(symbols: Symbols, enabled: bool, function: Function, *operand
 def with_autocast(
     symbols: Symbols, device: str, dtype: Any, enabled: bool, cache: Any, function: Function, *operands: Any
 ) -> list[Any]:
+    """The graph in the mode that eager ran it in, so that its casts are eager's."""
     with torch.autocast(device, dtype=dtype, enabled=enabled, cache_enabled=cache):
         return function(symbols, *operands)
 
 
 def invoke_subgraph(symbols: Symbols, function: Function, identifier: Any, *operands: Any) -> list[Any]:
+    """A graph that several nodes share; the identifier says which, and is not needed."""
     return function(symbols, *operands)
 
 
 def call_with(symbols: Symbols, function: Function, *operands: Any, **_: Any) -> list[Any]:
+    """A graph on operands, for operators that are no more than that when they run."""
     return function(symbols, *operands)
 
 
 def call_with_list(symbols: Symbols, function: Function, operands: Sequence[Any], *_: Any) -> list[Any]:
+    """`call_with`, of operators that take their operands as one list."""
     return function(symbols, *operands)
 
 

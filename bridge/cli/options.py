@@ -34,7 +34,7 @@ Model = Annotated[str | None, typer.Option(help="Which model, where the file hol
 def open_source(
     path: Path, imports: list[str] | None = None, model: str | None = None, trust: bool = False
 ) -> Lowered:
-    """Load an artifact, or read and lower a `.pt2` file."""
+    """Load an artifact, or read and lower a `.pt2` file. Raises BridgeError for a path that is neither."""
     import_all(imports or ())
     if not path.is_dir():
         return lower(path, model=model)

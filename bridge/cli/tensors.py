@@ -62,7 +62,10 @@ def flat_outputs(result: Any, lowered: Lowered) -> list[Any]:
 
 
 def write_outputs(path: Path, leaves: Sequence[Any]) -> None:
-    """Write a single output as .npy, or all as `out0`, `out1`, ... of an .npz."""
+    """Write a single output as .npy, or all as `out0`, `out1`, ... of an .npz; all or nothing.
+
+    Raises UsageError where the file cannot be written, or an .npy is asked for and outputs are not one.
+    """
     arrays = [_for_file(leaf) for leaf in leaves]
     if path.suffix == ".npy" and len(arrays) != 1:
         raise UsageError(f"{path}: the program has {len(arrays)} outputs; write an .npz")

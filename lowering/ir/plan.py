@@ -8,6 +8,8 @@ from enum import Enum
 
 
 class Placement(Enum):
+    """Where a segment runs."""
+
     STABLEHLO = "stablehlo"
     ATEN = "aten"
 

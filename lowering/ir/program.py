@@ -48,6 +48,8 @@ class Argument(NamedTuple):
 
 
 class Frame(NamedTuple):
+    """A line of the model's source that was on the stack, and its text where torch recorded it."""
+
     file: str
     line: int
     function: str
@@ -124,6 +126,8 @@ class Graph:
 
 
 class InputKind(Enum):
+    """What an input of the graph is for: given by the caller, or by the program's own weights."""
+
     PARAMETER = "parameter"
     BUFFER = "buffer"
     CONSTANT = "constant"  # a tensor constant, lifted
@@ -134,6 +138,8 @@ class InputKind(Enum):
 
 
 class OutputKind(Enum):
+    """What an output of the graph is for: returned to the caller, or written back."""
+
     USER = "user"
     LOSS = "loss"
     BUFFER_MUTATION = "buffer_mutation"
@@ -209,6 +215,8 @@ class Program:
 
 
 class Guard(NamedTuple):
+    """A condition on the inputs' sizes under which the program was exported, and its text in the file."""
+
     text: str
     condition: Expr
 

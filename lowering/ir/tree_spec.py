@@ -180,6 +180,7 @@ def _decode(context: str) -> Any:
 
 @lru_cache(maxsize=1024)
 def deque_length(context: str) -> int | None:
+    """The maximal length of a deque, None for any. Raises TreeSpecError."""
     maximum = _decode(context)
     if maximum is not None and (not isinstance(maximum, int) or isinstance(maximum, bool) or maximum < 0):
         raise TreeSpecError(f"the context of a deque is its maximal length, not {context[:60]!r}")
@@ -188,6 +189,7 @@ def deque_length(context: str) -> int | None:
 
 @lru_cache(maxsize=1024)
 def factory_of(context: str) -> Callable[[], Any]:
+    """The factory of a defaultdict, a type of Python's own. Raises TreeSpecError for any but a few."""
     record = _decode(context)
     name = f"{record.get('default_factory_module')}.{record.get('default_factory_name')}"
     if name not in _FACTORIES:
@@ -197,7 +199,10 @@ def factory_of(context: str) -> Callable[[], Any]:
 
 @lru_cache(maxsize=1024)
 def namedtuple_class(name: str, fields: tuple[str, ...]) -> Callable[..., Any]:
-    """A class of this name and these fields. Names are checked here, since they come from a file."""
+    """A class of this name and these fields. Names are checked here, since they come from a file.
+
+    Raises TreeSpecError for those that no class or field can have.
+    """
     short = name.rpartition(".")[2]
     for word in (short, *fields):
         if not word.isidentifier() or iskeyword(word) or (word.startswith("_") and word != short):

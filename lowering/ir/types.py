@@ -141,6 +141,8 @@ class TensorType:
 
 
 class SymKind(Enum):
+    """Which Python type a symbolic scalar has."""
+
     INT = "int"
     FLOAT = "float"
     BOOL = "bool"

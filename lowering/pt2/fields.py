@@ -30,30 +30,35 @@ def show(value: Any) -> str:
 
 
 def as_record(value: Any) -> dict[str, Any]:
+    """An object, with any fields."""
     if type(value) is not dict:
         raise Malformed(f"expected an object, got {show(value)}")
     return value
 
 
 def as_list(value: Any) -> list[Any] | tuple[Any, ...]:
+    """A list, of anything."""
     if not isinstance(value, list | tuple):
         raise Malformed(f"expected a list, got {show(value)}")
     return value
 
 
 def as_text(value: Any) -> str:
+    """A string, perhaps empty."""
     if not isinstance(value, str):
         raise Malformed(f"expected a string, got {show(value)}")
     return value
 
 
 def as_name(value: Any) -> str:
+    """A string that is not empty."""
     if not isinstance(value, str) or not value:
         raise Malformed(f"expected a name, got {show(value)}")
     return value
 
 
 def as_integer(value: Any) -> int:
+    """An integer of 64 bits, signed or not; a bool is none."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise Malformed(f"expected an integer, got {show(value)}")
     if not _SMALLEST <= value <= _LARGEST:
@@ -69,6 +74,7 @@ def as_size(value: Any) -> int:
 
 
 def as_float(value: Any) -> float:
+    """A number; those that JSON has not are spelt as torch spells them."""
     if type(value) is float:
         return value
     if isinstance(value, str) and value in _SPECIAL_FLOATS:
@@ -79,6 +85,7 @@ def as_float(value: Any) -> float:
 
 
 def as_boolean(value: Any) -> bool:
+    """True or false; an integer is neither."""
     if not isinstance(value, bool):
         raise Malformed(f"expected true or false, got {show(value)}")
     return value

@@ -65,14 +65,17 @@ MEMORY_FORMATS = {
 
 
 def read_dtype(code: Any) -> DType:
+    """Raises Malformed for a code that torch has not."""
     return _decode(code, DTYPES, "dtype")
 
 
 def read_layout(code: Any) -> Layout:
+    """Raises Malformed for a code that torch has not."""
     return _decode(code, LAYOUTS, "layout")
 
 
 def read_memory_format(code: Any) -> MemoryFormat:
+    """Raises Malformed for a code that torch has not."""
     return _decode(code, MEMORY_FORMATS, "memory format")
 
 
@@ -84,6 +87,7 @@ def _decode(code: Any, table: dict[int, T], what: str) -> T:
 
 
 def read_device(device: Any) -> Device:
+    """A kind of device, and its index where one is named. Raises Malformed."""
     return Device(get(device, "type", as_name), get_optional(device, "index", as_size, None))
 
 
