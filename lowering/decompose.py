@@ -194,7 +194,7 @@ def _written(call: _Call) -> list[str]:
     """The arguments that the call writes and does not return, in schema order (see `Node.functional`)."""
     found = schema(call.target)
     if found is None:
-        raise Unsupported("writes to an argument, by a schema that is not known")
+        raise Unsupported("no rule, and an operator outside ATen that writes is not decomposed")
     bound = {p.name: call.arguments.get(p.name, p.default) for p in found.parameters}
     returned = {found.written_return(index) for index in range(len(found.returns))}
     return [name for name in found.written(bound) if name not in returned]
