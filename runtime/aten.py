@@ -27,13 +27,13 @@ from lowering.ir.program import (
 from lowering.ir.symbols import Dim, Expr, Scalar, evaluate, free_symbols
 from lowering.ir.types import SymType, TensorType, ValueType
 from runtime import aten_targets as targets
+from runtime.control_flow import Symbols, higher_order
 from runtime.errors import ExecutionError, ExecutionIndexError, UnknownTarget
 from runtime.solving import solve
 
 __all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "interpret", "run_graph"]
 
 Env = MutableMapping[str, Any]
-Symbols = MutableMapping[str, Any]
 Step = Callable[[Env, Symbols], None]
 Reader = Callable[[Env, Symbols], Any]
 NO_CONSTANTS: Mapping[str, torch.Tensor] = {}
@@ -112,8 +112,6 @@ class _Compiler:
 
     def node(self, node: Node) -> Step:
         if node.target.startswith("higher_order."):
-            from runtime.control_flow import higher_order
-
             arguments = [self.reader(argument.value) for argument in node.args]
             names = [argument.name if argument.keyword else "" for argument in node.args]
             function = higher_order(node.target)
