@@ -85,6 +85,7 @@ def _operators(results: Results) -> dict[str, Any]:
 
 def general(reason: str) -> str:
     """A reason without what belongs to one program: names of its symbols and segments, long numbers."""
+    reason = re.sub(r"\bits size (u|zuf)\d+\b", "its size", reason)
     reason = re.sub(r"\b(u|zuf)\d+\b", "a value", reason)
     reason = re.sub(r"node \S+, (\S+) \([^)]*\):", r"\1:", reason)
     reason = reason.replace(f"{ROOT}/", "")

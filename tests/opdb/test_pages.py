@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.operators import describe
 from tests.opdb import operators_page
 from tests.opdb.operators_page import PAGE, core_without_rule
+from tests.opdb.report import general
 
 
 def test_operators_page_is_fresh() -> None:
@@ -31,3 +32,8 @@ GAPS = frozenset(
 def test_an_operator_is_described() -> None:
     assert describe("aten.addr.default")[0] == "aten.addr.default: rule in lowering.ops.matmul"
     assert "no rule" in describe("aten.nonzero.out")[0]
+
+
+def test_reasons_name_no_symbol_of_one_program() -> None:
+    assert general("its size u0 is known only once the data is") == "its size is known only once the data is"
+    assert general("zuf3 is known only once the data is") == "a value is known only once the data is"
