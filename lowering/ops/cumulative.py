@@ -163,7 +163,14 @@ def _spacings(cx: Context, x: Value, y: Value, axis: int) -> Value:
 @lowers("aten.trapezoid.dx", "aten.trapz.dx")
 def trapezoid_dx(cx: Context, y: Value, dx: Scalar = 1, dim: int = -1) -> Value:
     axis = cx.axis(dim, y.rank)
-    return _halved(cx, cx.reduce_sum(_areas(cx, y, None, axis), axis), dx)
+    size = y.shape[axis]
+    if y.dtype.is_floating or y.dtype.is_complex or not size:
+        return _halved(cx, cx.reduce_sum(_areas(cx, y, None, axis), axis), dx)
+    # The sum of all less half of both ends, whose sum wraps around.
+    ends = cx.slice_axis(y, axis, 0, 1) + cx.slice_axis(y, axis, size - 1, size)
+    total = cx.reduce_sum(cx.convert(y, DType.INT64), axis)
+    ends = cx.reshape(ends, total.shape)
+    return cx.pointwise(lambda t, e: (t - e * 0.5) * dx, total, ends, out=cx.out.dtype)
 
 
 @lowers("aten.trapezoid.x", "aten.trapz.x")

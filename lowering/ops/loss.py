@@ -117,9 +117,10 @@ def binary_cross_entropy_with_logits(
 
 @lowers("aten.hinge_embedding_loss.default")
 def hinge_embedding_loss(cx: Context, self: Value, target: Value, margin: float, reduction: int) -> Value:
-    """Eager rounds the distance from the margin before it adds."""
+    """Eager rounds the margin, and the distance from it before it adds."""
     out = cx.out.dtype
-    distance = cx.opaque(cx.pointwise(lambda x: cx.maximum(margin - x, 0), self, out=out))
+    limit = cx.as_value(margin, out)
+    distance = cx.opaque(cx.pointwise(lambda m, x: cx.maximum(m - x, 0), limit, self, out=out))
 
     def fn(x: Value, apart: Value, y: Value) -> Value:
         return cx.select(y != 1, apart, 0) + cx.select(y != -1, x, 0)

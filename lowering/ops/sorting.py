@@ -1,4 +1,4 @@
-"""Sorting and selection: sort, topk, argsort, kthvalue, median, searchsorted.
+"""Sorting and selection: sort, topk, argsort, kthvalue, mode, median, searchsorted.
 
 Order is eager's: NaN is larger than everything, -0 equals 0, and equal elements keep their order. Where eager
 does not say which of several equal elements it means (topk, kthvalue, median), it is here the first.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lowering.build.reduce import highest
 from lowering.context import Context
 from lowering.errors import Unsupported
 from lowering.ir.types import DType
@@ -116,6 +117,30 @@ def kthvalue(cx: Context, self: Value, k: int, dim: int, keepdim: bool) -> tuple
     values, places = sorted_with_indices(cx, self, dim, False)
     shape = cx.out.shape
     return tuple(cx.reshape(cx.slice_axis(v, dim, k - 1, k), shape) for v in (values, places))  # pyright: ignore[reportReturnType]
+
+
+@lowers("aten.mode.default")
+def mode(cx: Context, self: Value, dim: int, keepdim: bool) -> tuple[Value, Value]:
+    """The most frequent element, the least of several, and its last place."""
+    if self.dtype.is_floating:
+        raise Unsupported("eager's mode sorts NaN to no certain place, and the data may hold one")
+    if self.rank == 0:
+        return self, _zeros(cx, ())
+    axis = cx.axis(dim, self.rank)
+    size = self.shape[axis]
+    if not 0 < size <= 16:
+        # From 17 elements on, eager's sort mixes up the places of equal ones.
+        raise Unsupported(f"which place of the mode of {size} elements eager gives is not defined")
+    keys = cx.move_axis(self, axis, -1)
+    keys = cx.convert(keys, DType.UINT8) if self.dtype is DType.BOOL else keys
+    same = cx.unsqueeze(keys, keys.rank) == cx.unsqueeze(keys, keys.rank - 1)
+    counts = cx.reduce_sum(cx.convert(same, DType.INT64), keys.rank)
+    frequent = counts == cx.reduce_max(counts, keys.rank - 1, keepdim=True)
+    least = cx.reduce_min(cx.select(frequent, keys, highest(keys.dtype)), keys.rank - 1, keepdim=True)
+    places = cx.iota(DType.INT64, keys.shape, keys.rank - 1)
+    place = cx.reduce_max(cx.select(frequent & (keys == least), places, 0), keys.rank - 1)
+    values = cx.convert(least, self.dtype)
+    return cx.reshape(values, cx.out.shape), cx.reshape(place, cx.out.shape)
 
 
 @lowers("aten.median.dim", "aten.nanmedian.dim")

@@ -166,6 +166,7 @@ def zeta(cx: Context, self: Value | Scalar, other: Value | Scalar) -> Value:
     """NaN below 1 for any `other`: eager looks at `self` first."""
 
     def fn(x: Value, q: Value) -> Value:
-        return cx.select(x == 1, float("inf"), cx.select(x < 1, float("nan"), cx.zeta(x, q)))
+        value = cx.select((q <= 0) & (q == cx.floor(q)), float("inf"), cx.zeta(x, q))
+        return cx.select(x == 1, float("inf"), cx.select(x < 1, float("nan"), value))
 
     return narrowed(cx, fn, self, other)

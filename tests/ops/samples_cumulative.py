@@ -55,4 +55,9 @@ SAMPLES = [
     Sample("aten.trapz.x", (F32, torch.rand(5))),
     Sample("aten.cumulative_trapezoid.dx", (F32,), {"dim": 1}),
     Sample("aten.cumulative_trapezoid.x", (F32, torch.rand(5))),
+    *(
+        Sample(f"aten.{name}.{kind}", (U8, *((U8.flip(-1),) if kind == "x" else ())))
+        for name in ("trapezoid", "cumulative_trapezoid")
+        for kind in ("x", "dx")
+    ),
 ]

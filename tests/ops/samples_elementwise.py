@@ -171,6 +171,7 @@ POWERS = [
     sample("float_power.Scalar", 2, floats(5)),
     sample("ldexp.Tensor", X, integers(5, dtype=I32)),
     sample("ldexp.Tensor", H, torch.tensor(3)),
+    sample("ldexp.Tensor", complexes(4), complexes(1, 4)[0]),
 ]
 
 MINMAX = [
@@ -280,6 +281,8 @@ THREE = [
     *(sample("lerp.Tensor", *(floats(*shape, 6, dtype=d) for shape in ((), (2,), (3, 1)))) for d in FLOATS),
     sample("lerp.Tensor", TINY[0] * 0, TINY[0], torch.tensor(1e-8, dtype=F16)),
     *(sample("lerp.Scalar", X, Y, w) for w in (0.25, 0.5, 1, -2.0)), sample("lerp.Scalar", H, -H, 0.3),
+    *(sample("lerp.Scalar", floats(40, dtype=d), floats(2, 40, dtype=d), w)
+      for d in (F16, BF16) for w in (0.4, 0.7)),
     *(sample(f"{name}.default", floats(6, dtype=d), floats(4, 6, dtype=d), floats(4, 1, low=1).to(d), value=v)
       for name in ("addcmul", "addcdiv") for d in FLOATS for v in (1, 0.5)),
     sample("addcmul.default", N, J, N, value=3),

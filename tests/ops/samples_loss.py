@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tests.ops.data import BF16, F16, F32, F64, floats, integers
+from tests.ops.data import BF16, F16, F32, F64, complexes, floats, integers
 from tests.ops.driver import Sample
 
 NONE, MEAN, SUM = 0, 1, 2
@@ -119,4 +119,30 @@ CLASSIFICATION = [
     sample("cross_entropy_loss", floats(4, 9, dtype=F16), integers(4, low=0, high=8), None, NONE),
 ]
 
-SAMPLES: list[Sample] = [*REGRESSION, *BINARY, *CLASSIFICATION]
+COUNTS = [
+    integers(6, low=0, high=250, dtype=torch.uint8),
+    integers(3, 6, low=0, high=250, dtype=torch.uint8)[0],
+]
+
+# Where eager's roundings and wrapped integers show.
+STEPWISE = [
+    *(
+        sample(
+            "hinge_embedding_loss",
+            9 * floats(40, dtype=dtype),
+            integers(40) // 5,
+            8.396163642458497,
+            reduction,
+        )
+        for dtype in (F16, BF16)
+        for reduction in REDUCTIONS
+    ),
+    *(
+        sample("soft_margin_loss", 5 * floats(9, dtype=F16), 5 * floats(1, 9, dtype=F16)[0], r)
+        for r in REDUCTIONS
+    ),
+    *(sample("l1_loss", complexes(7), complexes(2, 7)[1], r) for r in REDUCTIONS),
+    *(sample("margin_ranking_loss", *COUNTS, COUNTS[0], 0.5, r) for r in REDUCTIONS),
+]
+
+SAMPLES: list[Sample] = [*REGRESSION, *BINARY, *CLASSIFICATION, *STEPWISE]

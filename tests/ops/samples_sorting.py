@@ -94,4 +94,16 @@ SEARCH = [
     Sample("aten.bucketize.Scalar", (0.5, edges)),
 ]
 
-SAMPLES = [*SORT, *SELECT, *SEARCH]
+MODE = [
+    Sample("aten.mode.default", arguments)
+    for arguments in (
+        (rows,),
+        (rows, 0, True),
+        (torch.tensor([[3, 1, 2, 1, 3], [5, 4, 5, 4, 0], [2, 2, 1, 1, 1]], dtype=torch.uint8), -1),
+        (torch.tensor([[True, False, True], [False, True, False]]), 1, True),
+        (torch.arange(48).reshape(3, 16) % 7 - 3, 1),
+        (torch.tensor(5),),
+    )
+]
+
+SAMPLES = [*SORT, *SELECT, *MODE, *SEARCH]

@@ -69,6 +69,11 @@ SAMPLES: list[Sample] = [
         for p in (1, 3)
     ),
     sample("special_zeta.default", 1 + ONE, floats(6, low=0.5, high=9)),
+    sample(
+        "special_zeta.default",
+        torch.tensor([0.0, 0.5, 1.0, 2.0, -1.0, 3.0]),
+        torch.tensor([[0.0], [1.0], [-2.0]]),
+    ),
     sample("special_zeta.other_scalar", 1 + ONE, 2.0),
     sample("special_zeta.self_scalar", 3.0, floats(6, low=0.5, high=9)),
 ]

@@ -36,6 +36,28 @@ REFUSED = [
     ),
     (Sample("aten.zeros.default", ([2],), {"dtype": torch.complex32}), "StableHLO have no complex32"),
     (Sample("aten.histc.default", (X.half(), 4)), "eager counts halves in halves"),
+    (Sample("aten.mode.default", (X,)), "sorts NaN to no certain place"),
+    (Sample("aten.mode.default", (integers(17),)), "the mode of 17 elements"),
+    (
+        Sample("aten.adaptive_avg_pool3d.default", (floats(1, 4, 4, 4, dtype=torch.half), (2, 2, 2))),
+        "adds up the halves of three-dimensional windows in halves",
+    ),
+    (
+        Sample(
+            "aten.conv_transpose2d.input",
+            (
+                floats(1, 2, 4, 4).bfloat16(),
+                floats(2, 2, 3, 3).bfloat16(),
+                None,
+                [2, 2],
+                [1, 1],
+                [2, 2],
+                1,
+                [3, 3],
+            ),
+        ),
+        "where the output is padded by a stride or more",
+    ),
     (layers("gru", depth=2, dropout=0.5, train=True), "dropout in train mode draws random numbers"),
     (packed_lstm(), "the lengths of packed sequences are known only once the data is"),
 ]
