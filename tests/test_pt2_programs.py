@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bridge
+from bridge.lowered import lower_program
 from lowering.ir.plan import Placement
+from lowering.ir.weights import Weights
+from lowering.pt2 import read
 from tests.pt2_samples import DATA_DEPENDENT, ROOT, SAMPLES, Pt2Sample, check_values
 
 _REPOSITORY = ROOT.parents[2]
@@ -47,6 +52,17 @@ for sample in SAMPLES:
 print(len(SAMPLES))
 """
     assert int(_run(code)) == len(SAMPLES) > 40
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_lowering_opens_no_weight(sample: Pt2Sample) -> None:
+    def refuse() -> np.ndarray:
+        raise AssertionError("a weight was opened")
+
+    program, weights = read(sample.path)
+    closed = {key: replace(storage, open=refuse) for key, storage in weights.storages.items()}
+    lowered = lower_program(program, Weights(closed, weights.views))
+    assert lowered.placement or not program.graph.nodes
 
 
 def test_artifacts_run_through_iree_without_torch_and_jax(tmp_path: Path) -> None:
