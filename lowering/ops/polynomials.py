@@ -94,7 +94,8 @@ def _wave(
     cx: Context, kind: str, shifted: bool, y: Value, n: Value, at_one: Value, at_minus_one: Value, sign: Value
 ) -> Value:
     """The wave, or what torch gives where an angle rounds so that the divisor would be 0."""
-    angle = cx.acos(y)
+    # The arc cosine from both ends: 1 - y * y would cancel near them.
+    angle = 2 * cx.atan2(cx.sqrt(1 - y), cx.sqrt(1 + y))
     wave = CHEBYSHEV[kind].wave(cx, angle, n)
     if kind == "v":
         return cx.select(cx.sin(angle / 2) == 1, at_minus_one, wave)
