@@ -152,11 +152,11 @@ def numpy_to_torch(array: np.ndarray) -> torch.Tensor:
 
 
 @cache
-def torch_dlpack() -> tuple[Callable[[torch.Tensor], Any], Callable[[Any], torch.Tensor]]:
-    """torch's DLPack export and import of capsules, looked up once, as import statements are not free.
+def torch_from_dlpack() -> Callable[[Any], torch.Tensor]:
+    """torch's import of a DLPack capsule, looked up once, as import statements are not free.
 
-    The import is the one below `torch.utils.dlpack.from_dlpack`, whose checks of other objects cost as much.
+    The one below `torch.utils.dlpack.from_dlpack`, whose checks of other objects cost as much again.
     """
-    from torch._C import _from_dlpack, _to_dlpack  # pyright: ignore[reportPrivateImportUsage]
+    from torch._C import _from_dlpack  # pyright: ignore[reportPrivateImportUsage]
 
-    return _to_dlpack, _from_dlpack
+    return _from_dlpack

@@ -30,8 +30,8 @@ from runtime.tensors import (
     numpy_dtype,
     numpy_to_torch,
     raw_dtype,
-    torch_dlpack,
     torch_dtype,
+    torch_from_dlpack,
     torch_to_numpy,
 )
 
@@ -130,7 +130,7 @@ class Iree:
         foreign = handle.device != "cpu" or handle.owner is not None
         if foreign or handle.start == handle.end or handle.dtype in _FLOAT8:
             return numpy_to_torch(self.to_numpy(handle))
-        tensor = torch_dlpack()[1](_device("local-sync").create_dlpack_capsule(handle.view, 1, 0))
+        tensor = torch_from_dlpack()(_device("local-sync").create_dlpack_capsule(handle.view, 1, 0))
         wanted = torch_dtype(handle.dtype)
         return tensor if tensor.dtype is wanted else tensor.view(wanted)
 

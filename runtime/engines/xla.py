@@ -27,8 +27,8 @@ from runtime.tensors import (
     empty,
     numpy_dtype,
     numpy_to_torch,
-    torch_dlpack,
     torch_dtype,
+    torch_from_dlpack,
     torch_to_numpy,
 )
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _TESTED = (0, 10)
 _SURFACE = {
     _jax: ("dlpack_managed_tensor_to_buffer", "buffer_to_dlpack_managed_tensor"),
-    xla_client: ("DeviceList", "batched_block_until_ready"),
+    xla_client: ("DeviceList", "make_cpu_client"),
     jax_backend: ("get_backend", "get_compile_options"),
 }
 _PROBE = """
@@ -131,7 +131,7 @@ class Xla:
     def to_torch(self, handle: Handle) -> torch.Tensor:
         if handle.owner is not None:
             return numpy_to_torch(self.to_numpy(handle))
-        tensor = torch_dlpack()[1](_jax.buffer_to_dlpack_managed_tensor(handle.array))
+        tensor = torch_from_dlpack()(_jax.buffer_to_dlpack_managed_tensor(handle.array))
         # Imported float8 is a view of bytes, and what is computed from it may come back as such.
         wanted = torch_dtype(handle.dtype)
         return tensor if tensor.dtype is wanted else tensor.view(wanted)
