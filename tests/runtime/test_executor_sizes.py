@@ -1,0 +1,91 @@
+"""`Compiled` with sizes that a call or its data brings: specialisation, fallbacks, symbols."""
+
+import numpy as np
+import pytest
+import torch
+
+from lowering.ir.plan import Placement
+from lowering.ir.program import Range
+from lowering.ir.symbols import Apply, Symbol
+from lowering.ir.types import DType, SymKind, SymType
+from runtime.inputs import InputError
+from tests.runtime.fakes import N, compiled, node, program, tensor
+
+HLO, ATEN = Placement.STABLEHLO, Placement.ATEN
+T3 = tensor(3)
+
+HLO, ATEN = Placement.STABLEHLO, Placement.ATEN
+T3 = tensor(3)
+
+
+def doubled():
+    types = {"y": tensor(N, 3)}
+    nodes = [node("aten.mul.Scalar", "y", self="%x", other=2)]
+    return program({"x": tensor(N, 3)}, nodes, ["%y"], types, ranges={"s0": Range(1, 9)})
+
+
+def test_sizes_are_specialised_from_a_bounded_cache():
+    f, engine = compiled(doubled(), cache_size=2)
+    for n in (2, 3, 2, 4, 3):
+        np.testing.assert_array_equal(f(np.ones((n, 3), np.float32)), np.full((n, 3), 2))
+    assert engine.loads == [{"s0": 2}, {"s0": 3}, {"s0": 4}, {"s0": 3}]
+    assert (f.report.hits, f.report.misses, f.report.evictions) == (1, 4, 2)
+    with pytest.raises(InputError, match="dim 0 of `x` is 10, the program allows 1 to 9"):
+        f(np.ones((10, 3), np.float32))
+    with pytest.raises(InputError, match="`x` is float64, the program takes float32"):
+        f(np.ones((3, 3)))
+    assert f(torch.ones(3, 3)).tolist() == [[2.0] * 3] * 3
+
+
+def test_a_size_that_the_engine_refuses_runs_on_aten_and_is_counted():
+    f, engine = compiled(doubled(), refuse=lambda segment, sizes: sizes["s0"] == 3)
+    for n in (2, 3, 3):
+        np.testing.assert_array_equal(f(np.ones((n, 3), np.float32)), np.full((n, 3), 2))
+    (fallback,) = f.report.fallbacks
+    assert (fallback.segment, fallback.sizes, fallback.reason) == (
+        0,
+        {"s0": 3},
+        "the engine refuses this segment",
+    )
+    assert engine.calls == 1
+
+
+def test_data_dependent_sizes_reach_the_next_segment():
+    u0 = Symbol("u0")
+    nodes = [
+        node("aten.nonzero.default", "found", self="%x"),
+        node("aten.mul.Scalar", "y", self="%found", other=3),
+    ]
+    types = {"found": tensor(u0, 1, dtype=DType.INT64), "y": tensor(u0, 1, dtype=DType.INT64)}
+    p = program({"x": T3}, nodes, ["%y"], types)
+    f, engine = compiled(p, (ATEN, ["found"]), (HLO, ["y"]))
+    assert f(torch.tensor([0.0, 1, 2])).tolist() == [[3], [6]]
+    assert f(torch.zeros(3)).shape == (0, 1)
+    assert engine.loads == [{"u0": 2}, {"u0": 0}]
+
+
+# ----------------------------------------------------------------------------------- lifetimes, construction
+
+
+def test_scalars_that_nobody_computes_follow_from_what_a_segment_binds():
+    u0 = Symbol("u0")
+    twice = Apply("Mul", (2, u0))
+    nodes = [
+        node("aten.nonzero.default", "found", self="%x"),
+        node("aten.sym_size.int", "n", self="%found", dim=0),
+        node("_operator.mul", "m", "%n", 2),
+        node("aten.full.default", "y", size=("%m",), fill_value=1.0),
+    ]
+    types = {
+        "found": tensor(u0, 1, dtype=DType.INT64),
+        "n": SymType(SymKind.INT, u0),
+        "m": SymType(SymKind.INT, twice),
+        "y": tensor(twice),
+    }
+    p = program({"x": T3}, nodes, ["%y", "%m"], types)
+    f, _ = compiled(p, (ATEN, ["found", "y"]))
+    y, m = f(torch.tensor([0.0, 1, 2]))
+    assert y.shape == (4,)
+    assert m == 4
+    f, _ = compiled(p, (ATEN, ["found", "n"]), (ATEN, ["m"]), (ATEN, ["y"]))
+    assert f(torch.zeros(3))[0].shape == (0,)
