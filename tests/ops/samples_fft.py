@@ -1,4 +1,4 @@
-"""Calls of the Fourier transforms. IREE, which runs each overload's first, takes only powers of two."""
+"""Calls of the Fourier transforms. Up to 32 points they are products; more, on IREE, powers of two."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tests.ops.driver import Sample
 _generator = torch.Generator().manual_seed(0)
 REAL = torch.randn(3, 8, 5, generator=_generator)
 COMPLEX = torch.complex(REAL, torch.randn(3, 8, 5, generator=_generator))
+LONG = torch.randn(2, 45, generator=_generator)
 C128 = COMPLEX.to(torch.complex128)
 
 SAMPLES = [
@@ -28,4 +29,7 @@ SAMPLES = [
     Sample("aten.fft_irfft2.default", (COMPLEX, None, [1, 2], "ortho")),
     Sample("aten.fft_rfft.default", (REAL, 16, 1)),
     Sample("aten._fft_c2r.default", (C128, [1], 0, 14)),
+    Sample("aten._fft_r2c.default", (LONG, [1], 0, True)),
+    Sample("aten._fft_c2c.default", (torch.complex(LONG, LONG.flip(1)), [1], 1, False)),
+    Sample("aten._fft_c2r.default", (torch.complex(LONG, LONG.flip(1)), [1], 0, 88)),
 ]
