@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lowering.ir.program import InputKind, InputSpec, Program
-from lowering.ir.symbols import Dim, Expr, Scalar, to_text
+from lowering.ir.symbols import Dim, Expr, Scalar
 from lowering.ir.tree import NodeType, TreeMismatch, flatten
 from lowering.ir.types import DType, Layout, SymKind, SymType, TensorType
 from runtime.argument_paths import LeafPath, leaf_paths, top_level_names
@@ -205,7 +205,7 @@ class Binder:
             self._check_storage(label, type_, given)
         if given.ndim != type_.rank:
             raise InputError(
-                f"`{label}` has {given.ndim} dimensions {tuple(given.shape)}, "
+                f"`{label}` has {given.ndim} dimension{'s' * (given.ndim != 1)} {tuple(given.shape)}, "
                 f"the program takes {type_.rank} {_sizes_text(type_.sizes)}"
             )
 
@@ -320,7 +320,9 @@ def _tensor_text(type_: TensorType) -> str:
 
 
 def _sizes_text(sizes: Sequence[Dim]) -> str:
-    return f"({', '.join(to_text(size) for size in sizes)}{',' if len(sizes) == 1 else ''})"
+    """Sizes as Python writes them, `?` where the call decides."""
+    shown = [str(size) if isinstance(size, int) else "?" for size in sizes]
+    return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
 
 
 def _listed(names: Sequence[str]) -> str:

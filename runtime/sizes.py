@@ -6,10 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lowering.ir.program import Program
-from lowering.ir.symbols import Expr, Scalar, Symbol, evaluate, free_symbols, is_unbacked, to_text
+from lowering.ir.symbols import (
+    Apply,
+    Expr,
+    Scalar,
+    Symbol,
+    SymbolError,
+    Term,
+    evaluate,
+    free_symbols,
+    is_unbacked,
+    substituted,
+    to_text,
+)
 from lowering.ir.types import SymType, TensorType
 from runtime.errors import InputError
-from runtime.solving import solve
+from runtime.solving import line, solve
+
+_ANY = (None, None)
 
 
 class Sizes:
@@ -40,73 +54,94 @@ class Sizes:
         for index, axis, size in self._static:
             given = leaves[index].shape[axis]
             if given != size:
-                raise InputError(
-                    f"dim {axis} of `{self._labels[index]}` is {given}, the program takes {size}"
-                )
-        symbols: dict[str, Scalar] = {}
-        origin: dict[str, str] = {}
+                raise InputError(f"{self._what(index, axis)} is {given}, the program takes {size}")
+        call = _Call()
         for index, axis, term in self._symbolic:
-            self._bind_one(symbols, origin, self._what(index, axis), _observed(leaves[index], axis), term)
-        return symbols
+            given = _observed(leaves[index], axis)
+            try:
+                access = Symbol(self._access(index, axis))
+                wanted = self._bind_one(call, access, term, given)
+                call.words[access.name] = self._what(index, axis)
+            except SymbolError as error:
+                wanted = f"cannot tell whether it may be: {error}"
+            if wanted:
+                raise InputError(f"{self._what(index, axis)} is {given}, the program {wanted}")
+        return call.symbols
 
-    def _bind_one(
-        self, symbols: dict[str, Scalar], origin: dict[str, str], what: str, given: Any, term: Expr
-    ) -> None:
-        unknown = sorted(free_symbols(term) - symbols.keys())
+    def _bind_one(self, call: _Call, access: Symbol, term: Expr, given: Any) -> str:
+        """Bind the symbol that a size shows, or check the size; what the program takes if it is not that."""
+        unknown = sorted(free_symbols(term) - call.symbols.keys())
         if not unknown:
-            expected = evaluate(term, symbols)
-            if given != expected:
-                raise InputError(
-                    f"{what} is {given}, the program takes {_reason(term, expected, origin, symbols)}"
-                )
-            return
-        if isinstance(term, Symbol):
-            symbols[term.name] = given
-            origin[term.name] = what
-        elif len(unknown) == 1 and isinstance(given, int):
-            solution = solve(term, given, unknown[0], symbols)
-            if solution is None:
-                raise InputError(f"{what} is {given}, the program takes a size of the form {to_text(term)}")
-            symbols[unknown[0]] = solution
-            origin[unknown[0]] = f"{what} = {to_text(term)}, where {unknown[0]}"
-        else:
-            return
-        self._check_range(
-            unknown[0] if not isinstance(term, Symbol) else term.name, symbols, what, given, term
-        )
-
-    def _check_range(
-        self, name: str, symbols: Mapping[str, Scalar], what: str, given: Any, term: Expr
-    ) -> None:
-        bounds = self._ranges.get(name)
-        if bounds is None:
-            return
-        low, high = bounds
-        value = symbols[name]
-        if (low is None or value >= low) and (high is None or value <= high):
-            return
-        allowed = _range_text(low, high)
-        if isinstance(term, Symbol):
-            raise InputError(f"{what} is {given}, the program allows {allowed}")
-        raise InputError(
-            f"{what} is {given} = {to_text(term)} with {name} = {value}, the program allows {name} {allowed}"
-        )
+            expected = evaluate(term, call.symbols)
+            return "" if given == expected else f"takes {call.reason(term, expected)}"
+        if len(unknown) > 1 or not (isinstance(term, Symbol) or isinstance(given, int)):
+            return ""  # an equation of several unknowns: the guards have it
+        name = unknown[0]
+        low, high = self._ranges.get(name, _ANY)
+        found = given if isinstance(term, Symbol) else solve(term, given, name, call.symbols)
+        if found is None or (low is not None and found < low) or (high is not None and found > high):
+            return f"allows {call.allowed(term, name, low, high)}"
+        call.bind(name, found, term, access)
+        return ""
 
     def _what(self, index: int, axis: int | None) -> str:
         label = self._labels[index]
         return f"`{label}`" if axis is None else f"dim {axis} of `{label}`"
 
+    def _access(self, index: int, axis: int | None) -> str:
+        """What an expression calls it: `x.size(0)`, `n`."""
+        return self._labels[index] if axis is None else f"{self._labels[index]}.size({axis})"
+
+
+class _Call:
+    """What the inputs of one call have shown so far. `shown`: each symbol as an expression over inputs."""
+
+    def __init__(self) -> None:
+        self.symbols: dict[str, Scalar] = {}
+        self.shown: dict[str, Term] = {}
+        # What people call what expressions call `x.size(0)`.
+        self.words: dict[str, str] = {}
+
+    def bind(self, name: str, value: Scalar, term: Expr, access: Symbol) -> None:
+        """A symbol's value, found from a size that is `term` and that expressions call `access`."""
+        shown: Term = access
+        if not isinstance(term, Symbol):
+            offset, step = line(term, name, self.symbols)
+            shown = Apply("Add", (access, -offset)) if offset else access
+            shown = Apply("FloorDiv", (shown, step)) if step != 1 else shown
+        self.symbols[name] = value
+        self.shown[name] = shown
+
+    def reason(self, term: Expr, expected: Scalar) -> str:
+        """Why a size must be what it must be: `8 = 2*x.size(0), where x.size(0) is 4`."""
+        words = substituted(term, self.shown)
+        if isinstance(words, Symbol):
+            return f"{expected}, the same as {self.words[words.name]}"
+        known = ", ".join(
+            f"{to_text(self.shown[name])} is {self.symbols[name]}" for name in sorted(free_symbols(term))
+        )
+        return f"{expected} = {to_text(words)}, where {known}"
+
+    def allowed(self, term: Expr, name: str, low: int | None, high: int | None) -> str:
+        """The sizes that an expression of one unknown symbol can have: `4 to 128 in steps of 2`."""
+        if isinstance(term, Symbol):
+            return _range_text(low, high)
+        offset, step = line(term, name, self.symbols)
+        if not step:
+            return f"sizes of the form {to_text(substituted(term, {**self.shown, name: Symbol('n')}))}"
+        ends = [None if end is None else offset + step * end for end in (low, high)]
+        if step < 0:
+            ends.reverse()
+        steps = f" in steps of {abs(step)}" if abs(step) != 1 else ""
+        return (
+            f"sizes of the form {step}*n + {offset}"
+            if ends == [None, None]
+            else f"{_range_text(*ends)}{steps}"
+        )
+
 
 def _observed(given: Any, axis: int | None) -> Any:
     return int(given.shape[axis]) if axis is not None else given
-
-
-def _reason(term: Expr, expected: Scalar, origin: Mapping[str, str], symbols: Mapping[str, Scalar]) -> str:
-    """Why a size must be what it must be: `8, as dim 0 of `x` is`."""
-    if isinstance(term, Symbol):
-        return f"{expected}, the same as {origin[term.name]}"
-    known = ", ".join(f"{name} = {symbols[name]} is {origin[name]}" for name in sorted(free_symbols(term)))
-    return f"{expected} = {to_text(term)}, where {known}"
 
 
 def _range_text(low: int | None, high: int | None) -> str:

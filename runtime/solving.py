@@ -7,10 +7,25 @@ from collections.abc import Mapping
 from lowering.ir.symbols import Dim, Scalar, Symbol, SymbolError, evaluate, free_symbols
 
 
+def line(term: Dim, symbol: str, known: Mapping[str, Scalar]) -> tuple[int, int]:
+    """`(offset, step)` of a term that is `offset + step * symbol`; a step of 0 where it is no such line.
+
+    Decided by evaluating: the values at 2, 3 and 7 must lie on one line of integers.
+    """
+    try:
+        a, b, c = (evaluate(term, {**known, symbol: point}) for point in (2, 3, 7))
+    except SymbolError:
+        return 0, 0
+    step = b - a
+    if not isinstance(a, int) or not isinstance(step, int) or c != a + 5 * step:
+        return 0, 0
+    return a - 2 * step, step
+
+
 def solve(term: Dim, observed: int, symbol: str, known: Mapping[str, Scalar]) -> int | None:
     """The integer `symbol` for which a linear `term` has the value `observed`, or None if there is none.
 
-    Linear is decided by evaluating: the line through the values at 2 and 3 must also meet the solution.
+    What is linear near 2 and 3 only (`Max(s0, 1)`) counts if it has that value at the solution.
     """
     if isinstance(term, Symbol):
         return observed if term.name == symbol else None

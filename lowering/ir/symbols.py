@@ -78,6 +78,15 @@ def free_symbols(term: Term) -> frozenset[str]:
     return frozenset()
 
 
+def substituted(term: Term, terms: Mapping[str, Term]) -> Term:
+    """An expression with other terms for some of its symbols."""
+    if isinstance(term, Symbol):
+        return terms.get(term.name, term)
+    if isinstance(term, Apply):
+        return Apply(term.op, tuple(substituted(arg, terms) for arg in term.args))
+    return term
+
+
 # ---------------------------------------------------------------------------------------------- evaluation
 
 _Number = int | float | bool | Fraction
