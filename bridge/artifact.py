@@ -19,18 +19,20 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from bridge import signing
+from bridge.api import import_all
 from bridge.consistency import check_consistent
 from bridge.errors import ArtifactError, UsageError
 from bridge.lowered import Binary, Lowered
 from bridge.manifest import MANIFEST, Contents, digest, write_json, write_manifest
 from bridge.weight_files import load_weights, save_weights
 from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
-from lowering.ir.module import Module, Port
+from lowering.ir.module import Check, CheckKind, Module, Port
 from lowering.ir.types import DType
 from runtime.weights import WeightError
 
@@ -73,23 +75,26 @@ def check_target(path: Path) -> None:
         raise UsageError(f"cannot write {path}: the folder {parent} is not writable")
 
 
-def load(path: str | PathLike[str], trust: bool = False) -> Lowered:
+def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] = ()) -> Lowered:
     """Read an artifact back. Every file is checked against the manifest first; weights are mapped.
 
     An artifact may hold machine code: what engines compiled. What this user compiled on this machine is
     signed with a key of theirs and taken; all other code is set aside and will be compiled anew, unless
-    `trust` says that it may run. Nothing else in an artifact is code.
+    `trust` says that it may run. Nothing else in an artifact is code. `imports`: modules to import before,
+    which register custom operators and pytree types.
 
     Imports neither torch nor jax. Raises ArtifactError naming the file for anything missing, damaged or of
     another format.
     """
+    import_all(imports)
     contents = Contents(Path(path))
     program = contents.parse("program.json", from_json)
     functional = program
     if "functional.json" in contents.files:
         functional = contents.parse("functional.json", from_json)
     why_not = contents.header.get("not_functional", "")
-    if not isinstance(why_not, str):
+    bounds_checks = contents.header.get("bounds_checks", True)
+    if not isinstance(why_not, str) or not isinstance(bounds_checks, bool):
         raise ArtifactError(f"{contents.folder / MANIFEST} is no manifest of an artifact")
     archive = contents.folder / "weights.irpa"
     lowered = Lowered(
@@ -98,6 +103,7 @@ def load(path: str | PathLike[str], trust: bool = False) -> Lowered:
         contents.parse("plan.json", plan_from_json),
         contents.parse("weights.json", lambda table: load_weights(archive, table)),
         why_not,
+        bounds_checks,
         contents.parse("modules.json", lambda rows: _modules_from_json(contents, rows)),
     )
     try:
@@ -137,6 +143,7 @@ def _write_contents(lowered: Lowered, folder: Path) -> None:
     header = {
         "made_by": {"bridge": __version__, "torch": lowered.program.torch_version},
         "not_functional": lowered.not_functional,
+        "bounds_checks": lowered.bounds_checks,
         "binaries": {k: [b.engine, b.version, b.device] for k, b in sorted(lowered.binaries.items())},
         "signature": signing.sign(digests) if digests else "",
     }
@@ -209,7 +216,7 @@ def _module_to_json(index: int, module: Module) -> dict[str, Any]:
         "name": module.name,
         "in": ports(module.inputs),
         "out": ports(module.outputs),
-        "checks": list(module.checks),
+        "checks": [[check.kind.value, check.message] for check in module.checks],
     }
 
 
@@ -221,15 +228,18 @@ def _modules_from_json(contents: Contents, rows: Any) -> dict[int, Module]:
             raise ValueError(f"{row!r:.200} is no port")
         return Port(name, DType(dtype), tuple(sizes), weight)
 
+    def check(row: Any) -> Check:
+        kind, message = row
+        if not isinstance(message, str):
+            raise ValueError(f"{row!r:.200} is no check")
+        return Check(CheckKind(kind), message)
+
     modules: dict[int, Module] = {}
     for row in rows:
         index, name = row["segment"], row["name"]
         if type(index) is not int or index < 0 or index in modules or not isinstance(name, str):
             raise ValueError(f"module {index!r:.200} has no segment and name of its own")
         code = contents.read(_module_file(index))
-        checks = row["checks"]
-        if not isinstance(checks, list) or not all(isinstance(text, str) for text in checks):
-            raise ValueError(f"the checks of module {index} are no texts")
         inputs, outputs = tuple(map(port, row["in"])), tuple(map(port, row["out"]))
-        modules[index] = Module(code, inputs, outputs, name, tuple(checks))
+        modules[index] = Module(code, inputs, outputs, name, tuple(map(check, row["checks"])))
     return modules

@@ -12,6 +12,7 @@ from lowering.build.index import Indexing
 from lowering.build.reduce import Reductions
 from lowering.errors import Unsupported
 from lowering.hlo import current_block, func
+from lowering.ir.module import Check, CheckKind
 from lowering.ir.program import Ref
 from lowering.ir.types import DType, TensorType
 from lowering.value import Shape, Value
@@ -29,7 +30,11 @@ class ConcreteType:
     shape: Shape
 
 
-class Context(Elementwise, Reductions, Indexing, Contractions):
+class Vocabulary(Elementwise, Reductions, Indexing, Contractions):
+    """What can be said at the current insertion point, whoever says it."""
+
+
+class Context(Vocabulary):
     """Given to each rule as `cx`."""
 
     def __init__(
@@ -67,14 +72,14 @@ class Context(Elementwise, Reductions, Indexing, Contractions):
         """Emit a nested graph's nodes here, its inputs bound to `operands`; returns its outputs."""
         return self._emitter.inline_graph(graph, operands)
 
-    def fail_if(self, predicate: Value, message: str) -> None:
-        """Make the call raise IndexError with this message where any element of a bool tensor is True.
+    def fail_if(self, predicate: Value, message: str, kind: CheckKind = CheckKind.ASSERTION) -> None:
+        """Make the call raise this kind's error with this message where any element of a bool tensor is True.
 
         Inside the regions of StableHLO's own control flow nothing can be returned: there it has no effect.
         """
         if isinstance(current_block().owner.opview, func.FuncOp):
             failed = self.reduce_or(predicate) if predicate.rank else predicate
-            self._emitter.add_check(self.node, failed, message)
+            self._emitter.add_check(self.node, failed, Check(kind, message))
 
     def jax(self, fn: Callable[..., Any], *operands: Value, **static: Any) -> Any:
         """Trace a JAX function on the operands' types (64-bit types kept) and inline what it lowers to.

@@ -7,17 +7,21 @@ from typing import Any
 
 from lowering import hlo
 from lowering.context import ConcreteType, Context
+from lowering.custom_ops import schema_of
 from lowering.errors import RuleError, Unsupported
 from lowering.hlo import func, ir
-from lowering.ir.aten import REQUIRED, OpSchema, schema
-from lowering.ir.module import Module, Port
+from lowering.ir.aten import REQUIRED, OpSchema
+from lowering.ir.module import Check, Module, Port
 from lowering.ir.program import Arg, Graph, InputKind, Node, Program, Ref
 from lowering.ir.symbols import Scalar, SymbolError, Term, UnboundSymbol, evaluate
+from lowering.ir.unbacked import binders, gives_number, symbols_of_node
 from lowering.ir.types import DType, Layout, ObjectType, SymType, TensorType, TokenType, ValueType
 from lowering.registry import OPTIONS, Rule, rule_for
-from lowering.value import Value, constant, tensor_type
+from lowering.value import Value, constant, tensor_type, types_text
 
 Sizes = Mapping[str, int]
+
+NO_REASONS: Mapping[str, str] = {}
 
 # Nodes that only check, or only speak of sizes: the executor and the guards see to them before a call. What
 # they say of numbers that only the data gives is for ATen to check.
@@ -39,10 +43,12 @@ def emit_module(
     outputs: Sequence[str],
     sizes: Sizes,
     name: str,
+    bounds_checks: bool = True,
 ) -> Module:
     """Lower these nodes of the program's graph into a portable StableHLO module named `name`.
 
-    `inputs` and `outputs` are tensor values of the main graph; `sizes` gives every symbol its value. Raises
+    `inputs` and `outputs` are tensor values of the main graph; `sizes` gives every symbol its value;
+    `bounds_checks` says whether the module tells of indices that are out of bounds. Raises
     Unsupported where a node has no lowering at these sizes, RuleError where a rule is wrong.
     """
     values = program.graph.values
@@ -50,7 +56,7 @@ def emit_module(
     in_ports = tuple(_port(value, values[value], sizes, weights.get(value)) for value in inputs)
     with hlo.make_context(), ir.Location.unknown():
         module, entry = _open_module(name, in_ports)
-        emitter = Emitter(sizes)
+        emitter = Emitter(sizes, bounds_checks=bounds_checks)
         env: dict[str, Value] = dict(zip(inputs, map(Value, entry.entry_block.arguments), strict=True))
         with ir.InsertionPoint(entry.entry_block):
             emitter.emit_nodes(program.graph, nodes, env)
@@ -67,16 +73,32 @@ def emit_module(
         code = hlo.serialize(module)
     names = [*outputs, CHECKS] if checks else outputs
     out_ports = tuple(Port(v, r.dtype, r.shape) for v, r in zip(names, results, strict=True))
-    return Module(code, in_ports, out_ports, name, tuple(message for _, message in checks))
+    return Module(code, in_ports, out_ports, name, tuple(check for _, check in checks))
 
 
-def try_nodes(program: Program, sizes: Sizes) -> dict[str, str]:
+def data_reasons(graph: Graph) -> dict[str, str]:
+    """The reasons of the nodes that ATen has to run because they give the sizes and numbers that only the
+    data tells, or check them."""
+    binding = set(binders(graph).values())
+    reasons: dict[str, str] = {}
+    for node in graph.nodes:
+        if gives_number(graph, node):
+            reasons[node.name] = "its value is known only once the data is"
+        elif node.name in binding:
+            reasons[node.name] = "the size of its result depends on the data"
+        elif (node.target in NO_CODE or node.target == ASSERT_SCALAR) and symbols_of_node(graph, node):
+            reasons[node.name] = "checks a number that is known only once the data is"
+    return reasons
+
+
+def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REASONS) -> dict[str, str]:
     """Run every node's rule and keep nothing: the reasons of those that do not lower, by node name.
 
-    What such a node would produce stands as a placeholder for the nodes after it.
+    What such a node would produce stands as a placeholder for the nodes after it. `known`: nodes that are not
+    tried, with their reasons; these are among what is returned.
     """
     graph = program.graph
-    emitter = Emitter(sizes, reasons={})
+    emitter = Emitter(sizes, reasons=dict(known))
     with hlo.make_context(), ir.Location.unknown():
         _, entry = _open_module("trial", ())
         with ir.InsertionPoint(entry.entry_block):
@@ -142,14 +164,16 @@ class Emitter:
         self.sizes = sizes
         self.reasons = reasons
         self.depth = depth
-        #: What the module has to tell of its data: a 0-d bool, True where the sentence does not hold.
-        self.checks: list[tuple[Value, str]] = []
+        #: What the module has to tell of its data: a 0-d bool, True where the check does not hold.
+        self.checks: list[tuple[Value, Check]] = []
 
     def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: dict[str, Value]) -> None:
         """Emit nodes in order; `env` holds the values they read and gains those they define."""
         for node in nodes:
             try:
                 with hlo.location(node.name, node.location.frames):
+                    if self.reasons is not None and node.name in self.reasons:
+                        raise Unsupported(self.reasons[node.name])
                     self.emit_node(graph, node, env)
             except Unsupported as error:
                 if self.reasons is None:
@@ -161,7 +185,8 @@ class Emitter:
                 raise
             except Exception as error:
                 where = f" ({node.location})" if node.location.stack_trace else ""
-                raise RuleError(
+                rule = rule_for(node.target)
+                raise (rule.mistake if rule else RuleError)(
                     f"node {node.name}, {node.target}{where}: {type(error).__name__}: {error}"
                 ) from error
 
@@ -171,6 +196,8 @@ class Emitter:
         if node.target in NO_CODE or node.target == ASSERT_SCALAR:
             self._check(graph, node, env)
             return
+        if gives_number(graph, node):
+            raise Unsupported("its value is known only once the data is")
         if self._is_known(types):
             return
         if not results and rule_for(node.target) is None:
@@ -208,9 +235,9 @@ class Emitter:
         actual = [(value.dtype, value.shape) for value in flat]
         expected = [(out.dtype, out.shape) for out in cx.outs]
         if actual != expected:
-            raise RuleError(
-                f"the rule of {target} built {_types_text(actual)} for node {cx.node.name!r}, "
-                f"the program says {_types_text(expected)}"
+            raise rule.mistake(
+                f"{rule} built {types_text(actual)} for node {cx.node.name!r}, "
+                f"the program says {types_text(expected)}"
             )
         return flat
 
@@ -245,10 +272,11 @@ class Emitter:
             raise Unsupported("a nested graph returns what is no tensor")
         return tuple(results)
 
-    def add_check(self, node: Node, failed: Value, message: str) -> None:
+    def add_check(self, node: Node, failed: Value, check: Check) -> None:
         """Have the module return whether this failed; the error will name the node and its source line."""
         where = f" ({node.location})" if node.location.stack_trace else ""
-        self.checks.append((failed, f"node {node.name}, {node.target}{where}: {message}"))
+        message = f"node {node.name}, {node.target}{where}: {check.message}"
+        self.checks.append((failed, Check(check.kind, message)))
 
     def layout_of(self, type_: TensorType) -> tuple[tuple[int, ...], int]:
         """Concrete strides and storage offset of a tensor."""
@@ -300,12 +328,12 @@ class Emitter:
         return arg
 
 
-def _deduplicated(checks: Sequence[tuple[Value, str]]) -> list[tuple[Value, str]]:
-    """Checks with one message each: those of one node that say the same are one."""
-    by_message: dict[str, Value] = {}
-    for failed, message in checks:
-        by_message[message] = by_message[message] | failed if message in by_message else failed
-    return [(failed, message) for message, failed in by_message.items()]
+def _deduplicated(checks: Sequence[tuple[Value, Check]]) -> list[tuple[Value, Check]]:
+    """Each check once: those of one node that say the same are one."""
+    found: dict[Check, Value] = {}
+    for failed, check in checks:
+        found[check] = found[check] | failed if check in found else failed
+    return [(failed, check) for check, failed in found.items()]
 
 
 def _flags(failed: Sequence[Value]) -> Value:
@@ -315,7 +343,7 @@ def _flags(failed: Sequence[Value]) -> Value:
 
 
 def _schema(target: str) -> OpSchema:
-    found = schema(target)
+    found = schema_of(target)
     if found is None:
         raise RuleError(f"the table of ATen overloads has no {target}")
     return found
@@ -323,9 +351,13 @@ def _schema(target: str) -> OpSchema:
 
 def _accepted(rule: Rule, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments a rule takes, defaults filled in. Others must be immaterial or have their default."""
-    found = schema(rule.target)
+    found = schema_of(rule.target)
     if found is None:
         return arguments
+    extra = rule.accepts - {parameter.name for parameter in found.parameters}
+    if extra and rule.mistake is not RuleError:
+        names = ", ".join(parameter.name for parameter in found.parameters)
+        raise rule.mistake(f"{rule} takes {min(extra)!r}; the arguments of {target} are {names or 'none'}")
     if rule.target != target:
         # An in-place overload on its namesake's rule: `dropout_` calls `self` what `dropout` calls `input`.
         names = zip(_schema(target).parameters, found.parameters, strict=False)
@@ -357,10 +389,6 @@ def _flatten(produced: Any) -> list[Value]:
     if produced is None:
         return []
     return [value for item in produced for value in _flatten(item)]
-
-
-def _types_text(types: Sequence[tuple[DType, tuple[int, ...]]]) -> str:
-    return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in types) or "nothing"
 
 
 def _port(name: str, type_: ValueType, sizes: Sizes, weight: str | None) -> Port:

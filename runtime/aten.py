@@ -28,7 +28,7 @@ from lowering.ir.symbols import Dim, Expr, Scalar, evaluate, free_symbols
 from lowering.ir.types import SymType, TensorType, ValueType
 from runtime import aten_targets as targets
 from runtime.control_flow import Symbols, higher_order
-from runtime.errors import ExecutionError, ExecutionIndexError, UnknownTarget
+from runtime.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error
 from runtime.solving import solve
 
 __all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "interpret", "run_graph"]
@@ -62,7 +62,7 @@ class Routine:
         self.steps = tuple(zip(steps, dead, strict=True))
 
     def __call__(self, env: Env, symbols: Symbols) -> None:
-        """Run under no_grad. Raises ExecutionError, or ExecutionIndexError for ATen's IndexError."""
+        """Run under no_grad. Raises ExecutionError, or its kin for ATen's IndexError and LinAlgError."""
         done = 0
         try:
             with torch.no_grad():
@@ -79,7 +79,11 @@ class Routine:
 
 def _fail(node: Node, error: Exception) -> NoReturn:
     where = f" ({node.location})" if str(node.location) else ""
-    kind = ExecutionIndexError if isinstance(error, IndexError) else ExecutionError
+    kind = ExecutionError
+    if isinstance(error, IndexError):
+        kind = ExecutionIndexError
+    elif isinstance(error, torch.linalg.LinAlgError):  # pyright: ignore[reportPrivateImportUsage]
+        kind = linear_algebra_error()
     raise kind(f"node {node.name}, {node.target}{where}: {type(error).__name__}: {error}") from error
 
 

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lowering.ir.module import Check
 from lowering.ir.plan import Segment
 from lowering.ir.program import Graph, Node
 from lowering.ir.symbols import Scalar, evaluate, free_symbols
 from lowering.ir.types import SymType, TensorType, TokenType, contiguous_strides
 from lowering.ir.weights import Weights
 from runtime.engine import Engine, EngineError, Executable, Module, Port, Target
-from runtime.errors import ExecutionIndexError
+from runtime.errors import error_of
 from runtime.report import Fallback, Report
 from runtime.state import base, torch_weights
 from runtime.tensors import ALIGNMENT, aligned, numpy_dtype, numpy_to_torch
@@ -72,7 +73,7 @@ class Loaded(NamedTuple):
 class Checked:
     """An executable whose last result says which checks of the data failed; raises for the first that did."""
 
-    def __init__(self, run: Executable, engine: Engine, checks: tuple[str, ...]) -> None:
+    def __init__(self, run: Executable, engine: Engine, checks: tuple[Check, ...]) -> None:
         self._run = run
         self._to_numpy = engine.to_numpy
         self._checks = checks
@@ -81,7 +82,7 @@ class Checked:
         *results, flags = self._run(handles)
         failed = self._to_numpy(flags)
         if failed.any():
-            raise ExecutionIndexError(self._checks[int(failed.argmax())])
+            raise error_of(self._checks[int(failed.argmax())])
         return results
 
 

@@ -8,6 +8,7 @@ from lowering.bounds import interval
 from lowering.build.reduce import Body, fill_region
 from lowering.build.shape import Shapes, normalise_axis
 from lowering.hlo import stablehlo
+from lowering.ir.module import CheckKind
 from lowering.ir.types import DType
 from lowering.value import Value, binary, constant, tensor_type
 
@@ -115,7 +116,8 @@ class Indexing(Shapes):
         known = interval(index.ir)
         if known is None or known.low < (-size if negative else 0) or known.high >= size:
             outside = (index < (-size if negative else 0)) | (index >= size)
-            self.fail_if(outside, f"an index is out of bounds for an axis of size {size}")
+            message = f"an index is out of bounds for an axis of size {size}"
+            self.fail_if(outside, message, CheckKind.INDEX)
             index = binary(stablehlo.maximum, index, -size if negative else 0)
             index = binary(stablehlo.minimum, index, max(size - 1, 0))
         if negative and (known is None or known.low < 0):
@@ -123,6 +125,6 @@ class Indexing(Shapes):
             index = Value(stablehlo.select((index < 0).ir, wrapped.ir, index.ir))
         return index
 
-    def fail_if(self, predicate: Value, message: str) -> None:
-        """Make the call raise IndexError with this message where any element of a bool tensor is True."""
+    def fail_if(self, predicate: Value, message: str, kind: CheckKind = CheckKind.ASSERTION) -> None:
+        """Make the call raise this kind's error with this message where any element is True."""
         raise NotImplementedError

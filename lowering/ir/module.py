@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from lowering.ir.types import DType
 
@@ -21,16 +22,37 @@ class Port:
     weight: str | None = None
 
 
+class CheckKind(Enum):
+    """What a check is of, and so which error the caller gets."""
+
+    #: An index out of bounds: IndexError.
+    INDEX = "index"
+    #: A matrix that cannot be factorised: torch.linalg.LinAlgError.
+    LINEAR_ALGEBRA = "linear algebra"
+    #: An assertion of the program: RuntimeError.
+    ASSERTION = "assertion"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What must hold of the data. `message`: one sentence that says what does not, and where."""
+
+    kind: CheckKind
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Module:
     """A StableHLO module as portable bytecode, and the types of its `@main`.
 
-    `checks`: what must hold of the data, one sentence each, as the error says it. If there are any, the last
-    output is a bool tensor with one element per check, True where it does not hold.
+    `checks`: if there are any, the last output is a bool tensor with one element per check, True where it
+    does not hold. `load`: a module of weights alone that runs once, when this one is loaded; its results are
+    the inputs of this one whose `weight` is their name.
     """
 
     code: bytes
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     name: str = "main"
-    checks: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    load: Module | None = None

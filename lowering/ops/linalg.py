@@ -13,10 +13,13 @@ from typing import Any
 
 from lowering.context import Context
 from lowering.errors import Unsupported
+from lowering.ir.module import CheckKind
 from lowering.ir.types import DType
 from lowering.ops import factorisations as f
 from lowering.registry import lowers
 from lowering.value import Value
+
+SINGULAR = "the matrix is singular: a pivot is 0"
 
 
 def over_batches(cx: Context, fn: Callable[..., Any], *operands: Value, ranks: Any, **static: Any) -> Any:
@@ -69,6 +72,11 @@ def _fit(cx: Context, values: Sequence[Value]) -> tuple[Value, ...]:
     )
 
 
+def _raise_if(cx: Context, info: Value, message: str) -> None:
+    """Eager's error where LAPACK's `info` is not 0 for some matrix."""
+    cx.fail_if(info != 0, message, CheckKind.LINEAR_ALGEBRA)
+
+
 def _adjoint(x: Any) -> Any:
     import jax.numpy as jnp
 
@@ -93,7 +101,7 @@ def lu_factor_ex(cx: Context, A: Value, pivot: bool, check_errors: bool) -> tupl
         raise Unsupported("an LU factorisation without pivots")
     packed, pivots, info = over_batches(cx, _lu_factor, A, ranks=[2])
     if check_errors:
-        cx.fail_if(info != 0, "the matrix is singular: a pivot is 0")
+        _raise_if(cx, info, SINGULAR)
     return _fit(cx, (packed, pivots, info))
 
 
@@ -103,7 +111,7 @@ def lu_factor(cx: Context, A: Value, pivot: bool) -> tuple[Value, ...]:
         raise Unsupported("an LU factorisation without pivots")
     found = over_batches(cx, _lu_factor, A, ranks=[2])
     if len(found) == 3:
-        cx.fail_if(found[2] != 0, "the matrix is singular: a pivot is 0")
+        _raise_if(cx, found[2], SINGULAR)
     return _fit(cx, found[:2])
 
 
@@ -181,7 +189,7 @@ def solve_ex(cx: Context, A: Value, B: Value, left: bool, check_errors: bool) ->
         raise Unsupported("factors of other sizes than the matrices")
     found = _solved(cx, A, B, left)
     if check_errors:
-        cx.fail_if(found[3] != 0, "the matrix is singular: a pivot is 0")
+        _raise_if(cx, found[3], SINGULAR)
     return _fit(cx, found)
 
 
@@ -190,7 +198,7 @@ def solve(cx: Context, A: Value, B: Value, left: bool) -> Value:
     if 0 in cx.out.shape:
         return cx.constant(0, cx.out.dtype, cx.out.shape)
     result, _, _, info = _solved(cx, A, B, left)
-    cx.fail_if(info != 0, "the matrix is singular: a pivot is 0")
+    _raise_if(cx, info, SINGULAR)
     return cx.reshape(result, cx.out.shape)
 
 
@@ -205,7 +213,7 @@ def _inverse(a: Any) -> tuple[Any, Any]:
 def inv_ex(cx: Context, A: Value, check_errors: bool) -> tuple[Value, ...]:
     inverse, info = over_batches(cx, _inverse, A, ranks=[2])
     if check_errors:
-        cx.fail_if(info != 0, "the matrix is singular: a pivot is 0")
+        _raise_if(cx, info, SINGULAR)
     return inverse, info
 
 
@@ -216,7 +224,7 @@ def inverse(cx: Context, A: Value | None = None, self: Value | None = None) -> V
     if not matrix.size:
         return cx.constant(0, cx.out.dtype, cx.out.shape)
     found, info = over_batches(cx, _inverse, matrix, ranks=[2])
-    cx.fail_if(info != 0, "the matrix is singular: a pivot is 0")
+    _raise_if(cx, info, SINGULAR)
     return found
 
 
@@ -296,7 +304,7 @@ def _cholesky(a: Any, upper: bool) -> tuple[Any, Any]:
 def cholesky_ex(cx: Context, self: Value, upper: bool, check_errors: bool) -> tuple[Value, ...]:
     factor, info = over_batches(cx, _cholesky, self, ranks=[2], upper=upper)
     if check_errors:
-        cx.fail_if(info != 0, "the matrix is not positive definite")
+        _raise_if(cx, info, "the matrix is not positive definite")
     return factor, info
 
 
@@ -305,7 +313,7 @@ def cholesky(cx: Context, self: Value, upper: bool) -> Value:
     if not self.size:
         return cx.constant(0, cx.out.dtype, cx.out.shape)
     factor, info = over_batches(cx, _cholesky, self, ranks=[2], upper=upper)
-    cx.fail_if(info != 0, "the matrix is not positive definite")
+    _raise_if(cx, info, "the matrix is not positive definite")
     return factor
 
 
@@ -356,5 +364,5 @@ def matrix_exp(cx: Context, self: Value) -> Value:
 
 @lowers("aten._linalg_check_errors.default")
 def check_errors(cx: Context, info: Value, api_name: str, is_matrix: bool) -> tuple[Value, ...]:
-    cx.fail_if(info != 0, f"{api_name}: the matrix is singular, or not positive definite")
+    _raise_if(cx, info, f"{api_name}: the matrix is singular, or not positive definite")
     return ()

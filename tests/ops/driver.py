@@ -169,7 +169,7 @@ def check(sample: Sample, engine: Engine) -> None:
     results = executable(handles)
     if module.checks:
         failed = engine.to_numpy(results.pop())
-        assert not failed.any(), [text for text, bad in zip(module.checks, failed, strict=True) if bad]
+        assert not failed.any(), [check for check, bad in zip(module.checks, failed, strict=True) if bad]
     actual = [engine.to_torch(handle) for handle in results]
     assert len(actual) == len(expected)
     for got, want in zip(actual, expected, strict=True):
