@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lowering.build.reduce import padding_attribute
 from lowering.hlo import ir, stablehlo
 from lowering.ir.types import DType
-from lowering.value import Value, tensor_type
+from lowering.value import Value, constant, tensor_type
 
 
 class Contractions:
@@ -30,6 +30,9 @@ class Contractions:
         shape = [lhs.shape[axis] for axis in batch[0]]
         for value, used in ((lhs, {*batch[0], *contract[0]}), (rhs, {*batch[1], *contract[1]})):
             shape += [size for axis, size in enumerate(value.shape) if axis not in used]
+        if not lhs.size or not rhs.size:
+            # IREE's compiler crashes on dots without terms.
+            return constant(0, out, tuple(shape))
         numbers = stablehlo.DotDimensionNumbers.get(
             list(batch[0]), list(batch[1]), list(contract[0]), list(contract[1])
         )
