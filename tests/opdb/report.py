@@ -13,7 +13,7 @@ from bridge.operators import MEASURED
 from lowering.decompose import RANDOM
 from lowering.ir.aten import schema
 from lowering.partition import TOO_SMALL
-from tests.opdb import operators_page, selection, store
+from tests.opdb import engine_errors, operators_page, selection, store
 from tests.opdb.cases import Row, Word
 from tests.opdb.compare import ILL_CONDITIONED, NOT_UNIQUE, TIES
 from tests.opdb.fingerprint import ROOT
@@ -128,7 +128,9 @@ def _page(results: Results, versions: dict[str, str]) -> str:
     lines += [_summary(engine, dtype, rows) for (engine, dtype), rows in results.items()]
     lines += ["", "## Different and failed", "", *_bad(results)]
     lines += ["", "## Why cases are mixed", "", *_mixed(results)]
-    lines += ["", "## Why cases are not exportable", "", *_unexportable(results)]
+    refused = [row for (engine, _), rows in results.items() if engine == "iree" for row in rows]
+    lines += ["", "## What IREE refuses", "", *engine_errors.section("iree", refused)]
+    lines += ["## Why cases are not exportable", "", *_unexportable(results)]
     lines += ["", "## Judged in their own way", "", *_named(results), ""]
     return "\n".join(lines)
 
