@@ -17,6 +17,7 @@ from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.tree import NodeType
 from runtime.engine import Engine, EngineError, Target
+from lowering.ir.unbacked import has_data_sizes
 from runtime.engines import ENGINES, get_engine
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class _Builder:
         """Compile all segments at the example sizes; the plan with what the engine refuses on ATen."""
         while True:
             for segment in plan.segments:
-                if segment.placement is Placement.ATEN:
+                if segment.placement is Placement.ATEN or has_data_sizes(self._lowered.functional, segment):
                     continue
                 try:
                     self._compile(plan, segment, self._example)
@@ -189,6 +190,8 @@ class _Builder:
             raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
         key = self._key(module)
         if key in self._refused:
+        except ModuleNotFoundError as error:
+            raise EngineError(f"sizes that are new need the package {error.name}") from error
             raise self._refused[key]
         own = all(self._example.get(name, value) == value for name, value in sizes.items())
         kept = self._lowered.binaries if own else self._others

@@ -15,6 +15,7 @@ from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Program
 from lowering.ir.symbols import is_unbacked
+from lowering.ir.unbacked import has_data_sizes, typical_sizes
 from lowering.ir.weights import Weights
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Lowered:
         return text_of(self.module(segment).code)
 
     def module(self, segment: int) -> Module:
-        """The portable StableHLO module of a segment at the example sizes.
+        """The portable StableHLO module of a segment at the example sizes, and at typical ones where only the
+        data gives them.
 
         Raises UsageError where there is no such segment, or it runs on ATen.
         """
@@ -90,7 +92,10 @@ class Lowered:
             raise UsageError(f"segment {segment} does not exist: the plan has {len(self.plan.segments)}")
         if found.placement is Placement.ATEN:
             raise UsageError(f"segment {segment} runs on ATen and has no StableHLO module")
-        return self.specialise(self.plan, found, self.example_sizes)
+        sizes = self.example_sizes
+        if has_data_sizes(self.functional, found):
+            sizes = {**typical_sizes(self.functional), **sizes}
+        return self.specialise(self.plan, found, sizes)
 
     def specialise(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module:
         """The module of a StableHLO segment at these sizes, emitted if it is not at hand."""
@@ -125,7 +130,7 @@ def lower_program(program: Program, weights: Weights) -> Lowered:
     from lowering.custom_ops import schema_of
     from lowering.emit import try_nodes
     from lowering.functionalise import NotFunctional, functionalise
-    from lowering.partition import all_on_aten, partition
+    from lowering.partition import all_on_aten, data_reasons, partition
 
     try:
         functional = functionalise(program, weights, schema_of)
@@ -133,13 +138,15 @@ def lower_program(program: Program, weights: Weights) -> Lowered:
         return Lowered(program, program, all_on_aten(program, str(error)), weights, str(error))
     example, *ends = planning_sizes(functional)
     # Most programs have no gap: emit the whole at once, and look for reasons only if that fails.
-    lowered = Lowered(program, functional, partition(functional, {}), weights)
-    reasons: dict[str, str] = {}
-    if not _emit_all(lowered):
-        reasons = try_nodes(functional, example)
+    known = data_reasons(functional.graph)
+    lowered = Lowered(program, functional, partition(functional, known), weights)
+    typical = typical_sizes(functional)
+    reasons = dict(known)
+    if typical or not _emit_all(lowered):
+        reasons = try_nodes(functional, {**typical, **example}, known)
     for sizes in ends:
-        reasons = try_nodes(functional, sizes) | reasons
-    if reasons:
+        reasons = try_nodes(functional, {**typical, **sizes}, known) | reasons
+    if reasons != known or typical:
         lowered = Lowered(program, functional, partition(functional, reasons), weights)
         if not _emit_all(lowered):
             raise RuleError("a node that lowered alone does not lower in its segment")
@@ -150,7 +157,8 @@ def _emit_all(lowered: Lowered) -> bool:
     """Make the modules of all segments; whether every node lowered."""
     try:
         for segment in lowered.plan.segments:
-            if segment.placement is Placement.STABLEHLO:
+            # What the data decides is emitted once it has.
+            if segment.placement is Placement.STABLEHLO and not has_data_sizes(lowered.functional, segment):
                 lowered.module(segment.index)
     except Unsupported:
         return False

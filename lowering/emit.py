@@ -14,8 +14,8 @@ from lowering.ir.aten import REQUIRED, OpSchema
 from lowering.ir.module import Check, Module, Port
 from lowering.ir.program import Arg, Graph, InputKind, Node, Program, Ref
 from lowering.ir.symbols import Scalar, SymbolError, Term, UnboundSymbol, evaluate
-from lowering.ir.unbacked import binders, gives_number, symbols_of_node
 from lowering.ir.types import DType, Layout, ObjectType, SymType, TensorType, TokenType, ValueType
+from lowering.ir.unbacked import gives_number
 from lowering.registry import OPTIONS, Rule, rule_for
 from lowering.value import Value, constant, tensor_type, types_text
 
@@ -74,21 +74,6 @@ def emit_module(
     names = [*outputs, CHECKS] if checks else outputs
     out_ports = tuple(Port(v, r.dtype, r.shape) for v, r in zip(names, results, strict=True))
     return Module(code, in_ports, out_ports, name, tuple(check for _, check in checks))
-
-
-def data_reasons(graph: Graph) -> dict[str, str]:
-    """The reasons of the nodes that ATen has to run because they give the sizes and numbers that only the
-    data tells, or check them."""
-    binding = set(binders(graph).values())
-    reasons: dict[str, str] = {}
-    for node in graph.nodes:
-        if gives_number(graph, node):
-            reasons[node.name] = "its value is known only once the data is"
-        elif node.name in binding:
-            reasons[node.name] = "the size of its result depends on the data"
-        elif (node.target in NO_CODE or node.target == ASSERT_SCALAR) and symbols_of_node(graph, node):
-            reasons[node.name] = "checks a number that is known only once the data is"
-    return reasons
 
 
 def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REASONS) -> dict[str, str]:

@@ -1,61 +1,101 @@
 """From reasons to a plan: which nodes run as StableHLO segments, which on ATen.
 
-Each node gets a level, its segment's number: StableHLO and ATen take turns, and a node has the first level
-of its own kind that is not before those of what it reads. So a segment is convex by construction, there are
-no more of them than the longest chain of alternations needs, and an ATen node that nothing waits for does not
-cut what surrounds it. Of the two that may come first the one with fewer segments wins. A StableHLO segment
-that is too small joins a later one if what reads it can wait, and else the ATen nodes around it.
+Each node gets a level, its segment's number. Nodes in StableHLO, those of them whose sizes only the data
+gives, and nodes on ATen take turns, and a node has the first level of its own kind that is not before those
+of what it reads. So a segment is convex by construction, there are no more of them than the longest chain of
+alternations needs, and an ATen node that nothing waits for does not cut what surrounds it. Of the kinds that
+may come first the one with the fewest segments wins. A StableHLO segment that is too small joins a later one
+if what reads it can wait, and else the ATen nodes around it.
 
 A pass over the nodes is linear; each round of moving small segments makes one more.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from enum import IntEnum
 
-from lowering.emit import NO_CODE
+from lowering.emit import ASSERT_SCALAR, NO_CODE
 from lowering.ir.aten import schema
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Graph, Node, Program, refs_of
-from lowering.ir.symbols import Apply, Symbol, free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType
+from lowering.ir.unbacked import binders, gives_number, symbols_of_node
 
 # A StableHLO segment between ATen ones with fewer nodes that compute costs more to enter and leave than it
 # saves: a crossing is about as dear as three small ATen calls.
 MIN_NODES = 3
 TOO_SMALL = "too little beside ATen nodes to pay for a segment"
+# A segment whose sizes only the data gives is compiled for each size that comes again: that pays for many
+# nodes, or for a dear one.
+MIN_DATA_NODES = 8
+TOO_SMALL_FOR_DATA = "too little to compile for each size that the data gives"
+_DEAR = re.compile(r"(aten|higher_order)\.\w*(mm|bmm|matmul|linear|conv|attention|einsum|lstm|gru|scan|loop)")
 
 # Namespaces of functions of Python numbers; a higher-order operator has the effects of its graphs.
 _PURE = ("_operator", "math", "torch", "builtins", "higher_order")
 
 
+def data_reasons(graph: Graph) -> dict[str, str]:
+    """The nodes that ATen has to run, whatever has a rule: they give the sizes and numbers that only the data
+    tells, or check them."""
+    binding = set(binders(graph).values())
+    reasons: dict[str, str] = {}
+    for node in graph.nodes:
+        if gives_number(graph, node):
+            reasons[node.name] = "its value is known only once the data is"
+        elif node.name in binding:
+            reasons[node.name] = "the size of its result depends on the data"
+        elif (node.target in NO_CODE or node.target == ASSERT_SCALAR) and symbols_of_node(graph, node):
+            reasons[node.name] = "checks a number that is known only once the data is"
+    return reasons
+
+
 def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
     """Place every node of a functional program: on ATen where `reasons` names it, else in StableHLO.
 
-    Nodes whose results are symbolic scalars that follow from the inputs' sizes belong to no segment; nobody
-    runs them.
+    Nodes whose results are symbolic scalars, which follow from the inputs' sizes and from what other nodes
+    found, belong to no segment; nobody runs them.
     """
     graph = program.graph
     reasons = dict(reasons)
     nodes = [node for node in graph.nodes if node.name in reasons or not _is_free(node, graph)]
-    waits = _waits(nodes, reasons)
+    waits = _waits(nodes, reasons, graph)
     computing = {node.name for node in nodes if _computes(node, graph)}
     for name in _views_on_aten(waits, reasons, computing):
         reasons[name] = f"{TOO_SMALL} (a view that only they read)"
+    data = {node.name for node in nodes if symbols_of_node(graph, node)}
+    dear = {node.name for node in nodes if _DEAR.match(node.target)}
     while True:
-        orders = [_levels(nodes, waits, reasons, first) for first in (Placement.STABLEHLO, Placement.ATEN)]
+        kinds = {node.name: _kind(node.name, reasons, data) for node in nodes}
+        orders = [_levels(nodes, waits, kinds, first) for first in Kind]
         levels = min(orders, key=lambda order: len(set(order.values())))
-        small = _small_levels(levels, reasons, computing)
-        _sink(nodes, waits, reasons, levels, small)
-        small = _small_levels(levels, reasons, computing)
+        _sink(nodes, waits, kinds, levels, _small_levels(levels, kinds, computing, dear))
+        small = _small_levels(levels, kinds, computing, dear)
         if not small:
-            return Plan(_segments(program, _batches(nodes, levels, reasons)), reasons)
-        for node in nodes:
-            if levels[node.name] in small:
-                count = small[levels[node.name]]
-                reasons[node.name] = f"{TOO_SMALL} ({count} node{'s' * (count != 1)} that compute)"
+            return Plan(_segments(program, _batches(nodes, levels, kinds)), reasons)
+        for name, level in levels.items():
+            if level in small:
+                why = TOO_SMALL_FOR_DATA if kinds[name] is Kind.DATA else TOO_SMALL
+                count = small[level]
+                reasons[name] = f"{why} ({count} node{'s' * (count != 1)} that compute)"
+
+
+class Kind(IntEnum):
+    """Where a node runs, in the order in which they take turns. DATA: in StableHLO, its sizes from the data."""
+
+    STABLEHLO = 0
+    DATA = 1
+    ATEN = 2
+
+
+def _kind(name: str, reasons: Mapping[str, str], data: Set[str]) -> Kind:
+    if name in reasons:
+        return Kind.ATEN
+    return Kind.DATA if name in data else Kind.STABLEHLO
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +109,7 @@ def _is_free(node: Node, graph: Graph) -> bool:
     if node.target in NO_CODE:
         return True
     results = [graph.values[name] for name in node.results()]
-    return bool(results) and all(isinstance(type_, SymType) and not _from_data(type_) for type_ in results)
-
-
-def _from_data(type_: SymType) -> bool:
-    """Whether a symbolic scalar is known only once the data is."""
-    return isinstance(type_.value, Symbol | Apply) and any(map(is_unbacked, free_symbols(type_.value)))
+    return bool(results) and all(isinstance(type_, SymType) for type_ in results)
 
 
 def _computes(node: Node, graph: Graph) -> bool:
@@ -84,13 +119,17 @@ def _computes(node: Node, graph: Graph) -> bool:
     return not is_view and any(isinstance(graph.values[name], TensorType) for name in node.results())
 
 
-def _waits(nodes: Sequence[Node], reasons: Mapping[str, str]) -> dict[str, set[str]]:
-    """What each node runs after: those it reads, and for an ATen node with effects the one before it."""
+def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> dict[str, set[str]]:
+    """What each node runs after: those it reads, those that find the sizes it is of, and for an ATen node
+    with effects the one before it."""
     defined_by = {name: node.name for node in nodes for name in node.results()}
+    found_by = binders(graph)
     waits: dict[str, set[str]] = {}
     last_effect: str | None = None
     for node in nodes:
-        waits[node.name] = {defined_by[ref] for ref in node.refs() if ref in defined_by}
+        before = {defined_by[ref] for ref in node.refs() if ref in defined_by}
+        before |= {found_by[symbol] for symbol in symbols_of_node(graph, node)}
+        waits[node.name] = before & waits.keys()
         if node.name in reasons and _has_effect(node):
             if last_effect is not None:
                 waits[node.name].add(last_effect)
@@ -120,69 +159,71 @@ def _views_on_aten(
 
 
 def _levels(
-    nodes: Sequence[Node], waits: Mapping[str, set[str]], reasons: Mapping[str, str], first: Placement
+    nodes: Sequence[Node], waits: Mapping[str, set[str]], kinds: Mapping[str, Kind], first: Kind
 ) -> dict[str, int]:
-    """The first level that each node may have; those of `first` are even."""
+    """The first level that each node may have; those of `first` are divisible by the number of kinds."""
     levels: dict[str, int] = {}
     for node in nodes:
-        parity = (node.name in reasons) != (first is Placement.ATEN)
         least = max((levels[name] for name in waits[node.name]), default=0)
-        levels[node.name] = least if least % 2 == parity else least + 1
+        levels[node.name] = least + (kinds[node.name] - first - least) % len(Kind)
     return levels
 
 
 def _small_levels(
-    levels: Mapping[str, int], reasons: Mapping[str, str], computing: Set[str]
+    levels: Mapping[str, int], kinds: Mapping[str, Kind], computing: Set[str], dear: Set[str]
 ) -> dict[int, int]:
     """The StableHLO levels that do too little, and how many nodes that compute they have."""
+    if Kind.ATEN not in kinds.values():
+        return {}  # nothing is crossed
     counts: dict[int, int] = {}
+    least: dict[int, int] = {}
     for name, level in levels.items():
-        if name not in reasons:
+        if kinds[name] is not Kind.ATEN:
             counts[level] = counts.get(level, 0) + (name in computing)
-    if len(counts) == len(set(levels.values())):
-        return {}  # nothing is on ATen: nothing is crossed
-    return {level: count for level, count in counts.items() if count < MIN_NODES}
+            least.setdefault(level, MIN_DATA_NODES if kinds[name] is Kind.DATA else MIN_NODES)
+            if kinds[name] is Kind.DATA and name in dear:
+                least[level] = 1
+    return {level: count for level, count in counts.items() if count < least[level]}
 
 
 def _sink(
     nodes: Sequence[Node],
     waits: Mapping[str, set[str]],
-    reasons: Mapping[str, str],
+    kinds: Mapping[str, Kind],
     levels: dict[str, int],
     small: Collection[int],
 ) -> None:
     """Move nodes of small levels to the last large one at which all that wait for them can still run."""
-    large = sorted({level for name, level in levels.items() if name not in reasons} - set(small))
-    if not small or not large:
+    kept = {kind: sorted({n for name, n in levels.items() if kinds[name] is kind} - set(small)) for kind in Kind}
+    if not small or not (kept[Kind.STABLEHLO] or kept[Kind.DATA]):
         return
-    latest = dict.fromkeys(levels, large[-1])
+    latest = dict.fromkeys(levels, max(levels.values()))
     for node in reversed(nodes):
-        name = node.name
-        if name not in reasons and levels[name] in small:
+        name, large = node.name, kept[kinds[node.name]]
+        if kinds[name] is not Kind.ATEN and levels[name] in small:
             place = bisect_right(large, latest[name]) - 1
             levels[name] = max(levels[name], large[place] if place >= 0 else 0)
         for other in waits[name]:
-            limit = levels[name] - ((name in reasons) != (other in reasons))
+            limit = levels[name] - (kinds[name] is not kinds[other])
             latest[other] = min(latest[other], limit)
 
 
-def _batches(nodes: Sequence[Node], levels: Mapping[str, int], reasons: Mapping[str, str]) -> list[_Batch]:
+def _batches(nodes: Sequence[Node], levels: Mapping[str, int], kinds: Mapping[str, Kind]) -> list[_Batch]:
     """Nodes by level; levels of one kind with nothing between them are one batch."""
     by_level: dict[int, list[Node]] = {}
     for node in nodes:
         by_level.setdefault(levels[node.name], []).append(node)
-    groups: list[list[int]] = []
+    groups: list[tuple[Kind, list[Node]]] = []
     for level in sorted(by_level):
-        if groups and (level - groups[-1][-1]) % 2 == 0:
-            groups[-1].append(level)
+        kind = kinds[by_level[level][0].name]
+        if groups and groups[-1][0] is kind:
+            groups[-1][1].extend(by_level[level])
         else:
-            groups.append([level])
-    batches: list[_Batch] = []
-    for group in groups:
-        members = [node for level in group for node in by_level[level]]
-        placement = Placement.ATEN if members[0].name in reasons else Placement.STABLEHLO
-        batches.append(_Batch(placement, tuple(members)))
-    return batches
+            groups.append((kind, by_level[level]))
+    return [
+        _Batch(Placement.ATEN if kind is Kind.ATEN else Placement.STABLEHLO, tuple(members))
+        for kind, members in groups
+    ]
 
 
 def _has_effect(node: Node) -> bool:

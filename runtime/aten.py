@@ -24,9 +24,11 @@ from lowering.ir.program import (
     Program,
     Ref,
 )
-from lowering.ir.symbols import Dim, Expr, Scalar, evaluate, free_symbols
+from lowering.ir.symbols import Expr, Scalar, Symbol, Term, evaluate, free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType, ValueType
+from lowering.ir.unbacked import depends_on_data
 from runtime import aten_targets as targets
+from runtime.assertions import told
 from runtime.control_flow import Symbols, higher_order
 from runtime.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error
 from runtime.solving import solve
@@ -36,6 +38,7 @@ __all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", 
 Env = MutableMapping[str, Any]
 Step = Callable[[Env, Symbols], None]
 Reader = Callable[[Env, Symbols], Any]
+_ASSERTIONS = ("aten._assert_scalar", "aten._functional_assert_scalar")
 NO_CONSTANTS: Mapping[str, torch.Tensor] = {}
 
 
@@ -56,6 +59,7 @@ class Routine:
         constants: Mapping[str, torch.Tensor] = NO_CONSTANTS,
     ) -> None:
         self.nodes = tuple(nodes)
+        self._graph = graph
         compiler = _Compiler(graph.values, _computed(graph, nodes), constants)
         steps = [compiler.node(node) for node in nodes]
         dead = _last_uses(nodes, keep)
@@ -74,7 +78,10 @@ class Routine:
         except ExecutionError:
             raise
         except Exception as error:
-            _fail(self.nodes[done], error)
+            node = self.nodes[done]
+            if node.target.startswith(_ASSERTIONS) and (text := told(str(error), self._graph, symbols)):
+                raise ExecutionError(text) from error
+            _fail(node, error)
 
 
 def _fail(node: Node, error: Exception) -> NoReturn:
@@ -260,14 +267,15 @@ class _Compiler:
 
     def symbol_bindings(self, node: Node) -> Iterator[Step]:
         """How the symbols that appear in this node's results get their values."""
+        from_data = depends_on_data(node.target)
         for name in node.results():
             value = self.values.get(name)
-            if isinstance(value, SymType) and isinstance(value.value, Expr):
-                yield _binding(name, None, value.value)
+            if isinstance(value, SymType) and (from_data or isinstance(value.value, Expr)):
+                yield _binding(name, None, value.value, from_data)
             elif isinstance(value, TensorType):
                 for axis, size in enumerate(value.sizes):
-                    if any(symbol[0] in "uz" for symbol in free_symbols(size)):
-                        yield _binding(name, axis, size)
+                    if from_data or any(map(is_unbacked, free_symbols(size))):
+                        yield _binding(name, axis, size, from_data)
 
 
 def _discard(_: Any) -> None:
@@ -286,16 +294,22 @@ def _then(step: Step, bindings: Sequence[Step]) -> Step:
     return both
 
 
-def _binding(name: str, axis: int | None, term: Dim) -> Step:
-    """Bind the one symbol of `term` that is not known yet from a scalar, or from a size of a tensor."""
+def _binding(name: str, axis: int | None, term: Term, checked: bool) -> Step:
+    """Bind the one symbol of `term` that is not known yet from a scalar, or from a size of a tensor.
+
+    `checked`: where all are known, as the exporter was told that a size equals another, see that it does.
+    """
     free = sorted(free_symbols(term))
 
     def bind(env: Env, symbols: Symbols) -> None:
         unknown = [symbol for symbol in free if symbol not in symbols]
+        observed = env[name] if axis is None else env[name].shape[axis]
+        if checked and not unknown and observed != (expected := evaluate(term, symbols)):
+            what = f"{name}" if axis is None else f"dim {axis} of {name}"
+            raise ValueError(f"{what} is {observed}, the program takes {expected}")
         if len(unknown) != 1:
             return
-        observed = env[name] if axis is None else env[name].shape[axis]
-        solution = solve(term, int(observed), unknown[0], symbols)
+        solution = observed if isinstance(term, Symbol) else solve(term, int(observed), unknown[0], symbols)
         if solution is not None:
             symbols[unknown[0]] = solution
 

@@ -27,8 +27,9 @@ class Report:
     """Counters are since construction.
 
     `copies`: tensors copied on their way into an engine (not dense, or not aligned to 64 bytes) or out of its
-    memory. `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `unchecked_guards`:
-    guards that name something else than the inputs.
+    memory. `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how often
+    a segment ran on ATen because sizes that the data gave came for the first time, or were too many.
+    `unchecked_guards`: guards that name something else than the inputs.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class Report:
     hits: int = 0
     misses: int = 0
     evictions: int = 0
+    postponed: int = 0
     fallbacks: list[Fallback] = field(default_factory=list)
     unchecked_guards: tuple[str, ...] = ()
 
@@ -60,6 +62,11 @@ class Report:
             ],
             "calls": self.calls,
             "copies": self.copies,
-            "cache": {"hits": self.hits, "misses": self.misses, "evictions": self.evictions},
+            "cache": {
+                "hits": self.hits,
+                "misses": self.misses,
+                "evictions": self.evictions,
+                "postponed": self.postponed,
+            },
             "unchecked_guards": list(self.unchecked_guards),
         }

@@ -15,8 +15,9 @@ import numpy as np
 from lowering.ir.module import Check
 from lowering.ir.plan import Segment
 from lowering.ir.program import Graph, Node
-from lowering.ir.symbols import Scalar, evaluate, free_symbols
+from lowering.ir.symbols import Scalar, evaluate, is_unbacked
 from lowering.ir.types import SymType, TensorType, TokenType, contiguous_strides
+from lowering.ir.unbacked import symbols_of
 from lowering.ir.weights import Weights
 from runtime.engine import Engine, EngineError, Executable, Module, Port, Target
 from runtime.errors import error_of
@@ -24,6 +25,11 @@ from runtime.report import Fallback, Report
 from runtime.state import base, torch_weights
 from runtime.tensors import ALIGNMENT, aligned, numpy_dtype, numpy_to_torch
 from runtime.weights import materialise
+
+# At which call with sizes from the data they are compiled for; until then the segment runs on ATen.
+PATIENCE = 2
+# How many sizes from the data are remembered as seen.
+MAX_SEEN = 256
 
 Specialise = Callable[[Segment, Mapping[str, Scalar]], tuple[Module, bytes]]
 
@@ -101,7 +107,11 @@ class StableHloSegment:
         self._lock = threading.Lock()
         self._aten: AtenSegment | None = None
         # What its module depends on; without any it is loaded once, now.
-        self.symbols = _symbols_of(context.graph, segment, nodes)
+        self.symbols = symbols_of(context.graph, segment, nodes)
+        # Sizes that only the data gives are compiled for when they come again, as long as they are few.
+        self.patience = PATIENCE if any(map(is_unbacked, self.symbols)) else 0
+        self._compiled = 0
+        self._seen: OrderedDict[tuple[Scalar | None, ...], int] = OrderedDict()
         self.static = None if self.symbols else self._load_or_fall_back({})
         if not self.symbols and self.static is None:
             self.on_aten()
@@ -117,13 +127,32 @@ class StableHloSegment:
                 self._cache.move_to_end(key)
                 report.hits += 1
                 return self._cache[key]
-            report.misses += 1
             sizes = {name: symbols[name] for name in self.symbols if name in symbols}
+            if self.patience and not self._pays(key, sizes):
+                report.postponed += 1
+                return None
+            report.misses += 1
             entry = self._cache[key] = self._load_or_fall_back(sizes)
             if len(self._cache) > self._capacity:
                 self._cache.popitem(last=False)
                 report.evictions += 1
             return entry
+
+    def _pays(self, key: tuple[Scalar | None, ...], sizes: Mapping[str, Scalar]) -> bool:
+        """Whether sizes from the data are compiled for: they came before, and not too many others did."""
+        if self._compiled >= self._capacity:
+            return False
+        seen = self._seen.pop(key, 0) + 1
+        if seen < self.patience:
+            self._seen[key] = seen
+            if len(self._seen) > MAX_SEEN:
+                self._seen.popitem(last=False)
+            return False
+        self._compiled += 1
+        if self._compiled == self._capacity:
+            reason = f"the data gave {self._capacity} sizes that came again; no others are compiled"
+            self._context.report.fallbacks.append(Fallback(self.segment.index, sizes, reason))
+        return True
 
     def peek(self, symbols: Mapping[str, Scalar]) -> Loaded | None:
         """What is loaded for these sizes, without loading or counting."""
@@ -287,18 +316,3 @@ def _with_strides(tensor: Any, type_: TensorType, symbols: Mapping[str, Scalar])
     if strides == contiguous_strides(sizes) or 0 in sizes:
         return tensor
     return torch.empty_strided(sizes, strides, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
-
-
-def _symbols_of(graph: Graph, segment: Segment, nodes: Iterable[Node]) -> tuple[str, ...]:
-    """The symbols that the types of a segment's values, and so its module, depend on, sorted."""
-    names = [*segment.inputs, *(name for node in nodes for name in (*node.refs(), *node.results()))]
-    found: set[str] = set()
-    for name in dict.fromkeys(names):
-        type_ = graph.values.get(name)
-        if isinstance(type_, TensorType):
-            for size in type_.sizes:
-                if not isinstance(size, int):
-                    found |= free_symbols(size)
-        elif isinstance(type_, SymType):
-            found |= free_symbols(type_.value)
-    return tuple(sorted(found))

@@ -19,10 +19,10 @@ from bridge.verification.report import EngineReport
 from bridge.verification.tolerances import Kind, kind_of
 from lowering.ir.plan import Placement
 from runtime.errors import InputError
+from runtime.executor import Compiled
 from runtime.tensors import numpy_to_torch
 
 if TYPE_CHECKING:
-    from runtime.executor import Compiled
     from runtime.interpreted import Interpreted
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -71,6 +71,8 @@ def run_engine(
     compiled: Compiled | Interpreted | None = None
     try:
         compiled = lowered.compile(engine, device)
+        if isinstance(compiled, Compiled):
+            compiled.compile_at_once()
         with _seeded(seed):
             for index, want in enumerate(expected.calls):
                 prefix = f"call {index + 1}: " if index else ""

@@ -155,7 +155,7 @@ def sized(*sizes: Any) -> TensorType:
         ),
         (
             one("aten.item.default", {"y": SymType(SymKind.INT, U0)}, self="%x"),
-            "u0 is known only once the data is",
+            "its value is known only once the data is",
         ),
         (
             one("aten.abs.default", {"x": contiguous(DType.COMPLEX32, (2,)), "y": f32(2)}, self="%x"),

@@ -59,12 +59,33 @@ def test_data_dependent_sizes_reach_the_next_segment():
     types = {"found": tensor(u0, 1, dtype=DType.INT64), "y": tensor(u0, 1, dtype=DType.INT64)}
     p = program({"x": T3}, nodes, ["%y"], types)
     f, engine = compiled(p, (ATEN, ["found"]), (HLO, ["y"]))
-    assert f(torch.tensor([0.0, 1, 2])).tolist() == [[3], [6]]
+    for _ in range(3):
+        assert f(torch.tensor([0.0, 1, 2])).tolist() == [[3], [6]]
     assert f(torch.zeros(3)).shape == (0, 1)
-    assert engine.loads == [{"u0": 2}, {"u0": 0}]
+    # A size is compiled for when it comes again; until then the segment runs on ATen.
+    assert engine.loads == [{"u0": 2}]
+    assert (f.report.postponed, f.report.misses, f.report.hits) == (2, 1, 1)
+    f.compile_at_once()
+    f(torch.ones(3))
+    assert engine.loads == [{"u0": 2}, {"u0": 3}]
 
 
-# ----------------------------------------------------------------------------------- lifetimes, construction
+def test_too_many_sizes_from_the_data_are_not_compiled_for():
+    u0 = Symbol("u0")
+    nodes = [
+        node("aten.nonzero.default", "found", self="%x"),
+        node("aten.mul.Scalar", "y", self="%found", other=3),
+    ]
+    types = {"found": tensor(u0, 1, dtype=DType.INT64), "y": tensor(u0, 1, dtype=DType.INT64)}
+    p = program({"x": tensor(N)}, nodes, ["%y"], types, ranges={"s0": Range(1, 9)})
+    f, engine = compiled(p, (ATEN, ["found"]), (HLO, ["y"]), cache_size=2)
+    for n in (1, 1, 2, 2, 3, 3, 3, 4, 4, 1, 2):
+        assert f(torch.ones(n)).tolist() == [[3 * i] for i in range(n)]
+    assert [sizes["u0"] for sizes in engine.loads] == [1, 2]
+    assert f.report.evictions == 0
+    (fallback,) = f.report.fallbacks
+    assert fallback.reason == "the data gave 2 sizes that came again; no others are compiled"
+    assert f.report.json()["cache"] == {"hits": 2, "misses": 2, "evictions": 0, "postponed": 7}
 
 
 def test_scalars_that_nobody_computes_follow_from_what_a_segment_binds():

@@ -1,0 +1,99 @@
+"""Symbols whose values only the data gives: which nodes bind them, and what depends on them.
+
+A node binds a symbol if the symbol appears in its results and in nothing before. All that follows from the
+symbols, sizes and numbers alike, is known once those nodes have run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from lowering.ir.aten import schema
+from lowering.ir.plan import Segment
+from lowering.ir.program import Graph, Node, Program, refs_of
+from lowering.ir.symbols import free_symbols, is_unbacked
+from lowering.ir.types import SymType, TensorType, ValueType
+
+# Operators whose results' sizes, or values as Python numbers, depend on the data.
+DATA_DEPENDENT = frozenset({"data_dependent_output", "dynamic_output_shape"})
+
+# What sizes from the data are taken to be where a node is only tried: torch, too, assumes neither 0 nor 1.
+_TYPICAL = 2
+
+
+def unbacked(type_: ValueType | None) -> frozenset[str]:
+    """The symbols from data in a type: its sizes, strides and offset, or its value."""
+    if isinstance(type_, TensorType):
+        terms = (*type_.sizes, *type_.strides, type_.offset)
+    elif isinstance(type_, SymType):
+        terms = (type_.value,)
+    else:
+        return frozenset()
+    return frozenset(name for term in terms for name in free_symbols(term) if is_unbacked(name))
+
+
+def binders(graph: Graph) -> dict[str, str]:
+    """By symbol from data: the name of the node that binds it, empty if an input shows it."""
+    found = {
+        symbol: ""
+        for item in graph.inputs
+        for name in refs_of(item)
+        for symbol in sorted(unbacked(graph.values.get(name)))
+    }
+    for node in graph.nodes:
+        for symbol in sorted(symbols_of_node(graph, node, reads=False)):
+            found.setdefault(symbol, node.name)
+    return found
+
+
+def symbols_of_node(graph: Graph, node: Node, reads: bool = True) -> frozenset[str]:
+    """The symbols from data in the types of what a node makes and, with `reads`, of what it reads."""
+    names = (*node.results(), *node.refs()) if reads else tuple(node.results())
+    return frozenset().union(*(unbacked(graph.values.get(name)) for name in names))
+
+
+def depends_on_data(target: str) -> bool:
+    """Whether torch says that an operator's sizes or numbers depend on the data."""
+    found = schema(target)
+    return found is not None and not DATA_DEPENDENT.isdisjoint(found.tags)
+
+
+def gives_number(graph: Graph, node: Node) -> bool:
+    """Whether a node takes a Python number out of the data, as `item()` does, whatever is known of it."""
+    types = [graph.values.get(name) for name in node.results()]
+    return any(isinstance(type_, SymType) for type_ in types) and depends_on_data(node.target)
+
+
+def typical_sizes(program: Program) -> dict[str, int]:
+    """A value for every integer from data of the main graph, to try nodes with; within its range."""
+    sizes: dict[str, int] = {}
+    for symbol in binders(program.graph):
+        if re.fullmatch(r"u\d+", symbol):
+            bounds = program.ranges.get(symbol)
+            low = max(_TYPICAL, bounds.low or 0) if bounds else _TYPICAL
+            sizes[symbol] = low if bounds is None or bounds.high is None else min(low, bounds.high)
+    return sizes
+
+
+def symbols_of(graph: Graph, segment: Segment, nodes: Iterable[Node]) -> tuple[str, ...]:
+    """The symbols that the types of a segment's values, and so its module, depend on, sorted."""
+    return tuple(sorted(set(_symbols(graph, segment, nodes))))
+
+
+def _symbols(graph: Graph, segment: Segment, nodes: Iterable[Node]) -> Iterator[str]:
+    names = [*segment.inputs, *(name for node in nodes for name in (*node.refs(), *node.results()))]
+    for name in dict.fromkeys(names):
+        type_ = graph.values.get(name)
+        if isinstance(type_, TensorType):
+            for size in type_.sizes:
+                yield from free_symbols(size)
+        elif isinstance(type_, SymType):
+            yield from free_symbols(type_.value)
+
+
+def has_data_sizes(program: Program, segment: Segment) -> bool:
+    """Whether a segment's module depends on what only the data gives."""
+    wanted = set(segment.nodes)
+    nodes = [node for node in program.graph.nodes if node.name in wanted]
+    return any(map(is_unbacked, symbols_of(program.graph, segment, nodes)))

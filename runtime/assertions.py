@@ -1,0 +1,60 @@
+"""An assertion about numbers from the data that does not hold, in the program's words rather than in symbols."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from lowering.ir.program import Graph, Node, refs_of
+from lowering.ir.symbols import Scalar, Symbol, SymbolError, free_symbols, parse_guard, substituted, to_text
+from lowering.ir.types import SymType, TensorType
+from lowering.ir.unbacked import binders
+
+_TEXT = re.compile(r"Runtime assertion failed for expression (.+) on node '\w+'")
+
+
+def told(text: str, graph: Graph, symbols: Mapping[str, Scalar]) -> str | None:
+    """The exporter's `... failed for expression u0 <= 10 ...` as `the program takes item <= 10, but item is
+    11`, where `item` is the node that found u0, followed by its source line; None where it says other things.
+    """
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        condition = parse_guard(match[1])
+    except SymbolError:
+        return None
+    found_by = binders(graph)
+    nodes = {node.name: node for node in graph.nodes}
+    names = [name for name in sorted(free_symbols(condition)) if name in symbols]
+    words: dict[str, str] = {}
+    places: dict[str, None] = {}
+    for name in names:
+        node = nodes.get(found_by.get(name, ""))
+        words[name] = _access(graph, node, name) if node is not None else _size(graph, name)
+        if node is not None and str(node.location):
+            places[str(node.location)] = None
+    shown = to_text(substituted(condition, {name: Symbol(word) for name, word in words.items()}))
+    came = ", ".join(f"{words[name]} is {symbols[name]}" for name in names)
+    where = f" ({', '.join(places)})" if places else ""
+    return f"the program takes {shown}, but {came}{where}"
+
+
+def _access(graph: Graph, node: Node, symbol: str) -> str:
+    """What a node's symbol is of it: `item`, `nonzero.size(0)`."""
+    return _shown(graph, list(node.results()), symbol) or symbol
+
+
+def _size(graph: Graph, symbol: str) -> str:
+    """The input's size that shows a symbol: `x.size(0)`."""
+    return _shown(graph, [name for item in graph.inputs for name in refs_of(item)], symbol) or symbol
+
+
+def _shown(graph: Graph, names: list[str], symbol: str) -> str | None:
+    for name in names:
+        type_ = graph.values.get(name)
+        if isinstance(type_, SymType) and type_.value == Symbol(symbol):
+            return name
+        if isinstance(type_, TensorType) and Symbol(symbol) in type_.sizes:
+            return f"{name}.size({type_.sizes.index(Symbol(symbol))})"
+    return None
