@@ -140,13 +140,25 @@ def legalise_chlo(module: ir.Module) -> None:
     ).run(module.operation)
 
 
+def simplify(module: ir.Module) -> None:
+    """Fold, merge equal operations and drop those that nothing reads, in place."""
+    passmanager.PassManager.parse("builtin.module(func.func(canonicalize,cse))", module.context).run(
+        module.operation
+    )
+
+
 def serialize(module: ir.Module) -> bytes:
     """Portable bytecode (VHLO) at `PORTABLE_VERSION`."""
     return _mlir.serialize_portable_artifact(module, PORTABLE_VERSION)
 
 
+def deserialize(code: bytes, context: ir.Context) -> ir.Module:
+    """The module that portable bytecode holds."""
+    return _mlir.deserialize_portable_artifact(code, context)
+
+
 def text_of(code: bytes, locations: bool = False) -> str:
     """MLIR text of portable bytecode, with the location of each operation if asked for."""
     with make_context() as context, ir.Location.unknown():
-        module = _mlir.deserialize_portable_artifact(code, context)
+        module = deserialize(code, context)
         return module.operation.get_asm(enable_debug_info=locations, large_elements_limit=64)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
+from lowering.clone import rewire
 from lowering.hlo import current_location, func, ir, make_context, relocate
 from lowering.value import Shape, Value, numpy_dtype
 
@@ -76,19 +77,8 @@ def _clone_body(function: func.FuncOp, arguments: Sequence[ir.Value]) -> list[ir
         if isinstance(op, func.ReturnOp):
             return [values[operand] for operand in op.operands]
         clone = op.operation.clone()
-        _rewire(clone, values)
+        rewire(clone, values)
         # A parsed text has the lines of that text for locations.
         relocate(clone, place)
         values.update(zip(op.results, clone.results, strict=True))
     raise AssertionError("a function without a return")
-
-
-def _rewire(op: ir.Operation, values: dict[ir.Value, ir.Value]) -> None:
-    """Point an operation's operands, and those inside its regions, at this module's values."""
-    for index, operand in enumerate(op.operands):
-        if operand in values:
-            op.operands[index] = values[operand]
-    for region in op.regions:
-        for block in region.blocks:
-            for inner in block.operations:
-                _rewire(inner.operation, values)

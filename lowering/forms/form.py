@@ -1,0 +1,71 @@
+"""Which rewrites an engine wants, and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from lowering import hlo
+from lowering.forms.convolution import fold_scales
+from lowering.forms.dots import pad_rows, weights_in_out
+from lowering.forms.layout import channels_last
+from lowering.forms.load_time import split
+from lowering.forms.rewrite import erase_dead, weight_arguments
+from lowering.hlo import func, ir
+from lowering.ir.module import Module
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an engine wants; measurements in docs/decisions/0020.
+
+    `taps`: depthwise convolutions as sums of shifted products. `in_out`: weights of dots as [in, out].
+    `padded_rows`: products of one row of halves made of two. `load_time`: what depends on weights alone is a
+    module of its own, run once.
+    """
+
+    channels_last: bool = True
+    taps: bool = False
+    in_out: bool = False
+    padded_rows: bool = False
+    load_time: bool = False
+
+
+# IREE hoists what depends on weights alone by itself, and has depthwise kernels.
+FORMS = {
+    "xla": Form(taps=True, padded_rows=True, load_time=True),
+    "iree": Form(),
+}
+
+
+def form(module: Module, wanted: Form) -> Module:
+    """The module in this form: the same arguments that come with a call, the same results.
+
+    With `load_time`, weights that nothing reads as they are go, and results of `load` take their place.
+    """
+    with hlo.make_context() as context, ir.Location.unknown():
+        parsed = hlo.deserialize(module.code, context)
+        entry = _entry(parsed)
+        weights = weight_arguments(entry, module)
+        for rewrite in _rewrites(wanted):
+            rewrite(entry, weights)
+        erase_dead(entry.entry_block)
+        if wanted.load_time:
+            return split(module, entry)
+        parsed.operation.verify()
+        return replace(module, code=hlo.serialize(parsed))
+
+
+def _rewrites(wanted: Form) -> list[Callable[[func.FuncOp, set[ir.Value]], None]]:
+    chosen: list[Callable[[func.FuncOp, set[ir.Value]], None]] = []
+    if wanted.channels_last:
+        chosen += [fold_scales, lambda entry, weights: channels_last(entry, wanted.taps)]
+    if wanted.in_out:
+        chosen.append(weights_in_out)
+    if wanted.padded_rows:
+        chosen.append(lambda entry, weights: pad_rows(entry))
+    return chosen
+
+
+def _entry(module: ir.Module) -> func.FuncOp:
+    return next(op for op in module.body.operations if isinstance(op, func.FuncOp))
