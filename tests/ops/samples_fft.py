@@ -27,6 +27,10 @@ SAMPLES = [
     Sample("aten._fft_c2r.default", (COMPLEX, [2], 2, 9)),
     Sample("aten._fft_c2r.default", (COMPLEX, [0, 1], 1, 15)),
     Sample("aten.fft_irfft2.default", (COMPLEX, None, [1, 2], "ortho")),
+    # IREE crashes on this pad of a complex tensor.
+    Sample(
+        "aten.fft_ifftn.default", (torch.complex(REAL, REAL).reshape(-1)[:105].reshape(5, 3, 7), [10], [2])
+    ),
     Sample("aten.fft_rfft.default", (REAL, 16, 1)),
     Sample("aten._fft_c2r.default", (C128, [1], 0, 14)),
     Sample("aten._fft_r2c.default", (LONG, [1], 0, True)),
