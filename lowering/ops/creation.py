@@ -165,9 +165,9 @@ def _interpolate(cx: Context, start: Value | Scalar, end: Value | Scalar, steps:
     if steps < 2:
         return cx.broadcast(first, (steps,))
     step = (last - first) / (steps - 1)
-    index = cx.iota(dtype, (steps,))
-    rising = first + step * index
-    falling = last - step * (steps - 1 - index)
+    index = cx.iota(dtype if not dtype.is_complex else DType.FLOAT64, (steps,))
+    rising = first + step * cx.convert(index, dtype)
+    falling = last - step * cx.convert(steps - 1 - index, dtype)
     return cx.select(index < steps // 2, rising, falling)
 
 
@@ -182,8 +182,6 @@ _ENDS = ("default", "Tensor_Tensor", "Tensor_Scalar", "Scalar_Tensor")
 def linspace(
     cx: Context, start: Value | Scalar, end: Value | Scalar, steps: int, dtype: DType | None
 ) -> Value:
-    if cx.out.dtype.is_complex:
-        raise Unsupported("complex linspace is not lowered")
     return cx.convert(_interpolate(cx, start, end, steps, _line_dtype(cx)), cx.out.dtype)
 
 
@@ -191,8 +189,8 @@ def linspace(
 def logspace(
     cx: Context, start: Value | Scalar, end: Value | Scalar, steps: int, base: float, dtype: DType | None
 ) -> Value:
-    if cx.out.dtype.is_complex:
-        raise Unsupported("complex logspace is not lowered")
+    if cx.out.dtype.is_complex and base == 0:
+        raise Unsupported("complex powers of 0")
     exponents = _interpolate(cx, start, end, steps, _line_dtype(cx))
     return cx.convert(cx.constant(base, exponents.dtype, exponents.shape) ** exponents, cx.out.dtype)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lowering.context import Context
-from lowering.errors import Unsupported
 from lowering.ir.types import DType
+from lowering.ops.elementwise import log_add_exp
 from lowering.registry import add_rules, lowers
 from lowering.value import Scalar, Value
 
@@ -90,17 +90,12 @@ add_rules(
 
 @lowers("aten.logcumsumexp.default", "aten._logcumsumexp.default")
 def logcumsumexp(cx: Context, self: Value, dim: int) -> Value:
-    if self.dtype.is_complex:
-        raise Unsupported("complex numbers have no larger one")
-
-    def log_add_exp(a: Value, b: Value) -> Value:
-        high, low = cx.maximum(a, b), cx.minimum(a, b)
-        # Two equal infinities: their difference would be NaN.
-        same = (high == low) & ~cx.is_finite(high)
-        return cx.select(same, high, cx.log1p(cx.exp(low - high)) + high)
-
     value = cx.convert(self, cx.compute_dtype(self.dtype))
-    result = scan(cx, value, cx.axis(dim, self.rank), log_add_exp)
+    if value.dtype.is_complex:
+        # Eager adds to a first -inf, whose angle what vanishes takes.
+        vanishes = (cx.real(value) == float("-inf")) & ~cx.is_nan(value)
+        value = cx.select(vanishes, complex("-inf+0j"), value)
+    result = scan(cx, value, cx.axis(dim, self.rank), lambda a, b: log_add_exp(cx, a, b))
     return cx.convert(result, cx.out.dtype)
 
 

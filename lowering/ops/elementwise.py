@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lowering.context import Context
-from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.ops.bits import is_negative
 from lowering.ops.unary import trunc
@@ -147,9 +146,20 @@ def hypot(cx: Context, a: Value, b: Value) -> Value:
 def log_add_exp(cx: Context, a: Value, b: Value) -> Value:
     """log(exp(a) + exp(b)), around the larger one; equal infinities stay what they are."""
     if a.dtype.is_complex:
-        raise Unsupported("complex numbers have no larger one")
+        return _complex_log_add_exp(cx, a, b)
     larger = cx.maximum(a, b)
     return cx.select((a == b) & ~cx.is_finite(a), a, larger + cx.log1p(cx.exp(-cx.abs(a - b))))
+
+
+def _complex_log_add_exp(cx: Context, a: Value, b: Value) -> Value:
+    """Around the one with the larger real part; two that vanish give the second one, NaN all of NaN."""
+    real_a, real_b = cx.real(a), cx.real(b)
+    second = real_a < real_b
+    low, high = cx.select(second, a, b), cx.select(second, b, a)
+    near = cx.log1p(cx.exp(low - high)) + high
+    endless = (real_a == real_b) & ~cx.is_finite(real_a)
+    value = cx.select(endless, cx.select(real_a < 0, b, cx.log(cx.exp(a) + cx.exp(b))), near)
+    return cx.select(cx.is_nan(a) | cx.is_nan(b), complex("nan+nanj"), value)
 
 
 def log_add_exp2(cx: Context, a: Value, b: Value) -> Value:

@@ -14,15 +14,18 @@ from lowering.value import Scalar, Value
 Statistics = tuple[Value, Value]
 
 
-def square_deviations(cx: Context, value: Value, axes: Axes) -> Statistics:
-    """The sum of squared deviations from the mean, and the mean, with the axes kept at size 1.
+def square_deviations(cx: Context, value: Value, axes: Axes) -> tuple[Value, Value, Value]:
+    """The sum of squared deviations from the mean and the mean, the axes kept at size 1; the deviations.
 
-    Two passes: as accurate as Welford's recurrence, which eager runs, and free of its divisions.
+    The mean of the deviations is what rounding took from the mean: a spread of 1 around 1000 standardised is
+    1e-4 off without it, 5e-7 with it, and 6e-5 in eager, which runs Welford's recurrence.
     """
     count = reduced_size(cx, value.shape, axes)
     mean = cx.reduce_sum(value, axes, keepdim=True) / count
     deviation = value - mean
-    return cx.reduce_sum(deviation * deviation, axes, keepdim=True), mean
+    rest = cx.reduce_sum(deviation, axes, keepdim=True) / count
+    total = cx.reduce_sum(deviation * deviation, axes, keepdim=True) - rest * rest * count
+    return cx.maximum(total, 0), mean + rest, deviation - rest
 
 
 def variance(cx: Context, value: Value, axes: Axes, correction: Scalar) -> Statistics:
@@ -31,7 +34,7 @@ def variance(cx: Context, value: Value, axes: Axes, correction: Scalar) -> Stati
         real, real_mean = variance(cx, cx.real(value), axes, correction)
         imag, imag_mean = variance(cx, cx.imag(value), axes, correction)
         return real + imag, cx.complex(real_mean, imag_mean)
-    total, mean = square_deviations(cx, value, axes)
+    total, mean, _ = square_deviations(cx, value, axes)
     assert not isinstance(correction, complex)
     return total / float(max(reduced_size(cx, value.shape, axes) - correction, 0)), mean
 

@@ -12,7 +12,13 @@ from lowering.ops.moments import square_deviations
 from lowering.registry import lowers
 from lowering.value import Value
 
-EPSILON = {DType.FLOAT32: 2.0**-23, DType.FLOAT64: 2.0**-52}
+# Of the real parts of complex numbers too.
+EPSILON = {
+    DType.FLOAT32: 2.0**-23,
+    DType.FLOAT64: 2.0**-52,
+    DType.COMPLEX64: 2.0**-23,
+    DType.COMPLEX128: 2.0**-52,
+}
 
 
 def _wide(cx: Context, value: Value) -> Value:
@@ -40,9 +46,9 @@ def _affine(cx: Context, value: Value, weight: Value | None, bias: Value | None)
 
 def _standardise(cx: Context, value: Value, axes: Sequence[int], eps: float) -> tuple[Value, Value, Value]:
     """(value - mean) / sqrt(var + eps); the mean; the reciprocal root; statistics with the axes kept."""
-    total, mean = square_deviations(cx, value, axes)
+    total, mean, deviations = square_deviations(cx, value, axes)
     rstd = cx.rsqrt(total / prod(value.shape[axis] for axis in axes) + eps)
-    return (value - mean) * rstd, mean, rstd
+    return deviations * rstd, mean, rstd
 
 
 @lowers("aten.layer_norm.default", "aten.native_layer_norm.default")
@@ -66,8 +72,6 @@ def rms_norm(
     cx: Context, input: Value, normalized_shape: Sequence[int], weight: Value | None, eps: float | None
 ) -> tuple[Value, ...]:
     value = _wide(cx, input)
-    if value.dtype not in EPSILON:
-        raise Unsupported(f"the root mean square of {value.dtype}")
     if eps is None:
         eps = EPSILON[value.dtype]
     axes = range(input.rank - len(normalized_shape), input.rank)
@@ -149,11 +153,13 @@ def _batch_norm(
         return [_scale_shift(cx, value, mean, rstd, weight, bias), mean, rstd], running
     axes = [axis for axis in range(input.rank) if axis != 1]
     count = prod(input.shape[axis] for axis in axes)
-    total, mean = square_deviations(cx, value, axes)
+    total, mean, deviations = square_deviations(cx, value, axes)
     rstd = 1.0 / cx.sqrt(total / count + eps)
-    # The deviation first: a mean far from 0 would cost digits in value * scale + shift.
     parameters = (weight, bias, running_mean, running_var)
-    normal = (value - _kept(cx, mean, input, *parameters)) * _kept(cx, rstd, input, *parameters)
+    # The deviation first: a mean far from 0 would cost digits in value * scale + shift.
+    if (kept := _kept(cx, mean, input, *parameters)) is not mean:
+        deviations = value - kept
+    normal = deviations * _kept(cx, rstd, input, *parameters)
     scale, shift = (_per_channel(cx, v, input.rank) for v in (weight, bias))
     flat_mean, flat_total = (cx.reshape(v, (input.shape[1],)) for v in (mean, total))
     if running_mean is not None and running_var is not None:
@@ -233,10 +239,12 @@ def instance_norm(
     value = _wide(cx, input)
     axes = range(2, input.rank)
     count = prod(input.shape[2:])
-    total, mean = square_deviations(cx, value, axes)
+    total, mean, deviations = square_deviations(cx, value, axes)
     parameters = (weight, bias, running_mean, running_var)
     rstd = cx.rsqrt(total / count + eps)
-    normal = (value - _kept(cx, mean, input, *parameters)) * _kept(cx, rstd, input, *parameters)
+    if (kept := _kept(cx, mean, input, *parameters)) is not mean:
+        deviations = value - kept
+    normal = deviations * _kept(cx, rstd, input, *parameters)
     scale, shift = (_per_channel(cx, v, input.rank) for v in (weight, bias))
     results = [_affine(cx, normal, scale, shift)]
     if running_mean is not None and running_var is not None:

@@ -73,6 +73,16 @@ def prod(
     return cx.convert(cx.reduce_prod(value, dim, keepdim), cx.out.dtype)
 
 
+@lowers("aten.hash_tensor.default")
+def hash_tensor(cx: Context, self: Value, dim: Axes = None, keepdim: bool = False) -> Value:
+    """The exclusive or of all elements' bits: of floats as float64, of integers as int64."""
+    if self.dtype.is_floating:
+        bits = cx.bitcast(cx.convert(self, DType.FLOAT64), DType.UINT64)
+    else:
+        bits = cx.convert(self, DType.UINT64)
+    return cx.reshape(cx.reduce(bits, 0, lambda a, b: a ^ b, dim or None)[0], cx.out.shape)
+
+
 @lowers("aten.trace.default")
 def trace(cx: Context, self: Value) -> Value:
     rows, columns = (cx.iota(DType.INT32, self.shape, axis) for axis in (0, 1))

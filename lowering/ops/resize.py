@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lowering.context import Context
-from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.ops.spatial import pick
 from lowering.registry import add_rules
@@ -22,7 +21,7 @@ from lowering.value import Value, numpy_dtype
 
 class _Axis(NamedTuple):
     """One axis to resize. `scale`: the factor the caller gave, or None; `real`: what coordinates are in;
-    `stored`: the type of the data."""
+    `stored`: what weights are kept in."""
 
     size: int
     out: int
@@ -142,8 +141,8 @@ def _resize(axes: int, resize_axis: Callable[[Context, Value, int, _Axis], Value
         given = self if self is not None else input
         assert given is not None
         factors = scale_factors or ((scales,) if axes == 1 else (scales_d, scales_h, scales_w)[-axes:])
-        real = np.dtype(np.float64 if given.dtype is DType.FLOAT64 else np.float32)
-        value, stored = given, numpy_dtype(given.dtype)
+        real = np.dtype(np.float64 if given.dtype in (DType.FLOAT64, DType.UINT8) else np.float32)
+        value, stored = given, numpy_dtype(given.dtype) if given.dtype.is_floating else real
         for place in reversed(range(axes)):
             at = given.rank - axes + place
             axis = _Axis(given.shape[at], cx.out.shape[at], align_corners, factors[place], real, stored)
@@ -158,24 +157,51 @@ def _by_nearest(shift: float) -> Callable[[Context, Value, int, _Axis], Value]:
 
 
 def _by_taps(taps: Callable[[_Axis], Taps]) -> Callable[[Context, Value, int, _Axis], Value]:
-    """Weighted sums along an axis, in the type eager sums in; rounded once, after the last axis."""
+    """Weighted sums along an axis, in the type eager sums in; rounded once, after the last axis. Those of
+    uint8 are rounded after each axis."""
 
     def resize_axis(cx: Context, value: Value, at: int, axis: _Axis) -> Value:
-        if not value.dtype.is_floating:
-            raise Unsupported(f"resizing {value.dtype} rounds as torch's fixed-point kernels do")
+        if value.dtype is DType.UINT8:
+            return value if axis.out == axis.size else _by_integers(cx, value, at, *taps(axis))
         value = cx.convert(value, cx.compute_dtype(value.dtype))
-        indices, weights = taps(axis)
-        weights = weights.astype(numpy_dtype(value.dtype))
-        if weights.shape[1] > 4 or np.isnan(weights).any():
-            return _ragged_sum(cx, value, at, indices, weights)
-        terms = []
-        for tap in range(weights.shape[1]):
-            picked = pick(cx, value, indices[:, tap], at)
-            column = cx.broadcast_in_dim(cx.array(weights[:, tap]), picked.shape, (at,))
-            terms.append(picked * column)
-        return sum(terms[1:], start=terms[0])
+        return _weighted_sum(cx, value, at, *taps(axis))
 
     return resize_axis
+
+
+def _weighted_sum(cx: Context, value: Value, at: int, indices: np.ndarray, weights: np.ndarray) -> Value:
+    weights = weights.astype(numpy_dtype(value.dtype))
+    if weights.shape[1] > 4 or np.isnan(weights).any():
+        return _ragged_sum(cx, value, at, indices, weights)
+    terms = []
+    for tap in range(weights.shape[1]):
+        picked = pick(cx, value, indices[:, tap], at)
+        column = cx.broadcast_in_dim(cx.array(weights[:, tap]), picked.shape, (at,))
+        terms.append(picked * column)
+    return sum(terms[1:], start=terms[0])
+
+
+def _by_integers(cx: Context, value: Value, at: int, indices: np.ndarray, weights: np.ndarray) -> Value:
+    """As torch's kernels of uint8: the weights of 16 bits, with as many behind the point as the largest
+    leaves; the sum rounded half up."""
+    indices, weights, largest = _without_repeats(indices, np.nan_to_num(weights))
+    bits = next((b for b in range(22) if int(largest * 2.0 ** (b + 1) + 0.5) >= 1 << 15), 22)
+    whole = np.trunc(weights * 2.0**bits + np.copysign(0.5, weights)).astype(np.int32)
+    total = _weighted_sum(cx, cx.convert(value, DType.INT32), at, indices, whole)
+    rounded = total + (1 << (bits - 1))
+    shifted = cx.shift_right_arithmetic(rounded, cx.constant(bits, DType.INT32))
+    return cx.convert(cx.clamp(0, shifted, 255), DType.UINT8)
+
+
+def _without_repeats(indices: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Taps on the same element, at the ends of the axis, made one; and the largest weight on the way."""
+    rows, first = np.arange(len(indices)), indices[:, 0]
+    merged = np.zeros_like(weights)
+    largest = 0.0
+    for tap in range(indices.shape[1]):
+        merged[rows, indices[:, tap] - first] += weights[:, tap]
+        largest = max(largest, float(merged.max()))
+    return np.minimum(first[:, None] + np.arange(indices.shape[1]), indices.max()), merged, largest
 
 
 def _ragged_sum(cx: Context, value: Value, at: int, indices: np.ndarray, weights: np.ndarray) -> Value:

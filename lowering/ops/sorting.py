@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lowering.build.reduce import highest
 from lowering.context import Context
 from lowering.errors import Unsupported
 from lowering.ir.types import DType
+from lowering.ops.cumulative import scan
 from lowering.ops.indexing import take_along
 from lowering.registry import lowers
 from lowering.value import Scalar, Shape, Value
+
+# Up to so many elements eager's mode sorts by insertion; from there on places of equal ones get mixed up.
+INSERTED = 16
 
 # ---- sorting ----
 
@@ -121,26 +124,50 @@ def kthvalue(cx: Context, self: Value, k: int, dim: int, keepdim: bool) -> tuple
 
 @lowers("aten.mode.default")
 def mode(cx: Context, self: Value, dim: int, keepdim: bool) -> tuple[Value, Value]:
-    """The most frequent element, the least of several, and its last place."""
-    if self.dtype.is_floating:
-        raise Unsupported("eager's mode sorts NaN to no certain place, and the data may hold one")
+    """The most frequent element, the least of several, and its last place; each NaN counts by itself."""
     if self.rank == 0:
         return self, _zeros(cx, ())
     axis = cx.axis(dim, self.rank)
     size = self.shape[axis]
-    if not 0 < size <= 16:
-        # From 17 elements on, eager's sort mixes up the places of equal ones.
+    if not 0 < size <= INSERTED:
         raise Unsupported(f"which place of the mode of {size} elements eager gives is not defined")
-    keys = cx.move_axis(self, axis, -1)
-    keys = cx.convert(keys, DType.UINT8) if self.dtype is DType.BOOL else keys
-    same = cx.unsqueeze(keys, keys.rank) == cx.unsqueeze(keys, keys.rank - 1)
-    counts = cx.reduce_sum(cx.convert(same, DType.INT64), keys.rank)
-    frequent = counts == cx.reduce_max(counts, keys.rank - 1, keepdim=True)
-    least = cx.reduce_min(cx.select(frequent, keys, highest(keys.dtype)), keys.rank - 1, keepdim=True)
-    places = cx.iota(DType.INT64, keys.shape, keys.rank - 1)
-    place = cx.reduce_max(cx.select(frequent & (keys == least), places, 0), keys.rank - 1)
-    values = cx.convert(least, self.dtype)
-    return cx.reshape(values, cx.out.shape), cx.reshape(place, cx.out.shape)
+    keys = cx.convert(self, DType.UINT8) if self.dtype is DType.BOOL else self
+    keys, places = _sorted_by_insertion(cx, cx.move_axis(keys, axis, -1))
+    last = keys.rank - 1
+    run = cx.iota(DType.INT32, keys.shape, last)
+    opens = cx.slice_axis(keys, last, 1, size) != cx.slice_axis(keys, last, 0, size - 1)
+    opens = cx.concatenate([cx.constant(True, DType.BOOL, (*keys.shape[:-1], 1)), opens], last)
+    lengths = run - scan(cx, cx.select(opens, run, 0), last, cx.maximum)
+    # The first of the longest: the place where a run ends, and the least of equally long ones.
+    at = cx.unsqueeze(_extreme(cx, lengths, last, largest=True)[1], last)
+    value, place = (cx.reshape(take_along(cx, v, at, last), cx.out.shape) for v in (keys, places))
+    return cx.convert(value, self.dtype), place
+
+
+def _sorted_by_insertion(cx: Context, keys: Value) -> tuple[Value, Value]:
+    """Sorted along the last axis as the C++ library sorts so few, and where each came from: a NaN, which is
+    neither less nor more, stops what is inserted behind it, unless that is less than the very first."""
+    last, shape = keys.rank - 1, keys.shape
+    slots = cx.iota(DType.INT64, shape, last)
+    starts = cx.constant(0, DType.INT64)
+
+    def insert(count: Value, keys: Value, places: Value) -> tuple[Value, ...]:
+        new = cx.dynamic_slice(keys, [starts] * last + [count], [*shape[:-1], 1])
+        stops = (slots < count) & ~(new < keys)
+        slot = cx.reduce_max(cx.select(stops, slots + 1, 0), last, keepdim=True)
+        slot = cx.select(new < cx.slice_axis(keys, last, 0, 1), 0, slot)
+
+        def moved(value: Value, inserted: Value) -> Value:
+            ahead = cx.concatenate(
+                [cx.slice_axis(value, last, 0, 1), cx.slice_axis(value, last, 0, shape[-1] - 1)], last
+            )
+            shifted = cx.select((slots > slot) & (slots <= count), ahead, value)
+            return cx.select(slots == slot, inserted, shifted)
+
+        return count + 1, moved(keys, new), moved(places, cx.broadcast(count, slot.shape))
+
+    state = (cx.constant(1, DType.INT64), keys, slots)
+    return cx.while_loop(state, lambda count, *_: count < shape[-1], insert)[1:]  # pyright: ignore[reportReturnType]
 
 
 @lowers("aten.median.dim", "aten.nanmedian.dim")

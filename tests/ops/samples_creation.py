@@ -85,6 +85,10 @@ RANGES = [
     sample("logspace.Tensor_Tensor", torch.tensor(0.5), torch.tensor(3.0), 5),
     sample("logspace.Tensor_Scalar", torch.tensor(0.5), 2, 5),
     sample("logspace.Scalar_Tensor", 1, torch.tensor(4), 5),
+    *(sample("linspace.default", 1 + 2j, -3.5j, steps, dtype=C64) for steps in (7, 1, 0)),
+    sample("linspace.Tensor_Scalar", torch.tensor(1.5), -3.5j, 8, dtype=torch.complex128),
+    sample("logspace.default", 1 + 2j, -3.5j, 7, dtype=C64),
+    sample("logspace.default", 0, 3, 5, -2.0, dtype=C64),
 ]
 
 TRIANGLES = [

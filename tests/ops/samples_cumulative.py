@@ -20,6 +20,7 @@ HOLES = torch.tensor([[1.0, NAN, 3.0, INF, NAN], [-INF, -INF, 2.0, 2.0, -INF], [
 SCALAR = torch.tensor(3.0)
 EMPTY = torch.zeros(3, 0)
 LONG = torch.rand(5000)
+VANISHING = torch.tensor([complex(-INF, 1), complex(-INF, 2), 1 + 2j, INF, 2.0, complex(NAN, 1), 1j])
 
 TYPES = [F32, HALF, BFLOAT, F64, I64, I32, U8, BOOL, HOLES, SCALAR, EMPTY]
 
@@ -60,4 +61,6 @@ SAMPLES = [
         for name in ("trapezoid", "cumulative_trapezoid")
         for kind in ("x", "dx")
     ),
+    Sample("aten.logcumsumexp.default", (VANISHING, 0), name="logcumsumexp.default-vanishing"),
+    Sample("aten.logcumsumexp.default", (torch.complex(F64, F64.flip(1)) * 3, 1)),
 ]

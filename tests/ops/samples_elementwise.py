@@ -200,6 +200,10 @@ MINMAX = [
     sample("clamp_max.Tensor", X, Y),
 ]  # fmt: skip
 
+ENDS = torch.tensor([complex(*pair) for pair in (
+    (0, 0), (INF, 1), (-INF, 1), (NAN, 1), (1, NAN), (-INF, -2), (INF, -2), (1e30, 3), (50, 1), (-80, 2))
+])  # fmt: skip
+
 FUNCTIONS_OF_TWO = [
     *(made for name in ("atan2", "hypot", "logaddexp", "logaddexp2", "arctan2")
       for made in [*pairs(f"{name}.default", *FLOATS), sample(f"{name}.default", WIDE, special())]),
@@ -224,6 +228,8 @@ FUNCTIONS_OF_TWO = [
         sample(f"{name}.default", integers(9, low=-40, high=40, dtype=I32), torch.tensor(6, dtype=I32)),
         sample(f"{name}.default", integers(0), integers(0)),
     ]),
+    sample("logaddexp.default", ENDS[:, None], ENDS),
+    sample("logaddexp.default", complexes(9), complexes(3, 1)),
 ]  # fmt: skip
 
 BITWISE = [

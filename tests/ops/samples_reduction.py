@@ -67,6 +67,10 @@ SUMS = [
     Sample("aten.sum_to_size.default", (F32, [4, 1])),
     Sample("aten.sum_to_size.default", (I64, [1, 4])),
     Sample("aten.sum_to_size.default", (F32, [3, 4, 5])),
+    *(Sample("aten.hash_tensor.default", (x,)) for x in [F32, HALF, BFLOAT, F64, I64, I32, U8, BOOL, SCALAR]),
+    Sample("aten.hash_tensor.default", (HOLES, [1])),
+    Sample("aten.hash_tensor.default", (F32, [-2]), {"keepdim": True}),
+    Sample("aten.hash_tensor.default", (F32, [0, 2])),
 ]
 
 TRUTHS = [

@@ -14,6 +14,10 @@ INF = X2.clone()
 INF[0, 0, 2, 2] = float("inf")
 INF[0, 1, 3, 1] = float("nan")
 U8 = (X2 * 60 + 128).clamp(0, 255).to(torch.uint8)
+FIXED_POINT = (
+    *("upsample_bilinear2d", "upsample_bicubic2d"),
+    *(f"_upsample_{filter}2d_aa" for filter in ("bilinear", "bicubic", "lanczos")),
+)
 BF16, F16, F64 = torch.bfloat16, torch.float16, torch.float64
 
 # Upwards by integers and not, downwards by integers and not, sizes kept, one element.
@@ -80,4 +84,11 @@ SAMPLES = [
     *_planes("_upsample_bilinear2d_aa", SIZES2, [F64]),
     *_planes("_upsample_bicubic2d_aa", SIZES2, [F64]),
     *_planes("_upsample_lanczos2d_aa", SIZES2, [F64]),
+    # Rounded as torch's fixed-point kernels do: not off by one anywhere.
+    *(
+        Sample(f"aten.{name}.default", (U8, size, align, *factors), rtol=0, atol=0)
+        for name in FIXED_POINT
+        for size, factors in (([12, 10], ()), ([3, 9], (0.6, 1.7)), ([6, 2], ()), ([1, 40], ()))
+        for align in (False, True)
+    ),
 ]

@@ -12,6 +12,8 @@ ties = torch.tensor([[2.0, nan, 1.0, -0.0, 2.0, 0.0, inf, nan, -inf, 1.0]])
 cube = torch.tensor([5, 2, 9, -1, 0, 7, 3, 8, 1, 6, 4, -2]).reshape(2, 3, 2)
 scalar = torch.tensor(2.5)
 big = torch.tensor([2**53 + 1, 2**53, -(2**60), 2**53 + 2])
+modal = torch.tensor([[2.0, nan, 1.0, nan, 1.0, 2.0, 1.0], [nan, 3.0, -0.0, 0.0, nan, 3.0, -0.0]])
+FLOATS = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 DTYPES = [torch.bfloat16, torch.float16, torch.float64, torch.int32, torch.int64, torch.int8]
 
 SORT = [
@@ -103,6 +105,9 @@ MODE = [
         (torch.tensor([[True, False, True], [False, True, False]]), 1, True),
         (torch.arange(48).reshape(3, 16) % 7 - 3, 1),
         (torch.tensor(5),),
+        # NaNs are neither less nor more: eager leaves what they keep apart in runs of its own.
+        *((modal.to(dtype), 1) for dtype in FLOATS),
+        (modal.T.contiguous(), 0, True),
     )
 ]
 
