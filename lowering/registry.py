@@ -50,6 +50,8 @@ FAMILIES = (
     "bags",
     "margins",
     "counting",
+    "backward",
+    "backward_windows",
 )
 
 
