@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lowering import hlo
+from lowering.build.contract import Contractions
 from lowering.build.elementwise import promote
 from lowering.hlo import ir
 from lowering.ir.types import DType
@@ -91,3 +92,10 @@ def test_promotion_is_torch_s() -> None:
                 continue
             expected = torch.promote_types(getattr(torch, a.value), getattr(torch, b.value))
             assert promote(a, b).value == str(expected).removeprefix("torch."), (a, b)
+
+
+@pytest.mark.parametrize(("left", "right"), [((3, 0), (0, 4)), ((0, 2), (2, 4))])
+def test_dots_without_terms_are_zeros(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    product = Contractions().dot_general(f32(*left), f32(*right), ((1,), (0,)))
+    assert product.shape == (left[0], 4)
+    assert product.ir.owner.name != "stablehlo.dot_general"
