@@ -105,6 +105,10 @@ EXACT = [
     Sample("aten.exp2.default", (torch.arange(-1022, 1030, 7).to(F64),), rtol=0, atol=0),
     Sample("aten.log2.default", (2.0 ** torch.arange(-1022, 1024, 5).to(F64),), rtol=0, atol=0),
     Sample("aten.log10.default", (10.0 ** torch.arange(11).to(F64).to(F32),)),
+    *(
+        Sample("aten.tanh.default", (floats(60, low=-most, high=most, dtype=F64),), rtol=1e-15, atol=0)
+        for most in (1e-6, 3)
+    ),
     # As many as fill wide registers.
     *(Sample("aten.atan.default", (floats(400, low=-90, high=90, dtype=dtype),)) for dtype in (F32, F64)),
 ]
