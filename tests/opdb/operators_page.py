@@ -82,11 +82,30 @@ def core_without_rule() -> dict[str, str]:
             found[target] = "the size or the value of its result depends on the data"
         elif not any("Tensor" in result.type for result in entry.returns):
             found[target] = "no tensor among its results"
+        elif "inplace_view" in entry.tags:
+            found[target] = (
+                "it changes the sizes of its argument in place, and StableHLO's tensors are values"
+            )
+        elif any(p.name == "out" and p.writes for p in entry.parameters) and _functional(target):
+            found[target] = f"what it writes to `out` is a value, that of `{_functional(target)}`"
         elif operator(target).how == "decomposition":
             found[target] = "torch's decomposition lowers it"
         else:
             found[target] = ""
     return found
+
+
+def _functional(target: str) -> str:
+    """The overload with a rule that computes what this one writes to `out`, or nothing."""
+    entry, head = schema(target), target.rpartition(".")[0]
+    assert entry is not None
+    wanted = [p.name for p in entry.parameters if p.name != "out"]
+    for other in targets():
+        found = schema(other)
+        if other.startswith(f"{head}.") and found is not None and rule_for(other) is not None:
+            if [p.name for p in found.parameters] == wanted:
+                return other
+    return ""
 
 
 def _core() -> list[str]:
