@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bridge.api import lower
     from bridge.artifact import load
     from bridge.lowered import Lowered
+    from bridge.registration import register_decomposition, register_lowering
     from bridge.verification import verify
     from runtime.executor import Compiled
 
@@ -26,9 +27,20 @@ _HOMES = {
     "verify": "bridge.verification",
     "Lowered": "bridge.lowered",
     "Compiled": "runtime.executor",
+    "register_decomposition": "bridge.registration",
+    "register_lowering": "bridge.registration",
 }
 
-__all__ = ["Compiled", "Lowered", "__version__", "load", "lower", "verify"]
+__all__ = [
+    "Compiled",
+    "Lowered",
+    "__version__",
+    "load",
+    "lower",
+    "register_decomposition",
+    "register_lowering",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,19 +27,22 @@ def lower(
     dynamic_shapes: Any = None,
     imports: Iterable[str] = (),
     model: str | None = None,
+    bounds_checks: bool = True,
 ) -> Lowered:
     """Read a program, place each of its nodes, and make one StableHLO module per segment.
 
     `source`: a `.pt2` file, an ExportedProgram, or a module, which is exported with `args`, `kwargs` and
     `dynamic_shapes` first. `imports`: modules to import before, which register custom operators and pytree
-    types. `model`: which one, where a file holds several. No weight is read.
+    types. `model`: which one, where a file holds several. `bounds_checks`: whether an index out of bounds
+    raises IndexError, as in eager; without, StableHLO takes the nearest one that is in bounds instead. No
+    weight is read.
 
     Raises BridgeError (or a subclass) with one sentence for a file that cannot be read, a module that cannot
-    be exported, and arguments that do not fit together.
+    be exported, an operator that nothing has registered, and arguments that do not fit together.
     """
     import_all(imports)
     program, weights = read(source, args, kwargs, dynamic_shapes, model)
-    return lower_program(program, weights)
+    return lower_program(program, weights, bounds_checks)
 
 
 def read(

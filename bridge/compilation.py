@@ -12,12 +12,13 @@ import numpy as np
 
 from bridge.errors import UsageError
 from bridge.lowered import Binary, Sizes
+from bridge.registration import bring_operators
 from lowering.errors import Unsupported
 from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.tree import NodeType
-from runtime.engine import Engine, EngineError, Target
 from lowering.ir.unbacked import has_data_sizes
+from runtime.engine import Engine, EngineError, Target
 from runtime.engines import ENGINES, get_engine
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _KEPT = 64
 def compile_lowered(lowered: Lowered, engine: str = "iree", device: str = "cpu") -> Compiled | Interpreted:
     """Compile every segment of a program on one engine and load the weights; see `Lowered.compile`."""
     check_engine(engine, device)
+    bring_operators(lowered.program)
     if lowered.not_functional:
         return interpreted(lowered)
     if engine == "aten":
@@ -188,10 +190,10 @@ class _Builder:
             module = self._lowered.specialise(plan, segment, sizes)
         except Unsupported as error:
             raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
-        key = self._key(module)
-        if key in self._refused:
         except ModuleNotFoundError as error:
             raise EngineError(f"sizes that are new need the package {error.name}") from error
+        key = self._key(module)
+        if key in self._refused:
             raise self._refused[key]
         own = all(self._example.get(name, value) == value for name, value in sizes.items())
         kept = self._lowered.binaries if own else self._others

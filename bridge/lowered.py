@@ -49,6 +49,8 @@ class Lowered:
     plan: Plan
     weights: Weights
     not_functional: str = ""
+    #: Whether modules tell of indices that are out of bounds.
+    bounds_checks: bool = True
     #: Modules by segment index, at `example_sizes`.
     modules: dict[int, Module] = field(default_factory=dict)
     #: Compiled binaries by cache key, as an artifact brought or `compile` made them.
@@ -102,7 +104,7 @@ class Lowered:
         own = plan is self.plan and dict(sizes) == dict(self.example_sizes)
         if own and segment.index in self.modules:
             return self.modules[segment.index]
-        module = emit_segment(self.functional, segment, sizes)
+        module = emit_segment(self.functional, segment, sizes, self.bounds_checks)
         if own:
             self.modules[segment.index] = module
         return module
@@ -125,13 +127,19 @@ class Lowered:
         return compile_lowered(self, engine, device)
 
 
-def lower_program(program: Program, weights: Weights) -> Lowered:
-    """Functionalise, try every rule, partition, and emit the modules at the example sizes."""
+def lower_program(program: Program, weights: Weights, bounds_checks: bool = True) -> Lowered:
+    """Functionalise, try every rule, partition, and emit the modules at the example sizes.
+
+    Raises BridgeError for an operator that is not registered anywhere.
+    """
+    from bridge.registration import bring_operators, check_operators
     from lowering.custom_ops import schema_of
     from lowering.emit import try_nodes
     from lowering.functionalise import NotFunctional, functionalise
     from lowering.partition import all_on_aten, data_reasons, partition
 
+    bring_operators(program)
+    check_operators(program)
     try:
         functional = functionalise(program, weights, schema_of)
     except NotFunctional as error:
@@ -139,7 +147,8 @@ def lower_program(program: Program, weights: Weights) -> Lowered:
     example, *ends = planning_sizes(functional)
     # Most programs have no gap: emit the whole at once, and look for reasons only if that fails.
     known = data_reasons(functional.graph)
-    lowered = Lowered(program, functional, partition(functional, known), weights)
+    plan = partition(functional, known)
+    lowered = Lowered(program, functional, plan, weights, bounds_checks=bounds_checks)
     typical = typical_sizes(functional)
     reasons = dict(known)
     if typical or not _emit_all(lowered):
@@ -147,7 +156,8 @@ def lower_program(program: Program, weights: Weights) -> Lowered:
     for sizes in ends:
         reasons = try_nodes(functional, {**typical, **sizes}, known) | reasons
     if reasons != known or typical:
-        lowered = Lowered(program, functional, partition(functional, reasons), weights)
+        plan = partition(functional, reasons)
+        lowered = Lowered(program, functional, plan, weights, bounds_checks=bounds_checks)
         if not _emit_all(lowered):
             raise RuleError("a node that lowered alone does not lower in its segment")
     return lowered
@@ -165,13 +175,14 @@ def _emit_all(lowered: Lowered) -> bool:
     return True
 
 
-def emit_segment(program: Program, segment: Segment, sizes: Sizes) -> Module:
+def emit_segment(program: Program, segment: Segment, sizes: Sizes, bounds_checks: bool) -> Module:
     """Emit one segment at these sizes."""
     from lowering.emit import emit_module
 
     wanted = set(segment.nodes)
     nodes = [node for node in program.graph.nodes if node.name in wanted]
-    return emit_module(program, nodes, segment.inputs, segment.outputs, sizes, f"segment_{segment.index}")
+    name = f"segment_{segment.index}"
+    return emit_module(program, nodes, segment.inputs, segment.outputs, sizes, name, bounds_checks)
 
 
 def example_sizes(program: Program) -> dict[str, int]:

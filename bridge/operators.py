@@ -46,7 +46,7 @@ class Operator:
 
 def operator(target: str) -> Operator:
     """What is known of an overload."""
-    from lowering.registry import rule_for
+    from lowering.registry import decomposition_for, rule_for
 
     entry: dict[str, Any] = measured()["operators"].get(target, {})
     seen = tuple(
@@ -56,7 +56,7 @@ def operator(target: str) -> Operator:
     rule = rule_for(target)
     if rule is not None:
         how = rule.emit.__module__
-    elif any(item.lowered for item in seen):
+    elif decomposition_for(target) is not None or any(item.lowered for item in seen):
         how = "decomposition"
     else:
         how = "ATen" if seen else ""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from lowering.build.contract import Contractions
 from lowering.build.elementwise import Elementwise
 from lowering.build.index import Indexing
 from lowering.build.reduce import Reductions
+from lowering.build.regions import Checked, Regions
 from lowering.errors import Unsupported
-from lowering.hlo import current_block, func
 from lowering.ir.module import Check, CheckKind
 from lowering.ir.program import Ref
 from lowering.ir.types import DType, TensorType
@@ -34,7 +36,7 @@ class Vocabulary(Elementwise, Reductions, Indexing, Contractions):
     """What can be said at the current insertion point, whoever says it."""
 
 
-class Context(Vocabulary):
+class Context(Vocabulary, Regions):
     """Given to each rule as `cx`."""
 
     def __init__(
@@ -75,11 +77,22 @@ class Context(Vocabulary):
     def fail_if(self, predicate: Value, message: str, kind: CheckKind = CheckKind.ASSERTION) -> None:
         """Make the call raise this kind's error with this message where any element of a bool tensor is True.
 
-        Inside the regions of StableHLO's own control flow nothing can be returned: there it has no effect.
+        What follows still runs, on whatever the failure left: see `failed`.
         """
-        if isinstance(current_block().owner.opview, func.FuncOp):
+        if kind is not CheckKind.INDEX or self._emitter.bounds_checks:
             failed = self.reduce_or(predicate) if predicate.rank else predicate
             self._emitter.add_check(self.node, failed, Check(kind, message))
+
+    def failed(self) -> Value:
+        """Whether any check up to here has failed, a 0-d bool: what is computed then means nothing."""
+        flags = self._emitter.checks.readable()
+        return reduce(operator.or_, flags, self.constant(False, DType.BOOL))
+
+    def collect(self, build: Callable[[], Value | Sequence[Value]]) -> Checked:
+        return self._emitter.checks.collect(build)
+
+    def add_checks(self, checks: dict[Check, Value]) -> None:
+        self._emitter.checks.update(checks)
 
     def jax(self, fn: Callable[..., Any], *operands: Value, **static: Any) -> Any:
         """Trace a JAX function on the operands' types (64-bit types kept) and inline what it lowers to.

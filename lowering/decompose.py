@@ -1,4 +1,4 @@
-"""torch's own decomposition of one operator, as an IR graph of operators that have rules.
+"""The decomposition of one operator, torch's own or a registered one, as an IR graph of operators with rules.
 
 The only file that touches make_fx, FakeTensorMode and torch's tables of decompositions. torch is imported
 once a node without a rule is met, not before; `smoke` says whether these surfaces still work as this file
@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowering.context import ConcreteType
-from lowering.errors import Unsupported
+from lowering.custom_ops import schema_of
+from lowering.errors import OperatorError, Unsupported
 from lowering.ir.aten import schema
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType, ValueType
-from lowering.registry import functional_name, rule_for
-from lowering.value import Value, array, numpy_dtype
+from lowering.registry import changes, decomposition_for, decompositions, described, functional_name, rule_for
+from lowering.value import Value, array, numpy_dtype, types_text
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ def decompose(
     `arguments` by schema name, as a rule gets them; `outs` are the types of the results. Operands are the
     tensors among the arguments, in the order of their first use there, then the constants of the
     decomposition. Raises Unsupported, with a reason for the user, where torch has no decomposition, has one
-    that fails, or one that needs what has no rule.
+    that fails, or one that needs what has no rule; OperatorError where a registered one fails or is wrong.
     """
     if target.startswith("higher_order."):
         raise Unsupported("a control-flow operator without a rule")
@@ -49,7 +50,14 @@ def decompose(
     frozen = {name: _freeze(value, operands) for name, value in arguments.items()}
     traced = _trace(_Call(target, repr(frozen), frozen))
     actual = [(out.dtype, out.sizes) for out in traced.outputs]
-    if actual != [(out.dtype, out.shape) for out in outs]:
+    expected = [(out.dtype, out.shape) for out in outs]
+    if actual != expected:
+        own = decomposition_for(target)
+        if own is not None:
+            raise OperatorError(
+                f"the decomposition {described(own)} of {target} gives {types_text(actual)}, "
+                f"the program says {types_text(expected)}"
+            )
         raise Unsupported(f"torch's own decomposition of {target} gives results of other types")
     return traced.graph, operands + [array(data) for data in traced.constants]
 
@@ -80,6 +88,7 @@ class _Call:
     target: str
     text: str
     arguments: dict[str, Any] = field(compare=False)
+    changes: int = field(default_factory=changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,8 @@ def _resolve(target: str) -> torch._ops.OpOverload:
     import torch
 
     op = _operator(target)
+    if op is not None and decomposition_for(target) is not None:
+        return op
     if op is not None and op._schema.is_mutable:
         op = _operator(functional_name(target)) or op
     if op is None:
@@ -148,25 +159,32 @@ def _table() -> dict[Any, Callable[..., Any]]:
     }
 
 
+def _whole_table() -> dict[Any, Callable[..., Any]]:
+    """torch's decompositions and the registered ones, which come first."""
+    mine = {_operator(target): function for target, function in decompositions().items()}
+    return {**_table(), **{op: function for op, function in mine.items() if op is not None}}
+
+
 def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
     """torch's trace of the call: operators with rules are left whole, all others decomposed."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    table = {o: fn for o, fn in _table().items() if o is op or rule_for(str(o)) is None}
+    table = {o: fn for o, fn in _whole_table().items() if o is op or rule_for(str(o)) is None}
+    own = decomposition_for(call.target)
     slots = list(_slots(tuple(call.arguments.values())))
     try:
         with FakeTensorMode(), torch.no_grad():
             fakes = [torch.empty(slot.shape, dtype=_torch_dtype(slot.dtype)) for slot in slots]
-            given = _declared(op, call.arguments)
+            given = _declared(op, call.arguments, defaults=own is not None)
             written = _written(call) if op._schema.is_mutable else []
 
             def run(*tensors: torch.Tensor) -> list[Any]:
                 if op._schema.is_mutable:
                     tensors = tuple(tensor.clone() for tensor in tensors)
                 thawed = {name: _thaw(value, tensors) for name, value in given.items()}
-                results = op(**thawed)
+                results = (own or op)(**thawed)
                 listed = [results] if isinstance(results, torch.Tensor) else list(results or ())
                 return listed + [thawed[name] for name in written]
 
@@ -179,20 +197,26 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
         raise
     except Exception as error:
         lines = str(error).splitlines() or [type(error).__name__]
+        if own is not None:
+            failed = f"the decomposition {described(own)} of {call.target} fails"
+            raise OperatorError(f"{failed}: {type(error).__name__}: {lines[0]}") from error
         raise Unsupported(f"torch's own decomposition of {call.target} fails: {lines[0]}") from None
     module.graph.eliminate_dead_code()
     return module
 
 
-def _declared(op: torch._ops.OpOverload, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments this overload has: the functional form of one with `out` has none."""
-    names = {argument.name for argument in op._schema.arguments}
-    return {name: value for name, value in arguments.items() if name in names}
+def _declared(op: torch._ops.OpOverload, arguments: dict[str, Any], defaults: bool) -> dict[str, Any]:
+    """The arguments this overload has: the functional form of one with `out` has none. `defaults`: filled in,
+    for a function that need not have the same."""
+    declared = op._schema.arguments
+    filled = {a.name: a.default_value for a in declared if a.has_default_value()} if defaults else {}
+    names = {argument.name for argument in declared}
+    return filled | {name: value for name, value in arguments.items() if name in names}
 
 
 def _written(call: _Call) -> list[str]:
     """The arguments that the call writes and does not return, in schema order (see `Node.functional`)."""
-    found = schema(call.target)
+    found = schema(call.target) if decomposition_for(call.target) is None else schema_of(call.target)
     if found is None:
         raise Unsupported("no rule, and an operator outside ATen that writes is not decomposed")
     bound = {p.name: call.arguments.get(p.name, p.default) for p in found.parameters}
@@ -290,7 +314,7 @@ class _Translation:
     def _call(self, node: fx.Node) -> None:
         target = str(node.target)
         self._refuse(node, target)
-        found = schema(target)
+        found = schema_of(target)
         names = [parameter.name for parameter in found.parameters] if found else []
         args = [Argument(name, self._arg(value)) for name, value in zip(names, node.args, strict=False)]
         args += [Argument(name, self._arg(value), keyword=True) for name, value in node.kwargs.items()]

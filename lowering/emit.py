@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lowering import hlo
+from lowering.checks import Checks
 from lowering.context import ConcreteType, Context
 from lowering.custom_ops import schema_of
 from lowering.errors import RuleError, Unsupported
@@ -61,9 +62,9 @@ def emit_module(
         with ir.InsertionPoint(entry.entry_block):
             emitter.emit_nodes(program.graph, nodes, env)
             results = [env[value] for value in outputs]
-            checks = _deduplicated(emitter.checks)
+            checks = emitter.checks.found()
             if checks:
-                results.append(_flags([failed for failed, _ in checks]))
+                results.append(_flags(list(checks.values())))
             func.ReturnOp([value.ir for value in results])
         entry.attributes["function_type"] = ir.TypeAttr.get(
             ir.FunctionType.get(list(entry.type.inputs), [value.ir.type for value in results])
@@ -73,7 +74,7 @@ def emit_module(
         code = hlo.serialize(module)
     names = [*outputs, CHECKS] if checks else outputs
     out_ports = tuple(Port(v, r.dtype, r.shape) for v, r in zip(names, results, strict=True))
-    return Module(code, in_ports, out_ports, name, tuple(check for _, check in checks))
+    return Module(code, in_ports, out_ports, name, tuple(checks))
 
 
 def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REASONS) -> dict[str, str]:
@@ -142,15 +143,21 @@ class Emitter:
 
     With `reasons`, a node that does not lower is noted there and its results become placeholders; without,
     Unsupported passes through. What else a rule raises becomes a RuleError that names the node. `depth`: how
-    many graphs this one lies in.
+    many graphs this one lies in. `bounds_checks`: whether the module tells of indices out of bounds.
     """
 
-    def __init__(self, sizes: Sizes, reasons: dict[str, str] | None = None, depth: int = 0) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        reasons: dict[str, str] | None = None,
+        depth: int = 0,
+        bounds_checks: bool = True,
+    ) -> None:
         self.sizes = sizes
         self.reasons = reasons
         self.depth = depth
-        #: What the module has to tell of its data: a 0-d bool, True where the check does not hold.
-        self.checks: list[tuple[Value, Check]] = []
+        self.bounds_checks = bounds_checks
+        self.checks = Checks()
 
     def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: dict[str, Value]) -> None:
         """Emit nodes in order; `env` holds the values they read and gains those they define."""
@@ -241,7 +248,7 @@ class Emitter:
         if self.depth == MAX_DEPTH:
             raise Unsupported(f"graphs lie more than {MAX_DEPTH} deep in graphs")
         env = dict(zip(tensors, operands, strict=True))
-        inner = Emitter(self.sizes, depth=self.depth + 1)
+        inner = Emitter(self.sizes, depth=self.depth + 1, bounds_checks=self.bounds_checks)
         inner.checks = self.checks
         for node in graph.nodes:
             frames = node.location.frames
@@ -261,7 +268,7 @@ class Emitter:
         """Have the module return whether this failed; the error will name the node and its source line."""
         where = f" ({node.location})" if node.location.stack_trace else ""
         message = f"node {node.name}, {node.target}{where}: {check.message}"
-        self.checks.append((failed, Check(check.kind, message)))
+        self.checks.add(Check(check.kind, message), failed)
 
     def layout_of(self, type_: TensorType) -> tuple[tuple[int, ...], int]:
         """Concrete strides and storage offset of a tensor."""
@@ -288,10 +295,8 @@ class Emitter:
     def _check(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
         """A node that only checks. Unsupported where it reads what is not known, or where it does not hold:
         ATen then raises what eager raises."""
-        if node.target == "aten._assert_tensor_metadata.default":
-            return
         arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args}
-        if node.target == ASSERT_SCALAR and not arguments.get("self"):
+        if not _holds(arguments):
             raise Unsupported("an assertion that does not hold at these sizes")
 
     def _argument(self, arg: Arg, graph: Graph, env: dict[str, Value]) -> Any:
@@ -313,12 +318,17 @@ class Emitter:
         return arg
 
 
-def _deduplicated(checks: Sequence[tuple[Value, Check]]) -> list[tuple[Value, Check]]:
-    """Each check once: those of one node that say the same are one."""
-    found: dict[Check, Value] = {}
-    for failed, check in checks:
-        found[check] = found[check] | failed if check in found else failed
-    return [(failed, check) for check, failed in found.items()]
+def _holds(arguments: Mapping[str, Any]) -> bool:
+    """Whether an assertion holds. Of numbers: one that is true, or lies in a range. Of a tensor's metadata:
+    dtype and sizes; its strides are those that the program says."""
+    tensor = arguments.get("a")
+    if isinstance(tensor, Value):
+        wanted = arguments.get("dtype"), arguments.get("size")
+        return wanted[0] in (None, tensor.dtype) and wanted[1] in (None, tensor.shape)
+    if "size" not in arguments:
+        return bool(arguments["self"])
+    size, low, high = arguments["size"], arguments.get("min"), arguments.get("max")
+    return (low is None or size >= low) and (high is None or size <= high)
 
 
 def _flags(failed: Sequence[Value]) -> Value:

@@ -17,3 +17,7 @@ class RuleError(Exception):
 
 class LoweringError(Exception):
     """The program cannot be lowered as asked; the message says what, where and what to do."""
+
+
+class OperatorError(RuleError, LoweringError):
+    """What somebody registered for an operator is wrong: which operator, what was registered, how."""

@@ -9,6 +9,8 @@ from functools import cache
 from inspect import signature
 from typing import Any
 
+from lowering.errors import OperatorError, RuleError
+
 # One module per family of `lowering/ops`; the order is of no consequence, a duplicate is an error.
 FAMILIES = (
     "elementwise",
@@ -52,6 +54,7 @@ FAMILIES = (
     "counting",
     "backward",
     "backward_windows",
+    "assertions",
 )
 
 
@@ -69,12 +72,23 @@ class Rule:
     emit: Callable[..., Any]
     accepts: frozenset[str]
 
+    @property
+    def mistake(self) -> type[RuleError]:
+        """What is raised where it is wrong: a bug of ours, or of who registered it."""
+        return RuleError if self.emit.__module__.startswith("lowering.") else OperatorError
+
+    def __str__(self) -> str:
+        return f"the rule {described(self.emit)} of {self.target}"
+
 
 # Arguments that never change a value: a rule need not name them. Dtypes are in the output's type; devices,
 # layouts and memory formats say where and how it lies.
 OPTIONS = frozenset({"layout", "device", "pin_memory", "non_blocking", "memory_format", "copy", "out"})
 
 _RULES: dict[str, Rule] = {}
+# Decompositions of operators that have no rule: functions of torch tensors, the operator's arguments by name.
+_DECOMPOSITIONS: dict[str, Callable[..., Any]] = {}
+_changes = 0
 
 
 def lowers(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -89,12 +103,31 @@ def lowers(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def add_rules(rows: Iterable[tuple[str, Callable[..., Any]]]) -> None:
     """Register rows of a table. A `from` argument is passed as `from_`, Python having taken the word."""
+    global _changes
     for target, emit in rows:
+        _changes += 1
         if target in _RULES:
             raise ValueError(f"two rules for {target}")
         parameters = list(signature(emit).parameters)[1:]
         names = frozenset("from" if name == "from_" else name for name in parameters)
         _RULES[target] = Rule(target, emit, names)
+
+
+def add_decomposition(target: str, function: Callable[..., Any]) -> None:
+    """Register a function of torch tensors that does what the operator does, in operators with rules."""
+    global _changes
+    _changes += 1
+    if target in _DECOMPOSITIONS:
+        raise ValueError(f"two decompositions of {target}")
+    _DECOMPOSITIONS[target] = function
+
+
+def forget(target: str) -> None:
+    """Drop what is registered for an overload."""
+    global _changes
+    _changes += 1
+    _RULES.pop(target, None)
+    _DECOMPOSITIONS.pop(target, None)
 
 
 @cache
@@ -108,6 +141,31 @@ def rule_for(target: str) -> Rule | None:
     """The rule of an overload; one that was in place and became functional may use its namesake's."""
     load_families()
     return _RULES.get(target) or _RULES.get(functional_name(target))
+
+
+def exact_rule(target: str) -> Rule | None:
+    """The rule that was registered so far for this very overload."""
+    return _RULES.get(target)
+
+
+def decomposition_for(target: str) -> Callable[..., Any] | None:
+    """What was registered as the decomposition of this very overload."""
+    return _DECOMPOSITIONS.get(target)
+
+
+def decompositions() -> dict[str, Callable[..., Any]]:
+    """Every registered decomposition by target."""
+    return dict(_DECOMPOSITIONS)
+
+
+def changes() -> int:
+    """How often what is registered has changed: what operators are decomposed into depends on it."""
+    return _changes
+
+
+def described(function: Callable[..., Any]) -> str:
+    """A function as a message names it."""
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
 
 
 def functional_name(target: str) -> str:

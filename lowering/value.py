@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -198,3 +199,8 @@ def compare(lhs: Value | Scalar, rhs: Value | Scalar, direction: str) -> Value:
     """Compare element by element, to bool: `EQ NE LT LE GT GE`. NaN is unequal to everything (IEEE 754)."""
     left, right = _pair(lhs, rhs)
     return Value(stablehlo.compare(left.ir, right.ir, ir.Attribute.parse(_DIRECTIONS[direction])))
+
+
+def types_text(types: Iterable[tuple[DType, Iterable[Any]]]) -> str:
+    """Types of tensors as a message names them."""
+    return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in types) or "nothing"

@@ -26,6 +26,9 @@ def command(
     device: Device = "cpu",
     imports: Imports = None,
     model: Model = None,
+    no_bounds_checks: Annotated[
+        bool, typer.Option("--no-bounds-checks", help="Take the nearest index for one out of bounds.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Lower a .pt2 file into an artifact folder: StableHLO, weights, plan, compiled binaries.
@@ -38,7 +41,7 @@ def command(
     target = output or _beside(source)
     check_target(target)
     with working(f"lowering {source}"):
-        lowered = open_source(source, imports, model)
+        lowered = open_source(source, imports, model, bounds_checks=not no_bounds_checks)
     refused: dict[str, dict[str, str]] = {}
     for name in engines:
         with working(f"compiling for {name}"):

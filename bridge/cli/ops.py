@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.api import import_all
 from bridge.cli.options import Imports, Json, Model, open_source, print_json, working
 from bridge.cli.summary import print_summary, summary
 from bridge.errors import UsageError
@@ -27,9 +28,9 @@ def command(
             raise UsageError(f"give an operator ({op}) or --missing {missing}, not both")
         _missing(missing, imports, model, as_json)
     elif op is not None:
-        _one(op, as_json)
+        _one(op, imports, as_json)
     else:
-        _all(as_json)
+        _all(imports, as_json)
 
 
 def _missing(path: Path, imports: list[str] | None, model: str | None, as_json: bool) -> None:
@@ -43,23 +44,30 @@ def _missing(path: Path, imports: list[str] | None, model: str | None, as_json: 
         print(f"{path}: every node lowers to StableHLO")
 
 
-def _one(op: str, as_json: bool) -> None:
+def _one(op: str, imports: list[str] | None, as_json: bool) -> None:
     from bridge.operators import describe, operator
-    from lowering.ir.aten import schema
+    from bridge.registration import bring
+    from lowering.custom_ops import schema_of
 
+    import_all(imports or ())
+    bring(op)
     found = operator(op)
-    if schema(op) is None and not found.how:
-        raise UsageError(f"{op} is no ATen overload; they are written like aten.add.Tensor")
+    if not found.how and schema_of(op) is None:
+        raise UsageError(
+            f"{op} is no operator that is known here; they are written like aten.add.Tensor, and custom ones "
+            "need the module that registers them (--import <module>)"
+        )
     if as_json:
         print_json(found.json())
     else:
         print("\n".join(describe(op)))
 
 
-def _all(as_json: bool) -> None:
+def _all(imports: list[str] | None, as_json: bool) -> None:
     from lowering.ir.aten import targets
     from lowering.registry import all_rules
 
+    import_all(imports or ())
     rules = all_rules()
     if as_json:
         print_json({target: f"{r.emit.__module__}.{r.emit.__qualname__}" for target, r in rules.items()})

@@ -32,16 +32,22 @@ Model = Annotated[str | None, typer.Option(help="Which model, where the file hol
 
 
 def open_source(
-    path: Path, imports: list[str] | None = None, model: str | None = None, trust: bool = False
+    path: Path,
+    imports: list[str] | None = None,
+    model: str | None = None,
+    trust: bool = False,
+    bounds_checks: bool = True,
 ) -> Lowered:
     """Load an artifact, or read and lower a `.pt2` file. Raises BridgeError for a path that is neither."""
     import_all(imports or ())
     if not path.is_dir():
-        return lower(path, model=model)
+        return lower(path, model=model, bounds_checks=bounds_checks)
     if not is_artifact(path):
         raise BridgeError(f"{path} is a folder but no artifact; give a .pt2 file or what `lower` wrote")
     if model is not None:
         raise UsageError(f"--model {model}: an artifact holds one model, {path} is an artifact")
+    if not bounds_checks:
+        raise UsageError(f"--no-bounds-checks: {path} is an artifact, which was lowered already")
     lowered = load(path, trust)
     if lowered.set_aside:
         count = len(lowered.set_aside)

@@ -9,7 +9,7 @@ import numpy as np
 from lowering.build.shape import Shapes, normalise_axes, normalise_axis
 from lowering.hlo import dense, ir, stablehlo
 from lowering.ir.types import DType
-from lowering.value import Scalar, Shape, Value, constant, numpy_dtype, tensor_type
+from lowering.value import Scalar, Value, constant, numpy_dtype, tensor_type
 
 Body = Callable[..., Value | tuple[Value, ...]]
 
@@ -156,36 +156,6 @@ class Reductions(Shapes):
             is_stable=True,
         )
         fill_region(op.regions[0], [v.dtype for v in values for _ in range(2)], less)
-        return tuple(Value(result) for result in op.results)
-
-    def while_loop(
-        self,
-        state: Sequence[Value],
-        condition: Callable[..., Value],
-        body: Callable[..., Sequence[Value]],
-    ) -> tuple[Value, ...]:
-        """`while condition(*state): state = body(*state)`; the state's types do not change."""
-        types = [value.ir.type for value in state]
-        op = stablehlo.WhileOp(types, [value.ir for value in state])
-        for region, fn in zip(op.regions, (condition, body), strict=True):
-            block = region.blocks.append(*types)
-            with ir.InsertionPoint(block):
-                results = fn(*(Value(argument) for argument in block.arguments))
-                results = [results] if isinstance(results, Value) else results
-                stablehlo.return_([value.ir for value in results])
-        return tuple(Value(result) for result in op.results)
-
-    def case(
-        self,
-        index: Value,
-        branches: Sequence[Callable[[], Sequence[Value]]],
-        types: Sequence[tuple[DType, Shape]],
-    ) -> tuple[Value, ...]:
-        """Run branch number `index` (int32, 0-d); branches read outer values and return these types."""
-        op = stablehlo.CaseOp([tensor_type(*type_) for type_ in types], index.ir, len(branches))
-        for region, branch in zip(op.regions, branches, strict=True):
-            with ir.InsertionPoint(region.blocks.append()):
-                stablehlo.return_([value.ir for value in branch()])
         return tuple(Value(result) for result in op.results)
 
 

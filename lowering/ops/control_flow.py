@@ -62,7 +62,13 @@ def while_loop(
         _check_types(results, values, "the body of a loop")
         return results
 
-    return cx.while_loop(state, lambda *values: _truth(cx, cx.graph(test, [*values, *rest])[0]), step)
+    # An assertion that failed before may be what this loop needs to end.
+    failed = cx.failed()
+
+    def goes_on(*values: Value) -> Value:
+        return _truth(cx, cx.graph(test, [*values, *rest])[0]) & ~failed
+
+    return cx.while_loop(state, goes_on, step)
 
 
 @lowers("higher_order.map", "higher_order.map_impl")
@@ -125,21 +131,9 @@ def with_autocast(
     cx: Context, device: str, dtype: object, enabled: bool, cache: object, graph: Graph, *operands: object
 ) -> tuple[Value, ...]:
     """Off, it is dissolved before. On, the graph says nothing of the casts inside its operators."""
-    if enabled:
-        raise Unsupported("autocast casts inside the operators it wraps")
-    return cx.graph(graph, _tensors(operands))
+    raise Unsupported("autocast casts inside the operators it wraps")
 
 
 @lowers("higher_order.invoke_subgraph")
 def invoke_subgraph(cx: Context, graph: Graph, identifier: object, *operands: object) -> tuple[Value, ...]:
-    return cx.graph(graph, _tensors(operands))
-
-
-@lowers("higher_order.wrap", "higher_order.tag_activation_checkpoint")
-def wrapped(cx: Context, graph: Graph, *operands: object, **options: object) -> tuple[Value, ...]:
-    return cx.graph(graph, _tensors(operands))
-
-
-@lowers("higher_order.strict_mode")
-def strict_mode(cx: Context, graph: Graph, operands: Sequence[object]) -> tuple[Value, ...]:
     return cx.graph(graph, _tensors(operands))

@@ -1,0 +1,172 @@
+"""Operators that are not torch's own: how they are lowered, and whether they exist at all.
+
+    @bridge.register_lowering("my::scale")
+    def scale(cx, x, factor):
+        return x * factor
+
+A package brings its own through an entry point of the group `bridge.operators`, named like the namespace of
+its operators. Its value is a module, or a function without arguments, which registers them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter, signature
+from typing import Any, TypeVar
+
+from bridge.errors import BridgeError, UsageError, first_line
+from lowering import registry
+from lowering.ir.program import Graph, Node, Operator, Program
+
+GROUP = "bridge.operators"
+
+_NAME = re.compile(r"([A-Za-z_]\w*)::([A-Za-z_]\w*)(?:\.([A-Za-z_]\w*))?", re.ASCII)
+# Namespaces whose operators are torch's, and those of functions of Python numbers.
+_KNOWN = frozenset({"aten", "prims", "higher_order", "_operator", "math", "torch", "builtins"})
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def register_lowering(name: str, *, replace: bool = False) -> Callable[[F], F]:
+    """Give an operator a StableHLO rule: `name` is `my::op` (its default overload) or `my::op.overload`.
+
+    The decorated function takes a context (docs/reference/op-rules.md), then arguments by the names of the
+    operator's schema, tensors as `Value`; it returns the result's `Value`, or a tuple of them, or raises
+    `lowering.errors.Unsupported`. An operator that writes arguments also returns their new values, after its
+    own results. `replace`: whether another registration may go.
+
+    Raises UsageError for a name that is malformed or taken, and for a function that takes no such arguments.
+    What does not have the dtypes and sizes that the program says is an OperatorError when it is lowered.
+    """
+    return _registering(name, replace, context=True)
+
+
+def register_decomposition(name: str, *, replace: bool = False) -> Callable[[F], F]:
+    """Say what an operator is in terms of others: a function of torch tensors, traced when it is lowered.
+
+    It takes the operator's arguments by the names of its schema and returns what the operator does; one that
+    writes to its arguments, writes. `name`, `replace` and errors: as for `register_lowering`.
+    """
+    return _registering(name, replace, context=False)
+
+
+def _registering(name: str, replace: bool, context: bool) -> Callable[[F], F]:
+    target = target_of(name)
+
+    def register(function: F) -> F:
+        _check_parameters(function, name, context)
+        if target.partition(".")[0] in _KNOWN:
+            registry.load_families()
+        taken = registry.exact_rule(target) or registry.decomposition_for(target)
+        if taken is not None and not replace:
+            kind, what = (
+                ("rule", taken.emit) if isinstance(taken, registry.Rule) else ("decomposition", taken)
+            )
+            own = registry.described(what)
+            raise UsageError(f"{name} has the {kind} {own} already; replace=True takes this one instead")
+        registry.forget(target)
+        if context:
+            registry.add_rules([(target, function)])
+        else:
+            registry.add_decomposition(target, function)
+        return function
+
+    return register
+
+
+def target_of(name: str) -> str:
+    """`my::op` as a program has it, `my.op.default`. Raises UsageError for what is no operator's name."""
+    found = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if found is None:
+        raise UsageError(f'{name!r} is no operator\'s name; write it like "my::op" or "my::op.overload"')
+    namespace, operator, overload = found.groups()
+    return f"{namespace}.{operator}.{overload or 'default'}"
+
+
+def _check_parameters(function: Any, name: str, context: bool) -> None:
+    if not callable(function):
+        raise UsageError(f"{name}: {type(function).__name__} is no function; use this as a decorator of one")
+    parameters = list(signature(function).parameters.values())
+    if context and (not parameters or parameters[0].kind is Parameter.KEYWORD_ONLY):
+        raise UsageError(f"{name}: {registry.described(function)} takes no context as its first argument")
+    named = parameters[1:] if context else parameters
+    for parameter in named:
+        if parameter.kind not in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):
+            raise UsageError(
+                f"{name}: {registry.described(function)} takes {parameter}; name the operator's arguments"
+            )
+
+
+def bring_operators(program: Program) -> None:
+    """Have the installed packages register what the program names and nothing is known of.
+
+    Raises BridgeError where a package's entry point fails.
+    """
+    for node in _nodes(program.graph):
+        for target in _targets(node):
+            bring(target)
+
+
+def bring(target: str) -> None:
+    """Have the package of an operator's namespace register it, if nothing has. Raises BridgeError."""
+    namespace = target.partition(".")[0]
+    if namespace in _KNOWN or target.count(".") != 2:
+        return
+    if registry.exact_rule(target) is None and registry.decomposition_for(target) is None:
+        _load(namespace)
+
+
+def check_operators(program: Program) -> None:
+    """Raise BridgeError, naming node and source line, for an operator that nothing has registered."""
+    from lowering.custom_ops import schema_of
+
+    for node in _nodes(program.graph):
+        for target in _targets(node):
+            namespace = target.partition(".")[0]
+            if namespace in _KNOWN or schema_of(target) is not None:
+                continue
+            where = f" ({node.location})" if str(node.location) else ""
+            raise BridgeError(
+                f"node {node.name}{where}: custom operator {target} is not registered: import the module "
+                "that defines it (imports=[...], on the command line --import <module>)"
+            )
+
+
+@cache
+def _load(namespace: str) -> None:
+    """Load a namespace's entry points, once; a failure is no end, so it is not remembered."""
+    for point in entry_points(group=GROUP, name=namespace):
+        try:
+            loaded = point.load()
+            if callable(loaded):
+                loaded()
+        except Exception as error:  # a package's own code runs, and may raise anything
+            raise BridgeError(
+                f"{_described(point)} cannot be loaded: {type(error).__name__}: {first_line(error)}"
+            ) from error
+
+
+def _described(point: EntryPoint) -> str:
+    package = f" of {point.dist.name}" if point.dist is not None else ""
+    return f"the entry point {point.name} = {point.value}{package}, for the operators {point.name}::*,"
+
+
+def _targets(node: Node) -> Iterator[str]:
+    """The operators that a node calls: its own, and one that it is given."""
+    yield node.target
+    for argument in node.args:
+        if isinstance(argument.value, Operator):
+            yield argument.value.target
+
+
+def _nodes(graph: Graph) -> Iterator[Node]:
+    """All nodes, those of nested graphs included."""
+    for node in graph.nodes:
+        yield node
+        for argument in node.args:
+            for value in argument.value if isinstance(argument.value, tuple) else (argument.value,):
+                if isinstance(value, Graph):
+                    yield from _nodes(value)
