@@ -83,9 +83,7 @@ def core_without_rule() -> dict[str, str]:
         elif not any("Tensor" in result.type for result in entry.returns):
             found[target] = "no tensor among its results"
         elif "inplace_view" in entry.tags:
-            found[target] = (
-                "it changes the sizes of its argument in place, and StableHLO's tensors are values"
-            )
+            found[target] = "it changes the sizes of its argument in place; StableHLO has values only"
         elif any(p.name == "out" and p.writes for p in entry.parameters) and _functional(target):
             found[target] = f"what it writes to `out` is a value, that of `{_functional(target)}`"
         elif operator(target).how == "decomposition":
@@ -101,10 +99,9 @@ def _functional(target: str) -> str:
     assert entry is not None
     wanted = [p.name for p in entry.parameters if p.name != "out"]
     for other in targets():
-        found = schema(other)
-        if other.startswith(f"{head}.") and found is not None and rule_for(other) is not None:
-            if [p.name for p in found.parameters] == wanted:
-                return other
+        found = schema(other) if other.startswith(f"{head}.") and rule_for(other) else None
+        if found is not None and [p.name for p in found.parameters] == wanted:
+            return other
     return ""
 
 
