@@ -6,7 +6,7 @@ Each function takes the symbols' environment, then the operator's own arguments,
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -31,21 +31,40 @@ def while_loop(
 ) -> list[Any]:
     """The body as long as the test's only result, of one element, is true; `additional` never change."""
     values = list(carried)
-    while bool(test(symbols, *values, *additional)[0]):
-        values = body(symbols, *values, *additional)
+    for step in _steps(symbols, test, body, values, additional):
+        values = step
     # A loop that never ran returns copies, as eager does, not the caller's own tensors.
     own = {id(value) for value in carried}
     return [v.clone() if isinstance(v, torch.Tensor) and id(v) in own else v for v in values]
 
 
+def _steps(
+    symbols: Symbols, test: Function, body: Function, values: list[Any], additional: Sequence[Any]
+) -> Iterator[list[Any]]:
+    while bool(test(symbols, *values, *additional)[0]):
+        values = body(symbols, *values, *additional)
+        yield values
+
+
+def while_loop_stack_output(
+    symbols: Symbols, test: Function, body: Function, carried: Sequence[Any], additional: Sequence[Any] = ()
+) -> list[Any]:
+    """`while_loop`, each result of every step stacked along a new first axis; without a step, what it began
+    with."""
+    steps = list(_steps(symbols, test, body, list(carried), additional)) or [list(carried)]
+    return [torch.stack(column) for column in zip(*steps, strict=True)]
+
+
 def map_over(
     symbols: Symbols, function: Function, mapped: Sequence[Any], additional: Sequence[Any] = ()
 ) -> list[Any]:
-    """A graph on each row of `mapped`, along their first axis; results are stacked along a new first axis.
-
-    Raises ValueError where there is no row: nothing says what its results would be.
-    """
-    rows = [function(symbols, *(x[i] for x in mapped), *additional) for i in range(_length(mapped, "map"))]
+    """A graph on each row of `mapped`, along their first axis; results are stacked along a new first axis."""
+    length = mapped[0].shape[0]
+    if not length:
+        # Nothing to stack: a row of zeros, which is dropped again, says what a row's results are.
+        given = [x.new_zeros((1, *x.shape[1:])) for x in mapped]
+        return [x[:0] for x in map_over(symbols, function, given, additional)]
+    rows = [function(symbols, *(x[i] for x in mapped), *additional) for i in range(length)]
     return [torch.stack(column) for column in zip(*rows, strict=True)]
 
 
@@ -58,7 +77,7 @@ def scan(
 ) -> list[Any]:
     """The last carry, then each other result of `combine(carry, row of xs)`, stacked along a new first axis.
 
-    Raises ValueError where there is no row, as `map_over` does.
+    Raises ValueError where there is no row.
     """
     carry, stacked = list(init), []
     for i in range(_length(xs, "scan")):
@@ -108,7 +127,9 @@ def call_with(symbols: Symbols, function: Function, *operands: Any, **_: Any) ->
     return function(symbols, *operands)
 
 
-def call_with_list(symbols: Symbols, function: Function, operands: Sequence[Any], *_: Any) -> list[Any]:
+def call_with_list(
+    symbols: Symbols, function: Function, operands: Sequence[Any], *_: Any, **options: Any
+) -> list[Any]:
     """`call_with`, of operators that take their operands as one list."""
     return function(symbols, *operands)
 
@@ -133,9 +154,21 @@ def auto_functionalized(symbols: Symbols, op: Any, **kwargs: Any) -> list[Any]:
     return [*own, *(kwargs[name] for name in names)]
 
 
+def auto_functionalized_v2(symbols: Symbols, op: Any, **kwargs: Any) -> list[Any]:
+    """An operator that writes views of `_all_bases`, on copies of these: its results, then the copies."""
+    results = torch.ops.higher_order.auto_functionalized_v2(op, **kwargs)
+    return list(results)
+
+
+def out_dtype(symbols: Symbols, op: Any, dtype: torch.dtype, *args: Any) -> list[Any]:
+    """An operator on arguments widened to a dtype, its result in that dtype."""
+    return [torch.ops.higher_order.out_dtype(op, dtype, *args)]
+
+
 HIGHER_ORDER: dict[str, Callable[..., list[Any]]] = {
     "higher_order.cond": cond,
     "higher_order.while_loop": while_loop,
+    "higher_order.while_loop_stack_output": while_loop_stack_output,
     "higher_order.map": map_over,
     "higher_order.map_impl": map_over,
     "higher_order.scan": scan,
@@ -147,8 +180,14 @@ HIGHER_ORDER: dict[str, Callable[..., list[Any]]] = {
     "higher_order.wrap": call_with,
     "higher_order.wrap_activation_checkpoint": call_with,
     "higher_order.tag_activation_checkpoint": call_with,
+    "higher_order.invoke_quant": call_with,
+    "higher_order.invoke_quant_packed": call_with,
+    "higher_order.hints_wrapper": call_with_list,
+    "higher_order.run_const_graph": call_with_list,
+    "higher_order.out_dtype": out_dtype,
     "higher_order.with_effects": with_effects,
     "higher_order.auto_functionalized": auto_functionalized,
+    "higher_order.auto_functionalized_v2": auto_functionalized_v2,
 }
 
 

@@ -1,4 +1,4 @@
-"""Inlining of the higher-order operators that only set a mode which has no effect here."""
+"""Inlining of higher-order operators that do no more than run a graph, or set a mode without effect here."""
 
 from __future__ import annotations
 
@@ -11,21 +11,45 @@ from lowering.ir.types import TensorType, ValueType
 
 GRAD = "higher_order.wrap_with_set_grad_enabled"
 AUTOCAST = "higher_order.wrap_with_autocast"
+_IDENTIFIED = "higher_order.invoke_subgraph"
+# What they are for is done by others than us: recomputation, hints, quantisation, checks while exporting.
+_WRAPPERS = frozenset(
+    f"higher_order.{name}"
+    for name in (
+        "wrap",
+        "wrap_activation_checkpoint",
+        "tag_activation_checkpoint",
+        "strict_mode",
+        "hints_wrapper",
+        "invoke_quant",
+        "invoke_quant_packed",
+        "run_const_graph",
+    )
+) | {GRAD, _IDENTIFIED}
 
 
 def inline(graph: Graph) -> Graph:
-    """The graph with `wrap_with_set_grad_enabled`, and `wrap_with_autocast` where it is off, dissolved.
+    """The graph, nested ones included, with these operators dissolved, `wrap_with_autocast` where it is off.
 
-    Gradients are not computed here, so that the first is always without effect. The second is off if it says
+    Gradients are not computed here, so that their mode is always without effect. Autocast is off if it says
     so, or if it is for a kind of device that none of its tensors is on; one that is on stays, with all in it.
     """
-    if not any(node.target in (GRAD, AUTOCAST) for node in graph.nodes):
+    if not _has_any(graph):
         return graph
     inliner = _Inliner(graph)
     for node in graph.nodes:
         inliner.visit(node, {})
     outputs = tuple(substitute(output, inliner.read) for output in graph.outputs)
     return replace(graph, nodes=tuple(inliner.nodes), outputs=outputs, values=inliner.values)
+
+
+def _has_any(graph: Graph) -> bool:
+    return any(
+        node.target in _WRAPPERS
+        or node.target == AUTOCAST
+        or any(isinstance(a.value, Graph) and _has_any(a.value) for a in node.args)
+        for node in graph.nodes
+    )
 
 
 class _Inliner:
@@ -48,10 +72,10 @@ class _Inliner:
         args = tuple(a._replace(value=substitute(a.value, read)) for a in node.args)
         graph = _wrapped(replace(node, args=args))
         if graph is None:
+            args = tuple(a._replace(value=inline(a.value)) if isinstance(a.value, Graph) else a for a in args)
             self.nodes.append(replace(node, args=args))
             return
-        position = next(i for i, argument in enumerate(args) if argument.value is graph)
-        operands = [argument.value for argument in args[position + 1 :]]
+        operands = _operands(replace(node, args=args), graph)
         if len(operands) != len(graph.inputs):
             raise NotFunctional(
                 f"its graph takes {len(graph.inputs)} values, {len(operands)} are given", node
@@ -101,12 +125,20 @@ def _flat(output: Output) -> tuple[str | None, ...]:
 def _wrapped(node: Node) -> Graph | None:
     """The graph to put in the node's place, or None to keep the node."""
     graph = next((a.value for a in node.args if isinstance(a.value, Graph)), None)
-    if graph is None or node.target == GRAD:
-        return graph if node.target == GRAD else None
+    if graph is None or node.target in _WRAPPERS:
+        return graph
     if node.target != AUTOCAST:
         return None
     device, _, enabled = (argument.value for argument in node.args[:3])
     return graph if enabled is False or not _has_device(graph, device) else None
+
+
+def _operands(node: Node, graph: Graph) -> list[Arg]:
+    """What the graph is run on: the arguments after it, or the list that comes after it."""
+    position = next(i for i, argument in enumerate(node.args) if argument.value is graph)
+    position += node.target == _IDENTIFIED
+    given = [argument.value for argument in node.args[position + 1 :] if not argument.keyword]
+    return list(given[0]) if given and isinstance(given[0], tuple) else given
 
 
 def _has_device(graph: Graph, device: Arg) -> bool:

@@ -10,6 +10,7 @@ from lowering.functionalise.errors import NotFunctional
 from lowering.functionalise.inline import inline
 from lowering.functionalise.prune import prune
 from lowering.functionalise.rewrite import Rewriter, SchemaOf
+from lowering.functionalise.rows import all_rows_at_once
 from lowering.ir.aten import schema
 from lowering.ir.program import (
     MUTATIONS,
@@ -47,7 +48,7 @@ def functionalise(program: Program, weights: Weights | None = None, schema_of: S
     """
     signature = program.signature
     same = same_weights(signature, weights)
-    rewriter = Rewriter(merged(inline(program.graph), same), schema_of)
+    rewriter = Rewriter(merged(all_rows_at_once(inline(program.graph)), same), schema_of)
     graph = rewriter.run()
     check_shared(signature, rewriter.written, weights, same)
     outputs, signature = _with_mutations(signature, rewriter, same)

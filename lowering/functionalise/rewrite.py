@@ -25,7 +25,18 @@ _PURE_NAMESPACES = frozenset(("_operator", "math", "torch", "prims"))
 # Their results never share elements with their operands.
 _FRESH = frozenset(
     f"higher_order.{name}"
-    for name in ("cond", "while_loop", "scan", "associative_scan", "map_impl", "auto_functionalized")
+    for name in (
+        "cond",
+        "while_loop",
+        "while_loop_stack_output",
+        "scan",
+        "associative_scan",
+        "map",
+        "map_impl",
+        "auto_functionalized",
+        "auto_functionalized_v2",
+        "out_dtype",
+    )
 )
 
 

@@ -20,6 +20,7 @@ from lowering.pt2.fields import (
 from lowering.pt2.graph import read_graph, read_integer_or_none
 from lowering.pt2.signature import read_signature, used_objects
 from lowering.pt2.values import TypeReader
+from lowering.pt2.vmaps import fold_vmaps
 
 MAJOR = 8
 
@@ -45,7 +46,7 @@ def read_program(document: Any) -> Program:
     except RecursionError:
         raise Malformed("nested too deeply") from None
     return Program(
-        graph,
+        fold_vmaps(graph),
         signature,
         ranges,
         types.hints,

@@ -143,7 +143,7 @@ def _judge(row: Row, name: str, dtype: str, call: Call, lowered: Lowered, engine
         written = compare(name, dtype, call.tensors, inputs, expected_inputs)
         verdict = written if written.problem else verdict
     row.factor = verdict.factor
-    row.aten = _on_aten(lowered, compiled)
+    row.aten = on_aten(lowered, compiled)
     if verdict.problem:
         row.word, row.reason = Word.DIFFERENT.value, verdict.problem
     else:
@@ -162,7 +162,7 @@ def _farther(call: Call, got: Sequence[Any], want: Sequence[Any]) -> bool:
     return False
 
 
-def _on_aten(lowered: Lowered, compiled: Any) -> dict[str, str]:
+def on_aten(lowered: Lowered, compiled: Any) -> dict[str, str]:
     """The overloads that this program leaves to ATen, with the reason; followers of others come last."""
     plan = compiled.report.plan
     names = {n for s in plan.segments if s.placement is Placement.ATEN for n in s.nodes}

@@ -1,4 +1,4 @@
-"""Hands operators to worker processes, keeps what they answer, and outlives their crashes and hangs."""
+"""Hands entries of a database to worker processes, keeps their answers, outlives their crashes and hangs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import Any
 from tests.opdb import store
 from tests.opdb.cases import Row, Word
 from tests.opdb.fingerprint import ROOT, Sources
+from tests.opdb.suites import suite
 
 # Seconds for a worker to import torch, op_db and the engines.
 _START = 300.0
@@ -28,7 +29,7 @@ _CASES = 3000
 
 @dataclass
 class Unit:
-    """The samples of one operator: what is done, and what is known from an earlier run."""
+    """The samples of one entry: what is done, and what is known from an earlier run."""
 
     name: str
     done: set[str] = field(default_factory=set)
@@ -38,10 +39,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class Run:
-    """What to run: an engine and a dtype, the first `limit` samples of each of the operators."""
+    """What to run: an engine and a suite, the first `limit` samples of each of the entries."""
 
     engine: str
-    dtype: str
+    suite: str
     names: tuple[str, ...]
     limit: int | None = None
     seconds: float = 60.0
@@ -49,9 +50,9 @@ class Run:
 
 
 def run(what: Run, tell: Callable[[Row], None]) -> dict[str, Row]:
-    """Run every case whose sources changed, keeping each row at once; all rows of these operators by case."""
-    sources = Sources()
-    rows = store.load(what.engine, what.dtype)
+    """Run every case whose sources changed, keeping each row at once; all rows of these entries by case."""
+    sources = Sources(suite(what.suite).judges)
+    rows = store.load(what.engine, what.suite)
     queue: Queue[Unit] = Queue()
     for name in what.names:
         unit = _unit(name, what, rows, sources)
@@ -64,13 +65,13 @@ def run(what: Run, tell: Callable[[Row], None]) -> dict[str, Row]:
         row.stamp = row.stamp or lost
         with lock:
             rows[row.case] = row
-            store.append(what.engine, what.dtype, row)
+            store.append(what.engine, what.suite, row)
             tell(row)
 
     with ThreadPoolExecutor(what.jobs) as pool:
         for future in [pool.submit(_drain, queue, what, keep) for _ in range(what.jobs)]:
             future.result()
-    store.compact(what.engine, what.dtype)
+    store.compact(what.engine, what.suite)
     wanted = set(what.names)
     return {case: row for case, row in rows.items() if _counts(case, wanted, what.limit)}
 
@@ -81,25 +82,25 @@ def _counts(case: str, wanted: set[str], limit: int | None) -> bool:
 
 
 def _unit(name: str, what: Run, rows: dict[str, Row], sources: Sources) -> Unit | None:
-    """An operator with what is left to do; None if that is nothing."""
-    known = {case: row for case in _cases(name, what.dtype, rows) if (row := rows[case])}
+    """An entry with what is left to do; None if that is nothing."""
+    known = {case: row for case in _cases(name, what.suite, rows) if (row := rows[case])}
     of = max((row.of for row in known.values()), default=0)
     lost = sources.stamp_of_all(what.engine)
     done = {c for c, row in known.items() if row.stamp in (lost, sources.stamp(what.engine, row.rules))}
     wanted = of if what.limit is None else min(of, what.limit)
-    if of and all(f"{name}/{what.dtype}/{index}" in done for index in range(wanted)):
+    if of and all(f"{name}/{what.suite}/{index}" in done for index in range(wanted)):
         return None
     return Unit(name, done, known, of)
 
 
-def _cases(name: str, dtype: str, rows: dict[str, Row]) -> Iterator[str]:
-    """The cases of an operator among the kept rows; samples are numbered without gaps up to the last run."""
-    prefix = f"{name}/{dtype}/"
+def _cases(name: str, suite_name: str, rows: dict[str, Row]) -> Iterator[str]:
+    """The cases of an entry among the kept rows; samples are numbered without gaps up to the last run."""
+    prefix = f"{name}/{suite_name}/"
     return (case for case in rows if case.startswith(prefix))
 
 
 def _drain(queue: Queue[Unit], what: Run, keep: Callable[[Row], None]) -> None:
-    """Take operators until there are none, each time with a worker that lives."""
+    """Take entries until there are none, each time with a worker that lives."""
     worker: Worker | None = None
     try:
         while True:
@@ -142,10 +143,10 @@ class Worker:
         )
 
     def serve(self, unit: Unit, what: Run, keep: Callable[[Row], None]) -> Row | None:
-        """Have an operator's cases run; None when all are, else the row of the case that took the worker."""
+        """Have an entry's cases run; None when all are, else the row of the case that took the worker."""
         request = {
             "name": unit.name,
-            "dtype": what.dtype,
+            "suite": what.suite,
             "engine": what.engine,
             "limit": what.limit,
             "done": sorted(unit.done),

@@ -30,15 +30,15 @@ _JUDGES = ("compare.py", "cases.py", "selection.py")
 
 
 class Sources:
-    """Hashes of the tree's sources, as they are at construction."""
+    """Hashes of the tree's sources, as they are at construction. `judges`: files that judge, besides ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, judges: Iterable[Path] = ()) -> None:
         engines = {path for name in ENGINES for path in ROOT.glob(f"runtime/engines/{name}*.py")}
         runtime = set(ROOT.glob("runtime/**/*.py")) - engines
         lowering = {p for s in ("py", "json") for p in ROOT.glob(f"lowering/**/*.{s}")}
         lowering -= set(ROOT.glob(f"{_RULES}/*.py"))
-        judges = {ROOT / "tests/opdb" / name for name in _JUDGES}
-        running = runtime | judges | {ROOT / "bridge/compilation.py"}
+        judging = {ROOT / "tests/opdb" / name for name in _JUDGES}.union(judges)
+        running = runtime | judging | {ROOT / "bridge/compilation.py"}
         self._running = _hash_files(running)
         self._core = _hash_files(running | lowering | {ROOT / "bridge/lowered.py"})
         self._engines = {name: _hash_files(ROOT.glob(f"runtime/engines/{name}*.py")) for name in ENGINES}

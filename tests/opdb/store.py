@@ -11,10 +11,10 @@ from tests.opdb.cases import Row
 FOLDER = Path(__file__).parents[2] / "out" / "opdb"
 
 
-def load(engine: str, dtype: str) -> dict[str, Row]:
-    """The kept rows of an engine and dtype by case; a line that a killed run left half is skipped."""
+def load(engine: str, suite: str) -> dict[str, Row]:
+    """The kept rows of an engine and suite by case; a line that a killed run left half is skipped."""
     rows: dict[str, Row] = {}
-    path = _path(engine, dtype)
+    path = _path(engine, suite)
     if not path.is_file():
         return rows
     for line in path.read_text().splitlines():
@@ -26,19 +26,19 @@ def load(engine: str, dtype: str) -> dict[str, Row]:
     return rows
 
 
-def append(engine: str, dtype: str, row: Row) -> None:
+def append(engine: str, suite: str, row: Row) -> None:
     """Keep a row at once: whatever happens next, it is there."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with _path(engine, dtype).open("a") as file:
+    with _path(engine, suite).open("a") as file:
         file.write(json.dumps(asdict(row)) + "\n")
 
 
-def compact(engine: str, dtype: str) -> None:
+def compact(engine: str, suite: str) -> None:
     """Rewrite the file with one line for each case, those of other processes too."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(asdict(row)) + "\n" for _, row in sorted(load(engine, dtype).items())]
-    _path(engine, dtype).write_text("".join(lines))
+    lines = [json.dumps(asdict(row)) + "\n" for _, row in sorted(load(engine, suite).items())]
+    _path(engine, suite).write_text("".join(lines))
 
 
-def _path(engine: str, dtype: str) -> Path:
-    return FOLDER / f"{engine}-{dtype}.jsonl"
+def _path(engine: str, suite: str) -> Path:
+    return FOLDER / f"{engine}-{suite}.jsonl"

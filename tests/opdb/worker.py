@@ -1,7 +1,7 @@
-"""A process that runs cases, one operator after the other; it may crash or hang, and its driver sees to that.
+"""A process that runs cases, entry by entry of a database; it may crash or hang, and its driver sees to it.
 
 Requests come as JSON lines on stdin, answers go as JSON lines to the descriptor that stdout was: an `at` line
-before each case, a row after it, and `end` when an operator is done.
+before each case, a row after it, and `end` when an entry is done.
 """
 
 from __future__ import annotations
@@ -24,41 +24,45 @@ def main() -> None:
     import torch
 
     from tests.opdb.fingerprint import Sources
-    from tests.opdb.selection import database
+    from tests.opdb.suites import suite
 
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
-    database()
-    sources = Sources()
+    sources: dict[str, Sources] = {}
     for line in sys.stdin:
-        _serve(json.loads(line), sources, out)
+        request = json.loads(line)
+        request.setdefault("suite", request.get("dtype"))
+        name = request["suite"]
+        if name not in sources:
+            sources[name] = Sources(suite(name).judges)
+        _serve(request, sources[name], out)
         _say(out, {"end": True})
 
 
 def _serve(request: dict[str, Any], sources: Any, out: TextIO) -> None:
-    """Run the samples of one operator except those that are named as done."""
-    from tests.opdb import selection
-    from tests.opdb.cases import Row, Word, explain, run_case
+    """Run the samples of one entry except those that are named as done."""
+    from tests.opdb.cases import Row, Word, explain
+    from tests.opdb.suites import suite
 
-    name, dtype, engine = request["name"], request["dtype"], request["engine"]
+    name, engine = request["name"], request["engine"]
+    prefix, served = f"{name}/{request['suite']}", suite(request["suite"])
     done = set(request["done"])
     before = {case: Row(**row) for case, row in request["before"].items()}
-    _say(out, {"at": f"{name}/{dtype}/0"})
+    _say(out, {"at": f"{prefix}/0"})
     try:
-        found = selection.samples(name, dtype)
+        found = served.samples(name)
     except Exception as error:
-        reason = f"op_db cannot make its samples: {explain(error)}"
-        _say(out, {"row": asdict(Row(f"{name}/{dtype}/0", Word.NOT_EXPORTABLE.value, reason))})
+        reason = f"the database cannot make its samples: {explain(error)}"
+        _say(out, {"row": asdict(Row(f"{prefix}/0", Word.NOT_EXPORTABLE.value, reason))})
         return
     _say(out, {"of": len(found)})
-    op = selection.database()[name].op
     for index, sample in enumerate(found[: request["limit"]]):
-        case = f"{name}/{dtype}/{index}"
+        case = f"{prefix}/{index}"
         if case in done:
             continue
         _say(out, {"at": case})
         try:
-            row = run_case(case, op, sample, engine, sources, before.get(case))
+            row = served.run(case, sample, engine, sources, before.get(case))
         except Exception as error:
             row = Row(case, Word.FAILED.value, f"the driver: {explain(error)}")
         _say(out, {"row": asdict(row)})
