@@ -85,7 +85,7 @@ def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
 
 
 class Kind(IntEnum):
-    """Where a node runs, in the order in which they take turns. DATA: in StableHLO, its sizes from the data."""
+    """Where a node runs, in the order of their turns. DATA: in StableHLO, with sizes that the data gives."""
 
     STABLEHLO = 0
     DATA = 1
@@ -194,7 +194,9 @@ def _sink(
     small: Collection[int],
 ) -> None:
     """Move nodes of small levels to the last large one at which all that wait for them can still run."""
-    kept = {kind: sorted({n for name, n in levels.items() if kinds[name] is kind} - set(small)) for kind in Kind}
+    kept = {
+        kind: sorted({n for name, n in levels.items() if kinds[name] is kind} - set(small)) for kind in Kind
+    }
     if not small or not (kept[Kind.STABLEHLO] or kept[Kind.DATA]):
         return
     latest = dict.fromkeys(levels, max(levels.values()))
@@ -285,6 +287,7 @@ def _unique(names: Iterable[str]) -> list[str]:
 def all_on_aten(program: Program, reason: str) -> Plan:
     """One ATen segment with every node that runs, for the one reason."""
     graph = program.graph
-    nodes = tuple(node for node in graph.nodes if not _is_free(node, graph))
+    from_data = data_reasons(graph)
+    nodes = tuple(node for node in graph.nodes if node.name in from_data or not _is_free(node, graph))
     batches = [_Batch(Placement.ATEN, nodes)] if nodes else []
     return Plan(_segments(program, batches), {node.name: reason for node in nodes})

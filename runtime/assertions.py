@@ -1,4 +1,4 @@
-"""An assertion about numbers from the data that does not hold, in the program's words rather than in symbols."""
+"""Assertions about numbers from the data, told in the program's words rather than in symbols."""
 
 from __future__ import annotations
 

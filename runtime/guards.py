@@ -40,7 +40,8 @@ class Guards:
             except SymbolError as error:
                 raise InputError(f"the program's guard {guard.text} cannot be checked: {error}") from None
             if not holds:
-                words = rename(to_text(guard.condition), self._paths).replace("Max(", "max(").replace("Min(", "min(")
+                words = rename(to_text(guard.condition), self._paths)
+                words = words.replace("Max(", "max(").replace("Min(", "min(")
                 came = ", ".join(f"{rename(name, self._paths)} is {env[name]}" for name in accesses)
                 raise InputError(f"the program was exported for {words}, but {came}")
 
