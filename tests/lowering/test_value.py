@@ -99,3 +99,8 @@ def test_dots_without_terms_are_zeros(left: tuple[int, ...], right: tuple[int, .
     product = Contractions().dot_general(f32(*left), f32(*right), ((1,), (0,)))
     assert product.shape == (left[0], 4)
     assert product.ir.owner.name != "stablehlo.dot_general"
+
+
+def test_the_sum_of_bools_is_or() -> None:
+    both = constant(True, DType.BOOL) + constant(True, DType.BOOL)
+    assert both.ir.owner.name == "stablehlo.or"
