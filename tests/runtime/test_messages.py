@@ -1,4 +1,4 @@
-"""What a call is refused with, for each kind of thing that a program asks of it, in the words of its inputs."""
+"""What a call is refused with, for each kind of thing that a program asks of it, in its inputs' words."""
 
 from __future__ import annotations
 
