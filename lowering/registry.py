@@ -52,6 +52,8 @@ FAMILIES = (
     "bags",
     "margins",
     "counting",
+    "histograms",
+    "segments",
     "backward",
     "backward_windows",
     "assertions",

@@ -1,9 +1,8 @@
-"""Membership, histograms, and what counts decide: the places of non-zeros, repeated elements."""
+"""Membership, and what counts decide: the places of non-zeros, repeated elements."""
 
 from __future__ import annotations
 
 from lowering.context import ConcreteType, Context
-from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.registry import lowers
 from lowering.value import Scalar, Shape, Value
@@ -54,41 +53,6 @@ def _is_among(cx: Context, values: Value, targets: Value) -> Value:
     places = ConcreteType(INT64, values.shape)
     found = cx.call("aten.searchsorted.Tensor", ordered, values, outs=[places])
     return cx.take(ordered, cx.minimum(found, targets.size - 1)) == values
-
-
-# ---- histograms ----
-
-
-@lowers("aten.histc.default")
-def histc(cx: Context, self: Value, bins: int, min: Scalar, max: Scalar) -> Value:
-    """How many elements fall into each of `bins` equal parts of [min, max], or of the elements' own range."""
-    dtype = self.dtype
-    if dtype.is_half:
-        raise Unsupported("eager counts halves in halves, which end at some hundreds")
-    values = cx.reshape(self, (self.size,))
-    if not self.size:
-        return cx.constant(0, dtype, (bins,))
-    low, high = cx.constant(min, dtype), cx.constant(max, dtype)
-    if min == max:
-        low, high = cx.reduce_min(values), cx.reduce_max(values)
-    single = low == high
-    low, high = cx.select(single, low - 1, low), cx.select(single, high + 1, high)
-    # The order of eager's operations decides where an element on an edge falls.
-    places = cx.convert((values - low) * bins / cx.opaque(cx.broadcast(high - low, values.shape)), INT64)
-    places = cx.minimum(places, bins - 1)
-    # What lies outside goes to one bin more: IREE does not drop what is written out of bounds.
-    inside = (values >= low) & (values <= high)
-    places = cx.select(inside, places, bins)
-    counts = cx.scatter(
-        cx.constant(0, INT64, (bins + 1,)),
-        cx.unsqueeze(places, 1),
-        cx.constant(1, INT64, places.shape),
-        lambda a, b: a + b,
-        update_window_dims=[],
-        inserted_dims=[0],
-        scatter_map=[0],
-    )
-    return cx.convert(cx.slice_axis(counts, 0, 0, bins), dtype)
 
 
 # ---- places of non-zeros ----

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
-from lowering.context import Context
+from lowering.context import ConcreteType, Context
 from lowering.ir.types import DType
 from lowering.ops.reduction import Axes, reduced_size
 from lowering.registry import add_rules, lowers
@@ -133,6 +133,22 @@ def dist(cx: Context, self: Value, other: Value, p: Scalar = 2) -> Value:
     common = cx.result_type(self, other)
     difference = cx.pointwise(lambda a, b: a - b, self, other, out=common)
     return _norm(cx, difference, p, None, False, None)
+
+
+@lowers("aten._pdist_forward.default")
+def pdist(cx: Context, self: Value, p: float) -> Value:
+    """The distances of all pairs of rows i < j, in the order of (i, j)."""
+    rows, pairs = self.shape[0], cx.out.shape
+    if not self.size or not pairs[0]:
+        return cx.constant(0, self.dtype, pairs)
+    first = cx.iota(DType.INT64, (rows - 1,))
+    # Where the pairs of each i begin.
+    begins = (first * (2 * rows - 1 - first)) / 2
+    pair = cx.iota(DType.INT64, pairs)
+    out = [ConcreteType(DType.INT64, pairs)]
+    i = cx.call("aten.searchsorted.Tensor", begins, pair, right=True, outs=out) - 1
+    j = pair - cx.take(begins, i) + i + 1
+    return vector_norm(cx, cx.take(self, i) - cx.take(self, j), p, -1, False)
 
 
 @lowers("aten._cdist_forward.default")

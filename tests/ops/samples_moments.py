@@ -58,6 +58,9 @@ NORMS = [
     Sample("aten.dist.default", (HALF, HALF.flip(1))),
     *(Sample("aten._cdist_forward.default", (F32, F32[:, :3] + 1, p, None)) for p in (2.0, 1.0, INF, 3.0)),
     Sample("aten._cdist_forward.default", (F64, F64[:2] * 2, 2.0, 2)),
+    *(Sample("aten._pdist_forward.default", (F64, p)) for p in (2.0, 0.0, 1.0, INF, 3.5)),
+    *(Sample("aten._pdist_forward.default", (F32[0, :rows].contiguous(), 2.0)) for rows in (1, 2, 3)),
+    Sample("aten._pdist_forward.default", (FAR.reshape(-1, 8), 2.0)),
 ]
 
 SAMPLES = SPREADS + NORMS
