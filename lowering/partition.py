@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 
 from lowering.emit import ASSERT_SCALAR, NO_CODE
 from lowering.ir.aten import schema
+from lowering.ir.effects import has_effect
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Graph, Node, Program, refs_of
 from lowering.ir.types import SymType, TensorType
@@ -34,9 +35,6 @@ TOO_SMALL = "too little beside ATen nodes to pay for a segment"
 MIN_DATA_NODES = 8
 TOO_SMALL_FOR_DATA = "too little to compile for each size that the data gives"
 _DEAR = re.compile(r"(aten|higher_order)\.\w*(mm|bmm|matmul|linear|conv|attention|einsum|lstm|gru|scan|loop)")
-
-# Namespaces of functions of Python numbers; a higher-order operator has the effects of its graphs.
-_PURE = ("_operator", "math", "torch", "builtins", "higher_order")
 
 
 def data_reasons(graph: Graph) -> dict[str, str]:
@@ -107,7 +105,7 @@ class _Batch:
 def _is_free(node: Node, graph: Graph) -> bool:
     """Whether a node produces no tensor: a size computation or a check that is done before the call."""
     if node.target in NO_CODE:
-        return True
+        return not symbols_of_node(graph, node)
     results = [graph.values[name] for name in node.results()]
     return bool(results) and all(isinstance(type_, SymType) for type_ in results)
 
@@ -130,7 +128,7 @@ def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> d
         before = {defined_by[ref] for ref in node.refs() if ref in defined_by}
         before |= {found_by[symbol] for symbol in symbols_of_node(graph, node)}
         waits[node.name] = before & waits.keys()
-        if node.name in reasons and _has_effect(node):
+        if node.name in reasons and has_effect(node):
             if last_effect is not None:
                 waits[node.name].add(last_effect)
             last_effect = node.name
@@ -226,23 +224,6 @@ def _batches(nodes: Sequence[Node], levels: Mapping[str, int], kinds: Mapping[st
         _Batch(Placement.ATEN if kind is Kind.ATEN else Placement.STABLEHLO, tuple(members))
         for kind, members in groups
     ]
-
-
-def _has_effect(node: Node) -> bool:
-    """Whether running a node is seen otherwise than in its results: random state, assertions, unknown ops."""
-    if any(_has_effect(inner) for graph in _graphs_in(node) for inner in graph.nodes):
-        return True
-    found = schema(node.target)
-    if found is None:
-        return node.target.partition(".")[0] not in _PURE
-    return "nondeterministic_seeded" in found.tags or not any(True for _ in node.results())
-
-
-def _graphs_in(node: Node) -> Iterator[Graph]:
-    for argument in node.args:
-        for value in argument.value if isinstance(argument.value, tuple) else (argument.value,):
-            if isinstance(value, Graph):
-                yield value
 
 
 def _segments(program: Program, batches: Sequence[_Batch]) -> tuple[Segment, ...]:

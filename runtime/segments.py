@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lowering.ir.effects import sees_memory
 from lowering.ir.module import Check
 from lowering.ir.plan import Segment
 from lowering.ir.program import Graph, Node
@@ -232,8 +233,8 @@ class AtenSegment:
         ]
         self._tokens = [name for name in read if isinstance(values.get(name), TokenType)]
         self._scalars = [name for name in read if isinstance(values.get(name), SymType)]
-        # These read memory, so they must find the strides that the exporter saw.
-        reads_memory = any("as_strided" in node.target for node in nodes)
+        # Then they must find the strides that the exporter saw, whichever segment takes a value first.
+        reads_memory = any(map(sees_memory, context.graph.nodes))
         context.aten.append(self)
         self._strided = {
             name: type_
