@@ -31,11 +31,12 @@ lint: $(INSTALLED)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# Slow and exhaustive: models at their published sizes, then torch's operator database; the results go into docs/.
+# Slow and exhaustive: models at their published sizes, then torch's databases; the results go into docs/.
 DTYPES := float32,float64,float16,bfloat16,int64,int32,uint8,bool,complex64
 conformance: $(INSTALLED)
 	$(BIN)/python -m tests.conformance
 	$(BIN)/python -m tests.opdb --engine xla,iree,aten --dtype $(DTYPES) --jobs 2 --report
+	$(BIN)/python -m tests.databases --jobs 2
 
 bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.lowering

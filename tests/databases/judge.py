@@ -30,7 +30,7 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Case:
-    """A module and calls of it. `example`: what it is exported with. `make`: a new one, each time the same."""
+    """A module and calls of it. `example`: what it is exported with. `make`: a new one, always the same."""
 
     name: str
     make: Callable[[], torch.nn.Module]
