@@ -7,6 +7,7 @@
       plan.json            the segments and the reasons
       modules.json         the types of each module's arguments and results
       modules/segment_0.mlirbc   portable StableHLO bytecode, one per StableHLO segment
+      modules/segment_0_checks.mlirbc   its checks alone, for one that overwrites buffers
       weights.json         which entry of the archive each weight is a view of
       weights.irpa         the weights, 64-byte aligned: mapped, never copied; IREE's tools read it too
       binaries/<key>.bin   what engines compiled: a cache, rebuilt where it does not fit
@@ -20,6 +21,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -131,6 +133,8 @@ def _write_contents(lowered: Lowered, folder: Path) -> None:
     (folder / "modules").mkdir()
     for index, module in sorted(lowered.modules.items()):
         (folder / _module_file(index)).write_bytes(module.code)
+        if module.preflight is not None:
+            (folder / _preflight_file(index)).write_bytes(module.preflight.code)
     write_json(folder / "weights.json", save_weights(folder / "weights.irpa", lowered.weights))
     (folder / "binaries").mkdir()
     digests: dict[str, str] = {}
@@ -203,6 +207,10 @@ def _module_file(index: int) -> str:
     return f"modules/segment_{index}.mlirbc"
 
 
+def _preflight_file(index: int) -> str:
+    return f"modules/segment_{index}_checks.mlirbc"
+
+
 def _binary_file(key: str) -> str:
     return f"binaries/{key}.bin"
 
@@ -217,6 +225,8 @@ def _module_to_json(index: int, module: Module) -> dict[str, Any]:
         "in": ports(module.inputs),
         "out": ports(module.outputs),
         "checks": [[check.kind.value, check.message] for check in module.checks],
+        "donated": [list(pair) for pair in module.donated],
+        "preflight": [port.name for port in module.preflight.inputs] if module.preflight else None,
     }
 
 
@@ -234,6 +244,20 @@ def _modules_from_json(contents: Contents, rows: Any) -> dict[int, Module]:
             raise ValueError(f"{row!r:.200} is no check")
         return Check(CheckKind(kind), message)
 
+    def pair(row: Any) -> tuple[str, str]:
+        given, made = row
+        if not isinstance(given, str) or not isinstance(made, str):
+            raise ValueError(f"{row!r:.200} names no input and output")
+        return given, made
+
+    def preflight(index: int, module: Module, names: Any) -> Module | None:
+        if names is None:
+            return None
+        known = {port.name: port for port in module.inputs}
+        inputs = tuple(known[name] for name in names)
+        code = contents.read(_preflight_file(index))
+        return Module(code, inputs, module.outputs[-1:], f"{module.name}_checks", module.checks)
+
     modules: dict[int, Module] = {}
     for row in rows:
         index, name = row["segment"], row["name"]
@@ -241,5 +265,8 @@ def _modules_from_json(contents: Contents, rows: Any) -> dict[int, Module]:
             raise ValueError(f"module {index!r:.200} has no segment and name of its own")
         code = contents.read(_module_file(index))
         inputs, outputs = tuple(map(port, row["in"])), tuple(map(port, row["out"]))
-        modules[index] = Module(code, inputs, outputs, name, tuple(map(check, row["checks"])))
+        module = Module(code, inputs, outputs, name, tuple(map(check, row["checks"])))
+        donated = tuple(map(pair, row["donated"]))
+        asked = preflight(index, module, row["preflight"])
+        modules[index] = replace(module, donated=donated, preflight=asked)
     return modules

@@ -6,6 +6,7 @@ import hashlib
 import json
 import sys
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
-from runtime.engine import Engine, EngineError, Target
+from runtime.engine import Built, Engine, EngineError, Target
 from runtime.engines import ENGINES, get_engine
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def container_types(lowered: Lowered) -> dict[str, NodeType]:
 def cache_key(module: Module, engine: Engine, target: Target) -> str:
     """What a binary depends on: the module's bytes, the engine and its version, the target."""
     ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
-    text = json.dumps([engine.name, engine.version(), target.device, sorted(target.options.items()), ports])
+    options = sorted(target.options.items())
+    text = json.dumps([engine.name, engine.version(), target.device, options, ports, module.donations()])
     return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
 
 
@@ -159,11 +161,13 @@ class _Builder:
         """
         segment = plan.segments[failure.segment]
         module = self._lowered.specialise(plan, segment, self._example)
-        key = self._key(module)
-        if key not in self._fresh and key in self._lowered.binaries:
-            del self._lowered.binaries[key]
+        variants = (module, module.preflight, replace(module, donated=(), preflight=None))
+        keys = [self._key(variant) for variant in variants if variant is not None]
+        brought = [key for key in keys if key not in self._fresh and key in self._lowered.binaries]
+        for key in brought or keys:
+            self._lowered.binaries.pop(key, None)
+        if brought:
             return plan
-        self._lowered.binaries.pop(key, None)
         return self._move(plan, segment, failure.reason, failure.node)
 
     def _move(self, plan: Plan, segment: Segment, problem: str, node: str | None) -> Plan:
@@ -183,19 +187,29 @@ class _Builder:
             moved = {n: f"{reason} (the last of {self._moves} refusals)" for s in left for n in s.nodes}
         return partition(self._lowered.functional, {**plan.reasons, **moved})
 
-    def _compile(self, plan: Plan, segment: Segment, sizes: Sizes) -> tuple[Module, bytes]:
-        """A segment's module and binary at these sizes, cached. Raises EngineError."""
-        assert self._engine is not None
+    def _compile(self, plan: Plan, segment: Segment, sizes: Sizes) -> Built:
+        """A segment's module and binaries at these sizes, cached. Raises EngineError."""
         try:
             module = self._lowered.specialise(plan, segment, sizes)
         except Unsupported as error:
             raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
         except ModuleNotFoundError as error:
             raise EngineError(f"sizes that are new need the package {error.name}") from error
+        own = all(self._example.get(name, value) == value for name, value in sizes.items())
+        if module.donated:
+            try:
+                preflight = self._binary(module.preflight, own) if module.preflight else b""
+                return Built(module, self._binary(module, own), preflight)
+            except EngineError:
+                module = replace(module, donated=(), preflight=None)
+        return Built(module, self._binary(module, own))
+
+    def _binary(self, module: Module, own: bool) -> bytes:
+        """What the engine makes of a module, cached. `own`: whether it is of the example sizes."""
+        assert self._engine is not None
         key = self._key(module)
         if key in self._refused:
             raise self._refused[key]
-        own = all(self._example.get(name, value) == value for name, value in sizes.items())
         kept = self._lowered.binaries if own else self._others
         if key not in kept:
             try:
@@ -209,8 +223,8 @@ class _Builder:
                 kept[key] = binary
             else:
                 _bounded(self._others, key, binary)
-            return module, code
-        return module, kept[key].code
+            return code
+        return kept[key].code
 
     def _key(self, module: Module) -> str:
         assert self._engine is not None

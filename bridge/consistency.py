@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.lowered import Lowered
-from lowering.ir.module import Port
-from lowering.ir.plan import Placement
+from lowering.ir.module import Module, Port
+from lowering.ir.plan import Placement, Segment
 from lowering.ir.program import InputKind, Program, Ref
 from lowering.ir.symbols import evaluate
 from lowering.ir.types import DType, SymType, TensorType
+from lowering.ir.updates import donations
 from lowering.ir.validate import validate
 from lowering.ir.weights import Weights
 
@@ -97,9 +98,20 @@ def _modules(lowered: Lowered) -> Iterator[str]:
                 yield f"module {index} takes or gives other values than its segment"
             elif wrong := [port.name for port in ports if not _fits(port, lowered)]:
                 yield f"module {index} has another type for {wrong[0]!r} than the program"
+        yield from _donations(lowered, module, segment)
         for port in module.inputs:
             if port.weight is not None and port.weight != weights.get(port.name):
                 yield f"module {index} has the weight {port.weight!r} as {port.name!r}"
+
+
+def _donations(lowered: Lowered, module: Module, segment: Segment) -> Iterator[str]:
+    """What a module overwrites is a buffer that nothing reads any more, and its checks come first."""
+    where = f"module {segment.index}"
+    allowed = donations(lowered.functional, lowered.plan, segment)
+    if len(set(module.donated)) < len(module.donated) or not set(module.donated) <= set(allowed):
+        yield f"{where} overwrites what is no buffer of its own, or is still to be read"
+    if (module.preflight is not None) != bool(module.donated and module.checks):
+        yield f"{where} overwrites buffers and has no module for its checks before, or has one for nothing"
 
 
 def _fits(port: Port, lowered: Lowered) -> bool:

@@ -104,7 +104,11 @@ class Lowered:
         own = plan is self.plan and dict(sizes) == dict(self.example_sizes)
         if own and segment.index in self.modules:
             return self.modules[segment.index]
+        from lowering.donation import donate
+        from lowering.ir.updates import donations
+
         module = emit_segment(self.functional, segment, sizes, self.bounds_checks)
+        module = donate(module, donations(self.functional, plan, segment))
         if own:
             self.modules[segment.index] = module
         return module

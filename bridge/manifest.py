@@ -23,7 +23,7 @@ MAX_JSON_BYTES = 64 << 20
 _REQUIRED = ("program.json", "plan.json", "modules.json", "weights.json", "weights.irpa")
 _NAME = re.compile(
     r"(program|functional|plan|modules|weights)\.json|weights\.irpa"
-    r"|modules/segment_[0-9]{1,6}\.mlirbc|binaries/[0-9a-f]{64}\.bin"
+    r"|modules/segment_[0-9]{1,6}(_checks)?\.mlirbc|binaries/[0-9a-f]{64}\.bin"
 )
 
 # Larger files are hashed in chunks, in parallel: SHA-256 of one stream is slower than a disk.

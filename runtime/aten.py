@@ -7,7 +7,7 @@ This module imports torch; only what needs ATen imports it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import torch
@@ -31,7 +31,10 @@ from runtime import aten_targets as targets
 from runtime.assertions import told
 from runtime.control_flow import Symbols, higher_order
 from runtime.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error
+from runtime.in_place import InPlace
 from runtime.solving import solve
+from runtime.state import UNDO
+from runtime.undo import prepare, writer
 
 __all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "interpret", "run_graph"]
 
@@ -40,15 +43,17 @@ Step = Callable[[Env, Symbols], None]
 Reader = Callable[[Env, Symbols], Any]
 _ASSERTIONS = ("aten._assert_scalar", "aten._functional_assert_scalar")
 NO_CONSTANTS: Mapping[str, torch.Tensor] = {}
+NOT_IN_PLACE: InPlace = {}
 
 
 class Routine:
     """Nodes of one graph, compiled once: `routine(env, symbols)` reads and writes values by name in `env`.
 
     `constants`: values that never change between calls; they become part of the closures and need not be in
-    `env`. A value that is made here is dropped from `env` after its last use unless it is in `keep`. Unbacked
-    symbols are bound in `symbols` as soon as a value shows them. Every operator is resolved when the routine
-    is made, so a missing one raises UnknownTarget before anything runs.
+    `env`. `in_place`: by node, arguments that it writes to rather than to a copy; what takes that back is
+    added to the list `env[UNDO]`. A value that is made here is dropped from `env` after its last use unless
+    it is in `keep`. Unbacked symbols are bound in `symbols` as soon as a value shows them. Every operator is
+    resolved when the routine is made, so a missing one raises UnknownTarget before anything runs.
     """
 
     def __init__(
@@ -57,10 +62,11 @@ class Routine:
         nodes: Sequence[Node],
         keep: Collection[str],
         constants: Mapping[str, torch.Tensor] = NO_CONSTANTS,
+        in_place: InPlace = NOT_IN_PLACE,
     ) -> None:
         self.nodes = tuple(nodes)
         self._graph = graph
-        compiler = _Compiler(graph.values, _computed(graph, nodes), constants)
+        compiler = _Compiler(graph.values, _computed(graph, nodes), constants, in_place)
         steps = [compiler.node(node) for node in nodes]
         dead = _last_uses(nodes, keep)
         self.steps = tuple(zip(steps, dead, strict=True))
@@ -120,6 +126,7 @@ class _Compiler:
     values: Mapping[str, ValueType]
     computed: Collection[str]
     constants: Mapping[str, torch.Tensor]
+    in_place: InPlace = field(default_factory=dict)
 
     def node(self, node: Node) -> Step:
         if node.target.startswith("higher_order."):
@@ -144,7 +151,7 @@ class _Compiler:
             where = f" ({node.location})" if str(node.location) else ""
             raise UnknownTarget(f"node {node.name}{where}: {error}") from None
         positional, keyword = _by_position(node.args, op)
-        if node.functional:
+        if node.functional or node.name in self.in_place:
             return self.bind_outputs(node, self.functional(node, op, positional, keyword), returns=2)
         return self.bind_outputs(node, self.call(op, positional, keyword), len(op._schema.returns))
 
@@ -224,18 +231,28 @@ class _Compiler:
     def functional(
         self, node: Node, op: Any, positional: Sequence[Arg], keyword: Mapping[str, Arg]
     ) -> Reader:
-        """The operator on copies of what it writes; its own results, then the copies it does not return."""
+        """The operator on copies of what it writes; its own results, then the copies it does not return.
+
+        What the node may write in place is no copy; then `op` may be one that writes nothing itself.
+        """
         names = [argument.name for argument in op._schema.arguments]
         given = {**dict(zip(names, positional, strict=False)), **keyword}
         readers = {name: self.reader(arg) for name, arg in given.items()}
-        writes, also = targets.written(node, op)
+        in_place = self.in_place.get(node.name, frozenset())
+        writes, also = targets.written(node, op) if node.functional else (tuple(in_place), ())
+        run = op if node.functional else writer(node.target)
         returns = len(op._schema.returns)
 
         def call(env: Env, symbols: Symbols) -> tuple[Any, ...]:
             kwargs = {name: read(env, symbols) for name, read in readers.items()}
             for name in writes:
-                kwargs[name] = _copy(kwargs[name])
-            result = op(**kwargs)
+                if name in in_place:
+                    kwargs[name], undo = prepare(node.target, kwargs[name], kwargs)
+                    if undo is not None:
+                        env[UNDO].append(undo)
+                else:
+                    kwargs[name] = _copy(kwargs[name])
+            result = run(**kwargs)
             own = () if returns == 0 else (result,) if returns == 1 else tuple(result)
             return (*own, *(kwargs[name] for name in also))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lowering.ir.module import Module, Port
 
-__all__ = ["Engine", "EngineError", "Executable", "Module", "Port", "Target"]
+__all__ = ["Built", "Engine", "EngineError", "Executable", "Module", "Port", "Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,14 @@ class Target:
 
     device: str = "cpu"
     options: Mapping[str, str] = field(default_factory=dict)
+
+
+class Built(NamedTuple):
+    """A module and what an engine made of it; `preflight`: what it made of the module's preflight, if any."""
+
+    module: Module
+    binary: bytes
+    preflight: bytes = b""
 
 
 class EngineError(Exception):
@@ -33,7 +41,9 @@ class Executable(Protocol):
     """A loaded module with its weights bound.
 
     Handles are the engine's own buffers. A call takes one handle per input port without a weight, in order,
-    and returns one handle per output port; it returns when the results may be read.
+    and returns one handle per output port; it returns when the results may be read. Arguments are only read,
+    but for those that the module donates: their handles are of no use after the call, and their memory may be
+    that of the result they are paired with.
     """
 
     def __call__(self, handles: Sequence[Any]) -> list[Any]: ...
@@ -60,6 +70,10 @@ class Engine(Protocol):
 
     def from_tensor(self, tensor: Any, target: Target) -> Any:
         """A handle over a dense row-major torch tensor or numpy array; zero-copy where alignment allows."""
+        ...
+
+    def own(self, handle: Any, target: Target) -> Any:
+        """The handle where its memory is the engine's own, else one over a copy: what may be donated."""
         ...
 
     def to_torch(self, handle: Any) -> Any:

@@ -2,8 +2,8 @@
 
 Everything that does not depend on a call's arguments is settled at construction: which segment runs where,
 what passes between them and until when, which weights are bound. A call checks its arguments, runs the steps,
-and only then writes: the caller's inputs that the program mutates, and the buffers. A call that fails changes
-nothing.
+and only then writes: the caller's inputs that the program mutates, and the buffers. But a buffer whose old
+value nothing reads any more is written in place before that, see `runtime.state`.
 
 Outputs are dense row-major where an engine made them, and strided as ATen made them elsewhere.
 """
@@ -21,6 +21,7 @@ from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Program, Ref
 from lowering.ir.tree import NodeType, TreeSpec, unflatten
 from lowering.ir.types import TensorType
+from lowering.ir.updates import updates
 from lowering.ir.weights import Weights
 from runtime.engine import Engine, Target
 from runtime.inputs import NO_TYPES, Binder, Bound
@@ -72,6 +73,7 @@ class Compiled:
         self._context = Context(
             program.graph,
             self._contract.constants,
+            updates(program),
             weights,
             engine,
             self.target,
@@ -153,7 +155,9 @@ class Compiled:
         """Run the program. Takes and returns what the module did: torch in, torch out; numpy in, numpy out.
 
         Raises InputError before anything runs, EngineError or ExecutionError while it does; after any of them
-        buffers and inputs are as they were.
+        buffers and inputs are as they were. Except that, as in eager, a buffer has its new value where an
+        engine has overwritten it in a segment before the one that failed; and that where an engine fails
+        while it overwrites buffers, for want of memory say, their values are lost.
         """
         if self._fast is not None and not kwargs:
             result = self._fast(args)
@@ -171,11 +175,18 @@ class Compiled:
 
     def _run(self, bound: Bound) -> Any:
         frame = self._enter(bound)
-        for step, dead in self._steps:
-            step(frame)
-            for name in dead:
-                frame.host.pop(name, None)
-                frame.handles.pop(name, None)
+        try:
+            for step, dead in self._steps:
+                step(frame)
+                for name in dead:
+                    frame.host.pop(name, None)
+                    frame.handles.pop(name, None)
+        except BaseException:
+            for undo in reversed(frame.undo):
+                undo()
+            if self._state is not None:
+                self._state.keep(frame.handles, frame.overwritten)
+            raise
         leaves = self._results.finish(frame, bound, self._state)
         self.report.calls += 1
         return self._rebuild(leaves)
@@ -192,7 +203,7 @@ class Compiled:
             names = self._state.values_of
             host.update((names[target], value) for target, value in self._state.host.items())
             handles.update((names[target], value) for target, value in self._state.handles.items())
-        return Frame(host, handles, dict(bound.symbols))
+        return Frame(host, handles, dict(bound.symbols), {}, [])
 
     def prepare(self, symbols: Mapping[str, int]) -> None:
         """Load every segment for these values of the symbols now, rather than at the first call with them."""
@@ -219,6 +230,7 @@ class Compiled:
                 else self._context.to_numpy(state.handles[name])
                 for name in state.values_of
             }
+            held |= {name: held[other] for name, other in self._contract.tied.items()}
             return {name: private_copy(value) for name, value in held.items()}
 
 

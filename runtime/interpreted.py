@@ -15,6 +15,7 @@ from lowering.ir.program import InputKind, Program
 from lowering.ir.tree import NodeType, unflatten
 from lowering.ir.weights import Weights
 from runtime.aten import interpret
+from runtime.in_place import written_inputs
 from runtime.inputs import NO_TYPES, Binder
 from runtime.report import Report
 from runtime.state import torch_weights
@@ -27,7 +28,8 @@ class Interpreted:
     """Called like `Compiled`, on ATen alone, before any rewrite.
 
     Weights are private copies, tied ones sharing memory. A call that fails leaves weights and inputs as they
-    were. Raises InputError, ExecutionError or what ATen raises.
+    were: what the program may write is copied before each call. Raises InputError, ExecutionError or what
+    ATen raises.
     """
 
     def __init__(
@@ -41,6 +43,11 @@ class Interpreted:
         specs = [spec for spec in program.signature.inputs if spec.kind in _STORED and spec.target]
         names = [spec.target for spec in specs if spec.target is not None]
         self._tensors = torch_weights(weights, names, private=names)
+        written = written_inputs(program)
+        self._written = [spec.target for spec in specs if spec.name in written and spec.target is not None]
+        self._written_leaves = [
+            place for place, leaf in enumerate(self._binder.leaves) if leaf.spec.name in written
+        ]
         self._buffers = [s.target for s in specs if s.kind is not InputKind.PARAMETER and s.target]
         self._lock = threading.Lock()
 
@@ -55,7 +62,8 @@ class Interpreted:
         bound = self._binder.bind(args, kwargs)
         leaves = [numpy_to_torch(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in bound.leaves]
         with self._lock, torch.no_grad():
-            restore = _snapshot([*self._tensors.values(), *leaves])
+            written = [self._tensors[name] for name in self._written]
+            restore = _snapshot(written + [leaves[place] for place in self._written_leaves])
             try:
                 results = interpret(self.program, self._tensors, leaves, bound.symbols)
             except BaseException:

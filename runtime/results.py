@@ -14,6 +14,7 @@ import numpy as np
 
 from lowering.ir.program import MUTATIONS, Arg, InputKind, OutputKind, Program, Ref
 from lowering.ir.types import SymType
+from lowering.ir.updates import tied
 from runtime.errors import ExecutionError, InputError
 from runtime.inputs import Bound, Leaf
 from runtime.segments import Context, Frame, read_scalar
@@ -29,9 +30,9 @@ class Contract(NamedTuple):
     """What a program's inputs and outputs are for.
 
     `constants`: full name of each value that is an unchanging weight. `buffers`: the value of each weight
-    that the program writes. `returned`: what the caller gets. `buffer_writes`: (value, full name);
-    `input_writes`: (value, place among the leaves). `identity`: values that are one of the caller's own
-    tensors, by its place, as eager returns them.
+    that the program writes; `tied`: other names of such, which go with them. `returned`: what the caller
+    gets. `buffer_writes`: (value, full name); `input_writes`: (value, place among the leaves). `identity`:
+    values that are one of the caller's own tensors, by its place, as eager returns them.
     """
 
     constants: dict[str, str]
@@ -40,6 +41,7 @@ class Contract(NamedTuple):
     buffer_writes: tuple[tuple[str, str], ...]
     input_writes: tuple[tuple[str, int], ...]
     identity: dict[str, int]
+    tied: dict[str, str]
 
 
 def read_contract(program: Program, leaves: Sequence[Leaf]) -> Contract:
@@ -63,13 +65,15 @@ def read_contract(program: Program, leaves: Sequence[Leaf]) -> Contract:
     if not written <= stored.keys():
         raise ExecutionError(f"the program writes {min(written - stored.keys())}, which it does not read")
     overwritten = {place for _, place in input_writes}
+    others = tied(program)
     return Contract(
         {name: target for target, name in stored.items() if target not in written},
-        {target: name for target, name in stored.items() if target in written},
+        {target: name for target, name in stored.items() if target in written and target not in others},
         tuple(spec.value for spec in signature.outputs if spec.kind in RETURNED),
-        tuple(buffer_writes),
+        tuple((value, target) for value, target in buffer_writes if target not in others),
         tuple(input_writes),
         {name: place for name, place in places.items() if place not in overwritten} | dict(input_writes),
+        others,
     )
 
 
@@ -134,17 +138,24 @@ class Results:
         return leaves
 
     def _new_state(self, frame: Frame, outside: set[int]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The buffers' new values, in memory that neither the caller nor a weight shares."""
-        host: dict[str, Any] = {}
+        """The buffers' new values, in memory that neither the caller, a weight nor another buffer shares."""
+        contract = self._contract
         handles: dict[str, Any] = {}
-        for name, target in self._contract.buffer_writes:
-            if name in self._contract.identity or name in self._contract.constants:
-                host[target] = private_copy(self._tensor(frame, name))
-            elif name in frame.host:
-                value = frame.host[name]
-                host[target] = private_copy(value) if base(value) in outside else value
+        rest: list[tuple[str, str]] = []
+        shared: set[str] = set(contract.identity) | contract.constants.keys()
+        for name, target in contract.buffer_writes:
+            if name in shared or name in frame.host:
+                rest.append((name, target))
             else:
                 handles[target] = frame.handles[name]
+                shared.add(name)
+        if self.views:
+            outside = outside | {base(self._context.to_torch(handle)) for handle in handles.values()}
+        host: dict[str, Any] = {}
+        for name, target in rest:
+            value = self._tensor(frame, name)
+            host[target] = private_copy(value) if name in shared or base(value) in outside else value
+            outside = outside | {base(host[target])}
         return host, handles
 
     def _source(self, frame: Frame, name: str) -> Any:

@@ -20,10 +20,10 @@ from lowering.ir.symbols import Scalar, evaluate, is_unbacked
 from lowering.ir.types import SymType, TensorType, TokenType, contiguous_strides
 from lowering.ir.unbacked import symbols_of
 from lowering.ir.weights import Weights
-from runtime.engine import Engine, EngineError, Executable, Module, Port, Target
+from runtime.engine import Built, Engine, EngineError, Executable, Module, Port, Target
 from runtime.errors import error_of
 from runtime.report import Fallback, Report
-from runtime.state import base, torch_weights
+from runtime.state import UNDO, base, private_copy, torch_weights
 from runtime.tensors import ALIGNMENT, aligned, numpy_dtype, numpy_to_torch
 from runtime.weights import materialise
 
@@ -32,26 +32,36 @@ PATIENCE = 2
 # How many sizes from the data are remembered as seen.
 MAX_SEEN = 256
 
-Specialise = Callable[[Segment, Mapping[str, Scalar]], tuple[Module, bytes]]
+Updates = Mapping[str, str]
+Specialise = Callable[[Segment, Mapping[str, Scalar]], Built]
 
 
 class Frame(NamedTuple):
-    """The values of one call. `host`: tensors of torch or numpy and scalars; `handles`: the engine's."""
+    """The values of one call.
+
+    `host`: tensors of torch or numpy and scalars; `handles`: the engine's. `overwritten`: the buffers' values
+    that the call has donated so far, and the new values that lie in their place. `undo`: what takes back the
+    call's writes in place on ATen.
+    """
 
     host: dict[str, Any]
     handles: dict[str, Any]
     symbols: dict[str, Any]
+    overwritten: dict[str, str]
+    undo: list[Callable[[], Any]]
 
 
 class Context(NamedTuple):
     """What all segments of a program share.
 
-    `constants`: full names of the unchanging weights by value name. `arrays`: weights bound to engines.
-    `aten`: the segments that run on ATen, fallbacks included.
+    `constants`: full names of the unchanging weights by value name. `updates`: the buffers' values that a
+    call may overwrite, and the new values that take their place. `arrays`: weights bound to engines. `aten`:
+    the segments that run on ATen, fallbacks included.
     """
 
     graph: Graph
     constants: Mapping[str, str]
+    updates: Updates
     weights: Weights
     engine: Engine | None
     target: Target
@@ -70,11 +80,15 @@ class Context(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A segment loaded for some sizes: the call, the ports that come with each call, the results' names."""
+    """A segment loaded for some sizes: the call, the ports that come with each call, the results' names.
+
+    `donated`: places of the inputs that a call overwrites, and the names of the results that lie there then.
+    """
 
     run: Executable
     inputs: tuple[Port, ...]
     outputs: tuple[str, ...]
+    donated: tuple[tuple[int, str], ...] = ()
 
 
 class Checked:
@@ -91,6 +105,21 @@ class Checked:
         if failed.any():
             raise error_of(self._checks[int(failed.argmax())])
         return results
+
+
+class Preflighted:
+    """An executable that overwrites arguments, after another that says which checks of the data fail."""
+
+    def __init__(self, run: Executable, check: Executable, engine: Engine, module: Module) -> None:
+        assert module.preflight is not None
+        names = [port.name for port in module.inputs if port.weight is None]
+        self._places = [names.index(port.name) for port in module.preflight.inputs if port.weight is None]
+        self._check = Checked(check, engine, module.preflight.checks)
+        self._run = run
+
+    def __call__(self, handles: Sequence[Any]) -> list[Any]:
+        self._check([handles[place] for place in self._places])
+        return self._run(handles)[:-1]
 
 
 class StableHloSegment:
@@ -172,17 +201,26 @@ class StableHloSegment:
         context = self._context
         if context.engine is None or context.specialise is None:
             raise EngineError("no engine was given")
-        module, binary = context.specialise(self.segment, sizes)
-        names = dict.fromkeys(port.weight for port in module.inputs if port.weight is not None)
-        # One array per weight, whatever the number of segments and sizes that read it.
-        context.arrays.update(materialise(context.weights, [n for n in names if n not in context.arrays]))
-        bound = {name: context.arrays[name] for name in names}
-        run = context.engine.load(binary, module, context.target, bound)
-        if module.checks:
+        module, binary, preflight = context.specialise(self.segment, sizes)
+        run = self._bind(module, binary)
+        if module.preflight is not None:
+            run = Preflighted(run, self._bind(module.preflight, preflight), context.engine, module)
+        elif module.checks:
             run = Checked(run, context.engine, module.checks)
         inputs = tuple(port for port in module.inputs if port.weight is None)
         outputs = module.outputs[:-1] if module.checks else module.outputs
-        return Loaded(run, inputs, tuple(port.name for port in outputs))
+        places = {port.name: place for place, port in enumerate(inputs)}
+        donated = tuple((places[given], made) for given, made in module.donated)
+        return Loaded(run, inputs, tuple(port.name for port in outputs), donated)
+
+    def _bind(self, module: Module, binary: bytes) -> Executable:
+        """A module loaded with its weights: one array per weight, whatever reads it."""
+        context = self._context
+        assert context.engine is not None
+        names = dict.fromkeys(port.weight for port in module.inputs if port.weight is not None)
+        context.arrays.update(materialise(context.weights, [n for n in names if n not in context.arrays]))
+        bound = {name: context.arrays[name] for name in names}
+        return context.engine.load(binary, module, context.target, bound)
 
     def on_aten(self) -> AtenSegment:
         """The same nodes on ATen."""
@@ -195,12 +233,17 @@ class StableHloSegment:
         if loaded is None:
             self.on_aten()(frame)
             return
-        handles = frame.handles
+        handles, context = frame.handles, self._context
         given = [
             handles[port.name] if port.name in handles else self._import(frame, port)
             for port in loaded.inputs
         ]
+        for place, _ in loaded.donated:
+            assert context.engine is not None
+            given[place] = context.engine.own(given[place], context.target)
         handles.update(zip(loaded.outputs, loaded.run(given), strict=True))
+        for place, made in loaded.donated:
+            frame.overwritten[loaded.inputs[place].name] = made
 
     def _import(self, frame: Frame, port: Port) -> Any:
         context = self._context
@@ -218,6 +261,7 @@ class AtenSegment:
 
     def __init__(self, context: Context, segment: Segment, nodes: list[Node]) -> None:
         from runtime.aten import Routine
+        from runtime.in_place import in_place_nodes
 
         self.segment = segment
         self._context = context
@@ -225,7 +269,16 @@ class AtenSegment:
         named = {name: context.constants[name] for name in read if name in context.constants}
         tensors = torch_weights(context.weights, named.values())
         constants = {name: tensors[weight] for name, weight in named.items()}
-        self._routine = Routine(context.graph, nodes, segment.outputs, constants)
+        later = {name for other in context.report.plan.segments[segment.index + 1 :] for name in other.inputs}
+        own = {old: new for old, new in context.updates.items() if old not in later and old in read}
+        in_place = in_place_nodes(nodes, segment.outputs, context.graph.values, own)
+        self._routine = Routine(context.graph, nodes, segment.outputs, constants, in_place)
+        made = set(segment.outputs)
+        self._lasting = context.updates.keys() | set(context.updates.values())
+        # What others overwrite after this segment has read it.
+        self._passing = [
+            name for name in read if name in context.updates and context.updates[name] not in made
+        ]
         self.bases = frozenset(base(tensor) for tensor in tensors.values())
         values = context.graph.values
         self._tensors = [
@@ -243,7 +296,7 @@ class AtenSegment:
         }
 
     def __call__(self, frame: Frame) -> None:
-        env: dict[str, Any] = {}
+        env: dict[str, Any] = {UNDO: frame.undo}
         for name in self._tensors:
             env[name] = self._tensor(frame, name)
         for name in self._scalars:
@@ -251,8 +304,12 @@ class AtenSegment:
             if name in frame.host or name in frame.handles:
                 env[name] = read_scalar(self._context, frame, name)
         env.update(dict.fromkeys(self._tokens))
+        passing = {base(env[name]) for name in self._passing}
         self._routine(env, frame.symbols)
         for name in self.segment.outputs:
+            value = env[name]
+            if passing and hasattr(value, "untyped_storage") and base(value) in passing:
+                env[name] = private_copy(value)
             # A new value under this name: what an engine held before is not it.
             frame.handles.pop(name, None)
             frame.host[name] = env[name]
@@ -264,7 +321,9 @@ class AtenSegment:
             type_ = self._strided.get(name)
             if type_ is not None:
                 value = _with_strides(value, type_, frame.symbols)
-            frame.host[name] = value
+            # XLA overwrites no buffer that somebody else has a view of, in this call or the next.
+            if name not in self._lasting:
+                frame.host[name] = value
         elif isinstance(value, np.ndarray):
             value = numpy_to_torch(value if _torch_can_view(value) else np.ascontiguousarray(value))
         return value if value.is_cpu else value.cpu()

@@ -14,6 +14,9 @@ from runtime.weights import WeightError, materialise
 if TYPE_CHECKING:
     import torch
 
+# Where the environment of a segment on ATen holds the list of what takes back its writes: no value's name.
+UNDO = ""
+
 
 def torch_weights(
     weights: Weights, names: Iterable[str], private: Collection[str] = ()
@@ -53,7 +56,9 @@ def torch_weights(
 class State:
     """The buffers that a program writes, between calls: each a tensor of ours or an engine's handle.
 
-    Values are never written in place: a call reads them, and a successful one replaces them all at once.
+    A call reads them, and a successful one replaces them all at once. Where nothing reads the old value any
+    more, a call may write the new one into its memory: an engine into a donated argument's, ATen by operators
+    in place. So nobody else may have a view of that memory.
     """
 
     def __init__(self, weights: Weights, names: Mapping[str, str]) -> None:
@@ -62,6 +67,14 @@ class State:
         initial = materialise(weights, names)
         self.host: dict[str, Any] = {name: aligned_copy(array) for name, array in initial.items()}
         self.handles: dict[str, Any] = {}
+
+    def keep(self, handles: Mapping[str, Any], overwritten: Mapping[str, str]) -> None:
+        """After a call that failed: in place of the values that it donated, those that lie there now."""
+        targets = {value: name for name, value in self.values_of.items()}
+        for old, new in overwritten.items():
+            if new in handles:
+                self.host.pop(targets[old], None)
+                self.handles[targets[old]] = handles[new]
 
     def replace(self, host: Mapping[str, Any], handles: Mapping[str, Any]) -> None:
         """Take these values for their buffers; those not named stay as they are."""

@@ -48,6 +48,10 @@ class Module:
     `checks`: if there are any, the last output is a bool tensor with one element per check, True where it
     does not hold. `load`: a module of weights alone that runs once, when this one is loaded; its results are
     the inputs of this one whose `weight` is their name.
+
+    `donated`: (input, output) by name: a call may write the output where the input lies, for nothing reads
+    the input's old value afterwards. `preflight`: a module of the same checks and nothing else, on some of
+    the inputs: what is to be asked before a donated input is overwritten.
     """
 
     code: bytes
@@ -56,3 +60,11 @@ class Module:
     name: str = "main"
     checks: tuple[Check, ...] = ()
     load: Module | None = None
+    donated: tuple[tuple[str, str], ...] = ()
+    preflight: Module | None = None
+
+    def donations(self) -> tuple[tuple[int, int], ...]:
+        """`donated` as places among the inputs and the outputs."""
+        inputs = {port.name: at for at, port in enumerate(self.inputs)}
+        outputs = {port.name: at for at, port in enumerate(self.outputs)}
+        return tuple((inputs[given], outputs[made]) for given, made in self.donated)

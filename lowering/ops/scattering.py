@@ -156,9 +156,12 @@ def scatter_rows(cx: Context, value: Value, dim: int, index: Value, source: Valu
     whole = value if value.rank else cx.reshape(value, (1,))
     source = source if source.rank else cx.reshape(source, (1,))
     axis = cx.axis(dim, whole.rank)
+    index = cx.index_in(index, whole.shape[axis])
+    if index.size == 1 and body is replace:
+        return cx.reshape(_replace_window(cx, whole, {axis: cx.reshape(index, ())}, source), value.shape)
     result = cx.scatter(
         whole,
-        cx.reshape(cx.index_in(index, whole.shape[axis]), (index.size, 1)),
+        cx.reshape(index, (index.size, 1)),
         source,
         body,
         update_window_dims=[a for a in range(whole.rank) if a != axis],
@@ -166,6 +169,16 @@ def scatter_rows(cx: Context, value: Value, dim: int, index: Value, source: Valu
         scatter_map=[axis],
     )
     return cx.reshape(result, value.shape)
+
+
+def _replace_window(cx: Context, value: Value, starts: dict[int, Value], update: Value) -> Value:
+    """The one row at these starts (0-d, in bounds, by axis) replaced.
+
+    Engines write such a window in place; IREE transposes what it scatters to along an inner axis.
+    """
+    sizes = [1 if axis in starts else size for axis, size in enumerate(value.shape)]
+    begin: list[Value | int] = [starts.get(axis, 0) for axis in range(value.rank)]
+    return cx.dynamic_update_slice(value, cx.reshape(update, sizes), begin)
 
 
 @lowers("aten.index_copy.default")
@@ -262,6 +275,10 @@ def put_many(cx: Context, value: Value, indices: Indices, values: Value, accumul
     if 0 in shape or not value.size:
         return value
     updates = cx.broadcast(_fit(cx, cx.convert(values, value.dtype), len(shape)), shape)
+    if all(size == 1 for size in grid) and not accumulate:
+        vector = cx.reshape(starts, (len(axes),))
+        first = {axis: cx.reshape(cx.slice_axis(vector, 0, i, i + 1), ()) for i, axis in enumerate(axes)}
+        return _replace_window(cx, value, first, updates)
     return cx.scatter(
         value,
         starts,

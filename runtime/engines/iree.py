@@ -23,7 +23,6 @@ from runtime.tensors import (
     ALIGNMENT,
     address,
     aligned,
-    aligned_copy,
     at_address,
     dtype_of,
     empty,
@@ -118,6 +117,11 @@ class Iree:
             return _from_numpy(tensor)
         return _from_torch(tensor)
 
+    def own(self, handle: Handle, target: Target) -> Handle:
+        """The handle where its memory is IREE's, else one over a copy: not all writes to imported memory are
+        allowed."""
+        return handle if handle.owner is None else _owned(self.to_numpy(handle))
+
     def to_numpy(self, handle: Handle) -> np.ndarray:
         if handle.device != "cpu":
             mapped = rt.DeviceArray(_device(_driver(handle.device)), handle.view).to_host()
@@ -146,6 +150,8 @@ class IreeExecutable:
         self._outputs = tuple(
             (port.dtype, port.sizes, prod(port.sizes) * port.dtype.itemsize) for port in module.outputs
         )
+        places = {port.name: at for at, port in enumerate(self._inputs)}
+        self._donated = {made: places[module.inputs[given].name] for given, made in module.donations()}
         self._device_type = target.device
         self._device = _device(target.options.get("driver") or _choose(module, target))
         self._weights = {
@@ -208,7 +214,8 @@ class IreeExecutable:
     def _collect(self, handles: Sequence[Handle], results: rt.VmVariantList) -> list[Handle]:
         """Handles over the results; one that shares memory with an argument, a weight or another is copied.
 
-        IREE returns one buffer for two equal results, and may return an argument's or a weight's own.
+        IREE returns one buffer for two equal results, and may return an argument's or a weight's own. A
+        donated argument's is the result's to have.
         """
         taken = [(handle.start, handle.end) for handle in handles]
         outputs: list[Handle] = []
@@ -216,7 +223,9 @@ class IreeExecutable:
             view = results.get_as_object(index, rt.HalBufferView)
             start = _view_address(self._device, view, dtype) if nbytes else 0
             handle = Handle(view, dtype, sizes, start, nbytes, self._device_type)
-            if nbytes and self._overlaps(start, handle.end, taken):
+            if index in self._donated and start == handles[self._donated[index]].start:
+                handle = handles[self._donated[index]]
+            elif nbytes and self._overlaps(start, handle.end, taken):
                 handle = self._copy(handle)
             taken.append((handle.start, handle.end))
             outputs.append(handle)
@@ -234,7 +243,7 @@ class IreeExecutable:
         array = Iree().to_numpy(handle)
         if self._device_type != "cpu":
             return _to_device(array, Target(self._device_type))
-        return _from_numpy(aligned_copy(array))
+        return _owned(array)
 
 
 def _bound(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -289,17 +298,29 @@ def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> _View:
 def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
     """A copy in the memory of an accelerator."""
     array = aligned(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
-    dtype = dtype_of(array)
-    device = _device(_driver(target.device))
+    view = _allocated(array, _device(_driver(target.device)), rt.MemoryType.DEVICE_LOCAL)
+    return Handle(view, dtype_of(array), array.shape, 0, 0, target.device)
+
+
+def _owned(array: np.ndarray) -> Handle:
+    """A copy in memory that IREE allocates on the CPU."""
+    if not array.size:
+        return _from_numpy(array)
+    device, dtype = _device("local-sync"), dtype_of(array)
+    view = _allocated(array, device, rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE)
+    return Handle(view, dtype, array.shape, _view_address(device, view, dtype), array.nbytes, "cpu")
+
+
+def _allocated(array: np.ndarray, device: rt.HalDevice, kind: int) -> rt.HalBufferView:
     view = device.allocator.allocate_buffer_copy(
-        memory_type=rt.MemoryType.DEVICE_LOCAL,
+        memory_type=kind,
         allowed_usage=rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING,
         device=device,
-        buffer=array.view(raw_dtype(dtype)),
+        buffer=array.view(raw_dtype(dtype_of(array))),
         element_type=map_dtype_to_hal_element_type(array.dtype),
     )
     assert isinstance(view, rt.HalBufferView), "a copy with an element type is a view"
-    return Handle(view, dtype, array.shape, 0, 0, target.device)
+    return view
 
 
 def _view_address(device: rt.HalDevice, view: rt.HalBufferView, dtype: DType) -> int:

@@ -2,12 +2,14 @@
 
 IREE 3.13 updates an argument's buffer in place where the argument's own value is not read again (its issue
 16168): a scatter into an argument, an inserted slice or a loop that starts from one write into the caller's
-memory. Such an argument is first copied by an operation that IREE can neither fold away nor see through.
+memory. Such an argument is first copied by an operation that IREE can neither fold away nor see through. A
+donated argument is left to IREE: it writes in place where that is right, and elsewhere where it is not.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from runtime.engine import EngineError
 
@@ -28,10 +30,11 @@ _WRITES = (
 )
 
 
-def protect_arguments(text: str, name: str) -> str:
+def protect_arguments(text: str, name: str, donated: Collection[int] = ()) -> str:
     """The converted module with every argument that it would overwrite copied first.
 
-    Raises EngineError where IREE's text is not of the form this relies on.
+    `donated`: places of the arguments that may be overwritten. Raises EngineError where IREE's text is not of
+    the form this relies on.
     """
     lines = text.split("\n")
     at = next((i for i, line in enumerate(lines) if _MAIN.match(line)), None)
@@ -39,7 +42,8 @@ def protect_arguments(text: str, name: str) -> str:
         raise EngineError(f"iree {name}: cannot protect the arguments: the converted module has no @main")
     types = dict(_ARGUMENT.findall(lines[at].split("@main(", 1)[1].split(") -> ")[0]))
     body = lines[at + 1 :]
-    written = _written(body, set(types))
+    kept = {argument for place, argument in enumerate(types) if place not in donated}
+    written = _written(body, kept)
     if not written:
         return text
     copies: list[str] = ["    %bridge_yes = arith.constant true", _OPAQUE]

@@ -20,6 +20,7 @@ from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines.diagnostics import first_error
 from runtime.engines.iree_arguments import protect_arguments
+from runtime.engines.iree_inserts import protect_updates
 from runtime.engines.iree_limits import check_limits
 
 SCOPE = "model"
@@ -82,7 +83,9 @@ def compile_module(module: Module, target: Target) -> bytes:
     ).decode()
     flags = (*flags, "--compile-from=input")
     check_limits(converted, module.name)
-    converted = keep_roundings(protect_arguments(converted, module.name))
+    donated = frozenset(given for given, _ in module.donations())
+    converted = protect_updates(protect_arguments(converted, module.name, donated))
+    converted = keep_roundings(converted)
     if any(port.weight is not None for port in module.inputs):
         converted = bind_parameters(converted, module)
         flags = (*flags, _PACK_WEIGHTS)

@@ -18,6 +18,7 @@ from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
 from runtime.engines.dlpack import Views, capsule_import
 from runtime.engines.host import cores, cpu_flags, cpu_key, seal, unseal
+from runtime.engines.xla_donation import with_aliases
 from runtime.tensors import (
     ALIGNMENT,
     address,
@@ -96,8 +97,9 @@ class Xla:
         """
         backend, devices = _backend(target.device)
         options = _options(module, target)
+        code = with_aliases(module) if module.donated else module.code
         try:
-            loaded = backend.compile_and_load(module.code, devices, _compile_options(options))
+            loaded = backend.compile_and_load(code, devices, _compile_options(options))
             payload = backend.serialize_executable(loaded)
         except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
             text, node = first_error(str(error))
@@ -118,6 +120,14 @@ class Xla:
         if isinstance(tensor, np.ndarray):
             return _from_numpy(tensor)
         return _from_torch(tensor)
+
+    def own(self, handle: Handle, target: Target) -> Handle:
+        """The handle where its memory is XLA's, else one over a copy: XLA does not overwrite other memory."""
+        if handle.owner is None:
+            return handle
+        device = next(iter(_backend(target.device)[1]))
+        array = jax.device_put(handle.array, device, may_alias=False)
+        return Handle(array.block_until_ready(), handle.dtype, handle.sizes)
 
     def to_numpy(self, handle: Handle) -> np.ndarray:
         dtype = numpy_dtype(handle.dtype)

@@ -28,7 +28,7 @@ from lowering.ir.tree import LEAF, TreeSpec
 from lowering.ir.types import DType, SymType, TensorType, ValueType, contiguous
 from lowering.ir.weights import Storage, Weights, WeightView
 from runtime.aten import Routine
-from runtime.engine import EngineError, Target
+from runtime.engine import Built, EngineError, Target
 from runtime.executor import Compiled
 from runtime.tensors import aligned_copy, dtype_of, numpy_to_torch, torch_to_numpy
 
@@ -150,7 +150,7 @@ class FakeEngine:
         self.fail = False
         self.bound: list[dict[str, np.ndarray]] = []
 
-    def specialise(self, segment: Segment, sizes: Mapping[str, Any]) -> tuple[Module, bytes]:
+    def specialise(self, segment: Segment, sizes: Mapping[str, Any]) -> Built:
         if self.refuse is not None and self.refuse(segment, sizes):
             raise EngineError("the engine refuses this segment")
         self.loads.append(dict(sizes))
@@ -169,7 +169,8 @@ class FakeEngine:
         values = self.program.graph.values
         names = [name for name in segment.inputs if isinstance(values[name], TensorType)]
         outputs = [name for name in segment.outputs if isinstance(values[name], TensorType)]
-        return Module(b"", tuple(map(port, names)), tuple(map(port, outputs))), str(segment.index).encode()
+        module = Module(b"", tuple(map(port, names)), tuple(map(port, outputs)))
+        return Built(module, str(segment.index).encode())
 
     def version(self) -> str:
         return "1"

@@ -1,0 +1,64 @@
+"""Which buffers a program replaces, and by what."""
+
+from __future__ import annotations
+
+from lowering.ir.plan import Plan, Segment
+from lowering.ir.program import InputKind, OutputKind, Program, Ref, refs_of
+
+_STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
+_WRITES = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
+
+
+def tied(program: Program) -> dict[str, str]:
+    """Of several buffers that get the same new value, those that nothing reads, and the one they go with.
+
+    By full name. Such are other names of one tensor, of which a functional program reads only the first.
+    """
+    signature, graph = program.signature, program.graph
+    stored = {spec.target or "": spec.name for spec in signature.inputs if spec.kind in _STORED}
+    read = {name for node in graph.nodes for name in node.refs()}
+    read |= {name for output in graph.outputs for name in refs_of(output)}
+    groups: dict[str, list[str]] = {}
+    for spec in signature.outputs:
+        if spec.kind in _WRITES and isinstance(spec.value, Ref) and spec.target in stored:
+            groups.setdefault(spec.value.name, []).append(spec.target or "")
+    found: dict[str, str] = {}
+    for targets in groups.values():
+        first = next((target for target in targets if stored[target] in read), targets[0])
+        found |= {t: first for t in targets if t != first and stored[t] not in read}
+    return found
+
+
+def updates(program: Program) -> dict[str, str]:
+    """The value of each buffer that a functional program writes, and the value that takes its place.
+
+    Only those whose new value may be put where the old one lies once nothing reads that any more: the program
+    does not return the old value, and the new one is no input and no other buffer's.
+    """
+    signature = program.signature
+    stored = {spec.target: spec.name for spec in signature.inputs if spec.kind in _STORED}
+    others = tied(program)
+    written = [
+        (stored[spec.target], spec.value.name)
+        for spec in signature.outputs
+        if spec.kind in _WRITES
+        and isinstance(spec.value, Ref)
+        and spec.target in stored
+        and spec.target not in others
+    ]
+    made = [new for _, new in written]
+    given = {spec.name for spec in signature.inputs}
+    returned = {name for output in program.graph.outputs for name in refs_of(output)}
+    return {
+        old: new for old, new in written if made.count(new) == 1 and new not in given and old not in returned
+    }
+
+
+def donations(program: Program, plan: Plan, segment: Segment) -> tuple[tuple[str, str], ...]:
+    """(old value, new value) of the buffers whose last reader is this segment, which makes the new one."""
+    later = {name for other in plan.segments if other.index > segment.index for name in other.inputs}
+    return tuple(
+        (old, new)
+        for old, new in updates(program).items()
+        if old in segment.inputs and new in segment.outputs and old not in later
+    )
