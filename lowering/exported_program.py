@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowering.flex_attention import without_flex_attention
 from lowering.ir.program import Program
 from lowering.ir.tree import NodeType, TreeSpec, namedtuple_type
 from lowering.ir.tree_spec import NAMEDTUPLE, STANDARD
@@ -49,6 +50,7 @@ def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:
 
     Weights on another device than the CPU are copied, each time that they are opened. Raises `ExportError`.
     """
+    _refuse_generators(exported)
     try:
         program = read_program(_document(exported))
         weights = _weights(exported)
@@ -56,6 +58,16 @@ def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:
     except Malformed as problem:
         raise ExportError(f"cannot translate the exported program: {problem}") from None
     return program, weights
+
+
+def _refuse_generators(exported: torch.export.ExportedProgram) -> None:
+    import torch
+
+    if any(isinstance(value, torch.Generator) for value in exported.constants.values()):
+        raise ExportError(
+            "the program draws from a torch.Generator of its own, whose state is not part of it: draw from "
+            "torch's default generator, which torch.manual_seed seeds, and export again"
+        )
 
 
 def registered_types(*specs: TreeSpec) -> dict[str, NodeType]:
@@ -148,7 +160,7 @@ def _document(exported: ExportedProgram) -> dict[str, Any]:
 
     serializer = GraphModuleSerializer(exported.graph_signature, [])
     try:
-        module = _plain(serializer.serialize(exported.graph_module))
+        module = _plain(serializer.serialize(without_flex_attention(exported.graph_module)))
     except (SerializeError, AssertionError, KeyError, AttributeError) as problem:
         raise ExportError(f"torch cannot serialise the graph: {_root_cause(problem)}") from None
     _name_return_types()

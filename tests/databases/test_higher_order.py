@@ -13,6 +13,7 @@ from torch._higher_order_ops import associative_scan, invoke_quant_packed, scan,
 from torch._higher_order_ops.hints_wrap import hints_wrapper
 from torch._higher_order_ops.out_dtype import out_dtype
 from torch._higher_order_ops.strict_mode import strict_mode
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.utils.checkpoint import checkpoint
 
 from bridge.lowered import lower_program
@@ -64,6 +65,19 @@ class WithoutGrad(torch.nn.Module):
             return row + x, x.sin()
 
 
+class Biased(torch.nn.Module):
+    """Attention whose scores a buffer is added to."""
+
+    bias: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("bias", torch.linspace(-1, 1, 16))
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> Any:
+        return flex_attention(q, k, v, lambda score, batch, head, row, column: score + self.bias[column])
+
+
 @dataclass
 class Sample:
     body: torch.nn.Module | Callable[..., Any]
@@ -83,6 +97,7 @@ def _normal(*sizes: int) -> torch.Tensor:
 torch.manual_seed(0)
 _UP = torch.tensor([1.0, 2.0])
 _BOTH = [(_UP,), (-_UP,)]
+_CAUSAL = create_block_mask(lambda b, h, row, column: row >= column, 1, 1, 16, 16, device="cpu")
 _SIZES = [(_normal(5, 2),), (_normal(2, 2),), (_normal(8, 2),)]
 
 
@@ -166,6 +181,11 @@ SAMPLES = {
     "vmap, writes": Sample(_written, [(_normal(4, 3),)], _MIXED),
     "no_grad": Sample(WithoutGrad(), [(_normal(3, 2),) for _ in range(3)]),
     "autocast": Sample(_autocast, [(_normal(3, 3), _normal(3, 3))], _MIXED),
+    "flex_attention, a bias": Sample(Biased(), [tuple(_normal(1, 2, 16, 8) for _ in range(3))]),
+    "flex_attention, a mask": Sample(
+        lambda q, k: flex_attention(q, k[:, :1], k[:, :1], block_mask=_CAUSAL, enable_gqa=True),
+        [(_normal(1, 2, 16, 8), _normal(1, 2, 16, 8))],
+    ),
     "checkpoint": Sample(lambda x: checkpoint(torch.sin, x, use_reentrant=False), [(_UP,)]),
     "hints_wrapper": Sample(
         lambda x: hints_wrapper(lambda x: x.sin() + 1, (x,), {}, hints={"a": 1}), [(_UP,)]
@@ -211,7 +231,6 @@ def test_hop_db(name: str) -> None:
 
 # Entries of hop_db that torch.export does not take, or whose program torch itself cannot run or write down.
 UNEXPORTABLE = {
-    "flex_attention.simple": "torch cannot serialise the graph",
     "flex_attention_backward.explicit_buffers": "object is not callable",
     "flex_attention_backward.simple": "object is not callable",
     "inline_asm_elementwise.simple": "only supports CUDA tensors",
