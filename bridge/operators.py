@@ -68,7 +68,7 @@ def describe(target: str) -> list[str]:
     found = operator(target)
     if not found.how:
         return [f"{target}: no rule; torch's decomposition is tried, else ATen; op_db has no sample of it"]
-    how = f"rule in {found.how}" if "." in found.how else found.how
+    how = found.how if found.how in ("decomposition", "ATen") else f"rule in {found.how}"
     lines = [f"{target}: {how}"]
     for item in found.seen:
         if item.lowered:

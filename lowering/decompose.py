@@ -159,10 +159,26 @@ def _table() -> dict[Any, Callable[..., Any]]:
     }
 
 
+def _registered(op: torch._ops.OpOverload) -> Callable[..., Any] | None:
+    """An operator's registered decomposition, which is given every argument: torch leaves out those that
+    have the schema's default, and the function need not have the same."""
+    function = decomposition_for(str(op))
+    if function is None:
+        return None
+    declared = op._schema.arguments
+    defaults = {a.name: a.default_value for a in declared if a.has_default_value()}
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        positional = {a.name: value for a, value in zip(declared, args, strict=False)}
+        return function(**{**defaults, **positional, **kwargs})
+
+    return call
+
+
 def _whole_table() -> dict[Any, Callable[..., Any]]:
     """torch's decompositions and the registered ones, which come first."""
-    mine = {_operator(target): function for target, function in decompositions().items()}
-    return {**_table(), **{op: function for op, function in mine.items() if op is not None}}
+    mine = {op: _registered(op) for op in map(_operator, decompositions()) if op is not None}
+    return {**_table(), **{op: function for op, function in mine.items() if function is not None}}
 
 
 def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
@@ -172,12 +188,12 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
     from torch.fx.experimental.proxy_tensor import make_fx
 
     table = {o: fn for o, fn in _whole_table().items() if o is op or rule_for(str(o)) is None}
-    own = decomposition_for(call.target)
+    own = _registered(op)
     slots = list(_slots(tuple(call.arguments.values())))
     try:
         with FakeTensorMode(), torch.no_grad():
             fakes = [torch.empty(slot.shape, dtype=_torch_dtype(slot.dtype)) for slot in slots]
-            given = _declared(op, call.arguments, defaults=own is not None)
+            given = _declared(op, call.arguments)
             written = _written(call) if op._schema.is_mutable else []
 
             def run(*tensors: torch.Tensor) -> list[Any]:
@@ -198,20 +214,18 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
     except Exception as error:
         lines = str(error).splitlines() or [type(error).__name__]
         if own is not None:
-            failed = f"the decomposition {described(own)} of {call.target} fails"
+            given_by = described(decompositions()[call.target])
+            failed = f"the decomposition {given_by} of {call.target} fails"
             raise OperatorError(f"{failed}: {type(error).__name__}: {lines[0]}") from error
         raise Unsupported(f"torch's own decomposition of {call.target} fails: {lines[0]}") from None
     module.graph.eliminate_dead_code()
     return module
 
 
-def _declared(op: torch._ops.OpOverload, arguments: dict[str, Any], defaults: bool) -> dict[str, Any]:
-    """The arguments this overload has: the functional form of one with `out` has none. `defaults`: filled in,
-    for a function that need not have the same."""
-    declared = op._schema.arguments
-    filled = {a.name: a.default_value for a in declared if a.has_default_value()} if defaults else {}
-    names = {argument.name for argument in declared}
-    return filled | {name: value for name, value in arguments.items() if name in names}
+def _declared(op: torch._ops.OpOverload, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments this overload has: the functional form of one with `out` has none."""
+    names = {argument.name for argument in op._schema.arguments}
+    return {name: value for name, value in arguments.items() if name in names}
 
 
 def _written(call: _Call) -> list[str]:

@@ -12,6 +12,7 @@ from bridge.artifact import is_artifact, load
 from bridge.compilation import check_engine, container_types, interpreted
 from bridge.errors import BridgeError, UsageError
 from bridge.lowered import Lowered
+from bridge.registration import bring_operators, check_operators
 from bridge.verification.report import EngineReport, Report
 
 __all__ = ["EngineReport", "Report", "verify"]
@@ -58,6 +59,8 @@ def verify(
     elif dynamic_shapes is not None:
         raise UsageError(f"{name}: dynamic_shapes are for a module, which is exported with them")
     lowered = _lowered(source, trust)
+    bring_operators(lowered.program)
+    check_operators(lowered.program)
     call = _call(lowered, args, kwargs, seed)
     if isinstance(source, torch.export.ExportedProgram):
         with ExportedReference(source, lowered.program) as module:

@@ -56,13 +56,13 @@ def nested(n: torch.Tensor, x: torch.Tensor, i: torch.Tensor) -> Any:
 
 def asserted(n: torch.Tensor) -> Any:
     """Without its assertion the loop would not end."""
-    torch._assert_async(n > 0, "n must be positive")
+    torch.ops.aten._assert_async.msg(n > 0, "n must be positive")
     return while_loop(lambda i: i != n, lambda i: (i + 1,), (torch.zeros((), dtype=torch.long),))
 
 
 def asserted_inside(x: torch.Tensor, n: torch.Tensor) -> Any:
     def step(i: torch.Tensor, x: torch.Tensor) -> Any:
-        torch._assert_async(x.sum() < 100, "it explodes")
+        torch.ops.aten._assert_async.msg(x.sum() < 100, "it explodes")
         return i + 1, x * 2
 
     return while_loop(lambda i, x: i < n, step, (torch.zeros((), dtype=torch.long), x))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._pytree import tree_map
 
 import bridge
 
@@ -45,15 +46,18 @@ class Single(torch.nn.Module):
 class Counting(torch.nn.Module):
     """State: how often it was called, and the sum of all it was given."""
 
+    calls: torch.Tensor
+    total: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
         self.register_buffer("total", torch.zeros(8, dtype=torch.float64))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.calls += 1
+        self.calls.add_(1)
         self.total += x.sum(0).double()
-        return self.calls * 1
+        return self.calls.clone()
 
 
 def _in_threads(work: Callable[[int], None]) -> None:
@@ -93,7 +97,7 @@ def test_calls_at_once_have_the_results_of_eager(program: Any, engine: str, dyna
                 wanted = module(*given)
             if number % 2:
                 found = compiled(*(x.numpy() for x in given))
-                found = torch.utils._pytree.tree_map(torch.from_numpy, found)
+                found = tree_map(torch.from_numpy, found)
             else:
                 found = compiled(*given)
             torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
