@@ -12,7 +12,7 @@ import torch
 import bridge
 from lowering.ir.plan import Placement
 from runtime.executor import Compiled
-from runtime.tensors import address
+from tests.models.decoding import buffer_address
 
 ENGINES = ("xla", "iree", "aten")
 ROWS, WIDTH = 6, 4
@@ -31,17 +31,6 @@ class Cache(torch.nn.Module):
         return self.step(self.cache, row, at)
 
 
-def where(compiled: Compiled, name: str) -> int:
-    """The address of a buffer."""
-    state = compiled._state
-    assert state is not None
-    if name in state.handles:
-        handle = state.handles[name]
-        return handle.start if hasattr(handle, "start") else handle.array.unsafe_buffer_pointer()
-    held = state.host[name]
-    return address(held) if isinstance(held, np.ndarray) else held.data_ptr()
-
-
 def lowered(step: Callable[..., Any]) -> tuple[torch.nn.Module, bridge.Lowered]:
     """Eager, and the same program lowered."""
     program = torch.export.export(Cache(step), (torch.ones(1, WIDTH), torch.tensor([0])))
@@ -57,7 +46,7 @@ def check(eager: torch.nn.Module, compiled: Compiled, calls: int = 4) -> list[in
         kept.append((compiled(row, at), eager(row, at)))
         kept[-1] = (kept[-1][0], torch.utils._pytree.tree_map(torch.clone, kept[-1][1]))
         torch.testing.assert_close(torch.from_numpy(compiled.buffers["cache"]), eager.cache)
-        addresses.append(where(compiled, "cache"))
+        addresses.append(buffer_address(compiled, "cache"))
     for got, wanted in kept:
         torch.testing.assert_close(got, wanted)
     return addresses
