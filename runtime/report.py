@@ -27,8 +27,8 @@ class Report:
     """Counters are since construction.
 
     `copies`: tensors copied on their way into an engine (not dense, or not aligned to 64 bytes) or out of its
-    memory. `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how often
-    a segment ran on ATen because sizes that the data gave came for the first time, or were too many.
+    memory. `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how
+    often a segment ran on ATen because sizes that the data gave came for the first time, or were too many.
     `unchecked_guards`: guards that name something else than the inputs.
     """
 
@@ -47,6 +47,12 @@ class Report:
         """How many nodes the plan places there."""
         return sum(len(s.nodes) for s in self.plan.segments if s.placement is placement)
 
+    @property
+    def cache(self) -> dict[str, int]:
+        """The counters of the cache of segments specialised to sizes."""
+        names = ("hits", "misses", "evictions", "postponed")
+        return {name: getattr(self, name) for name in names}
+
     def json(self) -> dict[str, Any]:
         """The report as plain data."""
         return {
@@ -62,11 +68,6 @@ class Report:
             ],
             "calls": self.calls,
             "copies": self.copies,
-            "cache": {
-                "hits": self.hits,
-                "misses": self.misses,
-                "evictions": self.evictions,
-                "postponed": self.postponed,
-            },
+            "cache": self.cache,
             "unchecked_guards": list(self.unchecked_guards),
         }

@@ -15,6 +15,7 @@ class EngineReport:
 
     `differences`: one entry per compared value (`output 0`, `input x after the call`, `buffer k after the
     call`). `reasons`: why each ATen node is on ATen. `problem`: the error that stopped it, if one did.
+    `cache`: hits, misses, evictions and postponements of the cache of segments compiled per size.
     """
 
     engine: str
@@ -24,6 +25,7 @@ class EngineReport:
     differences: tuple[Difference, ...]
     reasons: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    cache: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -60,7 +62,7 @@ class Report:
                 f"| {e.engine} | {e.segments} | {e.stablehlo_nodes} | {e.aten_nodes} "
                 f"| {len(e.differences)} | {e.largest_error:.3g} | {verdict} |"
             )
-        problems = [line for e in self.engines for line in _problems(e)]
+        problems = [line for e in self.engines for line in (*_problems(e), *_sizes(e))]
         return "\n".join([*lines, *([""] if problems else []), *problems])
 
     def json(self) -> dict[str, Any]:
@@ -78,6 +80,7 @@ class Report:
                     "aten_nodes": e.aten_nodes,
                     "largest_error": e.largest_error,
                     "problem": e.problem,
+                    "cache": dict(e.cache),
                     "reasons": dict(e.reasons),
                     "values": [
                         {"name": d.name, "error": d.error, "problem": d.problem} for d in e.differences
@@ -91,3 +94,9 @@ class Report:
 def _problems(engine: EngineReport) -> list[str]:
     lines = [f"- {engine.engine}: {engine.problem}"] if engine.problem else []
     return lines + [f"- {engine.engine}: {d.name} {d.problem}" for d in engine.differences if not d.passed]
+
+
+def _sizes(engine: EngineReport) -> list[str]:
+    """How the cache of segments compiled per size was used, if it was."""
+    used = ", ".join(f"{count} {name}" for name, count in engine.cache.items() if count)
+    return [f"- {engine.engine}: segments compiled per size: {used}"] if used else []

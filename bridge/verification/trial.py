@@ -93,6 +93,7 @@ def run_engine(
         tuple(differences),
         {**report.plan.reasons, **{f"segment {f.segment}": f.reason for f in report.fallbacks}},
         problem,
+        report.cache,
     )
 
 
