@@ -115,7 +115,8 @@ MODELS: dict[str, Dynamic] = {
         _of(hf.MistralForCausalLM, hf.MistralConfig, **_CAUSAL, **_WORDS), masked, auto=False
     ),
     "t5-encoder": Dynamic(
-        _of(hf.T5EncoderModel, hf.T5Config, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2, **_WORDS),
+        _of(hf.T5EncoderModel, hf.T5Config, d_model=32, d_kv=16, d_ff=64, num_layers=2, num_heads=2,
+            **_WORDS),
         text, auto=True,
     ),
     "vit": Dynamic(
