@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from importlib.metadata import version
 
@@ -71,7 +72,9 @@ def _exceptions(results: Results, word: Word) -> list[str]:
         for row in rows:
             if row.word == word.value:
                 entry, _, index = row.case.split("/")
-                found[entry, general(row.reason)][f"{suite} on {engine}"].add(index)
+                found[entry, re.sub(r" at 0x[0-9a-f]+", "", general(row.reason))][f"{suite} on {engine}"].add(
+                    index
+                )
     lines = []
     for (entry, reason), places in sorted(found.items()):
         counts = ", ".join(f"{where}: {len(indices)}" for where, indices in places.items())

@@ -31,7 +31,6 @@ def main() -> None:
     sources: dict[str, Sources] = {}
     for line in sys.stdin:
         request = json.loads(line)
-        request.setdefault("suite", request.get("dtype"))
         name = request["suite"]
         if name not in sources:
             sources[name] = Sources(suite(name).judges)
