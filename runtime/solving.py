@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lowering.ir.symbols import Dim, Scalar, Symbol, SymbolError, evaluate, free_symbols
+from lowering.ir.symbols import Scalar, Symbol, SymbolError, Term, evaluate, free_symbols
 
 
-def line(term: Dim, symbol: str, known: Mapping[str, Scalar]) -> tuple[int, int]:
+def line(term: Term, symbol: str, known: Mapping[str, Scalar]) -> tuple[int, int]:
     """`(offset, step)` of a term that is `offset + step * symbol`; a step of 0 where it is no such line.
 
     Decided by evaluating: the values at 2, 3 and 7 must lie on one line of integers.
@@ -22,7 +22,7 @@ def line(term: Dim, symbol: str, known: Mapping[str, Scalar]) -> tuple[int, int]
     return a - 2 * step, step
 
 
-def solve(term: Dim, observed: int, symbol: str, known: Mapping[str, Scalar]) -> int | None:
+def solve(term: Term, observed: int, symbol: str, known: Mapping[str, Scalar]) -> int | None:
     """The integer `symbol` for which a linear `term` has the value `observed`, or None if there is none.
 
     What is linear near 2 and 3 only (`Max(s0, 1)`) counts if it has that value at the solution.
