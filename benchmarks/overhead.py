@@ -4,14 +4,15 @@
 
 One-segment programs with one input and 2 or 300 weights. Least microseconds per call of many short turns,
 interleaved: `engine` is the engine's bare call on prebuilt arguments, results waited for; `bridge` is the
-whole of `compiled(x)`: checks, import, call, export, structure. torch tensors in and out, then numpy's.
+whole of `compiled(x)`: checks, import, call, export, structure. torch tensors in and out, then numpy's. What
+index checks cost is what the embedding takes with them beyond what it takes without.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -41,11 +42,32 @@ class Sum(torch.nn.Module):
         return x + torch.cat(list(self.rows)).sum(0)
 
 
-# (program, weights, engines). IREE loads no kernel of more than 32 buffers, so the sum is XLA's alone.
-PROGRAMS = (
-    (layers(1), 2, ("iree", "xla")),
-    (layers(150), 300, ("iree", "xla")),
-    (Sum(300), 300, ("xla",)),
+class Case(NamedTuple):
+    """A program as it is lowered and called."""
+
+    name: str
+    program: torch.nn.Module
+    weights: int
+    x: torch.Tensor = torch.ones(1, 8)
+    engines: tuple[str, ...] = ("iree", "xla")
+    bounds_checks: bool = True
+
+
+def embedding() -> torch.nn.Module:
+    """Rows of 8 numbers by token ids, whose bounds nothing proves."""
+    torch.manual_seed(0)
+    return torch.nn.Embedding(100, 8)
+
+
+_IDS = torch.arange(16).reshape(1, 16)
+
+# IREE loads no kernel of more than 32 buffers, so the sum is XLA's alone.
+CASES = (
+    Case("one linear layer", layers(1), 2),
+    Case("150 linear layers", layers(150), 300),
+    Case("a sum of 300 weights", Sum(300), 300, engines=("xla",)),
+    Case("an embedding", embedding(), 1, _IDS),
+    Case("an embedding, no bounds checks", embedding(), 1, _IDS, bounds_checks=False),
 )
 
 
@@ -74,23 +96,22 @@ def bare(lowered: bridge.Lowered, engine: Any, x: torch.Tensor) -> Callable[[], 
 
 def main() -> None:
     """Measure and print one table."""
-    x = torch.ones(1, 8)
-    n = x.numpy()
     print(
         "| engine | program | weights | engine us | bridge us | ours us | ours us, numpy |"
         "\n|---|---|---|---|---|---|---|"
     )
-    for program, count, engines in PROGRAMS:
-        lowered = bridge.lower(program, (x,))
-        for name in engines:
+    for case in CASES:
+        x, n = case.x, case.x.numpy()
+        lowered = bridge.lower(case.program, (x,), bounds_checks=case.bounds_checks)
+        for name in case.engines:
             compiled = lowered.compile(name)
             own, ours, ours_numpy = microseconds(
                 bare(lowered, get_engine(name), x),
-                lambda compiled=compiled: compiled(x),
-                lambda compiled=compiled: compiled(n),
+                lambda compiled=compiled, x=x: compiled(x),
+                lambda compiled=compiled, n=n: compiled(n),
             )
             costs = f"{own:.1f} | {ours:.1f} | {ours - own:.1f} | {ours_numpy - own:.1f}"
-            print(f"| {name} | {type(program).__name__} | {count} | {costs} |", flush=True)
+            print(f"| {name} | {case.name} | {case.weights} | {costs} |", flush=True)
 
 
 if __name__ == "__main__":
