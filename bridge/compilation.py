@@ -196,13 +196,13 @@ class _Builder:
         except ModuleNotFoundError as error:
             raise EngineError(f"sizes that are new need the package {error.name}") from error
         own = all(self._example.get(name, value) == value for name, value in sizes.items())
-        if module.donated:
+        preflight = b""
+        if module.preflight is not None:
             try:
-                preflight = self._binary(module.preflight, own) if module.preflight else b""
-                return Built(module, self._binary(module, own), preflight)
+                preflight = self._binary(module.preflight, own)
             except EngineError:
                 module = replace(module, donated=(), preflight=None)
-        return Built(module, self._binary(module, own))
+        return Built(module, self._binary(module, own), preflight)
 
     def _binary(self, module: Module, own: bool) -> bytes:
         """What the engine makes of a module, cached. `own`: whether it is of the example sizes."""

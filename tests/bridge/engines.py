@@ -71,6 +71,9 @@ class TestEngine:
     def from_tensor(self, tensor: Any, target: Target) -> np.ndarray:
         return tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor)
 
+    def own(self, handle: np.ndarray, target: Target) -> np.ndarray:
+        return handle
+
     def to_torch(self, handle: np.ndarray) -> torch.Tensor:
         return numpy_to_torch(handle)
 

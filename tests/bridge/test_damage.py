@@ -26,7 +26,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An artifact with every kind of file."""
     plain = lowered("cached_attention")
     binaries = {"a" * 64: Binary("iree", "1", "cpu", b"code")}
-    rest = (plain.weights, "", plain.modules, binaries)
+    rest = (plain.weights, "", True, plain.modules, binaries)
     assert plain.functional is not plain.program
     path = Lowered(plain.program, plain.functional, plain.plan, *rest).save(
         tmp_path_factory.mktemp("artifact") / "a.bridge"
@@ -58,6 +58,7 @@ FILES = (
     "weights.json",
     "weights.irpa",
     "modules/segment_0.mlirbc",
+    "modules/segment_0_checks.mlirbc",
     f"binaries/{'a' * 64}.bin",
 )
 
@@ -252,6 +253,15 @@ def test_parts_that_do_not_fit_together_are_refused(artifact: Path) -> None:
     refused(
         "modules.json", lambda data: data[0]["in"][stored].__setitem__(3, "ghost"), "has the weight 'ghost'"
     )
+    taken, made = ports[stored][0], json.loads(before["modules.json"])[0]["out"][0][0]
+    refused(
+        "modules.json", lambda data: data[0]["donated"].append([taken, made]), "overwrites what is no buffer"
+    )
+    refused("modules.json", lambda data: data[0]["donated"].append(["?", 1]), "names no input and output")
+    refused("modules.json", lambda data: data[0].update(preflight=["ghost"]), r"it has no 'ghost'")
+    refused("modules.json", lambda data: data[0].update(preflight=None), "no module for its checks before")
+    refused("modules.json", lambda data: data[0].update(donated=[]), "or has one for nothing")
+    refused("modules.json", lambda data: data[0].pop("donated"), "it has no 'donated'")
 
 
 _STRANGE = (
