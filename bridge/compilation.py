@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -15,12 +15,14 @@ from bridge.errors import UsageError
 from bridge.lowered import Binary, Sizes
 from bridge.registration import bring_operators
 from lowering.errors import Unsupported
+from lowering.forms import REVISION, form_for
 from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
 from runtime.engine import Built, Engine, EngineError, Target
 from runtime.engines import ENGINES, get_engine
+from runtime.engines.host import cores
 
 if TYPE_CHECKING:
     from bridge.lowered import Lowered
@@ -91,10 +93,12 @@ def container_types(lowered: Lowered) -> dict[str, NodeType]:
 
 
 def cache_key(module: Module, engine: Engine, target: Target) -> str:
-    """What a binary depends on: the module's bytes, the engine and its version, the target."""
+    """What a binary depends on: the module's bytes, its form, the engine and its version, the target."""
     ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
     options = sorted(target.options.items())
-    text = json.dumps([engine.name, engine.version(), target.device, options, ports, module.donations()])
+    form = [REVISION, *astuple(form_for(engine.name, target.device, cores()))]
+    described = [engine.name, engine.version(), target.device, options, form, ports, module.donations()]
+    text = json.dumps(described)
     return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
 
 
@@ -213,7 +217,7 @@ class _Builder:
         kept = self._lowered.binaries if own else self._others
         if key not in kept:
             try:
-                code = self._engine.compile(module, self._target)
+                code = self._engine.compile(self._formed(module), self._target)
             except EngineError as error:
                 _bounded(self._refused, key, error)
                 raise
@@ -225,6 +229,15 @@ class _Builder:
                 _bounded(self._others, key, binary)
             return code
         return kept[key].code
+
+    def _formed(self, module: Module) -> Module:
+        """The module in the form that the engine runs fastest; as it is where jax, which rewrites, is not."""
+        assert self._engine is not None
+        try:
+            from lowering.forms.form import form
+        except ImportError:
+            return module
+        return form(module, form_for(self._engine.name, self._target.device, cores()))
 
     def _key(self, module: Module) -> str:
         assert self._engine is not None

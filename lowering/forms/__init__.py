@@ -1,9 +1,41 @@
 """Forms: the canonical module of a segment rewritten into what one engine runs fastest.
 
 What is exported stays canonical. A form changes how a result is computed, never its type, and its value only
-by the order of roundings. Each rewrite is an operation on StableHLO, so it serves every rule that emits it.
+by the order of roundings. Each rewrite works on StableHLO, so it serves every rule that emits it.
+`lowering.forms.form` applies them; this file, which imports nothing, says who wants which.
 """
 
-from lowering.forms.form import FORMS, Form, form
+from __future__ import annotations
 
-__all__ = ["FORMS", "Form", "form"]
+from dataclasses import dataclass
+
+# Changed whenever the rewrites are: binaries of other forms are compiled anew.
+REVISION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an engine wants; the measurements are in docs/decisions/0020-forms.md.
+
+    `channels_last`: convolutions on [batch, space..., channels], kernels of one tap as products, scales of
+    batch norms folded in. `taps`: depthwise convolutions as sums of shifted products. `in_out`: the weights
+    of products as [in, out]. `padded_rows`: products of one row of halves as products of two. `load_time`:
+    what depends on weights alone is a module of its own that runs once.
+    """
+
+    channels_last: bool = False
+    taps: bool = False
+    in_out: bool = False
+    padded_rows: bool = False
+    load_time: bool = False
+
+
+def form_for(engine: str, device: str, cores: int) -> Form:
+    """What an engine wants on a device, given how many processor cores it may use."""
+    if device != "cpu":
+        return Form()
+    if engine == "xla":
+        # Eigen, which is best on one thread, reads [in, out] faster; what replaces it on several does not.
+        return Form(channels_last=True, taps=True, in_out=cores == 1, padded_rows=True, load_time=True)
+    # IREE hoists what rests on weights by itself, and has kernels for depthwise convolutions.
+    return Form(channels_last=True)

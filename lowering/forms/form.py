@@ -1,11 +1,12 @@
-"""Which rewrites an engine wants, and their order."""
+"""The rewrites of a form, in their order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lowering import hlo
+from lowering.forms import Form
 from lowering.forms.convolution import fold_scales
 from lowering.forms.dots import pad_rows, weights_in_out
 from lowering.forms.layout import channels_last
@@ -13,29 +14,6 @@ from lowering.forms.load_time import split
 from lowering.forms.rewrite import erase_dead, weight_arguments
 from lowering.hlo import func, ir
 from lowering.ir.module import Module
-
-
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What an engine wants; measurements in docs/decisions/0020.
-
-    `taps`: depthwise convolutions as sums of shifted products. `in_out`: weights of dots as [in, out].
-    `padded_rows`: products of one row of halves made of two. `load_time`: what depends on weights alone is a
-    module of its own, run once.
-    """
-
-    channels_last: bool = True
-    taps: bool = False
-    in_out: bool = False
-    padded_rows: bool = False
-    load_time: bool = False
-
-
-# IREE hoists what depends on weights alone by itself, and has depthwise kernels.
-FORMS = {
-    "xla": Form(taps=True, padded_rows=True, load_time=True),
-    "iree": Form(),
-}
 
 
 def form(module: Module, wanted: Form) -> Module:

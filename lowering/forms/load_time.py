@@ -18,8 +18,7 @@ _SMALL = 1 << 16
 def split(module: Module, entry: func.FuncOp) -> Module:
     """Two modules from one function, whose arguments are the module's inputs.
 
-    `load` has the results that the rest reads. A result larger than what it is made of (a broadcast) is left
-    to the rest, and so is a mere reshape, which costs nothing.
+    `load` has the results that the rest reads; see `_sources` for what is left to the rest.
     """
     operations = list(entry.entry_block.operations)
     weights = {
@@ -33,13 +32,14 @@ def split(module: Module, entry: func.FuncOp) -> Module:
         return _rest(module, entry, operations, {})
     names = _fresh_names(module, len(wanted))
     results = dict(zip(wanted, names, strict=True))
-    load = _load(module, operations, weights, early, results)
+    load = _load(module, operations, weights, results)
     return replace(_rest(module, entry, operations, results), load=load)
 
 
-def _early(operations: list[Any], weights: set[ir.Value]) -> set[ir.Value]:
-    """The values that can be made at load: of weights and constants, and no larger than what they read."""
-    early: set[ir.Value] = set()
+def _early(operations: list[Any], weights: set[ir.Value]) -> dict[ir.Value, int]:
+    """The values that rest on weights, and on nothing that comes with a call; with the bytes of the weights
+    behind each."""
+    early: dict[ir.Value, int] = {}
     constants: set[ir.Value] = set()
     for op in operations:
         operands = list(op.operation.operands)
@@ -51,9 +51,8 @@ def _early(operations: list[Any], weights: set[ir.Value]) -> set[ir.Value]:
         if all(operand in constants for operand in operands):
             constants |= set(results)
             continue
-        read = sum(_bytes(operand) for operand in operands)
-        if sum(map(_bytes, results)) <= max(read, _SMALL):
-            early |= set(results)
+        behind = sum(early.get(o) or _bytes(o) for o in operands if o not in constants)
+        early.update(dict.fromkeys(results, behind))
     return early
 
 
@@ -72,31 +71,32 @@ def _captures(op: Any) -> bool:
     return bool(read - inside)
 
 
-def _read_by_others(operations: list[Any], early: set[ir.Value]) -> list[ir.Value]:
+def _read_by_others(operations: list[Any], early: dict[ir.Value, int]) -> list[ir.Value]:
     """The early values that what is not early reads, in order; behind what engines do in passing."""
     makers = {result: op for op in operations for result in op.operation.results}
     wanted: dict[ir.Value, None] = {}
     for op in operations:
         if any(result in early for result in op.operation.results):
             continue
-        for operand in op.operation.operands:
-            source = _source(operand, makers)
-            if source in early:
-                wanted[source] = None
+        for operand in _reads(op):
+            wanted.update(dict.fromkeys(_sources(operand, early, makers)))
     return list(wanted)
 
 
-def _source(value: ir.Value, makers: dict[ir.Value, Any]) -> ir.Value:
-    """The value behind reshapes and broadcasts, and behind slices that are broadcast: these cost nothing
-    where they are read, and would be arguments of their own if they were results of `load`."""
-    spread = False
-    while value in makers:
-        name = makers[value].operation.name
-        spread = spread or name == "stablehlo.broadcast_in_dim"
-        if name not in _FREE and not (spread and name == "stablehlo.slice"):
-            break
-        value = makers[value].operation.operands[0]
-    return value
+def _sources(
+    value: ir.Value, early: dict[ir.Value, int], makers: dict[ir.Value, Any], spread: bool = False
+) -> list[ir.Value]:
+    """The early values behind a value that are worth keeping: what was made from them costs nothing where it
+    is read (a reshape, a broadcast, a slice that is broadcast), or is larger than the weights it rests on."""
+    if value not in early:
+        return []
+    name = makers[value].operation.name
+    spread = spread or name == "stablehlo.broadcast_in_dim"
+    free = name in _FREE or (spread and name == "stablehlo.slice")
+    if not free and _bytes(value) <= max(early[value], _SMALL):
+        return [value]
+    operands = makers[value].operation.operands
+    return [source for operand in operands for source in _sources(operand, early, makers, spread)]
 
 
 _FREE = frozenset({"stablehlo.reshape", "stablehlo.broadcast_in_dim"})
@@ -120,7 +120,6 @@ def _load(
     module: Module,
     operations: list[Any],
     weights: dict[ir.Value, Port],
-    early: set[ir.Value],
     results: dict[ir.Value, str],
 ) -> Module:
     needed = _behind(operations, set(results))

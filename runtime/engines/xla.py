@@ -18,6 +18,7 @@ from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
 from runtime.engines.dlpack import Views, capsule_import
 from runtime.engines.host import cores, cpu_flags, cpu_key, seal, unseal
+from runtime.engines.xla_binary import Parts, pack, unpack
 from runtime.engines.xla_donation import with_aliases
 from runtime.tensors import (
     ALIGNMENT,
@@ -95,23 +96,16 @@ class Xla:
 
         Raises EngineError.
         """
-        backend, devices = _backend(target.device)
-        options = _options(module, target)
-        code = with_aliases(module) if module.donated else module.code
-        try:
-            loaded = backend.compile_and_load(code, devices, _compile_options(options))
-            payload = backend.serialize_executable(loaded)
-        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
-            text, node = first_error(str(error))
-            raise EngineError(f"xla {module.name}: {text or first_line(error)}", node) from None
+        load = _compiled(module.load, target) if module.load is not None else None
+        payload = pack(module, _compiled(module, target), load)
         return seal(self.name, self.version(), target.device, payload)
 
     def load(
         self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
     ) -> XlaExecutable:
-        """Load a binary and bind its weights where they lie. Raises EngineError."""
+        """Load a binary, bind its weights where they lie, and run its load-time part. Raises EngineError."""
         payload = unseal(self.name, self.version(), target.device, binary)
-        return XlaExecutable(self, payload, module, target, weights)
+        return XlaExecutable(self, unpack(payload, module.name), module, target, weights)
 
     def from_tensor(self, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
         """A handle over the tensor's memory where that is on the CPU, dense and aligned; else over a copy."""
@@ -155,30 +149,35 @@ class XlaExecutable:
     def __init__(
         self,
         engine: Xla,
-        payload: bytes,
+        parts: Parts,
         module: Module,
         target: Target,
         weights: Mapping[str, np.ndarray],
     ) -> None:
-        backend, devices = _backend(target.device)
-        try:
-            self._loaded = backend.deserialize_executable(payload, devices)
-        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
-            reason = f"cannot load the binary: {first_line(error)}"
-            raise EngineError(f"xla {module.name}: {reason}") from None
         self._name = module.name
-        self._slots = tuple(at for at, port in enumerate(module.inputs) if port.weight is None)
+        self._loaded = _loaded(parts.main, module.name, target)
+        self._slots = tuple(at for at, source in enumerate(parts.inputs) if source is None)
         self._types = tuple((port.dtype, port.sizes) for port in module.outputs)
         bound: dict[str, Handle] = {}
-        self._arguments: list[Any] = [None] * len(module.inputs)
-        for at, port in enumerate(module.inputs):
-            if port.weight is None:
-                continue
-            if port.weight not in weights:
-                raise EngineError(f"xla {module.name}: the weight {port.weight!r} was not given")
-            if port.weight not in bound:
-                bound[port.weight] = engine.from_tensor(weights[port.weight], target)
-            self._arguments[at] = bound[port.weight].array
+
+        def weight(name: str) -> Any:
+            if name not in weights:
+                raise EngineError(f"xla {module.name}: the weight {name!r} was not given")
+            if name not in bound:
+                bound[name] = engine.from_tensor(weights[name], target)
+            return bound[name].array
+
+        made: list[Any] = []
+        if parts.load is not None:
+            run = _loaded(parts.load, module.name, target)
+            made = run.execute([weight(name) for name in parts.load_inputs])
+            for array in made:
+                array.block_until_ready()
+            bound.clear()
+        self._arguments: list[Any] = [
+            made[source] if isinstance(source, int) else weight(source) if source is not None else None
+            for source in parts.inputs
+        ]
         self._weights = tuple(bound.values())
 
     def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
@@ -207,6 +206,28 @@ class XlaExecutable:
                 array.block_until_ready()
 
         return call
+
+
+def _compiled(module: Module, target: Target) -> bytes:
+    """XLA's own binary of a module. Raises EngineError."""
+    backend, devices = _backend(target.device)
+    options = _options(module, target)
+    code = with_aliases(module) if module.donated else module.code
+    try:
+        loaded = backend.compile_and_load(code, devices, _compile_options(options))
+        return backend.serialize_executable(loaded)
+    except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+        text, node = first_error(str(error))
+        raise EngineError(f"xla {module.name}: {text or first_line(error)}", node) from None
+
+
+def _loaded(binary: bytes, name: str, target: Target) -> Any:
+    """XLA's executable of its own binary. Raises EngineError."""
+    backend, devices = _backend(target.device)
+    try:
+        return backend.deserialize_executable(binary, devices)
+    except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+        raise EngineError(f"xla {name}: cannot load the binary: {first_line(error)}") from None
 
 
 def _from_numpy(array: np.ndarray) -> Handle:
