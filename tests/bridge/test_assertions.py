@@ -38,19 +38,19 @@ def functional(x: torch.Tensor) -> torch.Tensor:
 
 
 def of_a_number(x: torch.Tensor) -> torch.Tensor:
-    count = x.sum().int().item()
+    count: Any = x.sum().int().item()
     torch._check(count >= 2, lambda: "two at least")
     return x.sin() * count
 
 
 def in_a_range(x: torch.Tensor) -> torch.Tensor:
-    count = x.sum().int().item()
+    count: Any = x.sum().int().item()
     torch.ops.aten.sym_constrain_range.default(count, min=2, max=30)
     return x.sin() * count
 
 
 def of_a_size(x: torch.Tensor) -> torch.Tensor:
-    count = x.sum().int().item()
+    count: Any = x.sum().int().item()
     torch.ops.aten.sym_constrain_range_for_size.default(count, min=2, max=30)
     torch._check(count >= 0)
     return torch.zeros(count) + x.sum()
