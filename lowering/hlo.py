@@ -114,11 +114,6 @@ def current_location() -> ir.Location:
     return ir.Location.current  # pyright: ignore[reportReturnType]
 
 
-def current_block() -> ir.Block:
-    """The block that operations made now are put into."""
-    return ir.InsertionPoint.current.block  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def relocate(op: ir.Operation, place: ir.Location) -> None:
     """Give an operation, and those inside its regions, another location."""
     op.location = place
