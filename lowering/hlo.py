@@ -156,4 +156,4 @@ def text_of(code: bytes, locations: bool = False) -> str:
     """MLIR text of portable bytecode, with the location of each operation if asked for."""
     with make_context() as context, ir.Location.unknown():
         module = deserialize(code, context)
-        return module.operation.get_asm(enable_debug_info=locations, large_elements_limit=64)
+        return str(module.operation.get_asm(enable_debug_info=locations, large_elements_limit=64))
