@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+from contextlib import suppress
 from functools import lru_cache
 
 from lowering.ir.aten import OpSchema, parse_schema, schema
 
 # Namespaces of targets that are no torch operators.
 _PYTHON = frozenset({"_operator", "math", "torch", "builtins", "higher_order"})
+
+# Namespaces of torch's own that it registers only when a call needs them, and the module that does.
+_OF_TORCH = {"torch_nn": "torch.nn.modules.linear_cross_entropy"}
 
 
 def schema_of(target: str) -> OpSchema | None:
@@ -31,6 +36,9 @@ def _registered(target: str) -> OpSchema:
     import torch
 
     namespace, name, overload = target.split(".")
+    if namespace in _OF_TORCH:
+        with suppress(ImportError):
+            importlib.import_module(_OF_TORCH[namespace])
     qualified = f"{namespace}::{name}"
     found = torch._C._jit_get_schemas_for_operator(qualified)
     wanted = "" if overload == "default" else overload

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from torch import fx
 
 NO_WAY = "no rule and no decomposition"
+LAPACK = "it takes LAPACK, which no portable module can call"
 RANDOM = "random: its numbers come from torch's generator, so that seeds mean what they mean in eager"
 
+_OF_LAPACK = frozenset(
+    {"aten.linalg_eig.default", "aten.linalg_ldl_factor_ex.default", "aten.linalg_ldl_solve.default"}
+)
 # Tags of operators whose results' sizes or values as Python numbers are known only once the data is.
 _DATA_DEPENDENT = frozenset({"data_dependent_output", "dynamic_output_shape"})
 
@@ -126,7 +130,7 @@ def _resolve(target: str) -> torch._ops.OpOverload:
     if tags & _DATA_DEPENDENT:
         raise Unsupported("the size of its result depends on the data")
     if not implicit and not op._schema.is_mutable and op not in _table():
-        raise Unsupported(NO_WAY)
+        raise Unsupported(LAPACK if target in _OF_LAPACK else NO_WAY)
     return op
 
 
@@ -343,7 +347,8 @@ class _Translation:
             return
         if "nondeterministic_seeded" in tags:
             raise Unsupported(RANDOM)
-        raise Unsupported(f"torch decomposes it into {target}, which has no rule")
+        why = f": {LAPACK}" if target in _OF_LAPACK else ""
+        raise Unsupported(f"torch decomposes it into {target}, which has no rule{why}")
 
     def _results(self, node: fx.Node) -> tuple[Any, ...]:
         target: Any = node.target

@@ -32,6 +32,7 @@ FAMILIES = (
     "norm",
     "attention",
     "loss",
+    "chunked_loss",
     "shape",
     "joining",
     "indexing",

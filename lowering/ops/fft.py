@@ -1,4 +1,4 @@
-"""Discrete Fourier transforms: the three kernels that all of torch.fft decomposes into."""
+"""Discrete Fourier transforms: the three kernels that all of torch.fft decomposes into, and istft."""
 
 from __future__ import annotations
 
@@ -129,3 +129,57 @@ def complex_to_real(
     result = _transform(cx, half, "IRFFT", last, last_dim_size)
     count = last_dim_size * prod(self.shape[axis] for axis in others)
     return _normalise(cx, result, normalization, count)
+
+
+@lowers("aten.istft.default")
+def istft(
+    cx: Context, self: Value, n_fft: int, hop_length: int | None, win_length: int | None,
+    window: Value | None, center: bool, normalized: bool, onesided: bool | None, length: int | None,
+    return_complex: bool,
+) -> Value:  # fmt: skip
+    """self: complex [..., frequencies, frames]. Each frame's signal times the window, frames `hop_length`
+    apart added up and divided by the sum of the squared windows, which eager wants nowhere to be 0."""
+    hop = n_fft // 4 if hop_length is None else hop_length
+    window = _window(cx, n_fft, n_fft if win_length is None else win_length, window)
+    spectra = cx.move_axis(self, -2, -1)
+    last = spectra.rank - 1
+    if return_complex:
+        frames = _transform(cx, spectra, "IFFT", last, n_fft)
+    else:
+        half = cx.slice_axis(spectra, last, 0, n_fft // 2 + 1)
+        frames = _transform(cx, half, "IRFFT", last, n_fft)
+    frames = cx.convert(_normalise(cx, frames, 1 if normalized else 2, n_fft), cx.out.dtype)
+    signal = _overlapped(cx, frames * cx.convert(window, cx.out.dtype), hop)
+    envelope = _overlapped(cx, cx.broadcast(window * window, frames.shape[-2:]), hop)
+    # Without `center` a signal starts and ends with its frames.
+    margin = n_fft // 2 if center else 0
+    size = signal.shape[-1]
+    end = size - margin if length is None else min(margin + length, size)
+    signal, envelope = (cx.slice_axis(value, -1, margin, end) for value in (signal, envelope))
+    cx.fail_if(cx.abs(envelope) < 1e-11, "window overlap add min: 1: the window leaves parts without a frame")
+    signal = signal / cx.convert(envelope, cx.out.dtype)
+    high = [0] * (signal.rank - 1) + [cx.out.shape[-1] - signal.shape[-1]]
+    return cx.pad(signal, [0] * signal.rank, high)
+
+
+def _window(cx: Context, n_fft: int, size: int, window: Value | None) -> Value:
+    """The window, or ones, in the middle of `n_fft` points."""
+    if window is None:
+        window = cx.constant(1, cx.out.dtype, (size,))
+    left = (n_fft - size) // 2
+    return cx.pad(window, [left], [n_fft - size - left])
+
+
+def _overlapped(cx: Context, frames: Value, hop: int) -> Value:
+    """[..., frames, points] -> [..., (frames - 1) * hop + points], the sums of frames `hop` apart."""
+    *batch, count, points = frames.shape
+    pieces = -(-points // hop)
+    zeros = [0] * len(batch)
+    frames = cx.pad(frames, [*zeros, 0, 0], [*zeros, 0, pieces * hop - points])
+    total: Value | None = None
+    for at in range(pieces):
+        piece = cx.slice_axis(frames, -1, at * hop, (at + 1) * hop)
+        piece = cx.pad(piece, [*zeros, at, 0], [*zeros, pieces - 1 - at, 0])
+        total = piece if total is None else total + piece
+    assert total is not None
+    return cx.slice_axis(cx.reshape(total, (*batch, -1)), -1, 0, (count - 1) * hop + points)

@@ -7,7 +7,7 @@ import torch
 
 from lowering import decompose as module
 from lowering import emit
-from lowering.decompose import NO_WAY, RANDOM
+from lowering.decompose import LAPACK, RANDOM
 from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.registry import rule_for
@@ -70,7 +70,9 @@ def test_torch_surfaces() -> None:
     [
         (Sample("aten.bernoulli.default", (torch.rand(3),)), RANDOM),
         (Sample("aten.nonzero.default", (torch.ones(3),)), "depends on the data"),
-        (Sample("aten.linalg_eig.default", (_t(3, 3),)), NO_WAY),
+        (Sample("aten.linalg_eig.default", (_t(3, 3),)), LAPACK),
+        (Sample("aten.linalg_eigvals.default", (_t(3, 3),)), LAPACK),
+        (Sample("aten.linalg_ldl_factor.default", (_t(3, 3),)), LAPACK),
     ],
     ids=str,
 )

@@ -9,7 +9,8 @@ import pytest
 
 import lowering.ops
 from lowering import registry
-from lowering.ir.aten import REQUIRED, schema
+from lowering.custom_ops import schema_of
+from lowering.ir.aten import REQUIRED
 from lowering.registry import FAMILIES, OPTIONS, add_rules, all_rules, functional_name, lowers, rule_for
 
 
@@ -71,7 +72,7 @@ def test_every_family_of_the_folder_is_loaded() -> None:
 
 def test_every_rule_names_an_overload_and_each_required_argument() -> None:
     for target, rule in all_rules().items():
-        found = schema(target)
+        found = schema_of(target)
         if found is None:
             assert target.startswith("higher_order."), target
             continue

@@ -104,9 +104,6 @@ def _close(got: torch.Tensor, want: torch.Tensor, rtol: float, atol: float) -> s
     return f"differs in {count} elements, first at {place}: {a:.8g}, eager gives {b:.8g}"
 
 
-# In single precision eager is off by thousands of roundings; to be no farther from the truth is enough.
-ILL_CONDITIONED = frozenset({"matrix_exp"})
-
 # ------------------------------------------------------------------- order of equal elements
 
 # Indices of equal elements come in any order; those that the indices point at must be eager's.

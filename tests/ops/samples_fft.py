@@ -37,3 +37,23 @@ SAMPLES = [
     Sample("aten._fft_c2c.default", (torch.complex(LONG, LONG.flip(1)), [1], 1, False)),
     Sample("aten._fft_c2r.default", (torch.complex(LONG, LONG.flip(1)), [1], 0, 88)),
 ]
+
+
+def _spectrum(*shape: int, dtype: torch.dtype = torch.complex64) -> torch.Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(5))
+
+
+HANN = torch.hann_window(8)
+SAMPLES += [
+    Sample("aten.istft.default", (_spectrum(2, 5, 6), 8), {"window": HANN}),
+    Sample("aten.istft.default", (_spectrum(5, 6), 8)),
+    Sample("aten.istft.default", (_spectrum(5, 6), 8, 3, 6, HANN[1:7])),
+    Sample("aten.istft.default", (_spectrum(5, 6), 9, 3), {"normalized": True}),
+    Sample("aten.istft.default", (_spectrum(5, 6), 8, 2), {"center": False, "length": 13}),
+    *(Sample("aten.istft.default", (_spectrum(5, 6), 8, 2, 8, HANN), {"length": n}) for n in (9, 14, 17)),
+    Sample("aten.istft.default", (_spectrum(8, 6), 8), {"onesided": False}),
+    Sample("aten.istft.default", (_spectrum(8, 6), 8), {"onesided": False, "return_complex": True}),
+    Sample("aten.istft.default", (_spectrum(5, 6, dtype=torch.complex128), 8)),
+    Sample("aten.istft.default", (_spectrum(5, 6), 8), {"window": HANN.double()}),
+    Sample("aten.istft.default", (_spectrum(33, 6), 64), {"window": torch.hann_window(64)}),
+]

@@ -67,7 +67,9 @@ def _of(dtype: torch.dtype) -> list[Sample]:
         Sample("aten.linalg_eigvalsh.default", (positive(5, dtype),), **loose),
         Sample("aten.linalg_svdvals.default", (wide,), **loose),
         Sample("aten.linalg_pinv.atol_rtol_tensor", (tall,), **loose),
-        Sample("aten.linalg_matrix_exp.default", (square,), **loose),
+        # Eager's digits, so that no squaring is off: of norms that take squarings, and none.
+        *(Sample("aten.linalg_matrix_exp.default", (square * scale,)) for scale in (9, 1, 0.05)),
+        Sample("aten.linalg_matrix_exp.default", (matrices(12, 12, dtype=dtype),), **loose),
     ]
 
 

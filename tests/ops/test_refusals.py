@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.ops.data import floats, integers
+from tests.ops.data import F32, floats, integers
 from tests.ops.driver import Sample, reason_not_lowered
+from tests.ops.samples_chunked_loss import REDUCED, ROWS
 from tests.ops.samples_recurrent import layers
 
 X = floats(3, 4)
@@ -37,6 +38,50 @@ REFUSED = [
     (Sample("aten.zeros.default", ([2],), {"dtype": torch.complex32}), "StableHLO have no complex32"),
     (Sample("aten.histc.default", (floats(257).bfloat16(), 4)), "eager counts halves in halves"),
     (Sample("aten.mode.default", (integers(17),)), "the mode of 17 elements"),
+    (
+        Sample("aten.linalg_matrix_exp.default", (floats(3, 3, dtype=torch.half),)),
+        "eager's own exponential of float16 matrices has other values",
+    ),
+    (
+        Sample(
+            REDUCED,
+            (
+                X,
+                floats(5, 4),
+                integers(3, low=0, high=4),
+                None,
+                None,
+                "mean",
+                -100,
+                0.0,
+                2,
+                "accurate",
+                F32,
+                True,
+                True,
+                False,
+                False,
+            ),
+        ),
+        "the gradients of a chunked linear cross-entropy",
+    ),
+    (
+        Sample(
+            ROWS,
+            (
+                X.half(),
+                floats(5, 4).half(),
+                integers(3, low=0, high=4),
+                None,
+                None,
+                -100,
+                2,
+                "compact",
+                X.dtype,
+            ),
+        ),
+        "a chunked linear cross-entropy with logits of float16",
+    ),
     (
         Sample("aten.adaptive_avg_pool3d.default", (floats(1, 4, 4, 4, dtype=torch.half), (2, 2, 2))),
         "adds up the halves of three-dimensional windows in halves",
