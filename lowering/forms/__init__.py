@@ -15,7 +15,7 @@ REVISION = 1
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What an engine wants; the measurements are in docs/decisions/0020-forms.md.
+    """What an engine wants; the measurements are in docs/decisions/0017-forms.md.
 
     `channels_last`: convolutions on [batch, space..., channels], kernels of one tap as products, scales of
     batch norms folded in. `taps`: depthwise convolutions as sums of shifted products. `in_out`: the weights

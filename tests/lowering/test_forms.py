@@ -1,0 +1,165 @@
+"""A form computes what the canonical module does, with fewer transpositions, and less in each call."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bridge
+from lowering.forms import Form, form_for
+from lowering.forms.form import form
+from lowering.hlo import text_of
+from lowering.ir.module import Module
+from runtime.engine import Target
+from runtime.engines import get_engine
+from runtime.weights import materialise
+
+CHANNELS_LAST = Form(channels_last=True)
+XLA = form_for("xla", "cpu", cores=2)
+ALL = Form(channels_last=True, taps=True, in_out=True, padded_rows=True, load_time=True)
+
+
+class Vision(nn.Module):
+    """Convolutions of each kind with what comes between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.depthwise = nn.Conv2d(8, 8, (3, 5), padding=(2, 2), dilation=(2, 1), groups=8)
+        self.grouped = nn.Conv2d(8, 16, 3, groups=4, padding=1)
+        self.up = nn.ConvTranspose2d(16, 8, 4, stride=2, padding=1)
+        self.point = nn.Conv2d(8, 4, 1, stride=2)
+        for tensor in (self.norm.running_mean, self.norm.running_var):
+            assert tensor is not None
+            tensor.add_(torch.rand(8))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = self.norm(self.stem(x)).relu()
+        y = y + self.depthwise(y) * torch.sigmoid(y.mean((2, 3), keepdim=True))
+        wide = torch.cat([y, nn.functional.max_pool2d(y, 3, 1, 1)], 1)
+        y = nn.functional.pad(self.up(self.grouped(y)), (1, 0, 0, 1), value=2.0)
+        y = nn.functional.avg_pool2d(y, 2)
+        return wide, self.point(y), y.mean((2, 3)), y.amax(1), torch.softmax(y, 1), y.permute(0, 2, 3, 1)
+
+
+class Sound(nn.Module):
+    """One and three dimensions, a bias before the norm, channels first all through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv1d(4, 6, 3, padding=1)
+        self.norm = nn.BatchNorm1d(6)
+        self.three = nn.Conv3d(1, 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = self.norm(self.one(x))
+        return y, self.three(y.reshape(1, 1, 3, 4, 8)).clamp(-1, 1).sum(2)
+
+
+class Products(nn.Module):
+    """Layers on one row and on many; weights that are transposed, cut and cast by the program."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.inner = nn.Linear(16, 48, dtype=dtype)
+        self.table = nn.Parameter(torch.randn(16, 16).to(dtype))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        q, k, v = self.inner(x).chunk(3, -1)
+        scaled = (self.table.float() * 2).to(x.dtype)
+        return torch.relu(q) + k * v, x[:1] @ scaled.T, x @ (scaled + self.table)
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], torch.Tensor]]] = {
+    "vision": (Vision, lambda: torch.randn(2, 3, 16, 16)),
+    "sound": (Sound, lambda: torch.randn(2, 4, 8)),
+    "products": (lambda: Products(torch.float32), lambda: torch.randn(5, 16)),
+    "one row": (lambda: Products(torch.float32), lambda: torch.randn(1, 16)),
+    "halves": (lambda: Products(torch.bfloat16), lambda: torch.randn(5, 16).bfloat16()),
+    "one row of halves": (lambda: Products(torch.bfloat16), lambda: torch.randn(1, 16).bfloat16()),
+}
+
+
+def _lowered(name: str) -> tuple[Module, dict[str, np.ndarray], torch.Tensor]:
+    build, example = CASES[name]
+    torch.manual_seed(0)
+    module, x = build().eval(), example()
+    lowered = bridge.lower(module, (x,))
+    found = lowered.module(0)
+    weights = materialise(lowered.weights, [p.weight for p in found.inputs if p.weight is not None])
+    return found, weights, x
+
+
+def _run(module: Module, weights: dict[str, np.ndarray], inputs: Sequence[torch.Tensor]) -> list[Any]:
+    engine, target = get_engine("xla"), Target()
+    run = engine.load(engine.compile(module, target), module, target, weights)
+    return [engine.to_torch(h).clone() for h in run([engine.from_tensor(x, target) for x in inputs])]
+
+
+def _operations(module: Module) -> Counter[str]:
+    return Counter(re.findall(r"stablehlo\.(\w+)", text_of(module.code)))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("wanted", [CHANNELS_LAST, XLA, ALL], ids=["channels last", "xla", "all"])
+def test_a_form_computes_the_same(name: str, wanted: Form) -> None:
+    module, weights, x = _lowered(name)
+    formed = form(module, wanted)
+    assert [(p.name, p.dtype, p.sizes) for p in formed.outputs] == [
+        (p.name, p.dtype, p.sizes) for p in module.outputs
+    ]
+    for got, want in zip(_run(formed, weights, [x]), _run(module, weights, [x]), strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_a_region_has_one_transposition_in_and_one_for_each_way_out() -> None:
+    module, _, _ = _lowered("vision")
+    kernels = sum(port.weight is not None and len(port.sizes) == 4 for port in module.inputs)
+    done = _operations(form(module, Form(channels_last=True, load_time=True)))
+    # In: x. Out: `wide`, the pointwise convolution, the softmax; `permute` undoes its own.
+    assert kernels == 5
+    assert done["transpose"] == 4
+
+
+def test_kernels_of_one_tap_are_products_and_depthwise_ones_sums() -> None:
+    module, _, _ = _lowered("vision")
+    assert _operations(module)["convolution"] == 5
+    assert _operations(form(module, CHANNELS_LAST))["convolution"] == 4
+    assert _operations(form(module, ALL))["convolution"] == 3
+
+
+def test_what_rests_on_weights_is_done_at_load() -> None:
+    module, _, _ = _lowered("vision")
+    formed = form(module, XLA)
+    assert formed.load is not None
+    assert all(port.weight is not None for port in (*formed.load.inputs, *formed.inputs[1:]))
+    # The square root and the division are those of the batch norm.
+    assert _operations(module)["sqrt"] == 1
+    assert not _operations(formed)["sqrt"]
+    assert _operations(formed.load)["sqrt"] == 1
+
+
+def test_a_module_without_weights_has_nothing_to_do_at_load() -> None:
+    lowered = bridge.lower(nn.GELU(), (torch.randn(3, 4),))
+    assert form(lowered.module(0), ALL).load is None
+
+
+def test_a_reshaped_weight_is_not_kept_twice() -> None:
+    module, _, _ = _lowered("products")
+    formed = form(module, Form(load_time=True))
+    assert formed.load is not None
+    kept = {port.weight for port in formed.inputs}
+    assert "inner.weight" in kept
+    assert "inner.weight" not in {port.weight for port in formed.load.inputs}
+
+
+def test_other_devices_get_the_canonical_module() -> None:
+    assert form_for("xla", "cuda", cores=8) == Form()
