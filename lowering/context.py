@@ -15,7 +15,7 @@ from lowering.build.reduce import Reductions
 from lowering.build.regions import Checked, Regions
 from lowering.errors import Unsupported
 from lowering.ir.module import Check, CheckKind
-from lowering.ir.program import Ref
+from lowering.ir.program import Ref, refs_of
 from lowering.ir.types import DType, TensorType
 from lowering.value import Shape, Value
 
@@ -65,6 +65,14 @@ class Context(Vocabulary, Regions):
         if not isinstance(type_, TensorType):
             raise Unsupported("the strides of its input are not known")
         return self._emitter.layout_of(type_)
+
+    def is_read(self, result: int) -> bool:
+        """Whether anything reads the node's result of this number; True where that is not known."""
+        names = list(self.node.results())
+        if self._graph is None or len(names) != len(self.outs):
+            return True
+        returned = {name for output in self._graph.outputs for name in refs_of(output)}
+        return names[result] in returned or any(names[result] in node.refs() for node in self._graph.nodes)
 
     def call(self, target: str, *args: Any, outs: Sequence[ConcreteType] | None = None, **kwargs: Any) -> Any:
         """Lower another overload in place, with its arguments by name. `outs` default to this node's."""
