@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lowering.context import Context
+from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.ops.elementwise import log_add_exp
 from lowering.registry import add_rules, lowers
@@ -95,8 +96,29 @@ def logcumsumexp(cx: Context, self: Value, dim: int) -> Value:
         # Eager adds to a first -inf, whose angle what vanishes takes.
         vanishes = (cx.real(value) == float("-inf")) & ~cx.is_nan(value)
         value = cx.select(vanishes, complex("-inf+0j"), value)
+        return cx.convert(_one_by_one(cx, value, cx.axis(dim, self.rank)), cx.out.dtype)
     result = scan(cx, value, cx.axis(dim, self.rank), lambda a, b: log_add_exp(cx, a, b))
     return cx.convert(result, cx.out.dtype)
+
+
+# Beyond so many the unrolled chain is not worth compiling.
+_MAX_CHAIN = 64
+
+
+def _one_by_one(cx: Context, value: Value, axis: int) -> Value:
+    """Complex sums of exponentials in eager's order, on which the branch of the logarithm depends."""
+    if not value.rank:
+        return value
+    size = value.shape[axis]
+    if size > _MAX_CHAIN:
+        raise Unsupported(
+            f"more than {_MAX_CHAIN} complex numbers, whose branch depends on the order of sums"
+        )
+    total: list[Value] = []
+    for at in range(size):
+        item = cx.slice_axis(value, axis, at, at + 1)
+        total.append(log_add_exp(cx, total[-1], item) if total else item)
+    return cx.concatenate(total, axis) if total else value
 
 
 @lowers("aten.diff.default")
