@@ -26,7 +26,7 @@ from lowering.ir.program import (
 )
 from lowering.ir.symbols import Expr, Scalar, Symbol, Term, evaluate, free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType, ValueType
-from lowering.ir.unbacked import depends_on_data
+from lowering.ir.unbacked import depends_on_data, unbacked
 from runtime import aten_targets as targets
 from runtime.assertions import told
 from runtime.control_flow import Symbols, higher_order
@@ -285,14 +285,16 @@ class _Compiler:
     def symbol_bindings(self, node: Node) -> Iterator[Step]:
         """How the symbols that appear in this node's results get their values."""
         from_data = depends_on_data(node.target)
-        for name in node.results():
+        for place, name in enumerate(node.results()):
             value = self.values.get(name)
-            if isinstance(value, SymType) and (from_data or isinstance(value.value, Expr)):
-                yield _binding(name, None, value.value, from_data)
+            # Of further results, `unique_consecutive`'s, torch promises other sizes than eager gives.
+            checked = from_data and place == 0
+            if isinstance(value, SymType) and (from_data or isinstance(value.value, Expr) or unbacked(value)):
+                yield _binding(name, None, value.value, checked)
             elif isinstance(value, TensorType):
                 for axis, size in enumerate(value.sizes):
-                    if from_data or any(map(is_unbacked, free_symbols(size))):
-                        yield _binding(name, axis, size, from_data)
+                    if checked or any(map(is_unbacked, free_symbols(size))):
+                        yield _binding(name, axis, size, checked)
 
 
 def _discard(_: Any) -> None:
@@ -320,6 +322,8 @@ def _binding(name: str, axis: int | None, term: Term, checked: bool) -> Step:
 
     def bind(env: Env, symbols: Symbols) -> None:
         unknown = [symbol for symbol in free if symbol not in symbols]
+        if axis is not None and axis >= env[name].dim():
+            return
         observed = env[name] if axis is None else env[name].shape[axis]
         if checked and not unknown and observed != (expected := evaluate(term, symbols)):
             what = f"{name}" if axis is None else f"dim {axis} of {name}"

@@ -16,8 +16,16 @@ from lowering.value import Scalar, Value
 FOLDS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "reflect": lambda at, size: (size - 1) - np.abs((size - 1) - np.abs(at)),
     "replicate": lambda at, size: np.clip(at, 0, size - 1),
-    "circular": lambda at, size: at % size,
+    "circular": lambda at, size: _wrapped(-int(at[0]), int(at[-1]) + 1 - size, size),
 }
+
+
+def _wrapped(low: int, high: int, size: int) -> np.ndarray:
+    """Circular padding repeats what is left of the input where an amount below zero crops the other end."""
+    kept = np.arange(size)[max(-low, 0) : size - max(-high, 0)]
+    before = kept[len(kept) - max(low, 0) :] if low > 0 else kept[:0]
+    return np.concatenate([before, kept, kept[: max(high, 0)]])
+
 
 # The numbers of `_pad_enum`.
 MODES = ("reflect", "replicate", "circular", "constant")
