@@ -26,7 +26,7 @@ from lowering.ir.program import (
 )
 from lowering.ir.symbols import Expr, Scalar, Symbol, Term, evaluate, free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType, ValueType
-from lowering.ir.unbacked import depends_on_data, unbacked
+from lowering.ir.unbacked import depends_on_data
 from runtime import aten_targets as targets
 from runtime.assertions import told
 from runtime.control_flow import Symbols, higher_order
@@ -289,12 +289,12 @@ class _Compiler:
             value = self.values.get(name)
             # Of further results, `unique_consecutive`'s, torch promises other sizes than eager gives.
             checked = from_data and place == 0
-            if isinstance(value, SymType) and (from_data or isinstance(value.value, Expr) or unbacked(value)):
-                yield _binding(name, None, value.value, checked)
+            if isinstance(value, SymType) and (from_data or isinstance(value.value, Expr)):
+                yield _binding(name, "", value.value, lambda number: number, checked)
             elif isinstance(value, TensorType):
-                for axis, size in enumerate(value.sizes):
-                    if checked or any(map(is_unbacked, free_symbols(size))):
-                        yield _binding(name, axis, size, checked)
+                for what, term, observe in _sizes(value):
+                    if (checked and "dim" in what) or any(map(is_unbacked, free_symbols(term))):
+                        yield _binding(name, what, term, observe, checked)
 
 
 def _discard(_: Any) -> None:
@@ -313,8 +313,18 @@ def _then(step: Step, bindings: Sequence[Step]) -> Step:
     return both
 
 
-def _binding(name: str, axis: int | None, term: Term, checked: bool) -> Step:
-    """Bind the one symbol of `term` that is not known yet from a scalar, or from a size of a tensor.
+def _sizes(type_: TensorType) -> Iterator[tuple[str, Term, Callable[[torch.Tensor], int | None]]]:
+    """The numbers of a tensor's type that symbols may stand for: in words, as terms, as a tensor has them.
+
+    None where it has no such axis: torch promises more of what `unique_consecutive` makes of nothing.
+    """
+    for axis, size in enumerate(type_.sizes):
+        yield f"dim {axis} of ", size, lambda tensor, axis=axis: dict(enumerate(tensor.shape)).get(axis)
+    yield "the offset of ", type_.offset, lambda tensor: int(tensor.storage_offset())
+
+
+def _binding(name: str, what: str, term: Term, observe: Callable[[Any], Any], checked: bool) -> Step:
+    """Bind the one symbol of `term` that is not known yet from what is observed of a value.
 
     `checked`: where all are known, as the exporter was told that a size equals another, see that it does.
     """
@@ -322,12 +332,13 @@ def _binding(name: str, axis: int | None, term: Term, checked: bool) -> Step:
 
     def bind(env: Env, symbols: Symbols) -> None:
         unknown = [symbol for symbol in free if symbol not in symbols]
-        if axis is not None and axis >= env[name].dim():
+        if not (checked or unknown):
             return
-        observed = env[name] if axis is None else env[name].shape[axis]
-        if checked and not unknown and observed != (expected := evaluate(term, symbols)):
-            what = f"{name}" if axis is None else f"dim {axis} of {name}"
-            raise ValueError(f"{what} is {observed}, the program takes {expected}")
+        observed = observe(env[name])
+        if observed is None:
+            return
+        if not unknown and observed != (expected := evaluate(term, symbols)):
+            raise ValueError(f"{what}{name} is {observed}, the program takes {expected}")
         if len(unknown) != 1:
             return
         solution = observed if isinstance(term, Symbol) else solve(term, int(observed), unknown[0], symbols)

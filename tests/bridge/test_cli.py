@@ -201,7 +201,7 @@ def test_compiled_code_of_others_is_not_run(
     assert status == 0
     assert "compiled for" not in out
     assert err == (
-        f"bridge: {artifact}: 1 compiled binary of somebody else's will not run but be compiled anew; "
+        f"bridge: {artifact}: 2 compiled binaries of somebody else's will not run but be compiled anew; "
         "--trust runs them\n"
     )
     assert "compiled for iree" in ok("info", artifact, "--trust")
@@ -322,7 +322,7 @@ def test_inputs_that_do_not_fit(tmp_path: Path) -> None:
         refused("", "verify", MLP, "-e", "aten", "-i", tmp_path / "x.npy")
 
     run(x.astype(np.float64), "`x` is float64, the program takes float32")
-    run(x[0], "`x` has 1 dimensions")
+    run(x[0], "`x` has 1 dimension (8,)")
     run(np.array(1.0, np.float32), "`x` has 0 dimensions ()")
     run(x.astype(">f4"), "`x`: no tensor has numpy's element type >f4")
     run(x.astype(np.float16), "`x` is float16")
@@ -345,7 +345,7 @@ def test_segments_and_operators_that_do_not_exist() -> None:
     refused(
         "segment 0 runs on ATen and has no StableHLO", "info", path_of("data_dependent"), "--stablehlo", 0
     )
-    refused("aten.nope.default is no ATen overload", "ops", "aten.nope.default")
+    refused("aten.nope.default is no operator that is known here", "ops", "aten.nope.default")
     refused("not both", "ops", "aten.relu.default", "--missing", MLP)
     refused("none.pt2: no such file", "ops", "--missing", "none.pt2")
 
