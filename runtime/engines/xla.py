@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -144,7 +145,7 @@ class Xla:
 class XlaExecutable:
     """A loaded XLA executable with its weights bound."""
 
-    __slots__ = ("_arguments", "_loaded", "_name", "_slots", "_types", "_weights")
+    __slots__ = ("_arguments", "_loaded", "_made", "_name", "_slots", "_types", "_weights")
 
     def __init__(
         self,
@@ -160,22 +161,20 @@ class XlaExecutable:
         self._types = tuple((port.dtype, port.sizes) for port in module.outputs)
         bound: dict[str, Handle] = {}
 
-        def weight(name: str) -> Any:
+        def weight(name: str) -> Handle:
             if name not in weights:
                 raise EngineError(f"xla {module.name}: the weight {name!r} was not given")
             if name not in bound:
                 bound[name] = engine.from_tensor(weights[name], target)
-            return bound[name].array
+            return bound[name]
 
-        made: list[Any] = []
+        self._made = None
         if parts.load is not None:
-            run = _loaded(parts.load, module.name, target)
-            made = run.execute([weight(name) for name in parts.load_inputs])
-            for array in made:
-                array.block_until_ready()
+            self._made = _made(parts, [weight(name) for name in parts.load_inputs], module.name, target)
             bound.clear()
+        made = self._made.arrays if self._made is not None else []
         self._arguments: list[Any] = [
-            made[source] if isinstance(source, int) else weight(source) if source is not None else None
+            made[source] if isinstance(source, int) else weight(source).array if source is not None else None
             for source in parts.inputs
         ]
         self._weights = tuple(bound.values())
@@ -206,6 +205,34 @@ class XlaExecutable:
                 array.block_until_ready()
 
         return call
+
+
+class Made:
+    """What a load-time part made of some weights, which it keeps: no others shall lie at their addresses."""
+
+    def __init__(self, arrays: list[Any], weights: Sequence[Handle]) -> None:
+        self.arrays = arrays
+        self._weights = tuple(weights)
+
+
+# One for all segments and sizes that want the same of the same weights, as long as one of them lives.
+_all_made: WeakValueDictionary[tuple[Any, ...], Made] = WeakValueDictionary()
+
+
+def _made(parts: Parts, weights: Sequence[Handle], name: str, target: Target) -> Made:
+    """The results of a load-time part on these weights. Raises EngineError."""
+    key = (parts.load_key, target.device, *(handle.array.unsafe_buffer_pointer() for handle in weights))
+    found = _all_made.get(key)
+    if found is None:
+        assert parts.load is not None
+        try:
+            arrays = _loaded(parts.load, name, target).execute([handle.array for handle in weights])
+            for array in arrays:
+                array.block_until_ready()
+        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"xla {name}: the part for load time failed: {first_line(error)}") from None
+        found = _all_made[key] = Made(arrays, weights)
+    return found
 
 
 def _compiled(module: Module, target: Target) -> bytes:
