@@ -285,10 +285,12 @@ class _Compiler:
     def symbol_bindings(self, node: Node) -> Iterator[Step]:
         """How the symbols that appear in this node's results get their values."""
         from_data = depends_on_data(node.target)
+        branches = node.target == "higher_order.cond"
         for place, name in enumerate(node.results()):
             value = self.values.get(name)
-            # Of further results, `unique_consecutive`'s, torch promises other sizes than eager gives.
-            checked = from_data and place == 0
+            # Branches may give different sizes, of which the exporter took one. Of further results of others,
+            # `unique_consecutive`'s, torch promises other sizes than eager gives.
+            checked = branches or (from_data and place == 0)
             if isinstance(value, SymType) and (from_data or isinstance(value.value, Expr)):
                 yield _binding(name, "", value.value, lambda number: number, checked)
             elif isinstance(value, TensorType):
