@@ -7,6 +7,7 @@ from typing import Any
 
 from lowering.context import Context
 from lowering.errors import Unsupported
+from lowering.ir.types import DType
 from lowering.ops.spatial import per_axis
 from lowering.registry import add_rules, lowers
 from lowering.value import Value
@@ -92,6 +93,9 @@ def transposed_convolution(
     if input.dtype.is_half and any(o >= s for o, s in zip(output_padding, stride, strict=True)):
         raise Unsupported("eager adds up halves in halves where the output is padded by a stride or more")
     taps = weight.shape[2:]
+    reaches = [step * (size - 1) for step, size in zip(dilation, taps, strict=True)]
+    if input.dtype is DType.FLOAT16 and any(r >= s for r, s in zip(reaches, stride, strict=True)):
+        raise Unsupported("eager adds up overlapping windows of float16 in float16")
     pads = []
     for axis in range(spatial):
         low = dilation[axis] * (taps[axis] - 1) - padding[axis]
