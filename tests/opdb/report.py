@@ -118,8 +118,8 @@ def _page(results: Results, versions: dict[str, str]) -> str:
         "*lowered*: all of it StableHLO and equal; *mixed*: equal, some nodes on ATen; *whole*: the lowered "
         "share of the cases that could be exported, without random operators and those whose results' sizes "
         "or Python values depend on the data (*left out*, named below). *x10*: equal within ten times the "
-        "tolerance that op_db or torch.testing gives, and not within one. On iree the first three samples of "
-        "each operator.",
+        "tolerance that op_db or torch.testing gives, and not within one. Of float32 on xla all samples were "
+        "run; of other dtypes, and on iree, the first three of each operator, or of the part that was reached.",
         "",
         "| engine | dtype | cases | lowered | mixed | different | failed "
         "| not exportable | left out | whole | x10 |",
