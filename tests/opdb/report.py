@@ -119,7 +119,7 @@ def _page(results: Results, versions: dict[str, str]) -> str:
         "share of the cases that could be exported, without random operators and those whose results' sizes "
         "or Python values depend on the data (*left out*, named below). *x10*: equal within ten times the "
         "tolerance that op_db or torch.testing gives, and not within one. Of float32 on xla all samples were "
-        "run; of other dtypes, and on iree, the first three of each operator, or of the part that was reached.",
+        "run; of other dtypes, and on iree, the first three, as far as was reached.",
         "",
         "| engine | dtype | cases | lowered | mixed | different | failed "
         "| not exportable | left out | whole | x10 |",
