@@ -165,10 +165,11 @@ def tensordot(
 
 @lowers("aten.bilinear.default")
 def bilinear(cx: Context, input1: Value, input2: Value, weight: Value, bias: Value | None = None) -> Value:
+    """Two products and a sum; eager rounds halves after each."""
+    dtype = cx.out.dtype
     rows = [("row", axis) for axis in range(input1.rank - 1)]
-    partial = contract(cx, input1, [*rows, "i"], weight, ["o", "i", "j"], [*rows, "o", "j"], cx.out.dtype)
-    other = cx.convert(input2, partial.dtype)
-    result = contract(cx, partial, [*rows, "o", "j"], other, [*rows, "j"], [*rows, "o"], cx.out.dtype)
-    if bias is not None:
-        result = result + cx.convert(bias, result.dtype)
-    return cx.convert(result, cx.out.dtype)
+    partial = contract(cx, input1, [*rows, "i"], weight, ["o", "i", "j"], [*rows, "o", "j"], dtype)
+    partial = cx.convert(partial, dtype)
+    result = contract(cx, partial, [*rows, "o", "j"], input2, [*rows, "j"], [*rows, "o"], dtype)
+    result = cx.convert(result, dtype)
+    return result if bias is None else cx.pointwise(lambda a, b: a + b, result, bias, out=dtype)
