@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lowering.ir import aten
-from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref
+from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, refs_of
 from lowering.ir.types import TensorType, ValueType
 from runtime import aten_targets as targets
 from runtime.undo import namesake
@@ -126,15 +126,7 @@ def _viewed(node: Node, place: int) -> Iterator[str]:
     copied = schema.written(given) if node.functional else ()
     for name in schema.aliased(place):
         if name not in copied:
-            yield from _refs(given[name])
-
-
-def _refs(arg: Arg) -> Iterator[str]:
-    if isinstance(arg, Ref):
-        yield arg.name
-    elif isinstance(arg, tuple):
-        for item in arg:
-            yield from _refs(item)
+            yield from refs_of(given[name])
 
 
 def written_inputs(program: Program) -> set[str]:
@@ -160,7 +152,7 @@ def _written(node: Node) -> Iterator[str]:
         return
     given = _given(node)
     for name in targets.written(node, targets.resolve(node.target))[0]:
-        yield from _refs(given[name])
+        yield from refs_of(given[name])
 
 
 def _writes(graph: Graph) -> bool:

@@ -123,7 +123,7 @@ def _folded(op: Any, weights: set[ir.Value]) -> Value | None:
             inner, offset = added.lhs, added.rhs
         made = maker(inner, "stablehlo.convolution")
         found = read_convolution(made) if made is not None and is_used_once(inner) else None
-        if found is None or not _is_kernel(found.kernel.ir, weights):
+        if found is None or not rests_on(found.kernel.ir, weights):
             continue
         if not rests_on(other, weights) or (offset is not None and not rests_on(offset, weights)):
             continue
@@ -133,10 +133,6 @@ def _folded(op: Any, weights: set[ir.Value]) -> Value | None:
             continue
         return _scaled(made, found, scale, shift)
     return None
-
-
-def _is_kernel(value: ir.Value, weights: set[ir.Value]) -> bool:
-    return rests_on(value, weights)
 
 
 def _scaled(made: Any, found: Convolution, scale: Value, shift: Value | None) -> Value:
