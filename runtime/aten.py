@@ -294,9 +294,11 @@ class _Compiler:
             if isinstance(value, SymType) and (from_data or isinstance(value.value, Expr)):
                 yield _binding(name, "", value.value, lambda number: number, checked)
             elif isinstance(value, TensorType):
-                for what, term, observe in _sizes(value):
-                    if (checked and "dim" in what) or any(map(is_unbacked, free_symbols(term))):
-                        yield _binding(name, what, term, observe, checked)
+                for axis, size in enumerate(value.sizes):
+                    if checked or any(map(is_unbacked, free_symbols(size))):
+                        yield _binding(name, f"dim {axis} of ", size, _size(axis), checked)
+                if any(map(is_unbacked, free_symbols(value.offset))):
+                    yield _binding(name, "the offset of ", value.offset, torch.Tensor.storage_offset, False)
 
 
 def _discard(_: Any) -> None:
@@ -315,14 +317,10 @@ def _then(step: Step, bindings: Sequence[Step]) -> Step:
     return both
 
 
-def _sizes(type_: TensorType) -> Iterator[tuple[str, Term, Callable[[torch.Tensor], int | None]]]:
-    """The numbers of a tensor's type that symbols may stand for: in words, as terms, as a tensor has them.
-
-    None where it has no such axis: torch promises more of what `unique_consecutive` makes of nothing.
-    """
-    for axis, size in enumerate(type_.sizes):
-        yield f"dim {axis} of ", size, lambda tensor, axis=axis: dict(enumerate(tensor.shape)).get(axis)
-    yield "the offset of ", type_.offset, lambda tensor: int(tensor.storage_offset())
+def _size(axis: int) -> Callable[[torch.Tensor], int | None]:
+    """A tensor's size; None where it has no such axis, as torch promises more than `unique_consecutive` makes
+    of nothing."""
+    return lambda tensor: tensor.shape[axis] if axis < tensor.dim() else None
 
 
 def _binding(name: str, what: str, term: Term, observe: Callable[[Any], Any], checked: bool) -> Step:
