@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,15 +10,7 @@ import torch.nn.functional as F
 
 import bridge
 from bridge.errors import BridgeError
-
-
-class Call(torch.nn.Module):
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__()
-        self.fn = fn
-
-    def forward(self, *tensors: torch.Tensor) -> Any:
-        return self.fn(*tensors)
+from tests.bridge.calls import Call
 
 
 class Recurrent(torch.nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,18 +11,10 @@ from torch._higher_order_ops.while_loop import while_loop
 import bridge
 from lowering.ir.module import CheckKind
 from runtime.errors import ExecutionError
+from tests.bridge.calls import Call
 
 T = torch.tensor
 ZERO = T(0)
-
-
-class Call(torch.nn.Module):
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        super().__init__()
-        self.fn = fn
-
-    def forward(self, *tensors: torch.Tensor) -> Any:
-        return self.fn(*tensors)
 
 
 def branches(p: torch.Tensor, x: torch.Tensor, i: torch.Tensor) -> Any:
