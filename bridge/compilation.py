@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from bridge.compile_cache import open_cache
 from bridge.errors import UsageError
 from bridge.lowered import Binary, Sizes
 from bridge.registration import bring_operators
@@ -116,6 +117,7 @@ class _Builder:
         self._refused: OrderedDict[str, EngineError] = OrderedDict()
         self._others: OrderedDict[str, Binary] = OrderedDict()
         self._fresh: set[str] = set()
+        self._cache = open_cache()
         self._moves = 0
 
     def build(self) -> Compiled:
@@ -161,7 +163,8 @@ class _Builder:
     def _after_loading(self, plan: Plan, failure: Fallback) -> Plan:
         """What to build next when a segment was compiled and did not load.
 
-        A binary that an artifact brought may be at fault itself: it is thrown away and made anew.
+        A binary that an artifact or the cache on disk brought may be at fault itself: it is thrown away and
+        made anew.
         """
         segment = plan.segments[failure.segment]
         module = self._lowered.specialise(plan, segment, self._example)
@@ -170,6 +173,7 @@ class _Builder:
         brought = [key for key in keys if key not in self._fresh and key in self._lowered.binaries]
         for key in brought or keys:
             self._lowered.binaries.pop(key, None)
+            self._cache.drop(key)
         if brought:
             return plan
         return self._move(plan, segment, failure.reason, failure.node)
@@ -216,12 +220,15 @@ class _Builder:
             raise self._refused[key]
         kept = self._lowered.binaries if own else self._others
         if key not in kept:
-            try:
-                code = self._engine.compile(self._formed(module), self._target)
-            except EngineError as error:
-                _bounded(self._refused, key, error)
-                raise
-            self._fresh.add(key)
+            code = self._cache.get(key)
+            if code is None:
+                try:
+                    code = self._engine.compile(self._formed(module), self._target)
+                except EngineError as error:
+                    _bounded(self._refused, key, error)
+                    raise
+                self._fresh.add(key)
+                self._cache.put(key, code)
             binary = Binary(self._engine.name, self._engine.version(), self._target.device, code)
             if own:
                 kept[key] = binary
