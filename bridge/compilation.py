@@ -140,9 +140,9 @@ class _Builder:
             self._lowered.functional,
             plan,
             self._lowered.weights,
-            engine=self._engine,
-            specialise=lambda segment, sizes: self._compile(plan, segment, sizes),
-            target=self._target,
+            lambda segment, sizes: self._compile(plan, segment, sizes),
+            self._engine.name if self._engine is not None else "aten",
+            self._target.device,
             types=container_types(self._lowered),
         )
 
@@ -210,7 +210,8 @@ class _Builder:
                 preflight = self._binary(module.preflight, own)
             except EngineError:
                 module = replace(module, donated=(), preflight=None)
-        return Built(module, self._binary(module, own), preflight)
+        assert self._engine is not None
+        return Built(module, self._binary(module, own), self._engine, self._target, preflight)
 
     def _binary(self, module: Module, own: bool) -> bytes:
         """What the engine makes of a module, cached. `own`: whether it is of the example sizes."""

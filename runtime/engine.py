@@ -21,11 +21,17 @@ class Target:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
+CPU = Target()
+
+
 class Built(NamedTuple):
-    """A module and what an engine made of it; `preflight`: what it made of the module's preflight, if any."""
+    """A module, the engine that it is for, and what that made of it; `preflight`: what it made of the
+    module's preflight, if any."""
 
     module: Module
     binary: bytes
+    engine: Engine
+    target: Target = CPU
     preflight: bytes = b""
 
 
@@ -50,9 +56,10 @@ class Executable(Protocol):
 
 
 class Engine(Protocol):
-    """`iree` or `xla`."""
+    """`iree` or `xla`. `handle`: the type of its handles, which tells them from another engine's."""
 
     name: str
+    handle: type
 
     def version(self) -> str:
         """The engine's version and whatever else its binaries depend on (CPU features), as a cache key."""

@@ -23,11 +23,10 @@ from lowering.ir.tree import NodeType, TreeSpec, unflatten
 from lowering.ir.types import TensorType
 from lowering.ir.updates import updates
 from lowering.ir.weights import Weights
-from runtime.engine import Engine, Target
 from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.report import Report
 from runtime.results import Results, read_contract
-from runtime.segments import AtenSegment, Context, Frame, Specialise, StableHloSegment
+from runtime.segments import AtenSegment, Context, Frame, Loaded, Specialise, StableHloSegment
 from runtime.state import State, in_kind, private_copy
 from runtime.tensors import aligned
 
@@ -37,12 +36,13 @@ _NO_SYMBOLS: Mapping[str, Any] = {}
 
 
 class Compiled:
-    """A functional program on an engine and on ATen.
+    """A functional program on engines and on ATen.
 
     `program`: functional, its mutations outputs of the signature. `specialise(segment, sizes)` gives the
-    module and the binary of a StableHLO segment for the symbols' values; it may raise EngineError, and then
-    the segment runs on ATen. `cache_size`: how many sizes of a segment are kept. `types`: containers beyond
-    Python's own.
+    module and the binary of a StableHLO segment for the symbols' values, and the engine that runs it; it may
+    raise EngineError, and then the segment runs on ATen. `engine`: what the report calls all that.
+    `device`: where tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are
+    kept. `types`: containers beyond Python's own.
 
     Raises WeightError for a weight that is missing, UnknownTarget for an operator that ATen does not have.
     """
@@ -52,20 +52,15 @@ class Compiled:
         program: Program,
         plan: Plan,
         weights: Weights,
-        engine: Engine | None = None,
         specialise: Specialise | None = None,
-        target: Target | None = None,
+        engine: str = "aten",
+        device: str = "cpu",
         cache_size: int = 16,
         types: Mapping[str, NodeType] = NO_TYPES,
     ) -> None:
         self.program = program
-        self.engine = engine
-        self.target = target or Target()
-        devices = ("cpu",) if self.target.device == "cpu" else ("cpu", self.target.device)
-        self._binder = Binder(program, devices, types)
-        self.report = Report(
-            plan, engine.name if engine else "aten", unchecked_guards=self._binder.unchecked_guards
-        )
+        self._binder = Binder(program, tuple(dict.fromkeys(("cpu", device))), types)
+        self.report = Report(plan, engine, unchecked_guards=self._binder.unchecked_guards)
         self._contract = read_contract(program, self._binder.leaves)
         buffers = self._contract.buffers
         self._state = State(weights, buffers) if buffers else None
@@ -75,12 +70,11 @@ class Compiled:
             self._contract.constants,
             updates(program),
             weights,
-            engine,
-            self.target,
             specialise,
             self.report,
             {},
             [],
+            {},
         )
         self._results = Results(self._context, self._contract, self._binder.leaves)
         self._steps = self._build_steps(plan, cache_size)
@@ -126,9 +120,9 @@ class Compiled:
 
     def _fast_path(self, symbols: Mapping[str, Any]) -> FastCall | None:
         """The short way for such a program, once its segment is loaded for some sizes; else None."""
-        contract, engine, step = self._contract, self.engine, self._one_segment()
+        contract, step = self._contract, self._one_segment()
         loaded = step.peek(symbols) if step is not None else None
-        if step is None or loaded is None or engine is None:
+        if step is None or loaded is None:
             return None
         places = {leaf.spec.name: index for index, leaf in enumerate(self._binder.leaves)}
         names = [value.name if isinstance(value, Ref) else "" for value in contract.returned]
@@ -139,7 +133,7 @@ class Compiled:
         order = tuple(places[port.name] for port in loaded.inputs)
         picked = tuple(loaded.outputs.index(name) for name in names)
         everything = picked == tuple(range(len(loaded.outputs)))
-        return FastCall(self, engine, step, order, None if everything else picked)
+        return FastCall(self, step, loaded, order, None if everything else picked)
 
     def _learn(self, args: tuple[Any, ...], bound: Bound) -> None:
         """Remember that a call with these shapes is right, so that the next one takes the short way."""
@@ -246,8 +240,8 @@ class FastCall:
     def __init__(
         self,
         owner: Compiled,
-        engine: Engine,
         step: StableHloSegment,
+        loaded: Loaded,
         order: tuple[int, ...],
         picked: tuple[int, ...] | None,
     ) -> None:
@@ -257,11 +251,11 @@ class FastCall:
         self._known: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         self._order = order
         self._picked = picked
-        self._target = owner.target
+        self._target = loaded.target
         self._report = owner.report
         self._binder = owner._binder
         self._rebuild = owner._rebuild
-        self._engine = engine
+        self._engine = loaded.engine
 
     def learn(self, shapes: tuple[Any, ...], symbols: Mapping[str, Any]) -> None:
         """Shapes that were checked, and the symbols that they bind."""

@@ -36,7 +36,6 @@ class Interpreted:
         self, program: Program, plan: Plan, weights: Weights, types: Mapping[str, NodeType] = NO_TYPES
     ) -> None:
         self.program = program
-        self.engine = None
         self.report = Report(plan, "aten")
         self._types = types
         self._binder = Binder(program, types=types)

@@ -56,36 +56,37 @@ class Context(NamedTuple):
 
     `constants`: full names of the unchanging weights by value name. `updates`: the buffers' values that a
     call may overwrite, and the new values that take their place. `arrays`: weights bound to engines. `aten`:
-    the segments that run on ATen, fallbacks included.
+    the segments that run on ATen, fallbacks included. `engines`: those that loaded a segment, by the type of
+    their handles.
     """
 
     graph: Graph
     constants: Mapping[str, str]
     updates: Updates
     weights: Weights
-    engine: Engine | None
-    target: Target
     specialise: Specialise | None
     report: Report
     arrays: dict[str, np.ndarray]
     aten: list[AtenSegment]
+    engines: dict[type, Engine]
 
     def to_torch(self, handle: Any) -> Any:
-        assert self.engine is not None
-        return self.engine.to_torch(handle)
+        return self.engines[type(handle)].to_torch(handle)
 
     def to_numpy(self, handle: Any) -> np.ndarray:
-        assert self.engine is not None
-        return self.engine.to_numpy(handle)
+        return self.engines[type(handle)].to_numpy(handle)
 
 
 class Loaded(NamedTuple):
-    """A segment loaded for some sizes: the call, the ports that come with each call, the results' names.
+    """A segment loaded for some sizes: the call, the engine it is on, the ports that come with each call, the
+    results' names.
 
     `donated`: places of the inputs that a call overwrites, and the names of the results that lie there then.
     """
 
     run: Executable
+    engine: Engine
+    target: Target
     inputs: tuple[Port, ...]
     outputs: tuple[str, ...]
     donated: tuple[tuple[int, str], ...] = ()
@@ -200,28 +201,29 @@ class StableHloSegment:
 
     def _load(self, sizes: Mapping[str, Scalar]) -> Loaded:
         context = self._context
-        if context.engine is None or context.specialise is None:
+        if context.specialise is None:
             raise EngineError("no engine was given")
-        module, binary, preflight = context.specialise(self.segment, sizes)
-        run = self._bind(module, binary)
+        built = context.specialise(self.segment, sizes)
+        module, engine = built.module, built.engine
+        run = self._bind(built, module, built.binary)
         if module.preflight is not None:
-            run = Preflighted(run, self._bind(module.preflight, preflight), context.engine, module)
+            run = Preflighted(run, self._bind(built, module.preflight, built.preflight), engine, module)
         elif module.checks:
-            run = Checked(run, context.engine, module.checks)
+            run = Checked(run, engine, module.checks)
+        context.engines[engine.handle] = engine
         inputs = tuple(port for port in module.inputs if port.weight is None)
         outputs = module.outputs[:-1] if module.checks else module.outputs
         places = {port.name: place for place, port in enumerate(inputs)}
         donated = tuple((places[given], made) for given, made in module.donated)
-        return Loaded(run, inputs, tuple(port.name for port in outputs), donated)
+        return Loaded(run, engine, built.target, inputs, tuple(port.name for port in outputs), donated)
 
-    def _bind(self, module: Module, binary: bytes) -> Executable:
+    def _bind(self, built: Built, module: Module, binary: bytes) -> Executable:
         """A module loaded with its weights: one array per weight, whatever reads it."""
         context = self._context
-        assert context.engine is not None
         names = dict.fromkeys(port.weight for port in module.inputs if port.weight is not None)
         context.arrays.update(materialise(context.weights, [n for n in names if n not in context.arrays]))
         bound = {name: context.arrays[name] for name in names}
-        return context.engine.load(binary, module, context.target, bound)
+        return built.engine.load(binary, module, built.target, bound)
 
     def on_aten(self) -> AtenSegment:
         """The same nodes on ATen."""
@@ -234,25 +236,30 @@ class StableHloSegment:
         if loaded is None:
             self.on_aten()(frame)
             return
-        handles, context = frame.handles, self._context
+        handles, own = frame.handles, loaded.engine.handle
         given = [
-            handles[port.name] if port.name in handles else self._import(frame, port)
+            handle
+            if type(handle := handles.get(port.name)) is own
+            else self._import(frame, port, handle, loaded)
             for port in loaded.inputs
         ]
         for place, _ in loaded.donated:
-            assert context.engine is not None
-            given[place] = context.engine.own(given[place], context.target)
+            given[place] = loaded.engine.own(given[place], loaded.target)
         handles.update(zip(loaded.outputs, loaded.run(given), strict=True))
         for place, made in loaded.donated:
             frame.overwritten[loaded.inputs[place].name] = made
 
-    def _import(self, frame: Frame, port: Port) -> Any:
+    def _import(self, frame: Frame, port: Port, foreign: Any, loaded: Loaded) -> Any:
+        """An argument from host form, or from another engine's handle, which stays the value's own."""
         context = self._context
+        if foreign is not None:
+            value = context.to_torch(foreign)
+            return import_tensor(loaded.engine, loaded.target, context.report, value)
         if isinstance(context.graph.values.get(port.name), SymType):
             value = np.array(read_scalar(context, frame, port.name), numpy_dtype(port.dtype))
         else:
             value = frame.host[port.name]
-        handle = import_tensor(context.engine, context.target, context.report, value)
+        handle = import_tensor(loaded.engine, loaded.target, context.report, value)
         frame.handles[port.name] = handle
         return handle
 
@@ -330,9 +337,8 @@ class AtenSegment:
         return value if value.is_cpu else value.cpu()
 
 
-def import_tensor(engine: Engine | None, target: Target, report: Report, value: Any) -> Any:
+def import_tensor(engine: Engine, target: Target, report: Report, value: Any) -> Any:
     """An engine's handle of a tensor, which is made dense first where it is not."""
-    assert engine is not None
     if isinstance(value, np.ndarray):
         dense = aligned(value)
         report.copies += dense is not value

@@ -87,6 +87,7 @@ class Iree:
     """The engine `iree`: CPU and CUDA, static shapes."""
 
     name = "iree"
+    handle = Handle
 
     def version(self) -> str:
         return f"{VERSION}+{cpu_key()}"

@@ -82,6 +82,7 @@ class Xla:
     """The engine `xla`: CPU and CUDA, static shapes."""
 
     name = "xla"
+    handle = Handle
 
     def __init__(self) -> None:
         missing = [name for owner, names in _SURFACE.items() for name in names if not hasattr(owner, name)]

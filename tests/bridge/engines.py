@@ -28,6 +28,7 @@ class TestEngine:
 
     __test__ = False
     name = "iree"  # stands in for it
+    handle = np.ndarray
 
     def __init__(self, lowered: bridge.Lowered) -> None:
         self.lowered = lowered

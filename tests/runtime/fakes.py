@@ -140,6 +140,7 @@ class FakeEngine:
     """Handles are numpy arrays of the engine's own. `loads` and `calls` count; `refuse` makes it fail."""
 
     name = "fake"
+    handle = np.ndarray
 
     def __init__(self, program: Program, plan: Plan) -> None:
         self.program = program
@@ -170,7 +171,7 @@ class FakeEngine:
         names = [name for name in segment.inputs if isinstance(values[name], TensorType)]
         outputs = [name for name in segment.outputs if isinstance(values[name], TensorType)]
         module = Module(b"", tuple(map(port, names)), tuple(map(port, outputs)))
-        return Built(module, str(segment.index).encode())
+        return Built(module, str(segment.index).encode(), self)
 
     def version(self) -> str:
         return "1"
@@ -228,4 +229,4 @@ def compiled(
     made = plan(program, *(placements or ((Placement.STABLEHLO, everything),)))
     engine = FakeEngine(program, made)
     engine.refuse = refuse
-    return Compiled(program, made, weights or Weights(), engine, engine.specialise, **rest), engine
+    return Compiled(program, made, weights or Weights(), engine.specialise, engine.name, **rest), engine
