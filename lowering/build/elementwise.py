@@ -169,6 +169,12 @@ class Elementwise:
         would multiply by the reciprocal of a constant or of a broadcast tensor."""
         return Value(stablehlo.OptimizationBarrierOp([value.ir]).results[0])
 
+    def rounded(self, value: Value, dtype: DType) -> Value:
+        """As `dtype` holds the value, in the value's own type: a rounding which compilers would leave out."""
+        if value.dtype is dtype:
+            return value
+        return self.convert(self.opaque(self.convert(value, dtype)), value.dtype)
+
     def broadcast(self, value: Value | Scalar, shape: Shape, dtype: DType | None = None) -> Value:
         """Broadcast to `shape` as NumPy does; a scalar needs `dtype`."""
         if not isinstance(value, Value):

@@ -50,18 +50,16 @@ def histc(cx: Context, self: Value, bins: int, min: Scalar, max: Scalar) -> Valu
         low, high = cx.reduce_min(values), cx.reduce_max(values)
 
     def rounded(value: Value) -> Value:
-        """As the elements' type holds it, which compilers would leave out between operations on halves."""
-        return cx.convert(cx.opaque(cx.convert(value, dtype)), value.dtype)
+        return cx.rounded(value, dtype)
 
     values, low, high = (cx.convert(v, cx.compute_dtype(dtype)) for v in (values, low, high))
     single = low == high
     low, high = cx.select(single, rounded(low - 1), low), cx.select(single, rounded(high + 1), high)
     # The order of eager's operations, and their roundings, decide where an element on an edge falls.
-    count = rounded(cx.constant(bins, values.dtype)) if dtype.is_half else bins
-    scaled = rounded(rounded(values - low) * count) if dtype.is_half else (values - low) * count
-    width = cx.opaque(cx.broadcast(rounded(high - low) if dtype.is_half else high - low, values.shape))
-    quotient = scaled / width
-    places = cx.minimum(cx.convert(rounded(quotient) if dtype.is_half else quotient, INT64), bins - 1)
+    count = rounded(cx.constant(bins, values.dtype))
+    scaled = rounded(rounded(values - low) * count)
+    width = cx.opaque(cx.broadcast(rounded(high - low), values.shape))
+    places = cx.minimum(cx.convert(rounded(scaled / width), INT64), bins - 1)
     places = cx.select((values >= low) & (values <= high), places, bins)
     return cx.convert(_sums(cx, places, cx.constant(1, INT64, places.shape), bins), dtype)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
+
 from lowering.context import ConcreteType, Context
 from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.ops.moments import square_deviations
 from lowering.registry import lowers
-from lowering.value import Value
+from lowering.value import Value, numpy_dtype
 
 # Of the real parts of complex numbers too.
 EPSILON = {
@@ -118,17 +120,30 @@ def _scale_shift(
     return value * scale + shift
 
 
-def _kept(cx: Context, statistic: Value, input: Value, *parameters: Value | None) -> Value:
-    """A batch's statistic as eager keeps it before it uses it: in the type of halves, unless a parameter is
-    wider."""
-    if not input.dtype.is_half or any(p is not None and p.dtype is not input.dtype for p in parameters):
-        return statistic
-    return cx.convert(cx.opaque(cx.convert(statistic, input.dtype)), statistic.dtype)
+def _steps(input: Value, *parameters: Value | None) -> tuple[DType, DType]:
+    """What eager rounds a batch's mean and reciprocal root to before it uses them; and each step up to these,
+    and of the running statistics."""
+    wide = any(p is not None and p.dtype is not input.dtype for p in parameters)
+    kept = DType.FLOAT32 if input.dtype.is_half and wide else input.dtype
+    return kept, DType.FLOAT32 if kept is DType.FLOAT16 else kept
 
 
-def _updated(cx: Context, running: Value, batch: Value, momentum: float) -> Value:
-    old = _wide(cx, running)
-    return cx.convert(old * (1 - momentum) + cx.convert(batch, old.dtype) * momentum, running.dtype)
+def _held(dtype: DType, number: float) -> float:
+    return float(np.asarray(number, numpy_dtype(dtype)))
+
+
+def _updated(
+    cx: Context, running: Sequence[Value], batch: Sequence[Value], momentum: float, steps: DType
+) -> list[Value]:
+    """The running mean and variance after a batch of this mean and (unbiased) variance, each [C]."""
+    share = _held(steps, momentum)
+    rest = _held(steps, 1 - share)
+    old = [cx.rounded(_wide(cx, v) * rest, steps) for v in running]
+    mean, variance = (v * share for v in batch)
+    new = (cx.rounded(mean, steps), variance)
+    return [
+        cx.convert(a + cx.convert(b, a.dtype), v.dtype) for a, b, v in zip(old, new, running, strict=True)
+    ]
 
 
 def _batch_norm(
@@ -153,23 +168,22 @@ def _batch_norm(
         return [_scale_shift(cx, value, mean, rstd, weight, bias), mean, rstd], running
     axes = [axis for axis in range(input.rank) if axis != 1]
     count = prod(input.shape[axis] for axis in axes)
+    kept, steps = _steps(input, weight, bias, running_mean, running_var)
     total, mean, deviations = square_deviations(cx, value, axes)
-    rstd = 1.0 / cx.sqrt(total / count + eps)
-    parameters = (weight, bias, running_mean, running_var)
-    # The deviation first: a mean far from 0 would cost digits in value * scale + shift.
-    if (kept := _kept(cx, mean, input, *parameters)) is not mean:
-        deviations = value - kept
-    normal = deviations * _kept(cx, rstd, input, *parameters)
-    scale, shift = (_per_channel(cx, v, input.rank) for v in (weight, bias))
-    flat_mean, flat_total = (cx.reshape(v, (input.shape[1],)) for v in (mean, total))
-    if running_mean is not None and running_var is not None:
-        # The running variance takes the unbiased one.
-        unbiased = flat_total / float(count - 1)
-        running = [
-            _updated(cx, running_mean, flat_mean, momentum),
-            _updated(cx, running_var, unbiased, momentum),
-        ]
-    return [_affine(cx, normal, scale, shift), mean, rstd], running
+    total = cx.rounded(total, steps)
+    rstd = 1.0 / cx.sqrt(cx.rounded(total / _held(steps, count), steps) + eps)
+    if kept.is_half:
+        flat_mean, flat_rstd = (cx.reshape(cx.rounded(v, kept), (input.shape[1],)) for v in (mean, rstd))
+        result = _scale_shift(cx, value, flat_mean, flat_rstd, weight, bias)
+    else:
+        # The deviation first: a mean far from 0 would cost digits in value * scale + shift.
+        scale, shift = (_per_channel(cx, v, input.rank) for v in (weight, bias))
+        result = _affine(cx, deviations * rstd, scale, shift)
+    if len(running) == 2:
+        unbiased = cx.rounded(total / _held(steps, count - 1), steps)
+        batch = [cx.reshape(v, (input.shape[1],)) for v in (cx.rounded(mean, steps), unbiased)]
+        running = _updated(cx, running, batch, momentum, steps)
+    return [result, mean, rstd], running
 
 
 @lowers("aten.batch_norm.default")
@@ -232,27 +246,24 @@ def instance_norm(
     eps: float,
     cudnn_enabled: bool = True,
 ) -> tuple[Value, ...]:
-    """With input statistics, the running statistics after the call follow the result."""
-    if not use_input_stats:
-        results, _ = _batch_norm(cx, input, weight, bias, running_mean, running_var, False, momentum, eps)
-        return _fit(cx, results)
-    value = _wide(cx, input)
-    axes = range(2, input.rank)
-    count = prod(input.shape[2:])
-    total, mean, deviations = square_deviations(cx, value, axes)
-    parameters = (weight, bias, running_mean, running_var)
-    rstd = cx.rsqrt(total / count + eps)
-    if (kept := _kept(cx, mean, input, *parameters)) is not mean:
-        deviations = value - kept
-    normal = deviations * _kept(cx, rstd, input, *parameters)
-    scale, shift = (_per_channel(cx, v, input.rank) for v in (weight, bias))
-    results = [_affine(cx, normal, scale, shift)]
-    if running_mean is not None and running_var is not None:
-        # Each instance moves a copy of the running statistics; their mean is kept.
-        for running, batch in ((running_mean, mean), (running_var, total / float(count - 1))):
-            average = cx.reduce_sum(batch, [0, *axes]) / input.shape[0]
-            results.append(_updated(cx, running, average, momentum))
-    return _fit(cx, results)
+    """With input statistics, the running statistics after the call follow the result.
+
+    It is a batch normalisation of one batch that has the channels of each instance. Each instance moves a
+    copy of the running statistics; their mean is kept.
+    """
+    instances, channels = input.shape[:2]
+    flat = (instances * channels,)
+
+    def copied(parameter: Value | None) -> Value | None:
+        return None if parameter is None else cx.reshape(cx.broadcast(parameter, (instances, channels)), flat)
+
+    weight, bias, running_mean, running_var = map(copied, (weight, bias, running_mean, running_var))
+    rows = cx.reshape(input, (1, *flat, *input.shape[2:]))
+    results, running = _batch_norm(
+        cx, rows, weight, bias, running_mean, running_var, use_input_stats, momentum, eps
+    )
+    kept = [cx.reduce_sum(_wide(cx, cx.reshape(v, (instances, channels))), 0) / instances for v in running]
+    return _fit(cx, [results[0], *(kept if use_input_stats else [])])
 
 
 def _norm_except(cx: Context, v: Value, dim: int) -> Value:

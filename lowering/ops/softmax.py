@@ -47,9 +47,7 @@ def log_softmax_of(cx: Context, x: Value, dim: int) -> Value:
     last = x.dtype.is_half and dim in (-1, x.rank - 1)
 
     def stored(value: Value) -> Value:
-        if not last:
-            return value
-        return cx.convert(cx.opaque(cx.convert(value, x.dtype)), value.dtype)
+        return cx.rounded(value, x.dtype) if last else value
 
     value = cx.convert(x, cx.compute_dtype(x.dtype))
     shifted = value - cx.reduce_max(value, dim, keepdim=True)
