@@ -359,7 +359,7 @@ def test_usage_errors_have_status_2() -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in ("lower", "run", "verify", "info", "ops", "demo"):
+    for command in ("lower", "run", "verify", "info", "ops", "cache", "demo"):
         assert "Usage: " in ok(command, "--help")
 
 

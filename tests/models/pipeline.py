@@ -135,7 +135,7 @@ def _run_artifact(folder: Path, calls: tuple[Call, ...]) -> list[list[torch.Tens
     }
     np.savez(folder / "calls.npz", **leaves)
     command = [sys.executable, "-c", _CHILD, "model.bridge", "calls.npz", "results.npz"]
-    environment = {"PYTHONPATH": str(_REPOSITORY), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(_REPOSITORY), "PATH": "/usr/bin:/bin", "BRIDGE_CACHE_BYTES": "0"}
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise AssertionError(f"the process that runs the artifact failed: {done.stderr}")

@@ -131,7 +131,9 @@ class Worker:
     def __init__(self) -> None:
         self.cases = 0
         self._buffer = b""
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        # Thousands of small binaries that nobody wants again would push out the user's own.
+        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        environment = {**os.environ, **threads, "BRIDGE_CACHE_BYTES": "0"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.opdb.worker"],
             stdin=subprocess.PIPE,
