@@ -73,7 +73,9 @@ def _of(dtype: torch.dtype) -> list[Sample]:
     ]
 
 
-SAMPLES = [sample for dtype in _DTYPES for sample in _of(dtype)]
+# The first of each overload is IREE's: a factor and a flag of one matrix.
+SAMPLES = [Sample("aten.linalg_cholesky_ex.default", (positive(4, torch.float32)[0],))]
+SAMPLES += [sample for dtype in _DTYPES for sample in _of(dtype)]
 SAMPLES += [
     Sample("aten.linalg_det.default", (floats(3, 0, 0),)),
     Sample("aten.linalg_inv.default", (floats(0, 3, 3),)),

@@ -62,7 +62,7 @@ BATCHES = [
         Sample("aten.batch_norm.default", (x, *channels(), True, 0.25, 1e-3, True), functional=True)
         for x in (X, ROWS, X.half(), X.bfloat16())
     ),
-    # The statistics of halves, without a parameter that is wider, are rounded; those of bfloat16 at each step.
+    # Statistics of halves, without a parameter that is wider, are rounded; of bfloat16 at each step.
     *(
         Sample(
             "aten.batch_norm.default",
