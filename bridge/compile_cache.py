@@ -33,7 +33,7 @@ from bridge.errors import UsageError
 
 DEFAULT_BYTES = 2 << 30
 # Looking through the folder, which each new entry takes, stays at tens of milliseconds.
-MAX_ENTRIES = 16384
+MAX_ENTRIES = 4096
 # After how many seconds a file that was being written is that of a process which ended in between.
 _ABANDONED_S = 3600.0
 

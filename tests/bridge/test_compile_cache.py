@@ -329,18 +329,18 @@ def test_entries_that_vanish_meanwhile_are_no_matter(tmp_path: Path, monkeypatch
     cache.put("one", bytes(10))
     cache.put("two", bytes(10))
     scandir = os.scandir
+    vanished = [item for item in scandir(tmp_path) if item.name == entry(cache, "one").name]
+    entry(cache, "one").unlink()
 
-    def gone(path: Path) -> _Scan:
-        """The folder as it was just before another process evicted one of its entries."""
-        with scandir(path) as found:
-            items = list(found)
-        entry(cache, "one").unlink(missing_ok=True)
-        return _Scan(items)
+    def late(path: Path) -> _Scan:
+        """The folder with an entry that another process evicts while this one looks."""
+        return _Scan([*vanished, *scandir(path)])
 
-    monkeypatch.setattr(os, "scandir", gone)
-    cache.put("three", bytes(10))
+    monkeypatch.setattr(os, "scandir", late)
+    cache.put("both", bytes(HEAD + 20))
     monkeypatch.undo()
-    assert cache.get("two") == cache.get("three") == bytes(10)
+    assert cache.usage() == (1, cache.limit), "the other entry had to go all the same"
+    assert cache.get("both") == bytes(HEAD + 20)
 
 
 class _Scan(list[object]):
