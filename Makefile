@@ -39,7 +39,11 @@ conformance: $(INSTALLED)
 	$(BIN)/python -m tests.opdb --engine xla,iree,aten --dtype $(DTYPES) --jobs 2 --report
 	$(BIN)/python -m tests.databases --jobs 2
 
+# Hours, and the machine to itself; goes on where it ended. The results go into docs/benchmarks.md.
 bench: .venv/.installed-bench
+	$(BIN)/python -m benchmarks.models
+	$(BIN)/python -m benchmarks.models --pin
+	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.lowering
 	$(BIN)/python -m benchmarks.overhead
 

@@ -1,93 +1,61 @@
-"""Lowering BERT-base to StableHLO: `bridge.lower` against torch-mlir, time and peak memory, in one run.
+"""Lowering: `bridge.lower` against torch-mlir, torch.onnx and OpenVINO, seconds and peak memory.
 
-Each side is a process of its own that imports first and then times; they take turns. The torch-mlir side
-is what a user would otherwise do: `torch.export.load`, `run_decompositions`, `torch_mlir.fx`.
+    python -m benchmarks.lowering [--only bert,resnet50]
+
+Every side reads the same `.pt2` file, in a process of its own, and they take turns; see
+`benchmarks.lowerings` for what each does. float32, batch 1. Lines go to out/bench/lowering.jsonl; what is
+there with the same versions is not measured again. The tables of docs/ are written anew in the end.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ROUNDS = 3
-
-# Both print one JSON line: seconds after imports, MB of memory that the work added at its peak.
-_COMMON = """
-import json, resource, sys, time
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-def done(started, before, size):
-    seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "megabytes": peak() - before, "characters": size}))
-"""
-
-SIDES = {
-    "bridge": _COMMON
-    + """
-import bridge, bridge.lowered, lowering.emit, lowering.functionalise, lowering.partition, lowering.pt2
-from lowering.registry import load_families
-load_families()
-before, started = peak(), time.perf_counter()
-lowered = bridge.lower(sys.argv[1])
-assert len(lowered.plan.segments) == 1 and not lowered.plan.reasons
-assert "torch" not in sys.modules
-done(started, before, len(lowered.module(0).code))
-""",
-    "torch-mlir": _COMMON
-    + """
-import torch, torch.export, torch_mlir.fx
-before, started = peak(), time.perf_counter()
-program = torch.export.load(sys.argv[1]).run_decompositions()
-module = torch_mlir.fx.export_and_import(program, output_type="stablehlo")
-done(started, before, 0)
-""",
-}
+from benchmarks import records, report
+from benchmarks.cases import CASES
+from benchmarks.choices import chooser
+from benchmarks.lowerings import LOWERINGS
+from benchmarks.processes import run_child
 
 
-def export_bert(path: Path) -> None:
-    """Write BERT-base, 1 x 128 tokens, seeded random weights."""
-    import torch
-
-    from tests.models.zoo import ZOO
-
-    model = ZOO["bert-base"](False)
-    for module in model.module.modules():
-        # torch-mlir does not find buffers that are not persistent: "Could not find state mapping for buffer".
-        module._non_persistent_buffers_set.clear()
-    torch.export.save(model.export(), path)
-
-
-def measure(path: Path, rounds: int = ROUNDS) -> dict[str, dict[str, float]]:
-    """Least seconds and the peak megabytes of each side, run in turns."""
-    best: dict[str, dict[str, float]] = {}
-    for _ in range(rounds):
-        for name, code in SIDES.items():
-            done = subprocess.run(
-                [sys.executable, "-c", code, str(path)], check=True, capture_output=True, text=True
-            )
-            figures = json.loads(done.stdout.splitlines()[-1])
-            if name not in best or figures["seconds"] < best[name]["seconds"]:
-                best[name] = figures
-    return best
+def measure(model: str, small: bool, rounds: int, limit: float) -> records.Row:
+    """Least seconds of each side and the megabytes of that round; or why it cannot."""
+    best: records.Row = {}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.pt2"
+        asked = {"side": "export", "model": model, "small": small, "path": str(path)}
+        exported = run_child("benchmarks.lowerings", asked, limit=limit)
+        if exported.problem:
+            return {"sides": {side: {"reason": f"export: {exported.problem}"} for side in LOWERINGS}}
+        for _ in range(rounds):
+            for side in LOWERINGS:
+                if "reason" in best.get(side, {}):
+                    continue
+                asked = {"side": side, "path": str(path)}
+                outcome = run_child("benchmarks.lowerings", asked, limit=limit)
+                if outcome.problem:
+                    best[side] = {"reason": outcome.problem}
+                elif side not in best or outcome.lines[-1]["seconds"] < best[side]["seconds"]:
+                    best[side] = outcome.lines[-1]
+        return {"file_megabytes": path.stat().st_size / 1e6, "sides": best}
 
 
 def main() -> None:
-    """Export, measure, print a table."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "bert.pt2"
-        subprocess.run(
-            [sys.executable, "-c", "import sys; from pathlib import Path; from benchmarks.lowering import "
-             "export_bert; export_bert(Path(sys.argv[1]))", str(path)],
-            check=True,
-        )  # fmt: skip
-        print(f"BERT-base, {path.stat().st_size / 1e6:.0f} MB .pt2, least of {ROUNDS} runs in turns\n")
-        best = measure(path)
-    print("| side | seconds after imports | peak MB added |\n|---|---|---|")
-    for name, figures in best.items():
-        print(f"| {name} | {figures['seconds']:.2f} | {figures['megabytes']:.0f} |")
-    print(f"\ntorch-mlir takes {best['torch-mlir']['seconds'] / best['bridge']['seconds']:.0f} times as long")
+    """Measure what was not, then report."""
+    parser = chooser("lowering", __doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each side runs")
+    chosen = parser.parse_args()
+    for model in [] if chosen.report_only else chosen.only:
+        key = {"model": model, "small": chosen.small, "machine": records.machine()}
+        if records.measured("lowering", key) and not chosen.again:
+            continue
+        row = measure(model, chosen.small, chosen.rounds, chosen.limit)
+        described = {**key, "versions": records.versions(), "date": str(date.today())}
+        records.append("lowering", {**described, **row})
+        print(f"{CASES[model].title}: {report.lowered_line(row)}", flush=True)
+    report.write()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,189 @@
+"""The tables and the plot of docs/benchmarks.md, from the rows that were measured.
+
+The page is written by hand; between `<!-- name -->` and `<!-- end -->` a table is put in its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import product
+
+from benchmarks import records
+from benchmarks.cases import CASES, DTYPES
+from benchmarks.records import Row
+from benchmarks.sides import OTHERS, SIDES
+
+PAGE = records.ROOT / "docs" / "benchmarks.md"
+PLOT = records.ROOT / "docs" / "benchmarks.svg"
+
+#: The order of the tables: pinned, dtype, batch.
+_TABLES = list(product((False, True), DTYPES, (1, 8)))
+_TITLES = {name: SIDES[name].title for name in OTHERS}
+
+
+def write() -> None:
+    """Put the tables that there are rows for onto the page, and draw the plot."""
+    text = PAGE.read_text()
+    rows = merged(row for row in records.read("models") if not row["small"])
+    for name, table in (
+        ("models", models(rows)),
+        ("start", start(records.read("start"))),
+        ("lowering", lowering(records.read("lowering"))),
+    ):
+        if table:
+            text = replaced(text, name, table)
+    PAGE.write_text(text)
+    if rows:
+        from benchmarks.plot import draw
+
+        draw(rows, _TITLES, PLOT)
+
+
+def replaced(page: str, name: str, table: str) -> str:
+    """The page with this between its marks. Raises ValueError where it has none of that name."""
+    place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    text, count = place.subn(lambda found: f"{found[1]}\n{table}\n\n{found[2]}", page)
+    if count != 1:
+        raise ValueError(f"the page has {count} places for {name}")
+    return text
+
+
+def merged(rows: Iterable[Row]) -> list[Row]:
+    """One row per configuration: each side's last measurement, and the last row for the rest."""
+    found: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        key = tuple(row[name] for name in ("pinned", "dtype", "batch", "model"))
+        earlier = found.get(key, {"sides": {}})
+        found[key] = {**earlier, **row, "sides": {**earlier["sides"], **row["sides"]}}
+    return list(found.values())
+
+
+def models(rows: Sequence[Row]) -> str:
+    """The tables of what a call costs, one per dtype and batch, on all cores and on one."""
+    parts = []
+    for pinned, dtype, batch in _TABLES:
+        chosen = [r for r in rows if (r["pinned"], r["dtype"], r["batch"]) == (pinned, dtype, batch)]
+        if chosen:
+            where = "one core" if pinned else "all cores"
+            parts += [f"### {dtype}, batch {batch}, {where}", _one_table(_ordered(chosen))]
+    return "\n\n".join([*parts, _provenance(rows)]) if parts else ""
+
+
+def _ordered(rows: Iterable[Row]) -> list[Row]:
+    """By the table of models."""
+    return sorted(rows, key=lambda row: list(CASES).index(row["model"]))
+
+
+def _one_table(rows: list[Row]) -> str:
+    sides = [side for side in _TITLES if any(side in row["sides"] for row in rows)]
+    head = ["model", "eager ms", *(_TITLES[side] for side in sides)]
+    best = [fastest(row) for row in rows]
+    body = [
+        [row["model"], f"{row['eager_ms']:.3g}" if "eager_ms" in row else ""]
+        + [_cell(row["sides"].get(side), side == first) for side in sides]
+        for row, first in zip(rows, best, strict=True)
+    ]
+    counted = Counter(_TITLES[side] if side else "eager" for side in best)
+    said = "Fastest: " + ", ".join(f"{name} {count}" for name, count in counted.most_common()) + "."
+    return "\n\n".join([markdown(head, body), said, *_notes(rows, sides)])
+
+
+def _cell(side: Row | None, best: bool) -> str:
+    """A ratio with its quartiles; the fastest bold, what is not eager's marked."""
+    if side is None:
+        return ""
+    if "reason" in side:
+        return "cannot"
+    low, median, high = side["ratio"]
+    shown = f"**{median:.2f}**" if best else f"{median:.2f}"
+    return f"{shown} ({low:.2f}–{high:.2f}){' ≠' if side['differs'] else ''}"
+
+
+def fastest(row: Row) -> str | None:
+    """The side with the least median, of those that give what eager gives; None where that is eager."""
+    medians = {
+        name: side["ratio"][1]
+        for name, side in row["sides"].items()
+        if "ratio" in side and not side["differs"]
+    }
+    name = min(medians, key=medians.__getitem__, default=None)
+    return name if name is not None and medians[name] < 1 else None
+
+
+def _notes(rows: list[Row], sides: list[str]) -> list[str]:
+    """Why a side cannot, and what is not eager's; one line each, one paragraph for all."""
+    lines = []
+    for side in sides:
+        told: dict[str, list[str]] = {}
+        for row in rows:
+            found = row["sides"].get(side, {})
+            said = found.get("reason") or (f"≠ {found['differs']}" if found.get("differs") else "")
+            if said:
+                told.setdefault(said.replace("|", "/").replace("<", "‹"), []).append(row["model"])
+        lines += [f"- {_TITLES[side]}, {', '.join(models)}: {said}" for said, models in told.items()]
+    return ["\n".join(lines)] if lines else []
+
+
+def _provenance(rows: Sequence[Row]) -> str:
+    """Where, when and with what all these were measured."""
+    machines = "; ".join(sorted({row["machine"] for row in rows}))
+    days = sorted({row["date"] for row in rows})
+    used = {(name, version) for row in rows for name, version in row["versions"].items()}
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(used))
+    span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    return f"Measured {span} on {machines}; {packages} (bridge: a digest of its sources)."
+
+
+def start(rows: Sequence[Row]) -> str:
+    """The table of starting: cold, then in a new process with what the first left."""
+    head = ["model", "side", "cold s", "of it compiling s", "warm s", "cold peak MB", "warm peak MB"]
+    last = {(row["model"], side): row["sides"][side] for row in rows for side in row["sides"]}
+    body = []
+    for (model, side), found in last.items():
+        if "reason" in found:
+            body.append([model, SIDES[side].title, "cannot", found["reason"].replace("|", "/"), "", "", ""])
+            continue
+        cold, warm = found["cold"], found["warm"]
+        seconds = (cold["seconds"], cold["compile_seconds"], warm["seconds"])
+        megabytes = (cold["megabytes"], warm["megabytes"])
+        figures = [*(f"{figure:.2f}" for figure in seconds), *(f"{figure:.0f}" for figure in megabytes)]
+        body.append([model, SIDES[side].title, *figures])
+    return "\n\n".join([markdown(head, body), _provenance(rows)]) if rows else ""
+
+
+def lowering(rows: Sequence[Row]) -> str:
+    """The table of lowering: seconds, and megabytes added."""
+    last = {row["model"]: row for row in rows}
+    sides = list(dict.fromkeys(side for row in last.values() for side in row["sides"]))
+    body = [[model, *(_lowered(row["sides"].get(side)) for side in sides)] for model, row in last.items()]
+    if not rows:
+        return ""
+    reasons = [
+        f"- {side}, {model}: {found['reason'].replace('|', '/')}"
+        for model, row in last.items()
+        for side, found in row["sides"].items()
+        if "reason" in found
+    ]
+    table = markdown(["model", *sides], body)
+    return "\n\n".join([table, *(["\n".join(reasons)] if reasons else []), _provenance(rows)])
+
+
+def _lowered(found: Row | None) -> str:
+    if found is None:
+        return ""
+    return "cannot" if "reason" in found else f"{found['seconds']:.2f} s, {found['megabytes']:.0f} MB"
+
+
+def lowered_line(row: Row) -> str:
+    """A row of lowerings for the terminal."""
+    return "; ".join(
+        f"{side} {found.get('reason') or _lowered(found)}" for side, found in row["sides"].items()
+    )
+
+
+def markdown(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *body)]
+    return "\n".join(lines)
