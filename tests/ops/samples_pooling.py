@@ -42,7 +42,19 @@ _MAX = dict(enumerate((X1, X2, X3), 1))
 _TYPED = [X2.to(BF16), X2.to(F16), X2.to(F64), I64, I32, U8, SPECIAL, TIES]
 _SMALL = torch.tensor([[[[0, 3], [5, 4]], [[3, 0], [10, 11]]]])
 
+# One window along an axis, with more behind it; the first of each overload is IREE's.
+_ONE = [
+    Sample(f"aten.{name}.default", (X1[:, :, :5], [4], [2], [padding]))
+    for name in ("avg_pool1d", "max_pool1d", "max_pool1d_with_indices")
+    for padding in (0, 1)
+]
+_ONE += [
+    Sample("aten.avg_pool3d.default", (X3[:, :, :3, :4, :3], [2])),
+    Sample("aten.max_pool3d_with_indices.default", (X3[:, :, :3, :4, :3], [2])),
+]
+
 SAMPLES = [
+    *_ONE,
     *(sample for n, x in _MAX.items() for sample in _forms(f"max_pool{n}d", n, x)),
     *(sample for n, x in _MAX.items() for sample in _forms(f"max_pool{n}d_with_indices", n, x)),
     *(Sample("aten.max_pool2d.default", (x, [3, 3], [1, 1], [1, 1])) for x in _TYPED),
