@@ -10,6 +10,7 @@
       modules/segment_0_checks.mlirbc   its checks alone, for one that overwrites buffers
       weights.json         which entry of the archive each weight is a view of
       weights.irpa         the weights, 64-byte aligned: mapped, never copied; IREE's tools read it too
+      tuning.json          what was measured for the engine `auto`, if it was
       binaries/<key>.bin   what engines compiled: a cache, rebuilt where it does not fit
 
 It is written to a temporary folder and renamed, so that there is a whole artifact or none.
@@ -32,6 +33,8 @@ from bridge.consistency import check_consistent
 from bridge.errors import ArtifactError, UsageError
 from bridge.lowered import Binary, Lowered
 from bridge.manifest import MANIFEST, Contents, digest, write_json, write_manifest
+from bridge.tuning.record import from_json as tuning_from_json
+from bridge.tuning.record import to_json as tuning_to_json
 from bridge.weight_files import load_weights, save_weights
 from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.module import Check, CheckKind, Module, Port
@@ -108,6 +111,8 @@ def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] 
         bounds_checks,
         contents.parse("modules.json", lambda rows: _modules_from_json(contents, rows)),
     )
+    if "tuning.json" in contents.files:
+        lowered.tuning = contents.parse("tuning.json", tuning_from_json)
     try:
         check_consistent(lowered)
     except ValueError as error:
@@ -129,6 +134,8 @@ def _write_contents(lowered: Lowered, folder: Path) -> None:
     if lowered.functional is not lowered.program:
         write_json(folder / "functional.json", to_json(lowered.functional))
     write_json(folder / "plan.json", plan_to_json(lowered.plan))
+    if lowered.tuning is not None:
+        write_json(folder / "tuning.json", tuning_to_json(lowered.tuning))
     write_json(folder / "modules.json", [_module_to_json(i, m) for i, m in sorted(lowered.modules.items())])
     (folder / "modules").mkdir()
     for index, module in sorted(lowered.modules.items()):

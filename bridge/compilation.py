@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
-from collections import OrderedDict
-from dataclasses import astuple, replace
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridge.compile_cache import open_cache
+from bridge.binaries import Binaries, Site
+from bridge.configuration import ATEN, CHOICES, Configuration
 from bridge.errors import UsageError
-from bridge.lowered import Binary, Sizes
+from bridge.lowered import Sizes
 from bridge.registration import bring_operators
 from lowering.errors import Unsupported
-from lowering.forms import REVISION, form_for
-from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
-from runtime.engine import Built, Engine, EngineError, Target
+from runtime.engine import Built, EngineError, Target
 from runtime.engines import ENGINES, get_engine
-from runtime.engines.host import cores
 
 if TYPE_CHECKING:
     from bridge.lowered import Lowered
@@ -31,56 +28,103 @@ if TYPE_CHECKING:
     from runtime.interpreted import Interpreted
     from runtime.report import Fallback
 
-T = TypeVar("T")
-
 DEVICES = ("cpu", "cuda")
+#: The engine that measurement chooses, of all that there are.
+AUTO = "auto"
 
+_ASKED_FOR = "engine aten was asked for"
 # How many refusals move one node each; the next ones move the refused segment as a whole.
 _NODE_MOVES = 8
 # After this many, all that is left moves: a compilation is too dear to try forever.
 _MOVES = 16
-# How many binaries are kept of sizes that are not the example's, and which no artifact keeps.
-_KEPT = 64
 
 
-def compile_lowered(lowered: Lowered, engine: str = "iree", device: str = "cpu") -> Compiled | Interpreted:
-    """Compile every segment of a program on one engine and load the weights; see `Lowered.compile`."""
-    check_engine(engine, device)
+def compile_lowered(
+    lowered: Lowered,
+    engine: str = "iree",
+    device: str = "cpu",
+    tune: float | None = None,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Compiled | Interpreted:
+    """Compile every segment of a program and load the weights; see `Lowered.compile`."""
+    check_engine(engine, device, tune)
     bring_operators(lowered.program)
     if lowered.not_functional:
         return interpreted(lowered)
-    if engine == "aten":
-        return _Builder(lowered, None, Target()).executor(_aten_plan(lowered))
-    target = Target(device)
-    found = get_engine(engine)
-    if device != "cpu":
-        _check_device(found, target)
-    return _Builder(lowered, found, target).build()
+    if engine != "aten" and device != "cpu":
+        _check_devices(engine, Target(device))
+    if engine == AUTO:
+        from bridge.tuning import compile_tuned
+
+        return compile_tuned(lowered, device, tune, args, kwargs)
+    return compile_configured(lowered, Configuration(engine), device)
 
 
-def check_engine(engine: str, device: str = "cpu") -> None:
+def compile_configured(
+    lowered: Lowered,
+    configuration: Configuration,
+    device: str = "cpu",
+    name: str = "",
+    used: set[str] | None = None,
+) -> Compiled:
+    """Compile a program the way a configuration says. `name`: what its report calls the engine. `used` gets
+    the keys of the binaries that it takes."""
+    for engine in configuration.engines():
+        # Not installed is an error, and no refusal that moves everything to ATen.
+        get_engine(engine)
+    builder = _Builder(lowered, configuration, device, name or configuration.choice)
+    if configuration.choice == ATEN:
+        reason = "measured: all of it is faster there" if name == AUTO else _ASKED_FOR
+        return builder.executor(_aten_plan(lowered, reason))
+    compiled = builder.build()
+    if used is not None:
+        used |= builder.binaries.used
+    return compiled
+
+
+def compile_split_on_aten(lowered: Lowered) -> Compiled:
+    """All on ATen, in the segments of the program's own plan."""
+    plan = lowered.plan
+    segments = tuple(replace(segment, placement=Placement.ATEN) for segment in plan.segments)
+    return _Builder(lowered, Configuration(ATEN), "cpu", ATEN).executor(replace(plan, segments=segments))
+
+
+def check_engine(engine: str, device: str = "cpu", tune: float | None = None) -> None:
     """Raise UsageError for an engine or a device that does not exist, or that do not go together."""
+    names = (*ENGINES, ATEN, AUTO)
     if device not in DEVICES:
         raise UsageError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
-    if engine not in (*ENGINES, "aten"):
-        raise UsageError(f"there is no engine {engine!r}; there are {', '.join([*ENGINES, 'aten'])}")
-    if engine == "aten" and device != "cpu":
+    if engine not in names:
+        raise UsageError(f"there is no engine {engine!r}; there are {', '.join(names)}")
+    if engine == ATEN and device != "cpu":
         raise UsageError(f"the engine aten runs on the cpu only; {device} is for {' and '.join(ENGINES)}")
+    if tune is not None and engine != AUTO:
+        raise UsageError(f"there is nothing to tune on the engine {engine}; tuning is for {AUTO}")
+    if tune is not None and not tune >= 0:
+        raise UsageError(f"tuning takes a number of seconds, 0 or more, not {tune}")
 
 
-def _check_device(engine: Engine, target: Target) -> None:
+def _check_devices(engine: str, target: Target) -> None:
     """Raise UsageError where the device is not there: that is no reason to run on ATen instead."""
-    try:
-        engine.from_tensor(np.zeros(16, np.float32), target)
-    except EngineError as error:
-        raise UsageError(f"the device {target.device} cannot be used: {error}") from error
+    problems: list[EngineError] = []
+    names = list(ENGINES) if engine == AUTO else [engine]
+    for name in names:
+        try:
+            get_engine(name).from_tensor(np.zeros(16, np.float32), target)
+        except EngineError as error:
+            problems.append(error)
+    if len(problems) == len(names):
+        raise UsageError(f"the device {target.device} cannot be used: {problems[0]}") from problems[0]
 
 
 def interpreted(lowered: Lowered) -> Interpreted:
     """The program as read, before any rewrite, on ATen alone."""
     from runtime.interpreted import Interpreted
 
-    return Interpreted(lowered.program, _aten_plan(lowered), lowered.weights, container_types(lowered))
+    return Interpreted(
+        lowered.program, _aten_plan(lowered, _ASKED_FOR), lowered.weights, container_types(lowered)
+    )
 
 
 def container_types(lowered: Lowered) -> dict[str, NodeType]:
@@ -93,36 +137,24 @@ def container_types(lowered: Lowered) -> dict[str, NodeType]:
     return registered_types(signature.in_spec, signature.out_spec)
 
 
-def cache_key(module: Module, engine: Engine, target: Target) -> str:
-    """What a binary depends on: the module's bytes, its form, the engine and its version, the target."""
-    ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
-    options = sorted(target.options.items())
-    form = [REVISION, *astuple(form_for(engine.name, target.device, cores()))]
-    described = [engine.name, engine.version(), target.device, options, form, ports, module.donations()]
-    text = json.dumps(described)
-    return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
-
-
 class _Builder:
-    """Builds a program on one engine, with a record of what the engine refused.
+    """Builds a program in one configuration, with a record of what engines refused.
 
-    A node or segment that the engine cannot compile, or cannot load, runs on ATen for the engine's reason.
+    A node or segment that its engine cannot compile, or cannot load, runs on ATen for the engine's reason.
     """
 
-    def __init__(self, lowered: Lowered, engine: Engine | None, target: Target) -> None:
+    def __init__(self, lowered: Lowered, configuration: Configuration, device: str, name: str) -> None:
         self._lowered = lowered
-        self._engine = engine
-        self._target = target
+        self._configuration = configuration
+        self._device = device
+        self._name = name
         self._example = dict(lowered.example_sizes)
-        self._refused: OrderedDict[str, EngineError] = OrderedDict()
-        self._others: OrderedDict[str, Binary] = OrderedDict()
-        self._fresh: set[str] = set()
-        self._cache = open_cache()
+        self.binaries = Binaries(lowered.binaries)
         self._moves = 0
 
     def build(self) -> Compiled:
         """Compile and load everything at the example sizes; what fails moves to ATen, and again."""
-        plan = self._lowered.plan
+        plan = self._moved(self._lowered.plan, self._configuration.moved)
         while True:
             plan = self._settle(plan)
             compiled = self.executor(plan)
@@ -140,11 +172,16 @@ class _Builder:
             self._lowered.functional,
             plan,
             self._lowered.weights,
-            lambda segment, sizes: self._compile(plan, segment, sizes),
-            self._engine.name if self._engine is not None else "aten",
-            self._target.device,
+            partial(self._compile, plan),
+            self._name,
+            self._device,
             types=container_types(self._lowered),
         )
+
+    def _site(self, segment: Segment) -> Site:
+        """What a segment is compiled for. Raises EngineError where that engine is not installed."""
+        choice = CHOICES[self._configuration.choice_of(segment)]
+        return Site(get_engine(choice.engine), Target(self._device, choice.options))
 
     def _settle(self, plan: Plan) -> Plan:
         """Compile all segments at the example sizes; the plan with what the engine refuses on ATen."""
@@ -169,22 +206,14 @@ class _Builder:
         segment = plan.segments[failure.segment]
         module = self._lowered.specialise(plan, segment, self._example)
         variants = (module, module.preflight, replace(module, donated=(), preflight=None))
-        keys = [self._key(variant) for variant in variants if variant is not None]
-        brought = [key for key in keys if key not in self._fresh and key in self._lowered.binaries]
-        for key in brought or keys:
-            self._lowered.binaries.pop(key, None)
-            self._cache.drop(key)
-        if brought:
+        if self.binaries.drop([v for v in variants if v is not None], self._site(segment)):
             return plan
         return self._move(plan, segment, failure.reason, failure.node)
 
     def _move(self, plan: Plan, segment: Segment, problem: str, node: str | None) -> Plan:
         """The plan with the node that the engine's diagnostic names, or else the segment, on ATen."""
-        from lowering.partition import partition
-
-        assert self._engine is not None
         self._moves += 1
-        name = self._engine.name
+        name = CHOICES[self._configuration.choice_of(segment)].engine
         reason = problem if problem.startswith(f"{name}:") else f"{name}: {problem}"
         if node in segment.nodes and self._moves <= _NODE_MOVES:
             moved = {node: reason}
@@ -193,6 +222,14 @@ class _Builder:
         else:
             left = [s for s in plan.segments if s.placement is Placement.STABLEHLO]
             moved = {n: f"{reason} (the last of {self._moves} refusals)" for s in left for n in s.nodes}
+        return self._moved(plan, moved)
+
+    def _moved(self, plan: Plan, moved: Mapping[str, str]) -> Plan:
+        """The plan with these nodes on ATen, for these reasons."""
+        if not moved:
+            return plan
+        from lowering.partition import partition
+
         return partition(self._lowered.functional, {**plan.reasons, **moved})
 
     def _compile(self, plan: Plan, segment: Segment, sizes: Sizes) -> Built:
@@ -204,64 +241,17 @@ class _Builder:
         except ModuleNotFoundError as error:
             raise EngineError(f"sizes that are new need the package {error.name}") from error
         own = all(self._example.get(name, value) == value for name, value in sizes.items())
+        site = self._site(segment)
         preflight = b""
         if module.preflight is not None:
             try:
-                preflight = self._binary(module.preflight, own)
+                preflight = self.binaries.of(module.preflight, site, own)
             except EngineError:
                 module = replace(module, donated=(), preflight=None)
-        assert self._engine is not None
-        return Built(module, self._binary(module, own), self._engine, self._target, preflight)
-
-    def _binary(self, module: Module, own: bool) -> bytes:
-        """What the engine makes of a module, cached. `own`: whether it is of the example sizes."""
-        assert self._engine is not None
-        key = self._key(module)
-        if key in self._refused:
-            raise self._refused[key]
-        kept = self._lowered.binaries if own else self._others
-        if key not in kept:
-            code = self._cache.get(key)
-            if code is None:
-                try:
-                    code = self._engine.compile(self._formed(module), self._target)
-                except EngineError as error:
-                    _bounded(self._refused, key, error)
-                    raise
-                self._fresh.add(key)
-                self._cache.put(key, code)
-            binary = Binary(self._engine.name, self._engine.version(), self._target.device, code)
-            if own:
-                kept[key] = binary
-            else:
-                _bounded(self._others, key, binary)
-            return code
-        return kept[key].code
-
-    def _formed(self, module: Module) -> Module:
-        """The module in the form that the engine runs fastest; as it is where jax, which rewrites, is not."""
-        assert self._engine is not None
-        try:
-            from lowering.forms.form import form
-        except ImportError:
-            return module
-        return form(module, form_for(self._engine.name, self._target.device, cores()))
-
-    def _key(self, module: Module) -> str:
-        assert self._engine is not None
-        return cache_key(module, self._engine, self._target)
+        return Built(module, self.binaries.of(module, site, own), *site, preflight)
 
 
-def _bounded(cache: OrderedDict[str, T], key: str, value: T) -> None:
-    """Add an entry; the oldest goes where there are too many."""
-    cache[key] = value
-    while len(cache) > _KEPT:
-        cache.popitem(last=False)
-
-
-def _aten_plan(lowered: Lowered) -> Plan:
+def _aten_plan(lowered: Lowered, reason: str) -> Plan:
     from lowering.partition import all_on_aten
 
-    if lowered.not_functional:
-        return lowered.plan
-    return all_on_aten(lowered.functional, "engine aten was asked for")
+    return lowered.plan if lowered.not_functional else all_on_aten(lowered.functional, reason)

@@ -28,6 +28,7 @@ def check_consistent(lowered: Lowered) -> None:
         *_weights(lowered.functional, lowered.weights),
         *_plan(lowered),
         *_modules(lowered),
+        *_tuning(lowered),
     )
     if complaints:
         raise ValueError(complaints[0])
@@ -48,6 +49,15 @@ def _weights(program: Program, weights: Weights) -> Iterator[str]:
         last = view.offset + sum((n - 1) * step for n, step in zip(view.sizes, view.strides, strict=True))
         if 0 not in view.sizes and (last + 1) * view.dtype.itemsize > weights.storages[view.storage].nbytes:
             yield f"the weight {name!r} reaches past the end of its storage"
+
+
+def _tuning(lowered: Lowered) -> Iterator[str]:
+    """A decision is about nodes that exist."""
+    nodes = {node.name for node in lowered.functional.graph.nodes}
+    for trial in lowered.tuning.trials if lowered.tuning is not None else ():
+        for name in (*trial.configuration.others, *trial.configuration.moved):
+            if name not in nodes:
+                yield f"what was measured is about the node {name!r}, which does not exist"
 
 
 def _plan(lowered: Lowered) -> Iterator[str]:

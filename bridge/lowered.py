@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -19,6 +19,7 @@ from lowering.ir.unbacked import has_data_sizes, typical_sizes
 from lowering.ir.weights import Weights
 
 if TYPE_CHECKING:
+    from bridge.tuning.record import Tuning
     from runtime.executor import Compiled
     from runtime.interpreted import Interpreted
 
@@ -55,6 +56,8 @@ class Lowered:
     modules: dict[int, Module] = field(default_factory=dict)
     #: Compiled binaries by cache key, as an artifact brought or `compile` made them.
     binaries: dict[str, Binary] = field(default_factory=dict)
+    #: What was measured for the engine `auto`, by an artifact's maker or by `compile`.
+    tuning: Tuning | None = None
     #: Keys of the artifact's binaries that were not taken: somebody else made them.
     set_aside: tuple[str, ...] = ()
 
@@ -119,16 +122,31 @@ class Lowered:
 
         return save(self, Path(path))
 
-    def compile(self, engine: str = "iree", device: str = "cpu") -> Compiled | Interpreted:
+    def compile(
+        self,
+        engine: str = "iree",
+        device: str = "cpu",
+        *,
+        tune: float | None = None,
+        args: Sequence[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Compiled | Interpreted:
         """Compile every segment and load the weights.
 
-        `engine`: `iree`, `xla` or `aten`; `device`: `cpu` or `cuda`. What the engine cannot compile runs on
-        ATen, with the engine's reason in the result's report. Raises UsageError for an unknown engine or a
-        device that is not there.
+        `engine`: `iree`, `xla`, `aten`, or `auto`: the fastest of many ways to use them, measured here and
+        kept in `tuning`. `device`: `cpu` or `cuda`. What the engine cannot compile runs on ATen, with the
+        engine's reason in the result's report.
+
+        For `auto` alone: `tune`: how many seconds the search may take (a candidate that was begun is
+        finished), by default as long again as compiling takes; an incomplete search is taken up again where
+        it is given. `args`, `kwargs`: the call that is timed, by default one with drawn inputs of the
+        example sizes.
+
+        Raises UsageError for an unknown engine, a device that is not there, or arguments that do not fit.
         """
         from bridge.compilation import compile_lowered
 
-        return compile_lowered(self, engine, device)
+        return compile_lowered(self, engine, device, tune, args, kwargs)
 
 
 def lower_program(program: Program, weights: Weights, bounds_checks: bool = True) -> Lowered:

@@ -22,7 +22,7 @@ MAX_JSON_BYTES = 64 << 20
 # Every file that an artifact may have. A manifest that names anything else, say `../x`, is not ours.
 _REQUIRED = ("program.json", "plan.json", "modules.json", "weights.json", "weights.irpa")
 _NAME = re.compile(
-    r"(program|functional|plan|modules|weights)\.json|weights\.irpa"
+    r"(program|functional|plan|modules|weights|tuning)\.json|weights\.irpa"
     r"|modules/segment_[0-9]{1,6}(_checks)?\.mlirbc|binaries/[0-9a-f]{64}\.bin"
 )
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bridge.cli.options import Imports, Json, Model, Source, Trust, open_source, print_json, working
-from bridge.cli.summary import print_contract, print_summary, summary
+from bridge.cli.summary import print_contract, print_summary, print_tuning, summary
 
 
 def command(
@@ -39,3 +39,5 @@ def command(
         print(f"{source}: exported by torch {data['torch'] or 'of unknown version'}")
         print_contract(data)
         print_summary(lowered)
+        if lowered.tuning is not None:
+            print_tuning(lowered.tuning)

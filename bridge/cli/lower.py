@@ -8,9 +8,21 @@ from typing import Annotated
 import typer
 
 from bridge.artifact import check_target
-from bridge.cli.options import Device, Imports, Json, Model, open_source, print_json, split_engines, working
-from bridge.cli.summary import print_gaps, print_summary, summary
-from bridge.compilation import check_engine
+from bridge.cli.options import (
+    Device,
+    Imports,
+    Json,
+    Model,
+    Tune,
+    note_unmeasured,
+    open_source,
+    print_json,
+    split_engines,
+    working,
+)
+from bridge.cli.summary import print_gaps, print_summary, print_tuning, summary
+from bridge.compilation import AUTO, check_engine
+from bridge.configuration import ATEN
 from bridge.errors import UsageError
 
 
@@ -21,9 +33,11 @@ def command(
         typer.Option("--output", "-o", help="The artifact folder; default: MODEL.bridge beside it."),
     ] = None,
     engine: Annotated[
-        str, typer.Option("--engine", "-e", help="Compile for: iree, xla, both with a comma, or none.")
+        str,
+        typer.Option("--engine", "-e", help="Compile for: iree, xla, auto, some with commas; or none."),
     ] = "iree",
     device: Device = "cpu",
+    tune: Tune = None,
     imports: Imports = None,
     model: Model = None,
     no_bounds_checks: Annotated[
@@ -38,6 +52,8 @@ def command(
     engines = [] if engine == "none" else split_engines(engine)
     for name in engines:
         check_engine(name, device)
+    if tune is not None and AUTO not in engines:
+        raise UsageError("--tune is for --engine auto")
     target = output or _beside(source)
     check_target(target)
     with working(f"lowering {source}"):
@@ -45,8 +61,10 @@ def command(
     refused: dict[str, dict[str, str]] = {}
     for name in engines:
         with working(f"compiling for {name}"):
-            plan = lowered.compile(name, device).report.plan
+            plan = lowered.compile(name, device, tune=tune if name == AUTO else None).report.plan
         refused[name] = {n: why for n, why in plan.reasons.items() if n not in lowered.plan.reasons}
+    if AUTO in engines:
+        note_unmeasured(lowered)
     with working(f"writing {target}"):
         lowered.save(target)
     if as_json:
@@ -54,8 +72,10 @@ def command(
         return
     print_summary(lowered)
     for name, reasons in refused.items():
-        if name != "aten":
+        if name not in (ATEN, AUTO):
             print_gaps(lowered, reasons)
+    if lowered.tuning is not None and AUTO in engines:
+        print_tuning(lowered.tuning)
     print(f"wrote {target}")
 
 

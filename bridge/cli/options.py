@@ -18,11 +18,18 @@ from bridge.errors import BridgeError, UsageError
 from bridge.lowered import Lowered
 
 Source = Annotated[Path, typer.Argument(help="A .pt2 file or an artifact folder.", show_default=False)]
-Engine = Annotated[str, typer.Option("--engine", "-e", help="iree, xla or aten.")]
+Engine = Annotated[str, typer.Option("--engine", "-e", help="iree, xla, aten, or auto: the fastest.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Imports = Annotated[
     list[str] | None,
     typer.Option("--import", help="A module to import first, for its custom operators; may be repeated."),
+]
+Tune = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds that the search of --engine auto may take; default: as long again as compiling takes.",
+        show_default=False,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Trust = Annotated[
@@ -64,6 +71,16 @@ def split_engines(text: str) -> list[str]:
     for name in names:
         check_engine(name)
     return names
+
+
+def note_unmeasured(lowered: Lowered) -> None:
+    """Say so where the engine `auto` had to choose without a measurement, or was stopped."""
+    tuning = lowered.tuning
+    if tuning is not None and tuning.problem:
+        note(f"nothing was measured, {tuning.chosen} is taken: {tuning.problem}")
+    elif tuning is not None and not tuning.complete:
+        tried = ", ".join(trial.name for trial in tuning.trials)
+        note(f"the time to tune was up: {tuning.chosen} is the best of {tried}; --tune again goes on")
 
 
 def note(text: str) -> None:

@@ -15,13 +15,16 @@ from bridge.cli.options import (
     Model,
     Source,
     Trust,
+    Tune,
     note,
+    note_unmeasured,
     open_source,
     print_json,
     working,
 )
 from bridge.cli.tensors import check_output, describe, flat_outputs, read_inputs, write_outputs
-from bridge.compilation import check_engine
+from bridge.compilation import AUTO, check_engine
+from bridge.configuration import ATEN
 
 
 def command(
@@ -35,6 +38,7 @@ def command(
     ] = None,
     engine: Engine = "iree",
     device: Device = "cpu",
+    tune: Tune = None,
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,
@@ -43,15 +47,18 @@ def command(
     """Run an artifact or a .pt2 file on inputs from .npy files; show or write the outputs."""
     if output is not None:
         check_output(output)
-    check_engine(engine, device)
+    check_engine(engine, device, tune)
     with working(f"reading {source}"):
         lowered = open_source(source, imports, model, trust)
     args, kwargs = read_inputs(lowered, inputs or [])
     with working(f"compiling for {engine}"):
-        compiled = lowered.compile(engine, device)
+        example = {"args": args, "kwargs": kwargs} if engine == AUTO else {}
+        compiled = lowered.compile(engine, device, tune=tune, **example)
+    if engine == AUTO:
+        note_unmeasured(lowered)
     leaves = flat_outputs(compiled(*args, **kwargs), lowered)
     for place, reason in compiled.report.plan.reasons.items():
-        if place not in lowered.plan.reasons and engine != "aten":
+        if place not in lowered.plan.reasons and engine not in (ATEN, AUTO):
             note(f"{place} ran on ATen: {reason}")
     if output is not None:
         write_outputs(output, leaves)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.lowered import Lowered
+from bridge.tuning.record import Tuning, to_json
 from lowering.ir.plan import Placement
 from lowering.ir.program import MUTATIONS, InputKind, Node, OutputKind, Program, Ref
 from lowering.ir.text import print_type
@@ -45,6 +46,7 @@ def summary(lowered: Lowered) -> dict[str, Any]:
             for b in lowered.binaries.values()
         ],
         "binaries_set_aside": len(lowered.set_aside),
+        "tuning": to_json(lowered.tuning) if lowered.tuning is not None else None,
     }
 
 
@@ -87,6 +89,19 @@ def print_gaps(lowered: Lowered, reasons: Mapping[str, str]) -> None:
     for name, reason in reasons.items():
         if name in nodes:
             print(f"  {_described(nodes[name])}: {' '.join(reason.split())}")
+
+
+def print_tuning(tuning: Tuning) -> None:
+    """What the engine `auto` measured: a line for each candidate, and which is taken."""
+    print(f"measured on {tuning.host['cores']} cores of {tuning.host['device']}:")
+    for trial in tuning.trials:
+        taken = " (taken)" if trial.name == tuning.chosen else ""
+        if trial.seconds is None:
+            print(f"  {trial.name}: {trial.problem or 'not measured: ' + tuning.problem}{taken}")
+        else:
+            print(f"  {trial.name}: {trial.seconds * 1e3:.3f} ms{taken}")
+    if not tuning.complete:
+        print("  the time was up before all were tried")
 
 
 def weight_bytes(lowered: Lowered) -> int:

@@ -7,10 +7,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from bridge.api import checked_call, exported_from, import_all, lower
+from bridge.api import exported_from, import_all, lower
 from bridge.artifact import is_artifact, load
-from bridge.compilation import check_engine, container_types, interpreted
-from bridge.errors import BridgeError, UsageError
+from bridge.compilation import check_engine, interpreted
+from bridge.errors import UsageError
 from bridge.lowered import Lowered
 from bridge.registration import bring_operators, check_operators
 from bridge.verification.report import EngineReport, Report
@@ -44,6 +44,7 @@ def verify(
     """
     import torch
 
+    from bridge.verification.draw import example_call
     from bridge.verification.reference import ExportedReference
     from bridge.verification.trial import run_engine, run_reference
 
@@ -61,7 +62,7 @@ def verify(
     lowered = _lowered(source, trust)
     bring_operators(lowered.program)
     check_operators(lowered.program)
-    call = _call(lowered, args, kwargs, seed)
+    call = example_call(lowered, args, kwargs, seed)
     if isinstance(source, torch.export.ExportedProgram):
         with ExportedReference(source, lowered.program) as module:
             expected = run_reference(module, call, calls, seed)
@@ -71,22 +72,6 @@ def verify(
         reference = "the program as read, on ATen"
     rows = tuple(run_engine(lowered, engine, device, call, expected, seed) for engine in engines)
     return Report(name, reference, rows)
-
-
-def _call(
-    lowered: Lowered, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, seed: int
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments given, or else drawn ones."""
-    from bridge.verification.draw import draw_inputs
-    from lowering.ir.tree import TreeSpecError, unflatten
-
-    if args is None and kwargs is None:
-        leaves = draw_inputs(lowered.program, lowered.example_sizes, seed)
-        try:
-            args, kwargs = unflatten(leaves, lowered.program.signature.in_spec, container_types(lowered))
-        except TreeSpecError as error:
-            raise BridgeError(f"inputs cannot be drawn: {error}") from error
-    return checked_call(args, kwargs)
 
 
 def _lowered(source: Any, trust: bool) -> Lowered:

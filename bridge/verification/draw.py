@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import torch
 
-from bridge.errors import UsageError
+from bridge.api import checked_call
+from bridge.compilation import container_types
+from bridge.errors import BridgeError, UsageError
+from bridge.lowered import Lowered
 from lowering.ir.aten import schema
 from lowering.ir.program import Graph, InputKind, Node, Program, Ref
 from lowering.ir.symbols import UnboundSymbol, evaluate
+from lowering.ir.tree import TreeSpecError, unflatten
 from lowering.ir.types import DType, SymType, TensorType
 
 # Integers that are no index: small enough for any integer dtype, and for sums of products of them.
@@ -77,6 +81,22 @@ CARRIERS = frozenset(
     aten.repeat aten.flip aten.roll
     """.split()
 )
+
+
+def example_call(
+    lowered: Lowered,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments given, or else drawn ones. Raises BridgeError where they cannot be."""
+    if args is None and kwargs is None:
+        leaves = draw_inputs(lowered.program, lowered.example_sizes, seed)
+        try:
+            args, kwargs = unflatten(leaves, lowered.program.signature.in_spec, container_types(lowered))
+        except TreeSpecError as error:
+            raise BridgeError(f"inputs cannot be drawn: {error}") from error
+    return checked_call(args, kwargs)
 
 
 def draw_inputs(program: Program, sizes: Mapping[str, int], seed: int = 0) -> list[Any]:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import bridge
-from bridge import compilation
+from bridge import binaries, compilation
+from bridge.binaries import cache_key
 from bridge.errors import UsageError
 from bridge.lowered import Binary
 from lowering.errors import Unsupported
@@ -171,7 +172,7 @@ def test_a_dynamic_segment_that_does_not_load_moves_before_any_call(engine: Test
 def test_binaries_of_other_sizes_are_not_kept_forever(
     engine: TestEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compilation, "_KEPT", 3)
+    monkeypatch.setattr(binaries, "_KEPT", 3)
     lowered = engine.lowered = _dynamic()
     compiled = _compile(lowered)
     kept = set(lowered.binaries)
@@ -229,8 +230,8 @@ def test_a_cache_key_depends_on_what_a_binary_does(
     from runtime.engine import Target
 
     module = lowered.module(0)
-    before = compilation.cache_key(module, engine, Target())
-    assert before == compilation.cache_key(module, engine, Target())
+    before = cache_key(module, engine, Target())
+    assert before == cache_key(module, engine, Target())
     monkeypatch.setattr(engine, "name", change.get("engine", "iree"))
     monkeypatch.setattr(engine, "version", lambda: change.get("version", "1"))
-    assert before != compilation.cache_key(module, engine, Target(change.get("device", "cpu")))
+    assert before != cache_key(module, engine, Target(change.get("device", "cpu")))

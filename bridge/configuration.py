@@ -1,0 +1,53 @@
+"""Where each part of a program runs: the choices there are, and one decision for a whole program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lowering.ir.plan import Segment
+
+#: The choice of a program that runs on ATen alone: the executor itself, no engine.
+ATEN = "aten"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An engine, with options of its own for what it compiles."""
+
+    engine: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+# What a segment can be compiled for, by name. The names of engines alone are what users ask for; what else is
+# here, measured placement tries.
+CHOICES: Mapping[str, Choice] = {
+    "iree": Choice("iree"),
+    "xla": Choice("xla"),
+    # On several cores our default is YNN, whose products scale over threads; at times Eigen's are better.
+    "xla-eigen": Choice("xla", {"xla_cpu_experimental_ynn_fusion_type": ""}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One way to run a program.
+
+    `choice`: of CHOICES, for all segments but those with a node in `others`; or ATEN. `others`: the choice of
+    the segment that a node is in. `moved`: nodes that run on ATen though they lower, with the reason.
+    """
+
+    choice: str
+    others: Mapping[str, str] = field(default_factory=dict)
+    moved: Mapping[str, str] = field(default_factory=dict)
+
+    def choice_of(self, segment: Segment) -> str:
+        """The choice of a StableHLO segment."""
+        if not self.others:
+            return self.choice
+        return next((self.others[name] for name in segment.nodes if name in self.others), self.choice)
+
+    def engines(self) -> tuple[str, ...]:
+        """The names of the engines it takes, each once."""
+        names = (self.choice, *self.others.values())
+        return tuple(dict.fromkeys(CHOICES[name].engine for name in names if name != ATEN))

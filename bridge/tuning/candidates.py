@@ -1,0 +1,59 @@
+"""The configurations that are worth a measurement, simple ones first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from bridge.configuration import ATEN, CHOICES, Configuration
+from lowering.ir.plan import Placement, Plan
+from lowering.ir.program import Program
+from runtime.engines.host import cores
+
+#: A candidate's name and what it is.
+Candidate = tuple[str, Configuration]
+
+# Operators that ATen's own libraries may be better at than an engine, as a family that moves together.
+FAMILIES: Mapping[str, re.Pattern[str]] = {
+    "convolutions": re.compile(r"aten\.(_?convolution|conv[1-3]d)\b"),
+}
+
+
+def whole(program: Program, plan: Plan, device: str) -> Iterator[Candidate]:
+    """Everything in one place; then one family of operators on ATen, and the rest on an engine."""
+    if device == "cpu":
+        yield ATEN, Configuration(ATEN)
+    if all(segment.placement is Placement.ATEN for segment in plan.segments):
+        return
+    for name in CHOICES:
+        if name != "xla-eigen" or (device == "cpu" and cores() > 1):
+            yield name, Configuration(name)
+    if device != "cpu":
+        return
+    lowered = {name for s in plan.segments if s.placement is Placement.STABLEHLO for name in s.nodes}
+    for family, pattern in FAMILIES.items():
+        reason = f"measured: {family} are faster there"
+        nodes = [n.name for n in program.graph.nodes if n.name in lowered and pattern.match(n.target)]
+        if nodes and len(nodes) < len(lowered):
+            for engine in ("xla", "iree"):
+                yield f"{engine}, {family} on aten", Configuration(engine, moved=dict.fromkeys(nodes, reason))
+
+
+def mixed(plan: Plan, spent: Mapping[str, Sequence[float]]) -> Candidate | None:
+    """Each segment where it took least; None where that is the same place for all, which is tried already.
+
+    `spent`: for each choice, and ATEN, the seconds of each of the plan's segments.
+    """
+    best: dict[int, str] = {}
+    for segment in plan.segments:
+        if segment.placement is Placement.STABLEHLO and spent:
+            best[segment.index] = min(spent, key=lambda name: spent[name][segment.index])
+    if len(set(best.values())) < 2:
+        return None
+    segments = {segment.index: segment for segment in plan.segments}
+    engines = [name for name in best.values() if name != ATEN]
+    usual = max(engines, key=engines.count)
+    others = {segments[i].nodes[0]: name for i, name in best.items() if name not in (usual, ATEN)}
+    reason = "measured: its segment is faster there"
+    moved = {name: reason for i, where in best.items() if where == ATEN for name in segments[i].nodes}
+    return "each segment where it is fastest", Configuration(usual, others, moved)

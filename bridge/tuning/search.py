@@ -1,0 +1,132 @@
+"""The search for the fastest configuration: each candidate races the best so far, and the loser goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridge.compilation import AUTO, compile_configured, compile_split_on_aten
+from bridge.configuration import ATEN, Configuration
+from bridge.errors import first_line
+from bridge.tuning.candidates import Candidate, mixed, whole
+from bridge.tuning.race import Runner, race
+from bridge.tuning.record import Trial, Tuning
+from lowering.ir.plan import Placement
+
+if TYPE_CHECKING:
+    from bridge.lowered import Lowered
+    from runtime.executor import Compiled
+
+# A race lasts as long as the compilation that it follows, so that all takes twice the time of compiling; but
+# not less than this, which tells a few per cent apart for what takes a millisecond.
+_LEAST_RACE_S = 0.3
+# How much faster a candidate must be than one before it, which is simpler.
+_MARGIN = 0.98
+# How often a program's segments are timed one by one.
+_PROFILES = 5
+
+Call = Callable[[], tuple[Any, Any]]
+
+
+class Side(NamedTuple):
+    """A program compiled in one configuration, and the keys of the binaries that it took."""
+
+    name: str
+    runner: Runner
+    used: set[str]
+
+
+class Search:
+    """One search. `call`: arguments for one call, copies where the program writes to them. `tune`: seconds
+    that all may take, None for as long as compiling takes again. `before`: what an earlier search found."""
+
+    def __init__(
+        self, lowered: Lowered, device: str, call: Call, tune: float | None, before: Tuning | None
+    ) -> None:
+        self._lowered = lowered
+        self._device = device
+        self._call = call
+        self._end = None if tune is None else time.perf_counter() + tune
+        self._trials = {trial.name: trial for trial in before.trials} if before is not None else {}
+        self._complete = True
+        self._several = sum(s.placement is Placement.STABLEHLO for s in lowered.plan.segments) > 1
+        self._best: Side | None = None
+        if before is not None and before.trials:
+            self._seat(before.chosen, before.configuration)
+
+    def run(self, host: Mapping[str, str]) -> tuple[Tuning, Side | None]:
+        """The record, and the side that won; None where nothing runs."""
+        with _generator_kept():
+            for name, configuration in self._candidates():
+                if name in self._trials:
+                    continue
+                if self._end is not None and self._best is not None and time.perf_counter() > self._end:
+                    self._complete = False
+                    break
+                self._trials[name] = self._try(name, configuration)
+        chosen = self._best.name if self._best is not None else ""
+        return Tuning(host, chosen, tuple(self._trials.values()), self._complete), self._best
+
+    def _candidates(self) -> Iterator[Candidate]:
+        lowered = self._lowered
+        yield from whole(lowered.functional, lowered.plan, self._device)
+        spent = {name: trial.segments for name, trial in self._trials.items() if trial.segments}
+        found = mixed(lowered.plan, spent)
+        if found is not None:
+            yield found
+
+    def _try(self, name: str, configuration: Configuration) -> Trial:
+        start = time.perf_counter()
+        used: set[str] = set()
+        try:
+            compiled = compile_configured(self._lowered, configuration, self._device, AUTO, used)
+            spent = time.perf_counter() - start
+            places = {segment.placement for segment in compiled.report.plan.segments}
+            if configuration.choice != ATEN and places == {Placement.ATEN}:
+                return Trial(name, configuration, problem="no engine takes any of it")
+            segments = self._profile(compiled, configuration) if self._several else ()
+            runner = Runner(compiled, self._call)
+        except Exception as error:  # whatever an engine, or an operator on these inputs, raises
+            return Trial(name, configuration, problem=f"{type(error).__name__}: {first_line(error)}"[:400])
+        side = Side(name, runner, used)
+        if self._best is None:
+            self._best = side
+            return Trial(name, configuration, runner.turn(), 1.0, segments)
+        best, seconds = race(self._best.runner, runner, self._time_of_race(spent))
+        if seconds < _MARGIN * best:
+            self._best = side
+        return Trial(name, configuration, seconds, seconds / best, segments)
+
+    def _time_of_race(self, compiling: float) -> float:
+        if self._end is None:
+            return max(_LEAST_RACE_S, compiling)
+        return max(_LEAST_RACE_S, min(compiling, self._end - time.perf_counter()))
+
+    def _profile(self, compiled: Compiled, configuration: Configuration) -> tuple[float, ...]:
+        """The least seconds of each segment of the program's own plan in several calls; of others none."""
+        if configuration.choice == ATEN:
+            compiled = compile_split_on_aten(self._lowered)
+        elif compiled.report.plan != self._lowered.plan:
+            return ()
+        rows = []
+        for _ in range(_PROFILES):
+            args, kwargs = self._call()
+            rows.append(compiled.profile(*args, **kwargs))
+        return tuple(min(column) for column in zip(*rows, strict=True))
+
+    def _seat(self, name: str, configuration: Configuration) -> None:
+        """Begin with the winner of an earlier search."""
+        used: set[str] = set()
+        compiled = compile_configured(self._lowered, configuration, self._device, AUTO, used)
+        self._best = Side(name, Runner(compiled, self._call), used)
+
+
+@contextmanager
+def _generator_kept() -> Iterator[None]:
+    """torch's generator is afterwards as it was."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        yield

@@ -1,0 +1,362 @@
+"""Measured placement: what is tried, which wins, what is kept of it, and that no choice changes a result."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bridge
+from bridge.artifact import load
+from bridge.compilation import compile_configured
+from bridge.configuration import ATEN, Configuration
+from bridge.errors import ArtifactError, UsageError
+from bridge.manifest import digest
+from bridge.tuning import candidates, race, search
+from bridge.tuning.record import Trial, Tuning, from_json, to_json
+from lowering.ir.plan import Placement
+from runtime.engine import EngineError
+from tests.bridge.samples import lowered as lowered_sample
+
+
+class Islands(torch.nn.Module):
+    """Two StableHLO segments around an operator that only ATen has; a buffer and an input are written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Linear(8, 8)
+        self.last = torch.nn.Linear(8, 8)
+        self.register_buffer("seen", torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = self.first(x).tanh().exp().sin()
+        self.seen.add_(y.sum(0))
+        values = torch.linalg.eigvals(y.T @ y).real.sort().values
+        z = self.last(y.cos() + values).relu().sigmoid().tanh()
+        x.mul_(z.sum() / 100)
+        return z + self.seen, y * 2
+
+
+class Convolutions(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).relu().sum((2, 3)).tanh()
+
+
+def islands() -> bridge.Lowered:
+    return bridge.lower(Islands(), (torch.ones(8, 8),))
+
+
+def mlp() -> bridge.Lowered:
+    torch.manual_seed(0)
+    return bridge.lower(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh()), (torch.ones(2, 4),))
+
+
+# ------------------------------------------------------------------------------------ segments on two engines
+
+
+def first_nodes(lowered: bridge.Lowered) -> list[str]:
+    return [s.nodes[0] for s in lowered.plan.segments if s.placement is Placement.STABLEHLO]
+
+
+@pytest.mark.parametrize("engines", [("xla", "iree"), ("iree", "xla"), ("xla", "xla-eigen")])
+def test_segments_on_different_engines_are_eager(engines: tuple[str, str]) -> None:
+    lowered = islands()
+    _, second = first_nodes(lowered)
+    compiled = compile_configured(lowered, Configuration(engines[0], {second: engines[1]}))
+    assert compiled.report.plan == lowered.plan, "nothing moved"
+    eager = Islands()
+    for call in range(3):
+        x = torch.randn(8, 8, generator=torch.Generator().manual_seed(call))
+        ours, theirs = x.clone(), x.clone()
+        got, want = compiled(ours), eager(theirs)
+        torch.testing.assert_close(got, want)
+        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(torch.from_numpy(compiled.buffers["seen"]), eager.seen)
+
+
+def test_a_value_passes_from_one_engine_to_the_other() -> None:
+    """Without an ATen segment between: a handle of one engine is an argument of the other."""
+    lowered = islands()
+    _, second = first_nodes(lowered)
+    compiled = compile_configured(lowered, Configuration("xla", {second: "iree"}))
+    names = {s.index: set(s.outputs) for s in lowered.plan.segments}
+    crossing = set(lowered.plan.segments[2].inputs) & names[0]
+    assert crossing, "the last segment reads what the first makes"
+    before = compiled.report.copies
+    compiled(torch.ones(8, 8))
+    assert compiled.report.copies == before, "and no copy is made"
+
+
+def test_moved_nodes_run_on_aten() -> None:
+    lowered = bridge.lower(Convolutions(), (torch.randn(1, 3, 8, 8),))
+    names = [name for name, _ in candidates.whole(lowered.functional, lowered.plan, "cpu")]
+    assert "xla, convolutions on aten" in names
+    found = dict(candidates.whole(lowered.functional, lowered.plan, "cpu"))["xla, convolutions on aten"]
+    compiled = compile_configured(lowered, found)
+    x = torch.randn(1, 3, 8, 8)
+    torch.testing.assert_close(compiled(x), Convolutions()(x))
+    on_aten = [n for s in compiled.report.plan.segments if s.placement is Placement.ATEN for n in s.nodes]
+    assert "conv2d" in on_aten
+
+
+# ----------------------------------------------------------------------------------------------- candidates
+
+
+def test_what_is_tried() -> None:
+    lowered = mlp()
+    names = [name for name, _ in candidates.whole(lowered.functional, lowered.plan, "cpu")]
+    assert names[0] == ATEN, "the simplest is what others have to beat"
+    assert {"xla", "iree"} <= set(names)
+    assert not any("convolutions" in name for name in names)
+    assert ATEN not in dict(candidates.whole(lowered.functional, lowered.plan, "cuda"))
+
+
+def test_nothing_but_aten_is_tried_where_nothing_lowers() -> None:
+    lowered = bridge.lower(Eigenvalues(), (torch.eye(3),))
+    assert [name for name, _ in candidates.whole(lowered.functional, lowered.plan, "cpu")] == [ATEN]
+
+
+class Eigenvalues(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.eigvals(x)
+
+
+def test_each_segment_where_it_took_least() -> None:
+    plan = islands().plan
+    kinds = [segment.placement for segment in plan.segments]
+    assert kinds == [Placement.STABLEHLO, Placement.ATEN, Placement.STABLEHLO]
+    found = candidates.mixed(plan, {"xla": (1.0, 9.0, 4.0), "iree": (2.0, 9.0, 3.0)})
+    assert found is not None
+    assert [found[1].choice_of(plan.segments[i]) for i in (0, 2)] == ["xla", "iree"]
+    onto = candidates.mixed(plan, {"xla": (1.0, 9.0, 4.0), ATEN: (2.0, 9.0, 3.0)})
+    assert onto is not None
+    assert set(onto[1].moved) == set(plan.segments[2].nodes)
+    assert candidates.mixed(plan, {"xla": (1.0, 9.0, 3.0), "iree": (2.0, 0.0, 4.0)}) is None
+    assert candidates.mixed(plan, {}) is None
+
+
+# --------------------------------------------------------------------------------------------------- races
+
+
+def sleeper(seconds: float) -> race.Runner:
+    return race.Runner(lambda: time.sleep(seconds), lambda: ((), {}))
+
+
+def test_a_race_tells_the_faster_one() -> None:
+    slow, fast = race.race(sleeper(0.02), sleeper(0.001), 0.1)
+    assert slow > 5 * fast
+
+
+def test_the_loser_of_a_search_goes_and_the_winner_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered = mlp()
+    times = {ATEN: 5.0, "iree": 3.0, "xla": 1.0, "xla-eigen": 0.99}
+    run_with(monkeypatch, times)
+    compiled = lowered.compile("auto")
+    tuning = lowered.tuning
+    assert tuning is not None
+    # A gain of one per cent is none.
+    assert tuning.chosen == "xla"
+    assert {trial.name: trial.seconds for trial in tuning.trials}.items() <= times.items()
+    assert {binary.engine for binary in lowered.binaries.values()} == {"xla"}
+    assert len(lowered.binaries) == 1
+    assert compiled.report.engine == "auto"
+
+
+def run_with(monkeypatch: pytest.MonkeyPatch, times: dict[str, float]) -> None:
+    """Candidates take these times, whatever they take."""
+    names: dict[int, str] = {}
+    make = search.Side
+
+    def side(name: str, runner: Any, used: set[str]) -> search.Side:
+        names[id(runner)] = name
+        return make(name, runner, used)
+
+    monkeypatch.setattr(search, "Side", side)
+    monkeypatch.setattr(race.Runner, "turn", lambda self: times[names[id(self)]])
+    monkeypatch.setattr(
+        search, "race", lambda one, other, seconds: (times[names[id(one)]], times[names[id(other)]])
+    )
+
+
+def test_what_fails_is_a_trial_with_its_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = search.compile_configured
+
+    def compile_but_iree(lowered: Any, configuration: Configuration, *rest: Any) -> Any:
+        if configuration.choice == "iree":
+            raise EngineError("iree: out of order")
+        return real(lowered, configuration, *rest)
+
+    monkeypatch.setattr(search, "compile_configured", compile_but_iree)
+    lowered = mlp()
+    lowered.compile("auto")
+    assert lowered.tuning is not None
+    trial = next(trial for trial in lowered.tuning.trials if trial.name == "iree")
+    assert trial.seconds is None
+    assert trial.problem == "EngineError: iree: out of order"
+
+
+# ------------------------------------------------------------------------------------------- what is kept
+
+
+def test_nothing_is_measured_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lowered = mlp()
+    lowered.compile("auto")
+    loaded = bridge.load(lowered.save(tmp_path / "a.bridge"))
+    assert loaded.tuning == lowered.tuning
+
+    def never(*args: Any) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(search.Search, "run", never)
+    x = torch.randn(2, 4)
+    torch.testing.assert_close(loaded.compile("auto")(x), lowered.compile("aten")(x))
+    lowered.compile("auto", tune=1.0)
+    assert loaded.tuning is not None
+    loaded.tuning = replace(loaded.tuning, host={**loaded.tuning.host, "cores": "77"})
+    with pytest.raises(AssertionError, match="measured again"):
+        loaded.compile("auto")
+
+
+def test_a_search_without_time_goes_on_later() -> None:
+    lowered = mlp()
+    lowered.compile("auto", tune=0)
+    first = lowered.tuning
+    assert first is not None
+    assert [trial.name for trial in first.trials] == [ATEN]
+    assert not first.complete
+    lowered.compile("auto")
+    assert lowered.tuning is first, "a plain call takes what there is"
+    lowered.compile("auto", tune=60)
+    assert lowered.tuning is not None
+    assert lowered.tuning.complete
+    assert lowered.tuning.trials[0] is first.trials[0], "and what was measured is not measured again"
+    assert len(lowered.tuning.trials) > 2
+
+
+def test_a_call_can_be_given() -> None:
+    class Guarded(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            torch._assert_async(x.sum() > 1000)
+            return x * 2 + 1
+
+    lowered = bridge.lower(Guarded(), (torch.full((4,), 500.0),))
+    lowered.compile("auto")
+    assert lowered.tuning is not None
+    assert "drawn" in lowered.tuning.problem
+    assert lowered.tuning.chosen == "xla"
+    lowered.tuning = None
+    lowered.compile("auto", args=(torch.full((4,), 500.0),))
+    assert lowered.tuning is not None
+    assert not lowered.tuning.problem
+
+
+def test_inputs_and_generator_are_left_alone() -> None:
+    lowered = islands()
+    x = torch.ones(8, 8)
+    before = torch.get_rng_state()
+    compiled = lowered.compile("auto", tune=0, args=(x,))
+    assert torch.equal(x, torch.ones(8, 8))
+    assert torch.equal(before, torch.get_rng_state())
+    assert not compiled.buffers["seen"].any(), "what is returned begins with the program's own buffers"
+    assert compiled.report.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "xla", "tune": 1.0}, "there is nothing to tune on the engine xla"),
+        ({"engine": "auto", "tune": -1.0}, "tuning takes a number of seconds, 0 or more, not -1.0"),
+        ({"engine": "auto", "tune": float("nan")}, "not nan"),
+    ],
+)
+def test_what_cannot_be_asked_for(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        lowered_sample("mlp").compile(**options)
+
+
+# ---------------------------------------------------------------------------------------------- the record
+
+_TEXT = st.text(max_size=8)
+_TRIALS = st.lists(
+    st.builds(
+        Trial,
+        _TEXT,
+        st.builds(
+            Configuration,
+            st.sampled_from([ATEN, "xla", "iree"]),
+            st.dictionaries(_TEXT, st.sampled_from(["xla", "iree"]), max_size=3),
+            st.dictionaries(_TEXT, _TEXT, max_size=3),
+        ),
+        st.none() | st.floats(0, 1e6),
+        st.none() | st.floats(0, 1e6),
+        st.lists(st.floats(0, 1e6), max_size=3).map(tuple),
+        _TEXT,
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda trial: trial.name,
+)
+
+
+@given(_TRIALS, st.dictionaries(_TEXT, _TEXT, max_size=3), st.booleans(), _TEXT)
+def test_a_record_is_read_as_it_was_written(
+    trials: list[Trial], host: dict[str, str], complete: bool, problem: str
+) -> None:
+    tuning = Tuning(host, trials[-1].name, tuple(trials), complete, problem)
+    assert from_json(to_json(tuning)) == tuning
+
+
+_JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+)
+
+
+@given(st.sampled_from(["host", "chosen", "trials", "complete", "problem", ""]), _JUNK)
+def test_any_other_record_is_refused(key: str, value: Any) -> None:
+    tuning = Tuning({}, "xla", (Trial("xla", Configuration("xla"), 1.0, 1.0),))
+    data: Any = {**to_json(tuning), key: value} if key else value
+    try:
+        found = from_json(data)
+    except ValueError:
+        return
+    assert from_json(to_json(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.update(choice="cuda"), "a choice that does not exist"),
+        (lambda row: row.update(others={"x": "rm"}), "a choice that does not exist"),
+        (lambda row: row.update(moved={"nowhere": "why"}), "the node 'nowhere', which does not exist"),
+        (lambda row: row.update(seconds=-1.0), "its 'seconds' is -1.0"),
+        (lambda row: row.update(segments=[1.0] * 100_001), "the limit is 100000"),
+    ],
+)
+def test_an_edited_artifact_is_refused(change: Any, message: str, tmp_path: Path) -> None:
+    import json
+
+    lowered = lowered_sample("mlp")
+    tuned = replace(lowered, tuning=Tuning({}, "xla", (Trial("xla", Configuration("xla"), 1.0, 1.0),)))
+    path = tuned.save(tmp_path / "a.bridge")
+    file = path / "tuning.json"
+    data = json.loads(file.read_text())
+    change(data["trials"][0])
+    file.write_text(json.dumps(data))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"]["tuning.json"] = {"bytes": file.stat().st_size, "digest": digest(file)}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError, match=message):
+        load(path)
