@@ -14,7 +14,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import bridge
+from bridge.compilation import compile_configured
+from bridge.configuration import Configuration
 from lowering import partition as partitioning
+from lowering.ir.plan import Placement
 from lowering.partition import partition
 from runtime.errors import ExecutionError
 from runtime.inputs import InputError
@@ -27,7 +30,8 @@ _DRAWN = st.tuples(
     st.booleans(),
     st.integers(0, 2**40),
     st.sampled_from([1, 1, 1, 3]),
-    st.sampled_from(["xla", "xla", "aten"]),
+    # IREE's compiler takes half a second a segment: few have one there.
+    st.sampled_from([*["xla"] * 11, *["aten"] * 4, "both"]),
 )
 _OPTIONS: Any = {"deadline": None, "derandomize": True, "database": None}
 
@@ -46,7 +50,10 @@ def test_many_random_programs(drawn: Any) -> None:
 
 
 def check(lines: list[Any], outputs: list[int], dynamic: bool, cut: int, least: int, engine: str) -> None:
-    """Export, cut where the bits of `cut` say, and compare a call per size with eager's."""
+    """Export, cut where the bits of `cut` say, and compare a call per size with eager's.
+
+    On `both` engines, every other segment is on IREE.
+    """
     sizes = SIZES if dynamic else SIZES[:1] * 2
     module = decode(lines, outputs, sizes)
     shapes = {name: {0: torch.export.Dim.AUTO} for name in "xyk"} if dynamic else None
@@ -60,7 +67,14 @@ def check(lines: list[Any], outputs: list[int], dynamic: bool, cut: int, least: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(partitioning, "MIN_NODES", least)
         plan = partition(whole.functional, {**whole.plan.reasons, **moved})
-    compiled = replace(whole, plan=plan, modules={}).compile(engine)
+    lowered = replace(whole, plan=plan, modules={})
+    if engine == "both":
+        segments = [s for s in plan.segments if s.placement is Placement.STABLEHLO]
+        compiled = compile_configured(
+            lowered, Configuration("xla", {s.nodes[0]: "iree" for s in segments[cut & 1 :: 2]})
+        )
+    else:
+        compiled = lowered.compile(engine)
     eager = copy.deepcopy(module)
     for call, rows in enumerate(sizes):
         try:
