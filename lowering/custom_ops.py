@@ -12,7 +12,10 @@ from lowering.ir.aten import OpSchema, parse_schema, schema
 _PYTHON = frozenset({"_operator", "math", "torch", "builtins", "higher_order"})
 
 # Namespaces of torch's own that it registers only when a call needs them, and the module that does.
-_OF_TORCH = {"torch_nn": "torch.nn.modules.linear_cross_entropy"}
+_OF_TORCH = {
+    "quantized_decomposed": "torch.ao.quantization.fx._decomposed",
+    "torch_nn": "torch.nn.modules.linear_cross_entropy",
+}
 
 
 def schema_of(target: str) -> OpSchema | None:

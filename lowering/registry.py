@@ -33,6 +33,7 @@ FAMILIES = (
     "attention",
     "loss",
     "chunked_loss",
+    "quantization",
     "shape",
     "joining",
     "indexing",
