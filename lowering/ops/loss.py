@@ -169,9 +169,9 @@ def picked(
 def _nll(
     cx: Context, self: Value, target: Value, weight: Value | None, reduction: int, ignore_index: int
 ) -> tuple[Value, Value]:
-    """The loss and the sum of the weights that it was divided by (0 without a reduction)."""
+    """The loss and the sum of the weights that it was divided by (0 for a batch without a reduction)."""
     terms, share = picked(cx, self, target, weight, ignore_index)
-    if reduction == NONE:
+    if reduction == NONE and self.rank > 1:
         return cx.convert(terms, self.dtype), cx.constant(0, self.dtype)
     total, weights = cx.reduce_sum(terms), cx.reduce_sum(share)
     if reduction == MEAN:

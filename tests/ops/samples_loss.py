@@ -101,6 +101,13 @@ CLASSIFICATION = [
         for weight in (None, WEIGHT)
         for r in REDUCTIONS
     ),
+    # Of a single row eager gives the total weight without a reduction, too.
+    *(
+        sample("nll_loss_forward", SCORES[0], target, weight, r, 2)
+        for target in (torch.tensor(1), torch.tensor(2))
+        for weight in (None, WEIGHT)
+        for r in REDUCTIONS
+    ),
     *(sample("nll_loss2d_forward", IMAGE, LABELS, None, r, -100) for r in REDUCTIONS),
     *(
         sample("cross_entropy_loss", SCORES, target, weight, r, -100, 0.1)
