@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lowering.build.reduce import padding_attribute
+from lowering.build.shape import Shapes
 from lowering.hlo import ir, stablehlo
 from lowering.ir.types import DType
 from lowering.value import Value, constant, tensor_type
 
 
-class Contractions:
+class Contractions(Shapes):
     """Dot and convolution vocabulary."""
 
     def dot_general(
@@ -64,10 +65,13 @@ class Contractions:
         (lhs_spatial, lhs_b, lhs_f), (rhs_spatial, rhs_o, rhs_i), (out_spatial, out_b, out_f) = specs
         shape = [0] * (spatial + 2)
         shape[out_b], shape[out_f] = lhs.shape[lhs_b], rhs.shape[rhs_o]
+        pads = list(padding)
         for i in range(spatial):
             size, taps = lhs.shape[lhs_spatial[i]], rhs.shape[rhs_spatial[i]]
             span = ((size - 1) * lhs_dilation[i] + 1 if size else 0) + sum(padding[i])
             reach = (taps - 1) * rhs_dilation[i] + 1
+            if lhs_dilation[i] == 1:
+                lhs, pads[i] = self.only_window(lhs, lhs_spatial[i], padding[i], reach, strides[i])
             shape[out_spatial[i]] = max((span - reach) // strides[i] + 1, 0) if span >= reach else 0
         numbers = stablehlo.ConvDimensionNumbers.get(
             lhs_b, lhs_f, lhs_spatial, rhs_i, rhs_o, rhs_spatial, out_b, out_f, out_spatial
@@ -81,7 +85,7 @@ class Contractions:
                 feature_group_count=groups,
                 batch_group_count=1,
                 window_strides=list(strides),
-                padding=padding_attribute(padding),
+                padding=padding_attribute(pads),
                 lhs_dilation=list(lhs_dilation),
                 rhs_dilation=list(rhs_dilation),
                 window_reversal=ir.DenseBoolArrayAttr.get([reverse] * spatial),

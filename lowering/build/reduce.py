@@ -121,11 +121,15 @@ class Reductions(Shapes):
         rank = operands[0].rank
         dilation = list(dilation or [1] * rank)
         base_dilation = list(base_dilation or [1] * rank)
+        pads = list(padding)
         sizes: list[int] = []
         for axis, size in enumerate(operands[0].shape):
             span = (size - 1) * base_dilation[axis] + 1 if size else 0
             span += sum(padding[axis])
             reach = (window[axis] - 1) * dilation[axis] + 1
+            if base_dilation[axis] == 1:
+                cut = [self.only_window(v, axis, padding[axis], reach, strides[axis]) for v in operands]
+                operands, pads[axis] = [v for v, _ in cut], cut[0][1]
             sizes.append((span - reach) // strides[axis] + 1 if span >= reach else 0)
         seeds = [
             s if isinstance(s, Value) else constant(s, v.dtype) for s, v in zip(starts, operands, strict=True)
@@ -138,7 +142,7 @@ class Reductions(Shapes):
             window_strides=list(strides),
             base_dilations=base_dilation,
             window_dilations=dilation,
-            padding=padding_attribute(padding),
+            padding=padding_attribute(pads),
         )
         dtypes = [v.dtype for v in operands]
         fill_region(op.regions[0], dtypes + dtypes, body)

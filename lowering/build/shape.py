@@ -90,6 +90,18 @@ class Shapes:
         starts[axis], limits[axis], strides[axis] = start, limit, stride
         return self.slice(value, starts, limits, strides)
 
+    def only_window(
+        self, value: Value, axis: int, padding: tuple[int, int], reach: int, stride: int
+    ) -> tuple[Value, tuple[int, int]]:
+        """The axis and its padding without what lies behind a window that fits once: IREE's compiler refuses
+        it. The axis as it is where more windows fit, or none does."""
+        low, high = padding
+        size = value.shape[axis]
+        kept = min(size, reach - low)
+        if kept <= 0 or not 0 < low + size + high - reach < stride:
+            return value, padding
+        return self.slice_axis(value, axis, 0, kept), (low, reach - low - kept)
+
     def pad(
         self,
         value: Value,

@@ -46,19 +46,10 @@ class _Window:
         self, cx: Context, values: Sequence[Value], inits: Sequence, body: Callable
     ) -> tuple[Value, ...]:
         ones = [1] * self.leading
-        read = [self._read(cx, value) for value in values]
         return cx.reduce_window(
-            read, inits, body, [*ones, *self.kernel], [*ones, *self.stride], self.pads(),
+            values, inits, body, [*ones, *self.kernel], [*ones, *self.stride], self.pads(),
             [*ones, *self.dilation],
         )  # fmt: skip
-
-    def _read(self, cx: Context, value: Value) -> Value:
-        """Without what lies behind the only window of an axis, which IREE's compiler refuses."""
-        for axis, low in enumerate(self.padding):
-            end = (self.kernel[axis] - 1) * self.dilation[axis] + 1 - low
-            if self.out[axis] == 1 and end < self.sizes[axis]:
-                value = cx.slice_axis(value, self.leading + axis, 0, end)
-        return value
 
 
 def larger(cx: Context) -> Callable[..., tuple[Value, Value]]:

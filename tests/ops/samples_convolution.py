@@ -24,6 +24,8 @@ B4, B6 = _t(4), _t(6)
 BF16, F16, F64, C64 = torch.bfloat16, torch.float16, torch.float64, torch.complex64
 
 SAMPLES = [
+    # One window along each axis, with an element and with padding behind it; the first is IREE's too.
+    Sample("aten.conv2d.default", (_t(1, 4, 5, 3), _t(3, 4, 4, 4), None, [2], [0, 1]), name="one window"),
     Sample("aten.conv1d.default", (X1, W1, B6)),
     Sample("aten.conv1d.default", (X1, W1, None, [2], [3], [2])),
     Sample("aten.conv1d.default", (X1[0], W1, B6, [1], [1])),
