@@ -53,6 +53,17 @@ def _fitted(module: torch.nn.Module, calls: tuple[Call, ...], batch: int, dtype:
     return Model(module.to(dtype), fitted)
 
 
+class _Decoder(Model):
+    """Exported strictly, as transformers does: otherwise caches are constants too, which alias the buffers.
+
+    Bridge takes such a program; torch cannot decompose it, and so no other side can build it.
+    """
+
+    def export(self) -> torch.export.ExportedProgram:
+        args, kwargs = self.calls[0]
+        return torch.export.export(self.module, args, kwargs, strict=True)
+
+
 def _decoder(build: Callable[[bool], torch.nn.Module], small: bool, batch: int, dtype: torch.dtype) -> Model:
     """One token, a cache in buffers, half full of seeded numbers; the second call reads the first's row."""
     from transformers.integrations.executorch import TorchExportableModuleWithStaticCache
@@ -70,7 +81,7 @@ def _decoder(build: Callable[[bool], torch.nn.Module], small: bool, batch: int, 
     calls = tuple(
         ((), {"input_ids": ids[i], "cache_position": torch.tensor([length // 2 + i])}) for i in range(2)
     )
-    return Model(step.eval(), calls)
+    return _Decoder(step.eval(), calls)
 
 
 def _gpt2(small: bool) -> torch.nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Outcome(NamedTuple):
@@ -78,6 +82,8 @@ def tell(lines: str, **line: Any) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one short line."""
-    said = " ".join(str(error).split())
+    """What an exception comes from, as one short line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = " ".join(_COLOUR.sub("", str(error)).split())
     return f"{type(error).__name__}: {said}"[:240]

@@ -26,19 +26,19 @@ _TITLES = {name: SIDES[name].title for name in OTHERS}
 def write() -> None:
     """Put the tables that there are rows for onto the page, and draw the plot."""
     text = PAGE.read_text()
-    rows = merged(row for row in records.read("models") if not row["small"])
-    for name, table in (
-        ("models", models(rows)),
-        ("start", start(records.read("start"))),
-        ("lowering", lowering(records.read("lowering"))),
-    ):
-        if table:
-            text = replaced(text, name, table)
-    PAGE.write_text(text)
-    if rows:
+    measured = {
+        name: [row for row in records.read(name) if not row["small"]]
+        for name in ("models", "start", "lowering")
+    }
+    for name, make in (("start", start), ("lowering", lowering)):
+        if measured[name]:
+            text = replaced(text, name, make(measured[name]))
+    if rows := merged(measured["models"]):
         from benchmarks.plot import draw
 
         draw(rows, _TITLES, PLOT)
+        text = replaced(text, "models", f"![Ratios to eager]({PLOT.name})\n\n{models(rows)}")
+    PAGE.write_text(text)
 
 
 def replaced(page: str, name: str, table: str) -> str:
@@ -68,7 +68,7 @@ def models(rows: Sequence[Row]) -> str:
         if chosen:
             where = "one core" if pinned else "all cores"
             parts += [f"### {dtype}, batch {batch}, {where}", _one_table(_ordered(chosen))]
-    return "\n\n".join([*parts, _provenance(rows)]) if parts else ""
+    return "\n\n".join([*parts, _provenance(rows)])
 
 
 def _ordered(rows: Iterable[Row]) -> list[Row]:
@@ -150,7 +150,7 @@ def start(rows: Sequence[Row]) -> str:
         megabytes = (cold["megabytes"], warm["megabytes"])
         figures = [*(f"{figure:.2f}" for figure in seconds), *(f"{figure:.0f}" for figure in megabytes)]
         body.append([model, SIDES[side].title, *figures])
-    return "\n\n".join([markdown(head, body), _provenance(rows)]) if rows else ""
+    return "\n\n".join([markdown(head, body), _provenance(rows)])
 
 
 def lowering(rows: Sequence[Row]) -> str:
@@ -158,8 +158,6 @@ def lowering(rows: Sequence[Row]) -> str:
     last = {row["model"]: row for row in rows}
     sides = list(dict.fromkeys(side for row in last.values() for side in row["sides"]))
     body = [[model, *(_lowered(row["sides"].get(side)) for side in sides)] for model, row in last.items()]
-    if not rows:
-        return ""
     reasons = [
         f"- {side}, {model}: {found['reason'].replace('|', '/')}"
         for model, row in last.items()

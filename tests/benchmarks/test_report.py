@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import models, records, report
-from benchmarks.processes import Outcome, run_child
+from benchmarks.processes import Outcome, one_line, run_child
 from benchmarks.sides import OTHERS, SIDES
 
 _KEY = {"dtype": "float32", "batch": 1, "pinned": False, "small": False, "machine": "a machine"}
@@ -127,6 +127,12 @@ def test_children_say_what_ended_them(tmp_path: Path) -> None:
     assert failed.lines == []
     assert failed.problem.startswith("FileNotFoundError")
     assert run_child("benchmarks.starting", request, limit=0.01).problem == "took longer than 0.01 seconds"
+
+
+def test_an_exception_is_told_by_its_root() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        raise RuntimeError("step 2/3") from ValueError("no \x1b[96mtensor\x1b[0m\nof that name")
+    assert one_line(caught.value) == "ValueError: no tensor of that name"
 
 
 def test_titles_are_told_apart() -> None:
