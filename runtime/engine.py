@@ -79,6 +79,15 @@ class Engine(Protocol):
         """A handle over a dense row-major torch tensor or numpy array; zero-copy where alignment allows."""
         ...
 
+    def from_known(self, tensor: Any, target: Target) -> Any:
+        """The same for a torch tensor that is known to be plain, on the CPU, dense, row-major and aligned to
+        64 bytes: what a call takes that was checked already."""
+        ...
+
+    def read(self, handle: Any, target: Target) -> bytes:
+        """A copy of a small tensor's bytes."""
+        ...
+
     def own(self, handle: Any, target: Target) -> Any:
         """The handle where its memory is the engine's own, else one over a copy: what may be donated."""
         ...

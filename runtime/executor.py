@@ -295,16 +295,16 @@ class FastCall:
             for given in args:
                 if given.data_ptr() & 63 or not given.is_contiguous():
                     return NotImplemented
-            export = engine.to_torch
+            load, export = engine.from_known, engine.to_torch
         elif binder.fast_numpy(args, shapes):
             args = tuple([self._aligned(given) for given in args])
-            export = engine.to_numpy
+            load, export = engine.from_tensor, engine.to_numpy
         else:
             return NotImplemented
         loaded = self._static or self._step.loaded(symbols)
         if loaded is None:
             return NotImplemented
-        results = loaded.run([engine.from_tensor(args[index], target) for index in self._order])
+        results = loaded.run([load(args[index], target) for index in self._order])
         self._report.calls += 1
         if self._picked is not None:
             results = [results[index] for index in self._picked]

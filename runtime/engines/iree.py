@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from ctypes import c_char_p, c_void_p, py_object, pythonapi
+from ctypes import c_char_p, c_void_p, py_object, pythonapi, string_at
 from functools import cache
 from math import prod
 from typing import TYPE_CHECKING
@@ -117,6 +117,17 @@ class Iree:
         if isinstance(tensor, np.ndarray):
             return _from_numpy(tensor)
         return _from_torch(tensor)
+
+    def from_known(self, tensor: torch.Tensor, target: Target) -> Handle:
+        view = _views.get((tensor.data_ptr(), tensor.dtype, tensor.shape))
+        if view is None or target.device != "cpu":
+            return self.from_tensor(tensor, target)
+        return Handle(*view, tensor)
+
+    def read(self, handle: Handle, target: Target) -> bytes:
+        if handle.device != "cpu":
+            return self.to_numpy(handle).tobytes()
+        return string_at(handle.start, handle.end - handle.start) if handle.start else b""
 
     def own(self, handle: Handle, target: Target) -> Handle:
         """The handle where its memory is IREE's, else one over a copy: not all writes to imported memory are

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from ctypes import string_at
 from functools import cache
+from math import prod
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -116,6 +118,18 @@ class Xla:
         if isinstance(tensor, np.ndarray):
             return _from_numpy(tensor)
         return _from_torch(tensor)
+
+    def from_known(self, tensor: torch.Tensor, target: Target) -> Handle:
+        view = _views.get((tensor.data_ptr(), tensor.dtype, tensor.shape))
+        if view is None or target.device != "cpu":
+            return self.from_tensor(tensor, target)
+        return Handle(*view, tensor)
+
+    def read(self, handle: Handle, target: Target) -> bytes:
+        if target.device != "cpu":
+            return self.to_numpy(handle).tobytes()
+        size = prod(handle.sizes) * handle.dtype.itemsize
+        return string_at(handle.array.unsafe_buffer_pointer(), size) if size else b""
 
     def own(self, handle: Handle, target: Target) -> Handle:
         """The handle where its memory is XLA's, else one over a copy: XLA does not overwrite other memory."""

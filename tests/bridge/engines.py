@@ -72,6 +72,12 @@ class TestEngine:
     def from_tensor(self, tensor: Any, target: Target) -> np.ndarray:
         return tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor)
 
+    def from_known(self, tensor: torch.Tensor, target: Target) -> np.ndarray:
+        return torch_to_numpy(tensor)
+
+    def read(self, handle: np.ndarray, target: Target) -> bytes:
+        return handle.tobytes()
+
     def own(self, handle: np.ndarray, target: Target) -> np.ndarray:
         return handle
 

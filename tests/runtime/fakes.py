@@ -213,6 +213,12 @@ class FakeEngine:
     def to_torch(self, handle: np.ndarray) -> torch.Tensor:
         return numpy_to_torch(handle)
 
+    def from_known(self, tensor: Any, target: Target) -> np.ndarray:
+        return self.from_tensor(tensor, target)
+
+    def read(self, handle: np.ndarray, target: Target) -> bytes:
+        return handle.tobytes()
+
     def to_numpy(self, handle: np.ndarray) -> np.ndarray:
         return handle
 
