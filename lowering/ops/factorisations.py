@@ -27,13 +27,15 @@ def lu(a: Any, pivot: bool = True) -> tuple[Any, Any, Any]:
     m, n = a.shape
     count = min(m, n)
     rows = jnp.arange(m)
+    if m == 1:
+        return a, jnp.ones(1, jnp.int32), rows
 
     def step(k: Any, state: Any) -> Any:
         a, pivots, order = state
         column = a[:, k]
         sizes = jnp.where(rows >= k, _size(column), -1)
         at = jnp.argmax(sizes) if pivot else k
-        pivots = pivots.at[k].set(at.astype(jnp.int32) + 1 if pivot else k.astype(jnp.int32) + 1)
+        pivots = pivots.at[k].set(jnp.asarray(at, jnp.int32) + 1)
         swapped = jnp.where(rows == k, at, jnp.where(rows == at, k, rows))
         a, order = a[swapped], order[swapped]
         divisor = a[k, k]
@@ -44,7 +46,8 @@ def lu(a: Any, pivot: bool = True) -> tuple[Any, Any, Any]:
         return a - factors[:, None] * row[None, :], pivots, order
 
     start = (a, jnp.zeros(count, jnp.int32), rows)
-    return jax.lax.fori_loop(0, count, step, start)
+    # IREE's compiler refuses a loop around one step.
+    return step(0, start) if count == 1 else jax.lax.fori_loop(0, count, step, start)
 
 
 def permutation(pivots: Any, m: int) -> Any:
@@ -67,6 +70,8 @@ def solve_triangular(a: Any, b: Any, lower: bool, unit: bool = False) -> Any:
     import jax.numpy as jnp
 
     n = a.shape[0]
+    if n == 1:
+        return b if unit else b / a
     rows = jnp.arange(n)
 
     def step(i: Any, x: Any) -> Any:

@@ -73,8 +73,14 @@ def _of(dtype: torch.dtype) -> list[Sample]:
     ]
 
 
-# The first of each overload is IREE's: a factor and a flag of one matrix.
-SAMPLES = [Sample("aten.linalg_cholesky_ex.default", (positive(4, torch.float32)[0],))]
+# The first of each overload is IREE's: a factor and a flag of one matrix; matrices of one row or column.
+SAMPLES = [
+    Sample("aten.linalg_cholesky_ex.default", (positive(4)[0],)),
+    *(Sample(f"aten.linalg_{name}.default", (floats(1, 1),)) for name in ("det", "slogdet", "inv")),
+    Sample("aten.linalg_solve.default", (floats(2, 1, 1), floats(2, 1, 3))),
+    Sample("aten.linalg_lu.default", (floats(3, 1),)),
+    Sample("aten.linalg_lu_factor.default", (floats(1, 3),)),
+]
 SAMPLES += [sample for dtype in _DTYPES for sample in _of(dtype)]
 SAMPLES += [
     Sample("aten.linalg_det.default", (floats(3, 0, 0),)),
