@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from lowering.context import Context
-from lowering.errors import Unsupported
 from lowering.ops import factorisations as f
 from lowering.ops.linalg import _adjoint, _fit, over_batches
 from lowering.registry import lowers
-from lowering.value import Value
+from lowering.value import Value, numpy_dtype
 
 
 @lowers("aten.linalg_qr.default")
@@ -30,7 +31,7 @@ def _product(a: Any, taus: Any) -> Any:
 @lowers("aten.linalg_householder_product.default")
 def householder_product(cx: Context, input: Value, tau: Value) -> Value:
     if not tau.size and input.size:
-        raise Unsupported("no reflectors")
+        return cx.broadcast(cx.array(np.eye(*input.shape[-2:], dtype=numpy_dtype(input.dtype))), cx.out.shape)
     return over_batches(cx, _product, input, tau, ranks=[2, 1])
 
 
@@ -42,8 +43,8 @@ def _times_q(a: Any, taus: Any, other: Any, left: bool, transpose: bool) -> Any:
 
 @lowers("aten.ormqr.default")
 def ormqr(cx: Context, self: Value, input2: Value, input3: Value, left: bool, transpose: bool) -> Value:
-    if not input2.size and input3.size:
-        raise Unsupported("no reflectors")
+    if not input2.size:
+        return input3
     return over_batches(cx, _times_q, self, input2, input3, ranks=[2, 1, 2], left=left, transpose=transpose)
 
 

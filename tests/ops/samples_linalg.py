@@ -83,6 +83,8 @@ SAMPLES = [
 ]
 SAMPLES += [sample for dtype in _DTYPES for sample in _of(dtype)]
 SAMPLES += [
+    Sample("aten.linalg_householder_product.default", (floats(2, 4, 3), floats(2, 0))),
+    Sample("aten.ormqr.default", (floats(3, 0), floats(0), floats(3, 2))),
     Sample("aten.linalg_det.default", (floats(3, 0, 0),)),
     Sample("aten.linalg_inv.default", (floats(0, 3, 3),)),
     Sample("aten.linalg_lu_factor_ex.default", (torch.tensor([[1.0, 2.0], [2.0, 4.0]]),)),
