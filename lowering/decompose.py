@@ -31,9 +31,7 @@ NO_WAY = "no rule and no decomposition"
 LAPACK = "it takes LAPACK, which no portable module can call"
 RANDOM = "random: its numbers come from torch's generator, so that seeds mean what they mean in eager"
 
-_OF_LAPACK = frozenset(
-    {"aten.linalg_eig.default", "aten.linalg_ldl_factor_ex.default", "aten.linalg_ldl_solve.default"}
-)
+_OF_LAPACK = frozenset({"aten.linalg_eig.default", "aten.linalg_ldl_factor_ex.default"})
 # Tags of operators whose results' sizes or values as Python numbers are known only once the data is.
 _DATA_DEPENDENT = frozenset({"data_dependent_output", "dynamic_output_shape"})
 

@@ -50,6 +50,7 @@ FAMILIES = (
     "fft",
     "linalg",
     "linalg_spectral",
+    "linalg_ldl",
     "recurrent",
     "bags",
     "margins",

@@ -20,6 +20,19 @@ def positive(n: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return a @ a.mH + n * torch.eye(n, dtype=dtype)
 
 
+def _ldl(dtype: torch.dtype, hermitian: bool) -> Sample:
+    """Of an indefinite matrix, whose D has blocks of 1 and of 2, with rows exchanged for both."""
+    a = matrices(2, 7, 7, dtype=dtype)
+    a = a + (a.mH if hermitian else a.mT)
+    a[0].fill_diagonal_(0)
+    packed, pivots = torch.linalg.ldl_factor(a, hermitian=hermitian)
+    assert (pivots < 0).any()
+    assert (pivots > 0).any()
+    arguments = (packed, pivots, matrices(2, 7, 3, dtype=dtype))
+    loose = {"rtol": 1e-3, "atol": 1e-4} if dtype in (torch.float32, torch.complex64) else {}
+    return Sample("aten.linalg_ldl_solve.default", arguments, {"hermitian": hermitian}, **loose)
+
+
 def _of(dtype: torch.dtype) -> list[Sample]:
     square, tall, wide = (matrices(*shape, dtype=dtype) for shape in ((2, 4, 4), (5, 3), (3, 5)))
     sides = matrices(2, 4, 3, dtype=dtype)
@@ -82,6 +95,7 @@ SAMPLES = [
     Sample("aten.linalg_lu_factor.default", (floats(1, 3),)),
 ]
 SAMPLES += [sample for dtype in _DTYPES for sample in _of(dtype)]
+SAMPLES += [_ldl(dtype, hermitian) for dtype in _DTYPES for hermitian in (False, True)]
 SAMPLES += [
     Sample("aten.linalg_householder_product.default", (floats(2, 4, 3), floats(2, 0))),
     Sample("aten.ormqr.default", (floats(3, 0), floats(0), floats(3, 2))),
