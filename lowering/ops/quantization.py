@@ -16,11 +16,11 @@ from lowering.value import Scalar, Value
 F32, F64, I64 = DType.FLOAT32, DType.FLOAT64, DType.INT64
 
 
-def _inverse(cx: Context, scale: Value | Scalar) -> Value | float:
+def _inverse(cx: Context, scale: Value | float) -> Value | float:
     """1 / scale, where it is one number: in double precision, as Python takes it."""
     if isinstance(scale, Value):
         return cx.convert(1.0 / cx.convert(cx.reshape(scale, ()), F64), F32)
-    return 1.0 / float(scale)
+    return 1.0 / scale
 
 
 def _one(cx: Context, number: Value | Scalar, dtype: DType) -> Value | Scalar:
@@ -41,7 +41,7 @@ def _along(cx: Context, values: Value, like: Value, axis: int) -> Value:
 def quantize_per_tensor(
     cx: Context,
     input: Value,
-    scale: Value | Scalar,
+    scale: Value | float,
     zero_point: Value | Scalar,
     quant_min: Value | Scalar,
     quant_max: Value | Scalar,
@@ -59,7 +59,7 @@ def quantize_per_tensor(
 def dequantize_per_tensor(
     cx: Context,
     input: Value,
-    scale: Value | Scalar,
+    scale: Value | float,
     zero_point: Value | Scalar,
     quant_min: Value | Scalar,
     quant_max: Value | Scalar,
@@ -143,8 +143,8 @@ def fake_quantize_per_channel(
 def fake_quantize_per_channel_mask(
     cx: Context, self: Value, scale: Value, zero_point: Value, axis: int, quant_min: int, quant_max: int
 ) -> tuple[Value, Value]:
-    parts = (_along(cx, cx.convert(part, F32), self, axis) for part in (scale, zero_point))
-    return _fake(cx, self, *parts, quant_min, quant_max)
+    scales, zeros = (_along(cx, cx.convert(part, F32), self, axis) for part in (scale, zero_point))
+    return _fake(cx, self, scales, zeros, quant_min, quant_max)
 
 
 def _fake(
