@@ -73,14 +73,21 @@ class Routine:
 
     def __call__(self, env: Env, symbols: Symbols) -> None:
         """Run under no_grad. Raises ExecutionError, or its kin for ATen's IndexError and LinAlgError."""
+        # To switch takes as long as a small operator: whoever runs many routines has done so.
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                self._run(env, symbols)
+        else:
+            self._run(env, symbols)
+
+    def _run(self, env: Env, symbols: Symbols) -> None:
         done = 0
         try:
-            with torch.no_grad():
-                for step, dead in self.steps:
-                    step(env, symbols)
-                    for name in dead:
-                        del env[name]
-                    done += 1
+            for step, dead in self.steps:
+                step(env, symbols)
+                for name in dead:
+                    del env[name]
+                done += 1
         except ExecutionError:
             raise
         except Exception as error:

@@ -14,6 +14,7 @@ import operator
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -80,6 +81,7 @@ class Compiled:
         )
         self._results = Results(self._context, self._contract, self._binder.leaves)
         self._steps = self._build_steps(plan, cache_size)
+        self._without_gradients = _switch(self._context.aten)
         self._rebuild = _rebuilder(program.signature.out_spec, types)
         segment = self._one_segment()
         self._fast = self._fast_path({}) if segment is not None and segment.static else None
@@ -183,14 +185,16 @@ class Compiled:
 
     def _run(self, bound: Bound, times: list[float] | None = None) -> Any:
         frame = self._enter(bound)
+        host, handles = frame.host, frame.handles
         try:
-            for step, dead in self._steps:
-                step(frame)
-                if times is not None:
-                    times.append(time.perf_counter())
-                for name in dead:
-                    frame.host.pop(name, None)
-                    frame.handles.pop(name, None)
+            with self._without_gradients():
+                for step, dead in self._steps:
+                    step(frame)
+                    if times is not None:
+                        times.append(time.perf_counter())
+                    for name in dead:
+                        host.pop(name, None)
+                        handles.pop(name, None)
         except BaseException:
             for undo in reversed(frame.undo):
                 undo()
@@ -314,6 +318,15 @@ class FastCall:
         dense = aligned(given)
         self._report.copies += dense is not given
         return dense
+
+
+def _switch(aten: Sequence[AtenSegment]) -> Callable[[], AbstractContextManager[Any]]:
+    """What a call runs under: no gradients, where segments on ATen have imported torch."""
+    if not aten:
+        return nullcontext
+    import torch
+
+    return torch.no_grad
 
 
 def _rebuilder(spec: TreeSpec, types: Mapping[str, NodeType]) -> Callable[[list[Any]], Any]:

@@ -135,6 +135,8 @@ class StableHloSegment:
         self.segment = segment
         self._context = context
         self._nodes = nodes
+        values = context.graph.values
+        self._scalars = {name for name in segment.inputs if isinstance(values.get(name), SymType)}
         self._capacity = capacity
         self._cache: OrderedDict[tuple[Scalar | None, ...], Loaded | None] = OrderedDict()
         self._lock = threading.Lock()
@@ -246,7 +248,8 @@ class StableHloSegment:
         ]
         for place, _ in loaded.donated:
             given[place] = loaded.engine.own(given[place], loaded.target)
-        handles.update(zip(loaded.outputs, loaded.run(given), strict=True))
+        for name, made in zip(loaded.outputs, loaded.run(given), strict=True):
+            handles[name] = made
         for place, made in loaded.donated:
             frame.overwritten[loaded.inputs[place].name] = made
 
@@ -256,7 +259,7 @@ class StableHloSegment:
         if foreign is not None:
             value = context.to_torch(foreign)
             return import_tensor(loaded.engine, loaded.target, context.report, value)
-        if isinstance(context.graph.values.get(port.name), SymType):
+        if port.name in self._scalars:
             value = np.array(read_scalar(context, frame, port.name), numpy_dtype(port.dtype))
         else:
             value = frame.host[port.name]
@@ -305,23 +308,25 @@ class AtenSegment:
         }
 
     def __call__(self, frame: Frame) -> None:
+        host, handles = frame.host, frame.handles
         env: dict[str, Any] = {UNDO: frame.undo}
         for name in self._tensors:
             env[name] = self._tensor(frame, name)
         for name in self._scalars:
             # Others follow from the symbols, of which this segment itself may be what binds them.
-            if name in frame.host or name in frame.handles:
+            if name in host or name in handles:
                 env[name] = read_scalar(self._context, frame, name)
-        env.update(dict.fromkeys(self._tokens))
-        passing = {base(env[name]) for name in self._passing}
+        for name in self._tokens:
+            env[name] = None
+        passing = {base(env[name]) for name in self._passing} if self._passing else ()
         self._routine(env, frame.symbols)
         for name in self.segment.outputs:
             value = env[name]
             if passing and hasattr(value, "untyped_storage") and base(value) in passing:
-                env[name] = private_copy(value)
+                value = private_copy(value)
             # A new value under this name: what an engine held before is not it.
-            frame.handles.pop(name, None)
-            frame.host[name] = env[name]
+            handles.pop(name, None)
+            host[name] = value
 
     def _tensor(self, frame: Frame, name: str) -> Any:
         value = frame.host.get(name)
@@ -350,6 +355,8 @@ def import_tensor(engine: Engine, target: Target, report: Report, value: Any) ->
     elif value.data_ptr() % ALIGNMENT:
         value = value.clone()
         report.copies += 1
+    elif value.is_cpu and not value.is_conj() and not value.is_neg():
+        return engine.from_known(value, target)
     return engine.from_tensor(value, target)
 
 
