@@ -46,6 +46,7 @@ bench: .venv/.installed-bench
 	$(BIN)/python -m benchmarks.start
 	$(BIN)/python -m benchmarks.lowering
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.boundaries
 
 clean:
 	rm -rf .venv build out
