@@ -118,12 +118,12 @@ def _page(results: Results, versions: dict[str, str]) -> str:
         "*lowered*: all of it StableHLO and equal; *mixed*: equal, some nodes on ATen; *whole*: the lowered "
         "share of the cases that could be exported, without random operators and those whose results' sizes "
         "or Python values depend on the data (*left out*, named below). *x10*: equal within ten times the "
-        "tolerance that op_db or torch.testing gives, and not within one. Of float32 on xla all samples were "
-        "run; of other dtypes, and on iree, the first three, as far as was reached.",
+        "tolerance that op_db or torch.testing gives, and not within one. *samples*: how many were run of "
+        "each operator.",
         "",
-        "| engine | dtype | cases | lowered | mixed | different | failed "
+        "| engine | dtype | samples | cases | lowered | mixed | different | failed "
         "| not exportable | left out | whole | x10 |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_summary(engine, dtype, rows) for (engine, dtype), rows in results.items()]
     lines += ["", "## Different and failed", "", *_bad(results)]
@@ -142,7 +142,20 @@ def _summary(engine: str, dtype: str, rows: list[Row]) -> str:
     whole = f"{100 * words[Word.LOWERED.value] / counted:.1f}%" if counted and engine != "aten" else ""
     counts = " | ".join(str(words[word.value]) for word in Word)
     loose = sum(row.factor > 1 for row in rows)
-    return f"| {engine} | {dtype} | {len(rows)} | {counts} | {len(out)} | {whole} | {loose} |"
+    samples = reached(rows, len(selection.names(dtype)))
+    return f"| {engine} | {dtype} | {samples} | {len(rows)} | {counts} | {len(out)} | {whole} | {loose} |"
+
+
+def reached(rows: list[Row], operators: int) -> str:
+    """How many samples of each operator were run, and of how many operators, if not of all."""
+    run: Counter[str] = Counter()
+    there: dict[str, int] = {}
+    for row in rows:
+        name = row.case.split("/")[0]
+        run[name] += 1
+        there[name] = max(there.get(name, 0), row.of)
+    how_many = "all" if all(run[name] >= of for name, of in there.items()) else f"first {max(run.values())}"
+    return how_many if len(run) >= operators else f"{how_many}, {len(run)} of {operators} operators"
 
 
 def left_out(row: Row) -> bool:

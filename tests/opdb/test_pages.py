@@ -5,7 +5,8 @@ from __future__ import annotations
 from bridge.operators import describe
 from tests.opdb import operators_page
 from tests.opdb.operators_page import PAGE, core_without_rule
-from tests.opdb.report import general
+from tests.opdb.cases import Row
+from tests.opdb.report import general, reached
 
 
 def test_operators_page_is_fresh() -> None:
@@ -24,3 +25,12 @@ def test_an_operator_is_described() -> None:
 def test_reasons_name_no_symbol_of_one_program() -> None:
     assert general("its size u0 is known only once the data is") == "its size is known only once the data is"
     assert general("zuf3 is known only once the data is") == "a value is known only once the data is"
+
+
+def test_the_page_says_how_many_samples_were_run() -> None:
+    def rows(name: str, count: int, of: int) -> list[Row]:
+        return [Row(f"{name}/float32/{index}", "lowered", of=of) for index in range(count)]
+
+    assert reached(rows("add", 4, 4) + rows("sub", 2, 2), 2) == "all"
+    assert reached(rows("add", 3, 4) + rows("sub", 2, 2), 2) == "first 3"
+    assert reached(rows("add", 1, 4), 2) == "first 1, 1 of 2 operators"
