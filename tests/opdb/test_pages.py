@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bridge.operators import describe
 from tests.opdb import operators_page
-from tests.opdb.operators_page import PAGE, core_without_rule
 from tests.opdb.cases import Row
+from tests.opdb.operators_page import PAGE, core_without_rule
 from tests.opdb.report import general, reached
 
 
