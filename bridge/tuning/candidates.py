@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bridge.configuration import ATEN, CHOICES, Configuration
 from lowering.ir.plan import Placement, Plan
@@ -19,8 +19,8 @@ FAMILIES: Mapping[str, re.Pattern[str]] = {
 }
 
 
-def whole(program: Program, plan: Plan, device: str) -> Iterator[Candidate]:
-    """Everything in one place; then one family of operators on ATen, and the rest on an engine."""
+def whole(plan: Plan, device: str) -> Iterator[Candidate]:
+    """Everything in one place."""
     if device == "cpu":
         yield ATEN, Configuration(ATEN)
     if all(segment.placement is Placement.ATEN for segment in plan.segments):
@@ -28,6 +28,11 @@ def whole(program: Program, plan: Plan, device: str) -> Iterator[Candidate]:
     for name in CHOICES:
         if name != "xla-eigen" or (device == "cpu" and cores() > 1):
             yield name, Configuration(name)
+
+
+def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]) -> Iterator[Candidate]:
+    """One family of operators on ATen, the rest on an engine; the next engine only where the one before has
+    not `lost` by far, for a program in many pieces takes long to compile."""
     if device != "cpu":
         return
     lowered = {name for s in plan.segments if s.placement is Placement.STABLEHLO for name in s.nodes}
@@ -36,7 +41,10 @@ def whole(program: Program, plan: Plan, device: str) -> Iterator[Candidate]:
         nodes = [n.name for n in program.graph.nodes if n.name in lowered and pattern.match(n.target)]
         if nodes and len(nodes) < len(lowered):
             for engine in ("xla", "iree"):
-                yield f"{engine}, {family} on aten", Configuration(engine, moved=dict.fromkeys(nodes, reason))
+                name = f"{engine}, {family} on aten"
+                yield name, Configuration(engine, moved=dict.fromkeys(nodes, reason))
+                if lost(name):
+                    break
 
 
 def mixed(plan: Plan, spent: Mapping[str, Sequence[float]]) -> Candidate | None:

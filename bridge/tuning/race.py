@@ -16,8 +16,8 @@ _CALLS = 50
 # Calls before the first turn: sizes that the data gives are compiled for at the second.
 _WARM_UP = 2
 _LEAST_TURNS, _MOST_TURNS = 3, 40
-# A side that is this much slower after the least number of turns has lost.
-_HOPELESS = 1.25
+# A side that is this much slower after the least number of turns has lost; or after the first turn.
+_HOPELESS, _HOPELESS_AT_ONCE = 1.25, 2.0
 
 Timed = Callable[[], float]
 
@@ -43,15 +43,17 @@ class Runner:
 
 
 def race(one: Runner, other: Runner, seconds: float) -> tuple[float, float]:
-    """The lower quartile, in seconds, of each side's turns within a time: three turns at least."""
+    """The lower quartile, in seconds, of each side's turns within a time: three turns at least, or one that
+    leaves no doubt."""
     turns: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while len(turns) < _MOST_TURNS:
         turns.append((one.turn(), other.turn()))
-        if len(turns) >= _LEAST_TURNS:
-            ahead, behind = sorted((_quartile(turns, 0), _quartile(turns, 1)))
-            if time.perf_counter() > end or behind > _HOPELESS * ahead:
-                break
+        ahead, behind = sorted((_quartile(turns, 0), _quartile(turns, 1)))
+        if behind > _HOPELESS_AT_ONCE * ahead:
+            break
+        if len(turns) >= _LEAST_TURNS and (time.perf_counter() > end or behind > _HOPELESS * ahead):
+            break
     return _quartile(turns, 0), _quartile(turns, 1)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bridge.compilation import AUTO, compile_configured, compile_split_on_aten
 from bridge.configuration import ATEN, Configuration
 from bridge.errors import first_line
-from bridge.tuning.candidates import Candidate, mixed, whole
+from bridge.tuning.candidates import Candidate, mixed, split, whole
 from bridge.tuning.race import Runner, race
 from bridge.tuning.record import Trial, Tuning
 from lowering.ir.plan import Placement
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _LEAST_RACE_S = 0.3
 # How much faster a candidate must be than one before it, which is simpler.
 _MARGIN = 0.98
+# One that took so many times as long is not tried in other variants.
+_FAR = 1.5
 # How often a program's segments are timed one by one.
 _PROFILES = 5
 
@@ -71,11 +73,17 @@ class Search:
 
     def _candidates(self) -> Iterator[Candidate]:
         lowered = self._lowered
-        yield from whole(lowered.functional, lowered.plan, self._device)
+        yield from whole(lowered.plan, self._device)
+        yield from split(lowered.functional, lowered.plan, self._device, self._lost)
         spent = {name: trial.segments for name, trial in self._trials.items() if trial.segments}
         found = mixed(lowered.plan, spent)
         if found is not None:
             yield found
+
+    def _lost(self, name: str) -> bool:
+        """Whether a candidate failed, or took far longer than the best one."""
+        against = self._trials[name].against
+        return against is None or against > _FAR
 
     def _try(self, name: str, configuration: Configuration) -> Trial:
         start = time.perf_counter()

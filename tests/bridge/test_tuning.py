@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,7 @@ def test_a_value_passes_from_one_engine_to_the_other() -> None:
 
 def test_moved_nodes_run_on_aten() -> None:
     lowered = bridge.lower(Convolutions(), (torch.randn(1, 3, 8, 8),))
-    names = [name for name, _ in candidates.whole(lowered.functional, lowered.plan, "cpu")]
-    assert "xla, convolutions on aten" in names
-    found = dict(candidates.whole(lowered.functional, lowered.plan, "cpu"))["xla, convolutions on aten"]
+    found = dict(splits(lowered))["xla, convolutions on aten"]
     compiled = compile_configured(lowered, found)
     x = torch.randn(1, 3, 8, 8)
     torch.testing.assert_close(compiled(x), Convolutions()(x))
@@ -116,16 +115,26 @@ def test_moved_nodes_run_on_aten() -> None:
 
 def test_what_is_tried() -> None:
     lowered = mlp()
-    names = [name for name, _ in candidates.whole(lowered.functional, lowered.plan, "cpu")]
+    names = [name for name, _ in candidates.whole(lowered.plan, "cpu")]
     assert names[0] == ATEN, "the simplest is what others have to beat"
     assert {"xla", "iree"} <= set(names)
-    assert not any("convolutions" in name for name in names)
-    assert ATEN not in dict(candidates.whole(lowered.functional, lowered.plan, "cuda"))
+    assert ATEN not in dict(candidates.whole(lowered.plan, "cuda"))
+    assert not list(splits(lowered)), "there is nothing that goes together"
+
+
+def test_a_split_that_lost_by_far_is_not_tried_on_the_next_engine() -> None:
+    lowered = bridge.lower(Convolutions(), (torch.randn(1, 3, 8, 8),))
+    assert len(list(splits(lowered))) == 2
+    assert [name for name, _ in splits(lowered, lost=True)] == ["xla, convolutions on aten"]
+
+
+def splits(lowered: bridge.Lowered, lost: bool = False) -> Iterator[candidates.Candidate]:
+    return candidates.split(lowered.functional, lowered.plan, "cpu", lambda name: lost)
 
 
 def test_nothing_but_aten_is_tried_where_nothing_lowers() -> None:
     lowered = bridge.lower(Eigenvalues(), (torch.eye(3),))
-    assert [name for name, _ in candidates.whole(lowered.functional, lowered.plan, "cpu")] == [ATEN]
+    assert [name for name, _ in candidates.whole(lowered.plan, "cpu")] == [ATEN]
 
 
 class Eigenvalues(torch.nn.Module):
