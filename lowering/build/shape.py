@@ -111,7 +111,8 @@ class Shapes:
         interior: Sequence[int] | None = None,
     ) -> Value:
         """Pad each axis (negative amounts crop) with `fill`, a scalar or a 0-d Value of the same dtype."""
-        interior = interior or [0] * value.rank
+        # Between fewer than two elements there is nothing; IREE takes one such pad for another (3.13).
+        interior = [gap * (n > 1) for gap, n in zip(interior or [0] * value.rank, value.shape, strict=True)]
         if not (any(low) or any(high) or any(interior)):
             return value
         if not isinstance(fill, Value):
