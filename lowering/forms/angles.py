@@ -7,11 +7,10 @@ of larger angles an error of 1e-16 times the angle is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import pi
 
-from lowering.forms.rewrite import cx, replace
-from lowering.hlo import ir
+from lowering.forms.rewrite import cx
 from lowering.ir.types import DType
 from lowering.value import Value
 
@@ -26,41 +25,22 @@ _SINE = (-1.9515283e-4, 8.332161e-3, -1.66666546e-1)
 _COSINE = (2.44331569e-5, -1.388731625e-3, 4.1666645683e-2)
 
 
-def exact_angles(block: ir.Block) -> None:
-    """Rewrite the sines, cosines and tangents of a block, and of the regions below it."""
-    for op in list(block.operations):
-        for region in op.regions:
-            for inner in region.blocks:
-                exact_angles(inner)
-        rule = _RULES.get(op.operation.name)
-        if rule is not None and Value(op.operands[0]).dtype is DType.FLOAT32:
-            with ir.InsertionPoint(op), op.location:
-                replace(op, rule(Value(op.operands[0])))
-
-
-def _sine(angle: Value) -> Value:
-    turns, sine, cosine = _reduced(angle)
-    value = cx.select(_is_odd(turns), cosine, sine)
+def sine(angle: Value) -> Value:
+    turns, along, across = _reduced(angle)
+    value = cx.select(_is_odd(turns), across, along)
     return cx.select(turns >= 2, -value, value)
 
 
-def _cosine(angle: Value) -> Value:
-    turns, sine, cosine = _reduced(angle)
-    value = cx.select(_is_odd(turns), sine, cosine)
+def cosine(angle: Value) -> Value:
+    turns, along, across = _reduced(angle)
+    value = cx.select(_is_odd(turns), along, across)
     return cx.select((turns == 1) | (turns == 2), -value, value)
 
 
-def _tangent(angle: Value) -> Value:
-    turns, sine, cosine = _reduced(angle)
+def tangent(angle: Value) -> Value:
+    turns, along, across = _reduced(angle)
     odd = _is_odd(turns)
-    return cx.select(odd, -cosine, sine) / cx.select(odd, sine, cosine)
-
-
-_RULES: dict[str, Callable[[Value], Value]] = {
-    "stablehlo.sine": _sine,
-    "stablehlo.cosine": _cosine,
-    "stablehlo.tan": _tangent,
-}
+    return cx.select(odd, -across, along) / cx.select(odd, along, across)
 
 
 def _reduced(angle: Value) -> tuple[Value, Value, Value]:

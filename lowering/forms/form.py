@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from lowering import hlo
 from lowering.forms import Form
-from lowering.forms.angles import exact_angles
 from lowering.forms.convolution import fold_scales
 from lowering.forms.dots import pad_rows, weights_in_out
+from lowering.forms.exact import exact
 from lowering.forms.layout import channels_last
 from lowering.forms.load_time import split
 from lowering.forms.rewrite import erase_dead, weight_arguments
@@ -43,8 +43,8 @@ def _rewrites(wanted: Form) -> list[Callable[[func.FuncOp, set[ir.Value]], None]
         chosen.append(weights_in_out)
     if wanted.padded_rows:
         chosen.append(lambda entry, weights: pad_rows(entry))
-    if wanted.exact_angles:
-        chosen.append(lambda entry, weights: exact_angles(entry.entry_block))
+    if wanted.exact:
+        chosen.append(lambda entry, weights: exact(entry.entry_block))
     return chosen
 
 

@@ -215,6 +215,10 @@ add_rules((f"aten.{name}.default", _native(fn)) for name, fn in NATIVE.items())
 def absolute(cx: Context, self: Value) -> Value:
     if not (self.dtype.is_signed or self.dtype.is_complex):
         return self
+    if self.dtype.is_complex:
+        # C's hypot: infinite where a part is, even beside NaN.
+        endless = _is_infinite(cx, cx.real(self)) | _is_infinite(cx, cx.imag(self))
+        return cx.select(endless, float("inf"), cx.abs(self))
     return cx.abs(self)
 
 
