@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from bridge.binaries import Site, formed
 from lowering.decompose import constant
 from lowering.emit import emit_module, try_nodes
 from lowering.ir.aten import schema
@@ -164,7 +165,8 @@ def check(sample: Sample, engine: Engine) -> None:
     names_out = [ref.name for ref in program.graph.outputs]
     module = emit_module(program, program.graph.nodes, names_in, names_out, {}, "sample")
     target = Target()
-    executable = engine.load(engine.compile(module, target), module, target, {})
+    binary = engine.compile(formed(module, Site(engine, target)), target)
+    executable = engine.load(binary, module, target, {})
     handles = [engine.from_tensor(tensor.detach().contiguous(), target) for tensor in inputs]
     results = executable(handles)
     if module.checks:
