@@ -154,7 +154,8 @@ def reached(rows: list[Row], operators: int) -> str:
         name = row.case.split("/")[0]
         run[name] += 1
         there[name] = max(there.get(name, 0), row.of)
-    how_many = "all" if all(run[name] >= of for name, of in there.items()) else f"first {max(run.values())}"
+    cut = [run[name] for name, of in there.items() if run[name] < of]
+    how_many = f"first {min(cut)}" if cut else "all"
     return how_many if len(run) >= operators else f"{how_many}, {len(run)} of {operators} operators"
 
 
