@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Changed whenever the rewrites are: binaries of other forms are compiled anew.
-REVISION = 3
+REVISION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Form:
     batch norms folded in. `taps`: depthwise convolutions as sums of shifted products. `in_out`: the weights
     of products as [in, out]. `padded_rows`: products of one row of halves as products of two. `load_time`:
     what depends on weights alone is a module of its own that runs once. `exact`: sines, cosines and tangents
-    of float32 from reduced angles, absolute values of complex numbers without overflow.
+    of float32 from reduced angles, absolute values of complex numbers without overflow, powers and atan2 as
+    C has them.
     """
 
     channels_last: bool = False
@@ -41,5 +42,6 @@ def form_for(engine: str, device: str, cores: int) -> Form:
         return Form(channels_last=True, taps=True, in_out=cores == 1, padded_rows=True, load_time=True)
     # IREE hoists what rests on weights by itself, and has kernels for depthwise convolutions. Its own sine is
     # 3e-5 off at an angle of 1e3 and 3e-2 at 1e6, and its tangent as much near a pole; its complex absolute
-    # value squares float32, which overflows at 2e19.
+    # value squares float32, which overflows at 2e19; its power of a negative number is NaN, and its atan2 of
+    # zeros too.
     return Form(channels_last=True, exact=True)

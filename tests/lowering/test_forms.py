@@ -182,5 +182,33 @@ def test_angles_are_as_exact_as_in_eager() -> None:
     assert not counts["sine"] + counts["cosine"] + counts["tan"]
 
 
+class Corners(nn.Module):
+    """Functions of two numbers, in each direction, of float32 and float64."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.pow(x, y), torch.atan2(x, y), torch.pow(x.double(), y.double())
+
+
+def test_powers_and_angles_of_two_are_those_of_eager() -> None:
+    """IREE's own power of a negative number is NaN, its atan2 of zeros too."""
+    inf, nan = torch.inf, torch.nan
+    values = torch.tensor(
+        [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 1e30, -1e30, inf, -inf, nan]
+    )
+    x, y = values.repeat_interleave(len(values)), values.repeat(len(values))
+    found, wanted = bridge.lower(Corners(), (x, y)).compile("iree")(x, y), Corners()(x, y)
+    for got, want in zip(found, wanted, strict=True):
+        torch.testing.assert_close(got, want, equal_nan=True)
+        there = ~want.isnan()
+        assert torch.equal(torch.signbit(got[there]), torch.signbit(want[there]))
+
+
+def test_powers_keep_their_digits() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(4000, generator=generator) * 50, torch.rand(4000, generator=generator) * 16 - 8
+    found = bridge.lower(Corners(), (x, y)).compile("iree")(x, y)[0]
+    torch.testing.assert_close(found.double(), torch.pow(x.double(), y.double()), rtol=3e-7, atol=0)
+
+
 def test_other_devices_get_the_canonical_module() -> None:
     assert form_for("xla", "cuda", cores=8) == Form()
