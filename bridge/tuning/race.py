@@ -19,8 +19,6 @@ _LEAST_TURNS, _MOST_TURNS = 3, 40
 # A side that is this much slower after the least number of turns has lost; or after the first turn.
 _HOPELESS, _HOPELESS_AT_ONCE = 1.25, 2.0
 
-Timed = Callable[[], float]
-
 
 class Runner:
     """A compiled program with arguments: each call gets its own copy where the program writes to them."""
