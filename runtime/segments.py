@@ -390,4 +390,22 @@ def _with_strides(tensor: Any, type_: TensorType, symbols: Mapping[str, Scalar])
     sizes = tuple(tensor.shape)
     if strides == contiguous_strides(sizes) or 0 in sizes:
         return tensor
-    return torch.empty_strided(sizes, strides, dtype=tensor.dtype, device=tensor.device).copy_(tensor)
+    options = {"dtype": tensor.dtype, "device": tensor.device}
+    if not _shares_places(sizes, strides):
+        return torch.empty_strided(sizes, strides, **options).copy_(tensor)
+    # Elements in one place are equal; torch does not copy to such a tensor.
+    steps = [torch.arange(size) * step for size, step in zip(sizes, strides, strict=True)]
+    places = torch.stack(torch.meshgrid(steps, indexing="ij")).sum(0)
+    memory = torch.empty(int(places.max()) + 1, **options)
+    memory[places.to(tensor.device)] = tensor
+    return memory.as_strided(sizes, strides)
+
+
+def _shares_places(sizes: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether elements may lie in one place, as those of an expanded tensor do."""
+    reach = 0
+    for step, size in sorted(zip(strides, sizes, strict=True)):
+        if size > 1 and step <= reach:
+            return True
+        reach += (size - 1) * step
+    return False

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from bridge.configuration import ATEN, CHOICES, Configuration
 from lowering.ir.plan import Placement, Plan
-from lowering.ir.program import Program
+from lowering.ir.program import Program, refs_of
 from runtime.engines.host import cores
 
 #: A candidate's name and what it is.
@@ -15,8 +15,13 @@ Candidate = tuple[str, Configuration]
 
 # Operators that ATen's own libraries may be better at than an engine, as a family that moves together.
 FAMILIES: Mapping[str, re.Pattern[str]] = {
+    "attention": re.compile(r"aten\._?scaled_dot_product\w*attention"),
     "convolutions": re.compile(r"aten\.(_?convolution|conv[1-3]d)\b"),
 }
+# What only says how a tensor lies: beside a family on ATen it costs nothing there, and copies in an engine.
+_VIEWS = re.compile(
+    r"aten\.(view|reshape|_unsafe_view|transpose|permute|t|flatten|unflatten|squeeze|unsqueeze|contiguous)\b"
+)
 
 
 def whole(plan: Plan, device: str) -> Iterator[Candidate]:
@@ -38,13 +43,32 @@ def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]
     lowered = {name for s in plan.segments if s.placement is Placement.STABLEHLO for name in s.nodes}
     for family, pattern in FAMILIES.items():
         reason = f"measured: {family} are faster there"
-        nodes = [n.name for n in program.graph.nodes if n.name in lowered and pattern.match(n.target)]
+        nodes = _with_views(program, lowered, pattern)
         if nodes and len(nodes) < len(lowered):
             for engine in ("xla", "iree"):
                 name = f"{engine}, {family} on aten"
                 yield name, Configuration(engine, moved=dict.fromkeys(nodes, reason))
                 if lost(name):
                     break
+
+
+def _with_views(program: Program, lowered: Set[str], pattern: re.Pattern[str]) -> list[str]:
+    """The nodes of a family, and the views that only they read or that read only them."""
+    nodes = [node for node in program.graph.nodes if node.name in lowered]
+    family = {name for node in nodes if pattern.match(node.target) for name in (node.name, *node.results())}
+    readers: dict[str, list[str]] = {}
+    for node in program.graph.nodes:
+        for name in node.refs():
+            readers.setdefault(name, []).append(node.name)
+    kept = {name for output in program.graph.outputs for name in refs_of(output)}
+    for node in nodes:
+        if _VIEWS.match(node.target) and family.intersection(node.refs()):
+            family.add(node.name)
+    for node in reversed(nodes):
+        read = readers.get(node.name, ())
+        if _VIEWS.match(node.target) and read and family.issuperset(read) and node.name not in kept:
+            family.add(node.name)
+    return [node.name for node in nodes if node.name in family]
 
 
 def mixed(plan: Plan, spent: Mapping[str, Sequence[float]]) -> Candidate | None:

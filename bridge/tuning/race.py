@@ -1,7 +1,8 @@
 """Which of two compiled programs is faster: turns of calls, taken one after the other in this process.
 
-Runtimes share the cores, and threads of one go on waiting for work after a call. So a turn is several calls
-in a row, of which the least counts, and a side's figure is the lower quartile of its turns.
+Runtimes share the cores, and threads of one go on waiting for work after a call. So a turn begins with a
+rest in which those of the other fall asleep, and is several calls in a row, of which the least counts. The
+figure of a side is the lower quartile of its turns.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+# Without it a call after one of OpenMP's took up to a quarter longer on two cores.
+_REST_S = 0.01
 # A turn of a fast program lasts about this long, and a turn has no more calls than this.
 _TURN_S = 0.01
 _CALLS = 50
@@ -30,7 +33,8 @@ class Runner:
         self._calls = max(1, min(_CALLS, int(_TURN_S / max(last, 1e-9))))
 
     def turn(self) -> float:
-        """Seconds of the fastest of several calls."""
+        """Seconds of the fastest of several calls, after a rest."""
+        time.sleep(_REST_S)
         return min(self._once() for _ in range(self._calls))
 
     def _once(self) -> float:

@@ -10,23 +10,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Changed whenever the rewrites are: binaries of other forms are compiled anew.
-REVISION = 4
+REVISION = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
     """What an engine wants; the measurements are in docs/decisions/0017-forms.md.
 
-    `channels_last`: convolutions on [batch, space..., channels], kernels of one tap as products, scales of
-    batch norms folded in. `taps`: depthwise convolutions as sums of shifted products. `in_out`: the weights
-    of products as [in, out]. `padded_rows`: products of one row of halves as products of two. `load_time`:
-    what depends on weights alone is a module of its own that runs once. `exact`: sines, cosines and tangents
-    of float32 from reduced angles, absolute values of complex numbers without overflow, powers and atan2 as
-    C has them.
+    `channels_last`: convolutions on [batch, space..., channels], kernels of one tap and patches side by side
+    as products, scales of batch norms folded in. `taps`: depthwise convolutions as sums of shifted products.
+    `winograd`: 3x3 ones of float32 as products of transformed tiles. `im2col`: those of halves as one product
+    of neighbours side by side; `lines`: those along a line too. `blocks`: attention in blocks whose scores
+    fit the caches. `even`: products with batch axes on axes that vectors divide. `in_out`: the weights of
+    products as [in, out].
+    `padded_rows`: products of one row of halves as products of two. `load_time`: what depends on weights
+    alone is a module of its own that runs once. `exact`: sines, cosines and tangents of float32 from reduced
+    angles, absolute values of complex numbers without overflow, powers and atan2 as C has them.
     """
 
     channels_last: bool = False
     taps: bool = False
+    winograd: bool = False
+    im2col: bool = False
+    lines: bool = False
+    blocks: bool = False
+    even: bool = False
     in_out: bool = False
     padded_rows: bool = False
     load_time: bool = False
@@ -38,10 +46,22 @@ def form_for(engine: str, device: str, cores: int) -> Form:
     if device != "cpu":
         return Form()
     if engine == "xla":
-        # Eigen, which is best on one thread, reads [in, out] faster; what replaces it on several does not.
-        return Form(channels_last=True, taps=True, in_out=cores == 1, padded_rows=True, load_time=True)
+        # Eigen, which is best on one thread, reads [in, out] faster, and convolves as fast as it multiplies;
+        # what replaces it on several threads does neither.
+        return Form(
+            channels_last=True,
+            taps=True,
+            winograd=cores > 1,
+            im2col=True,
+            blocks=True,
+            in_out=cores == 1,
+            padded_rows=True,
+            load_time=True,
+        )
     # IREE hoists what rests on weights by itself, and has kernels for depthwise convolutions. Its own sine is
     # 3e-5 off at an angle of 1e3 and 3e-2 at 1e6, and its tangent as much near a pole; its complex absolute
     # value squares float32, which overflows at 2e19; its power of a negative number is NaN, and its atan2 of
     # zeros too.
-    return Form(channels_last=True, exact=True)
+    return Form(
+        channels_last=True, winograd=True, im2col=True, lines=True, blocks=True, even=True, exact=True
+    )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
+from lowering.forms import Form, winograd
 from lowering.forms.rewrite import (
     channel_vector,
     cx,
@@ -16,6 +19,7 @@ from lowering.forms.rewrite import (
     rests_on,
 )
 from lowering.hlo import func, ir, stablehlo
+from lowering.ir.types import DType
 from lowering.value import Value, broadcast_in_dim
 
 # More taps than these are left to the engine's own kernel: each is an operation.
@@ -44,6 +48,18 @@ class Convolution:
         """Whether each output point depends on one input point."""
         single = all(size == 1 for size in (*self.kernel.shape[2:], *self.lhs_dilation))
         return single and self.groups == 1 and not any(map(any, self.padding))
+
+    @property
+    def is_patches(self) -> bool:
+        """Whether each input point is met once: strides as long as the kernel, nothing between or around."""
+        plain = all(step == 1 for step in (*self.lhs_dilation, *self.rhs_dilation, self.groups))
+        return plain and self.kernel.shape[2:] == self.strides and not any(map(any, self.padding))
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether each result is a sum over all channels and few taps."""
+        plain = self.groups == 1 and all(step == 1 for step in self.lhs_dilation)
+        return plain and prod(self.kernel.shape[2:]) <= _MAX_TAPS
 
     @property
     def is_depthwise(self) -> bool:
@@ -148,15 +164,25 @@ def _scaled(made: Any, found: Convolution, scale: Value, shift: Value | None) ->
 # ------------------------------------------------------------------------------ channels last
 
 
-def convolve_channels_last(found: Convolution, taps: bool) -> Value:
-    """The convolution on [batch, space..., channels]. `taps`: depthwise ones as sums of shifted products."""
+def convolve_channels_last(found: Convolution, wanted: Form, weights: set[ir.Value]) -> Value:
+    """The convolution on [batch, space..., channels], in the form that is wanted."""
     space = range(2, found.spatial + 2)
     input = permuted(found.input, (0, *space, 1))
     if found.is_product:
         return _product(found, input)
     kernel = permuted(found.kernel, (*space, 1, 0))
-    if taps and found.is_depthwise:
+    if found.is_patches:
+        return _patches(found, input, kernel)
+    if wanted.taps and found.is_depthwise:
         return _taps(found, input, kernel)
+    if found.is_depthwise:
+        # IREE refuses depthwise convolutions of halves that sum in float32.
+        input, kernel = (cx.convert(value, found.result.dtype) for value in (input, kernel))
+    if wanted.winograd and _suits_winograd(found) and rests_on(found.kernel.ir, weights):
+        return winograd.convolve(input, kernel, found.padding)
+    loops = found.input.dtype.is_half or (wanted.lines and found.spatial == 1)
+    if wanted.im2col and loops and found.is_dense:
+        return _im2col(found, input, kernel)
     digits = "".join(map(str, range(found.spatial)))
     return cx.convolution(
         input,
@@ -171,6 +197,15 @@ def convolve_channels_last(found: Convolution, taps: bool) -> Value:
     )
 
 
+def _suits_winograd(found: Convolution) -> bool:
+    """Halves would round the transforms of their input."""
+    out, inner, *taps = found.kernel.shape
+    steps = (*found.strides, *found.lhs_dilation, *found.rhs_dilation, found.groups)
+    return found.input.dtype is DType.FLOAT32 is found.result.dtype and winograd.fits(
+        tuple(taps), steps, (inner, out)
+    )
+
+
 def _product(found: Convolution, input: Value) -> Value:
     """Kernels of one tap, as a product over channels of the points that the strides meet."""
     met = cx.slice(input, [0] * input.rank, input.shape, [1, *found.strides, 1])
@@ -178,14 +213,33 @@ def _product(found: Convolution, input: Value) -> Value:
     return cx.dot_general(met, kernel, ([input.rank - 1], [1]), out=found.result.dtype)
 
 
-def _taps(found: Convolution, input: Value, kernel: Value) -> Value:
-    """A depthwise convolution as one multiplication and addition per tap, which engines fuse."""
-    low, high = ([0, *(pair[side] for pair in found.padding), 0] for side in (0, 1))
-    dtype = found.result.dtype
-    padded = cx.pad(cx.convert(input, dtype), low, high)
-    kernel = cx.convert(kernel, dtype)
+def _patches(found: Convolution, input: Value, kernel: Value) -> Value:
+    """A product of patches that do not overlap: [batch, result's space..., taps x in], times the kernel."""
     sizes = found.result.shape[2:]
-    total: Value | None = None
+    used = [size * step for size, step in zip(sizes, found.strides, strict=True)]
+    batch, channels = input.shape[0], input.shape[-1]
+    met = cx.slice(input, [0] * input.rank, [batch, *used, channels])
+    apart = [n for pair in zip(sizes, found.strides, strict=True) for n in pair]
+    rank = found.spatial
+    order = (0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1)
+    patches = cx.transpose(cx.reshape(met, (batch, *apart, channels)), order)
+    rows = cx.reshape(patches, (batch, *sizes, prod(kernel.shape[:-1])))
+    matrix = cx.reshape(kernel, (rows.shape[-1], kernel.shape[-1]))
+    return cx.dot_general(rows, matrix, ([rows.rank - 1], [0]), out=found.result.dtype)
+
+
+def _im2col(found: Convolution, input: Value, kernel: Value) -> Value:
+    """One product: each place beside its neighbours, [batch, space..., taps x in], times [taps x in, out]."""
+    columns = cx.concatenate([piece for _, piece in _shifted(found, input)], input.rank - 1)
+    matrix = cx.reshape(kernel, (columns.shape[-1], kernel.shape[-1]))
+    return cx.dot_general(columns, matrix, ([columns.rank - 1], [0]), out=found.result.dtype)
+
+
+def _shifted(found: Convolution, input: Value) -> Iterator[tuple[tuple[int, ...], Value]]:
+    """For each tap its place in the kernel, and the points that it meets: [batch, result's space..., in]."""
+    low, high = ([0, *(pair[side] for pair in found.padding), 0] for side in (0, 1))
+    padded = cx.pad(input, low, high)
+    sizes = found.result.shape[2:]
     for place in product(*map(range, found.kernel.shape[2:])):
         start = [step * at for step, at in zip(found.rhs_dilation, place, strict=True)]
         limit = [
@@ -195,6 +249,15 @@ def _taps(found: Convolution, input: Value, kernel: Value) -> Value:
         points = cx.slice(
             padded, [0, *start, 0], [padded.shape[0], *limit, padded.shape[-1]], [1, *found.strides, 1]
         )
+        yield place, points
+
+
+def _taps(found: Convolution, input: Value, kernel: Value) -> Value:
+    """A depthwise convolution as one multiplication and addition per tap, which engines fuse."""
+    dtype = found.result.dtype
+    kernel = cx.convert(kernel, dtype)
+    total: Value | None = None
+    for place, points in _shifted(found, cx.convert(input, dtype)):
         weight = cx.reshape(
             cx.slice(
                 kernel, [*place, 0, 0], [*(at + 1 for at in place), 1, kernel.shape[-1]]

@@ -53,3 +53,41 @@ def _padded(op: Any) -> Value | None:
     both = cx.pad(rows, (0, 0), (1, 0))
     product = cx.dot_general(both, right, ([1], contract[1]), out=result.dtype)
     return cx.reshape(cx.slice_axis(product, 0, 0, 1), result.shape)
+
+
+# IREE's products with batch axes take vectors of this many elements, and single ones where it does not divide
+# an axis: 12 times 197x64 by 64x197 took 6.4 ms, and take 0.3 as 208x64 by 64x208.
+_EVEN = 16
+
+
+def even_batches(entry: func.FuncOp, weights: set[ir.Value]) -> None:
+    """Products with batch axes get axes that vectors divide: zeros are added, what they made is cut off."""
+    for op in list(entry.entry_block.operations):
+        if op.operation.name == "stablehlo.dot_general" and not {op.lhs, op.rhs} & weights:
+            with ir.InsertionPoint(op), op.location:
+                even = _even(op)
+                if even is not None:
+                    replace(op, even)
+
+
+def _even(op: Any) -> Value | None:
+    numbers = stablehlo.DotDimensionNumbers(op.dot_dimension_numbers)
+    batch = (list(numbers.lhs_batching_dimensions), list(numbers.rhs_batching_dimensions))
+    contract = (list(numbers.lhs_contracting_dimensions), list(numbers.rhs_contracting_dimensions))
+    operands = (Value(op.lhs), Value(op.rhs))
+    if not batch[0] or not all(value.dtype.is_floating for value in operands):
+        return None
+    left, right = (_evened(value, kept) for value, kept in zip(operands, batch, strict=True))
+    if (left.shape, right.shape) == (operands[0].shape, operands[1].shape):
+        return None
+    result = Value(op.result)
+    product = cx.dot_general(left, right, contract, batch, out=result.dtype)
+    return cx.slice(product, [0] * result.rank, result.shape)
+
+
+def _evened(value: Value, batch: list[int]) -> Value:
+    """The value with zeros after its other axes, but for those that are shorter than two vectors."""
+    missing = [
+        0 if axis in batch or size < 2 * _EVEN else -size % _EVEN for axis, size in enumerate(value.shape)
+    ]
+    return cx.pad(value, [0] * value.rank, missing) if any(missing) else value

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from lowering import hlo
 from lowering.forms import Form
+from lowering.forms.blocks import in_blocks
 from lowering.forms.convolution import fold_scales
-from lowering.forms.dots import pad_rows, weights_in_out
+from lowering.forms.dots import even_batches, pad_rows, weights_in_out
 from lowering.forms.exact import exact
 from lowering.forms.layout import channels_last
 from lowering.forms.load_time import split
@@ -38,7 +39,11 @@ def form(module: Module, wanted: Form) -> Module:
 def _rewrites(wanted: Form) -> list[Callable[[func.FuncOp, set[ir.Value]], None]]:
     chosen: list[Callable[[func.FuncOp, set[ir.Value]], None]] = []
     if wanted.channels_last:
-        chosen += [fold_scales, lambda entry, weights: channels_last(entry, wanted.taps)]
+        chosen += [fold_scales, lambda entry, weights: channels_last(entry, wanted, weights)]
+    if wanted.blocks:
+        chosen.append(lambda entry, weights: in_blocks(entry))
+    if wanted.even:
+        chosen.append(even_batches)
     if wanted.in_out:
         chosen.append(weights_in_out)
     if wanted.padded_rows:

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from lowering.build.reduce import padding_attribute
+from lowering.forms import Form
 from lowering.forms.convolution import convolve_channels_last, read_convolution
 from lowering.forms.rewrite import (
+    ELEMENTWISE,
     Permutation,
+    clone,
     cx,
     inverse,
     maker,
@@ -22,41 +25,30 @@ from lowering.forms.rewrite import (
     squeezed_broadcast,
 )
 from lowering.hlo import func, ir
-from lowering.value import Value, broadcast_in_dim, tensor_type
+from lowering.value import Value, broadcast_in_dim
 
 # Given to transpositions that a region ends in; no engine ever sees it.
 _MARK = "bridge.region"
 
-_ELEMENTWISE = frozenset(
-    f"stablehlo.{name}"
-    for name in """
-    abs add and atan2 cbrt ceil clamp compare complex convert cosine count_leading_zeros divide
-    exponential exponential_minus_one floor imag is_finite log log_plus_one logistic maximum minimum
-    multiply negate not or popcnt power real reduce_precision remainder round_nearest_afz
-    round_nearest_even rsqrt select shift_left shift_right_arithmetic shift_right_logical sign sine sqrt
-    subtract tan tanh xor
-    """.split()
-)
 
-
-def channels_last(entry: func.FuncOp, taps: bool) -> None:
+def channels_last(entry: func.FuncOp, wanted: Form, weights: set[ir.Value]) -> None:
     """Rewrite the convolutions of a function, and what follows from it."""
     operations = list(entry.entry_block.operations)
     if not any(op.operation.name == "stablehlo.convolution" for op in operations):
         return
     for op in operations:
         with ir.InsertionPoint(op), op.location:
-            _rewrite(op, taps)
+            _rewrite(op, wanted, weights)
     for op in entry.entry_block.operations:
         if _MARK in op.operation.attributes:
             del op.operation.attributes[_MARK]
 
 
-def _rewrite(op: Any, taps: bool) -> None:
+def _rewrite(op: Any, wanted: Form, weights: set[ir.Value]) -> None:
     found = read_convolution(op)
     if found is not None:
         space = range(1, found.spatial + 1)
-        _end_region(op, convolve_channels_last(found, taps), (0, found.spatial + 1, *space))
+        _end_region(op, convolve_channels_last(found, wanted, weights), (0, found.spatial + 1, *space))
         return
     if op.operation.name == "stablehlo.transpose" and maker(op.operand, op.operation.name) is not None:
         replace(op, permuted(Value(op.operand), tuple(op.permutation)))
@@ -112,17 +104,6 @@ def _inside(value: ir.Value, permutation: Permutation) -> Value:
     return permuted(whole, order)
 
 
-def _clone(op: Any, operands: list[Value], shape: tuple[int, ...], **attributes: ir.Attribute) -> Value:
-    copy = op.operation.clone()
-    for at, operand in enumerate(operands):
-        copy.operands[at] = operand.ir
-    for name, attribute in attributes.items():
-        copy.attributes[name] = attribute
-    result = copy.results[0]
-    result.set_type(tensor_type(Value(result).dtype, shape))
-    return Value(result)
-
-
 def _reordered(op: Any, permutation: Permutation) -> tuple[int, ...]:
     shape = Value(op.operation.results[0]).shape
     return tuple(shape[axis] for axis in inverse(permutation))
@@ -138,7 +119,7 @@ def _elementwise(op: Any, permutation: Permutation) -> _Moved:
     if strange:
         return None
     inside = [_inside(operand, permutation) for operand in operands]
-    return _clone(op, inside, _reordered(op, permutation)), permutation
+    return clone(op, inside, _reordered(op, permutation)), permutation
 
 
 def _is_cheap(value: ir.Value) -> bool:
@@ -167,7 +148,7 @@ def _by_axis(*names: str) -> Callable[[Any, Permutation], _Moved]:
                 changed[name] = ir.DenseI64ArrayAttr.get([numbers[axis] for axis in order])
         first, *rest = op.operation.operands
         operands = [_inside(first, permutation), *map(Value, rest)]
-        return _clone(op, operands, _reordered(op, permutation), **changed), permutation
+        return clone(op, operands, _reordered(op, permutation), **changed), permutation
 
     return sink
 
@@ -179,7 +160,7 @@ def _concatenate(op: Any, permutation: Permutation) -> _Moved:
     axis = ir.IntegerAttr(op.attributes["dimension"])
     place = ir.IntegerAttr.get(axis.type, permutation[axis.value])
     inside = [_inside(operand, permutation) for operand in operands]
-    return _clone(op, inside, _reordered(op, permutation), dimension=place), permutation
+    return clone(op, inside, _reordered(op, permutation), dimension=place), permutation
 
 
 def _reduce(op: Any, permutation: Permutation) -> _Moved:
@@ -189,13 +170,13 @@ def _reduce(op: Any, permutation: Permutation) -> _Moved:
     inside = _inside(operand, permutation)
     left = [permutation[axis] for axis in range(len(permutation)) if axis not in dims]
     shape = tuple(inside.shape[axis] for axis in sorted(left))
-    result = _clone(op, [inside, *map(Value, seeds)], shape, dimensions=places)
+    result = clone(op, [inside, *map(Value, seeds)], shape, dimensions=places)
     return result, tuple(sorted(left).index(axis) for axis in left)
 
 
 _WINDOW = ("window_dimensions", "window_strides", "base_dilations", "window_dilations", "padding")
 _SINKS: dict[str, Callable[[Any, Permutation], _Moved]] = {
-    **dict.fromkeys(_ELEMENTWISE, _elementwise),
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
     "stablehlo.reduce_window": _by_axis(*_WINDOW),
     "stablehlo.pad": _by_axis("edge_padding_low", "edge_padding_high", "interior_padding"),
     "stablehlo.slice": _by_axis("start_indices", "limit_indices", "strides"),

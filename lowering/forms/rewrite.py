@@ -8,7 +8,18 @@ from typing import Any
 from lowering.context import Vocabulary
 from lowering.hlo import func, ir
 from lowering.ir.module import Module
-from lowering.value import Value
+from lowering.value import Value, tensor_type
+
+ELEMENTWISE = frozenset(
+    f"stablehlo.{name}"
+    for name in """
+    abs add and atan2 cbrt ceil clamp compare complex convert cosine count_leading_zeros divide
+    exponential exponential_minus_one floor imag is_finite log log_plus_one logistic maximum minimum
+    multiply negate not or popcnt power real reduce_precision remainder round_nearest_afz
+    round_nearest_even rsqrt select shift_left shift_right_arithmetic shift_right_logical sign sine sqrt
+    subtract tan tanh xor
+    """.split()
+)
 
 Permutation = tuple[int, ...]
 
@@ -32,6 +43,18 @@ def replace(op: Any, result: Value) -> None:
     """Let a value stand for the only result of an operation, which goes."""
     op.operation.results[0].replace_all_uses_with(result.ir)
     op.operation.erase()
+
+
+def clone(op: Any, operands: list[Value], shape: tuple[int, ...], **attributes: ir.Attribute) -> Value:
+    """A copy of an operation on other operands, its result of another shape."""
+    copy = op.operation.clone()
+    for at, operand in enumerate(operands):
+        copy.operands[at] = operand.ir
+    for name, attribute in attributes.items():
+        copy.attributes[name] = attribute
+    result = copy.results[0]
+    result.set_type(tensor_type(Value(result).dtype, shape))
+    return Value(result)
 
 
 def weight_arguments(entry: func.FuncOp, module: Module) -> set[ir.Value]:

@@ -46,6 +46,37 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+class Patiently:
+    """Within it this thread, once woken, lets the thread that woke it finish what it does (Linux).
+
+    IREE's caller is woken by a worker that still holds what the caller then spins for. Where the two share a
+    core, the kernel puts the caller first and lets it spin until the next tick: calls of 0.7 ms took 3 to 6.
+    A thread of the policy SCHED_BATCH is as any other but does not come first when it wakes. 3 us per use;
+    nothing happens where the policy cannot be set, or is not the usual one.
+    """
+
+    __slots__ = ("_changed",)
+
+    def __enter__(self) -> None:
+        self._changed = _can_be_patient and os.sched_getscheduler(0) == os.SCHED_OTHER and _set_batch()
+
+    def __exit__(self, *_: object) -> None:
+        if self._changed:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+_can_be_patient = hasattr(os, "SCHED_BATCH")
+
+
+def _set_batch() -> bool:
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError:  # a sandbox may forbid it
+        global _can_be_patient
+        _can_be_patient = False
+    return _can_be_patient
+
+
 def seal(engine: str, version: str, device: str, payload: bytes) -> bytes:
     """The engine's binary behind a header that says what may load it."""
     header = json.dumps(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from ctypes import c_char_p, c_void_p, py_object, pythonapi, string_at
 from functools import cache
 from math import prod
@@ -16,7 +17,7 @@ from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines.diagnostics import first_line
 from runtime.engines.dlpack import Views, capsule_import
-from runtime.engines.host import cores, cpu_key, seal, unseal
+from runtime.engines.host import Patiently, cores, cpu_key, seal, unseal
 from runtime.engines.iree_compile import SCOPE, compile_module
 from runtime.engines.iree_limits import explain
 from runtime.tensors import (
@@ -165,7 +166,9 @@ class IreeExecutable:
         places = {port.name: at for at, port in enumerate(self._inputs)}
         self._donated = {made: places[module.inputs[given].name] for given, made in module.donations()}
         self._device_type = target.device
-        self._device = _device(target.options.get("driver") or _choose(module, target))
+        driver = target.options.get("driver") or _choose(module, target)
+        self._device = _device(driver)
+        self._waiting = Patiently if driver == "local-task" else nullcontext
         self._weights = {
             name: _bound(name, weights) for name in {p.weight for p in module.inputs if p.weight is not None}
         }
@@ -209,7 +212,7 @@ class IreeExecutable:
             push(handle.view)  # pyright: ignore[reportArgumentType]
         results = rt.VmVariantList(len(self._outputs))
         try:
-            with self._lock:
+            with self._lock, self._waiting():
                 self._context.invoke(self._main, arguments, results)
         except Exception as error:
             raise EngineError(f"iree {self._module.name}: {first_line(error)}") from None

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lowering.ir.types import DType
@@ -222,6 +224,7 @@ def _iree_compile(source: bytes, flags: Sequence[str], name: str, timeout: float
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        _bound_memory(child.pid)
         try:
             _, stderr = child.communicate(timeout=timeout)
         except BaseException as error:
@@ -234,6 +237,15 @@ def _iree_compile(source: bytes, flags: Sequence[str], name: str, timeout: float
         if child.returncode == 0 and out_path.exists():
             return out_path.read_bytes()
     raise _failure(name, child.returncode, diagnostics)
+
+
+def _bound_memory(pid: int) -> None:
+    """Let a compiler that runs away fail before the machine does (Linux): some transposed products of halves
+    took more than 17 GB."""
+    if hasattr(resource, "prlimit"):
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        with suppress(ProcessLookupError):  # it is done already
+            resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
 
 
 def _tool() -> str:

@@ -113,6 +113,52 @@ def test_moved_nodes_run_on_aten() -> None:
 # ----------------------------------------------------------------------------------------------- candidates
 
 
+class Spread(torch.nn.Module):
+    """Tensors of which several elements lie in one place."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = (x * 2).sin().exp()
+        windows = y.unfold(1, 3, 1)
+        return y.unsqueeze(0).expand(3, 4, 5).tanh(), windows.tanh()
+
+
+def test_aten_gets_expanded_and_overlapping_tensors_of_an_engine() -> None:
+    x = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    lowered = bridge.lower(Spread(), (x,))
+    moved = {node.name: "a test" for node in lowered.functional.graph.nodes if "tanh" in node.target}
+    compiled = compile_configured(lowered, Configuration("xla", moved=moved))
+    for got, want in zip(compiled(x), Spread()(x), strict=True):
+        torch.testing.assert_close(got, want)
+
+
+class Attentive(torch.nn.Module):
+    """A layer, its heads side by side, attention over them, a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = torch.nn.Linear(16, 48)
+        self.last = torch.nn.Linear(16, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = [part.unflatten(2, (2, 8)).transpose(1, 2) for part in self.inner(x).chunk(3, 2)]
+        mixed = torch.nn.functional.scaled_dot_product_attention(*heads)
+        return self.last(mixed.transpose(1, 2).reshape(x.shape)).relu()
+
+
+def test_a_family_moves_with_the_views_around_it() -> None:
+    lowered = bridge.lower(Attentive(), (torch.randn(1, 6, 16),))
+    found = dict(candidates.split(lowered.functional, lowered.plan, "cpu", lambda name: True))
+    moved = found["xla, attention on aten"].moved
+    targets = [node.target for node in lowered.functional.graph.nodes if node.name in moved]
+    assert "aten.scaled_dot_product_attention.default" in targets
+    assert sum("transpose" in target for target in targets) == 4
+    assert not any("linear" in target or "relu" in target for target in targets)
+    compiled = compile_configured(lowered, found["xla, attention on aten"])
+    x = torch.randn(1, 6, 16)
+    torch.testing.assert_close(compiled(x), Attentive()(x))
+
+
 def test_what_is_tried() -> None:
     lowered = mlp()
     names = [name for name, _ in candidates.whole(lowered.plan, "cpu")]
