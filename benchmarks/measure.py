@@ -26,13 +26,12 @@ import torch.utils._pytree as pytree
 from benchmarks.cases import CASES, DTYPES
 from benchmarks.processes import one_line, tell
 from benchmarks.sides import SIDES, Run, Subject, quiet
+from bridge.tuning.race import rest
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import Kind, kind_of
 from runtime.engines.host import cores
 from tests.models.zoo import Call
 
-# Threads of a pool that has just worked spin for some milliseconds before they sleep.
-_GAP = 0.01
 # A turn of quick calls lasts this long, after one that is not timed; of slow ones it is one call.
 _TURN = 0.02
 _MOST_PAIRS, _LEAST_PAIRS = 100, 8
@@ -122,7 +121,7 @@ def measure(subject: Subject, sides: dict[str, Timed], seconds: float, clock: Ca
     eager = subject.model.module
 
     def turn(run: Run, count: int) -> float:
-        time.sleep(_GAP)
+        rest()
         if count > 1:
             run(*args, **kwargs)
         started = clock()

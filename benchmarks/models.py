@@ -17,7 +17,7 @@ from benchmarks import records, report
 from benchmarks.cases import DTYPES
 from benchmarks.choices import chooser, names
 from benchmarks.processes import Outcome, run_child
-from benchmarks.sides import OTHERS
+from benchmarks.sides import OTHERS, OURS
 
 
 def numbers(text: str) -> list[int]:
@@ -79,7 +79,7 @@ def main() -> None:
             "model": model, "dtype": dtype, "batch": batch, "pinned": chosen.pin, "small": chosen.small,
             "machine": records.machine(),
         }  # fmt: skip
-        done = set() if chosen.again else records.measured("models", key)
+        done = set() if chosen.again else records.measured("models", key, OURS)
         sides = [side for side in chosen.sides if side not in done]
         if not sides:
             continue

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.cases import CASES
 from benchmarks.records import Row
+from benchmarks.sides import OURS
 
 # Others hollow and grey to blue, Bridge filled and warm: told apart without colour too.
 MARKS = {
@@ -19,7 +20,6 @@ MARKS = {
     "aten": ("o", "#ddaa99"),
     "auto": ("*", "#aa3377"),
 }
-_OURS = ("xla", "iree", "aten", "auto")
 
 
 def draw(rows: Sequence[Row], titles: Mapping[str, str], path: Path) -> None:
@@ -55,7 +55,7 @@ def draw(rows: Sequence[Row], titles: Mapping[str, str], path: Path) -> None:
                     marker=marker,
                     color=colour,
                     markersize=10 if marker == "*" else 6,
-                    markerfacecolor=colour if side in _OURS else "none",
+                    markerfacecolor=colour if side in OURS else "none",
                     label=titles[side],
                 )
         axis.axvline(1, color="black", linewidth=0.8)

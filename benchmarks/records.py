@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -68,8 +69,12 @@ def append(table: str, row: Row) -> None:
         file.write(json.dumps(row) + "\n")
 
 
-def measured(table: str, key: Row) -> set[str]:
-    """The sides that rows with this key and today's versions have."""
-    wanted = {**key, "versions": versions()}
-    rows = [row for row in read(table) if all(row.get(name) == value for name, value in wanted.items())]
-    return {side for row in rows for side in row["sides"]}
+def measured(table: str, key: Row, ours: Collection[str]) -> set[str]:
+    """The sides that rows with this key and today's versions have. Bridge's sources count for `ours` only."""
+    rows = [row for row in read(table) if all(row.get(name) == value for name, value in key.items())]
+    found: set[str] = set()
+    for row in rows:
+        changed = {name for name, version in versions().items() if row["versions"].get(name) != version}
+        if changed <= {"bridge"}:
+            found |= {side for side in row["sides"] if not changed or side not in ours}
+    return found

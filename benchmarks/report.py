@@ -9,11 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import product
+from statistics import geometric_mean
 
 from benchmarks import records
 from benchmarks.cases import CASES, DTYPES
 from benchmarks.records import Row
-from benchmarks.sides import OTHERS, SIDES
+from benchmarks.sides import OTHERS, OURS, SIDES
 
 PAGE = records.ROOT / "docs" / "benchmarks.md"
 PLOT = records.ROOT / "docs" / "benchmarks.svg"
@@ -87,7 +88,7 @@ def _one_table(rows: list[Row]) -> str:
     ]
     counted = Counter(_TITLES[side] if side else "eager" for side in best)
     said = "Fastest: " + ", ".join(f"{name} {count}" for name, count in counted.most_common()) + "."
-    return "\n\n".join([markdown(head, body), said, *_notes(rows, sides)])
+    return "\n\n".join([markdown(head, body), f"{said} {_means(rows, sides)}", *_notes(rows, sides)])
 
 
 def _cell(side: Row | None, best: bool) -> str:
@@ -103,13 +104,39 @@ def _cell(side: Row | None, best: bool) -> str:
 
 def fastest(row: Row) -> str | None:
     """The side with the least median, of those that give what eager gives; None where that is eager."""
-    medians = {
-        name: side["ratio"][1]
-        for name, side in row["sides"].items()
-        if "ratio" in side and not side["differs"]
-    }
+    medians = _medians(row)
     name = min(medians, key=medians.__getitem__, default=None)
     return name if name is not None and medians[name] < 1 else None
+
+
+def _medians(row: Row) -> dict[str, float]:
+    """The median ratio of each side that gives what eager gives."""
+    sides = row["sides"].items()
+    return {name: side["ratio"][1] for name, side in sides if "ratio" in side and not side["differs"]}
+
+
+def _means(rows: list[Row], sides: list[str]) -> str:
+    """Geometric means of each side's ratios, and of ours to the fastest of the others."""
+    found = [_medians(row) for row in rows]
+    told = []
+    for side in sides:
+        ratios = [medians[side] for medians in found if side in medians]
+        if ratios:
+            count = "" if len(ratios) == len(rows) else f" ({len(ratios)} of {len(rows)})"
+            told.append(f"{_TITLES[side]} {geometric_mean(ratios):.2f}{count}")
+    said = f"Geometric means: {', '.join(told)}."
+    against = {
+        row["model"]: medians["auto"] / min(medians[side] for side in medians if side not in OURS)
+        for row, medians in zip(rows, found, strict=True)
+        if "auto" in medians and not medians.keys() <= {*OURS}
+    }
+    if not against:
+        return said
+    behind = ", ".join(f"{model} {ratio:.2f}" for model, ratio in against.items() if ratio > 1)
+    mean = f"{geometric_mean(against.values()):.2f}"
+    return f"{said} {_TITLES['auto']} to the fastest of the others: {mean}" + (
+        f"; above 1: {behind}." if behind else "."
+    )
 
 
 def _notes(rows: list[Row], sides: list[str]) -> list[str]:

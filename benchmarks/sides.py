@@ -146,3 +146,5 @@ SIDES: dict[str, Side] = {
 
 #: What the others are compared with.
 OTHERS = tuple(name for name in SIDES if name != "eager")
+
+OURS = ("xla", "iree", "aten", "auto")

@@ -17,7 +17,7 @@ from benchmarks import records, report
 from benchmarks.cases import CASES
 from benchmarks.choices import chooser, names
 from benchmarks.processes import run_child
-from benchmarks.sides import SIDES
+from benchmarks.sides import OURS, SIDES
 
 
 def measure(model: str, side: str, small: bool, limit: float) -> records.Row:
@@ -50,7 +50,7 @@ def main() -> None:
     chosen = parser.parse_args()
     for model in [] if chosen.report_only else chosen.only:
         key = {"model": model, "small": chosen.small, "machine": records.machine()}
-        done = set() if chosen.again else records.measured("start", key)
+        done = set() if chosen.again else records.measured("start", key, OURS)
         for side in chosen.sides:
             if side in done:
                 continue

@@ -1,8 +1,8 @@
 """Which of two compiled programs is faster: turns of calls, taken one after the other in this process.
 
-Runtimes share the cores, and threads of one go on waiting for work after a call. So a turn begins with a
-rest in which those of the other fall asleep, and is several calls in a row, of which the least counts. The
-figure of a side is the lower quartile of its turns.
+Runtimes share the cores, and threads of one go on waiting for work after a call. So a turn begins when all of
+this process' threads are asleep, and is several calls in a row, of which the least counts. The figure of a
+side is the lower quartile of its turns.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# Without it a call after one of OpenMP's took up to a quarter longer on two cores.
-_REST_S = 0.01
+# Asleep is who works less than a tenth of this time; who has not slept in the longer one never will.
+_REST_S, _LONGEST_REST_S = 0.01, 0.2
 # A turn of a fast program lasts about this long, and a turn has no more calls than this.
 _TURN_S = 0.01
 _CALLS = 50
@@ -34,7 +34,7 @@ class Runner:
 
     def turn(self) -> float:
         """Seconds of the fastest of several calls, after a rest."""
-        time.sleep(_REST_S)
+        rest()
         return min(self._once() for _ in range(self._calls))
 
     def _once(self) -> float:
@@ -42,6 +42,17 @@ class Runner:
         start = time.perf_counter()
         self._compiled(*args, **kwargs)
         return time.perf_counter() - start
+
+
+def rest() -> None:
+    """Sleep until no thread of this process works. OpenMP's spin for some milliseconds after a call, those of
+    other runtimes longer; on two cores a program that runs beside them takes up to twice its time."""
+    end = time.perf_counter() + _LONGEST_REST_S
+    while time.perf_counter() < end:
+        worked = time.process_time()
+        time.sleep(_REST_S)
+        if time.process_time() - worked < 0.1 * _REST_S:
+            return
 
 
 def race(one: Runner, other: Runner, seconds: float) -> tuple[float, float]:

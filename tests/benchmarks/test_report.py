@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import models, records, report
 from benchmarks.processes import Outcome, one_line, run_child
-from benchmarks.sides import OTHERS, SIDES
+from benchmarks.sides import OTHERS, OURS, SIDES
 
 _KEY = {"dtype": "float32", "batch": 1, "pinned": False, "small": False, "machine": "a machine"}
 _DONE = {"versions": {"torch": "2"}, "date": "2026-11-20"}
@@ -36,13 +36,22 @@ def test_the_table_of_models() -> None:
         "| resnet50 | 12.3 |  | 1.20 (1.19–1.21) | 0.50 (0.49–0.51) ≠ |\n"
         "| bert | 12.3 | cannot | **0.70** (0.69–0.71) | 0.80 (0.79–0.81) |\n"
         "\n"
-        "Fastest: eager 1, OpenVINO 1.\n"
+        "Fastest: eager 1, OpenVINO 1. Geometric means: OpenVINO 0.92, bridge, xla 0.80 (1 of 2).\n"
         "\n"
         "- torch.compile, bert: Error: a/b\n"
         "- bridge, xla, resnet50: ≠ call 1 output 0 is odd\n"
         "\n"
         "Measured 2026-11-20 on a machine; torch 2 (bridge: a digest of its sources)."
     )
+
+
+def test_ours_is_compared_with_the_fastest_of_the_others() -> None:
+    rows = [
+        _row("bert", auto=_side(0.5), openvino=_side(1.0), onnxruntime=_side(1.25)),
+        _row("gpt2", auto=_side(0.6), openvino=_side(0.3, "wrong"), onnxruntime=_side(0.3)),
+    ]
+    assert "bridge, auto to the fastest of the others: 1.00; above 1: gpt2 2.00." in report.models(rows)
+    assert "fastest of the others" not in report.models([_row("bert", auto=_side(0.5), xla=_side(0.4))])
 
 
 def test_later_rows_replace_sides_not_rows() -> None:
@@ -92,11 +101,19 @@ def test_every_side_has_a_mark_in_the_plot() -> None:
 def test_what_was_measured_is_known_by_its_versions(monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     monkeypatch.setattr(records, "versions", lambda: {"torch": "2"})
-    assert records.measured("models", {"model": "bert"}) == set()
+    assert records.measured("models", {"model": "bert"}, OURS) == set()
     records.append("models", _row("bert", xla=_side(1)))
     records.append("models", {**_row("bert", iree=_side(1)), "versions": {"torch": "1"}})
-    assert records.measured("models", {"model": "bert"}) == {"xla"}
-    assert records.measured("models", {"model": "gpt2"}) == set()
+    assert records.measured("models", {"model": "bert"}, OURS) == {"xla"}
+    assert records.measured("models", {"model": "gpt2"}, OURS) == set()
+
+
+def test_our_sources_say_nothing_of_other_sides(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setattr(records, "versions", lambda: {"torch": "2", "bridge": "new"})
+    row = _row("bert", xla=_side(1), openvino=_side(1))
+    records.append("models", {**row, "versions": {"torch": "2", "bridge": "old"}})
+    assert records.measured("models", {"model": "bert"}, OURS) == {"openvino"}
 
 
 def test_a_side_that_ends_the_process_costs_only_itself(monkeypatch: Any) -> None:

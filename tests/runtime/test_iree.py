@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +48,14 @@ def fake_compiler(path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> N
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     monkeypatch.setattr(iree_compile, "_tool", lambda: str(path))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux bounds another process")
+def test_a_compiler_has_half_of_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 // 1024
+    fake_compiler(tmp_path / "compiler", f"sleep 0.3; test $(ulimit -v) = {half} && exit 4", monkeypatch)
+    with pytest.raises(EngineError, match="failed with status 4"):
+        Iree().compile(add_one(), CPU)
 
 
 @pytest.mark.parametrize(
