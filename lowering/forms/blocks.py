@@ -4,9 +4,6 @@ Between two products with batch axes, the first of which makes scores [batch...,
 second of which sums over the columns, everything keeps to its row: softmax does. So all of it can be done for
 one part of the rows after the other, as "FlashAttention" (Dao et al., 2022) does, but with whole columns:
 results are the same numbers. What lies between is found by what it does, whoever wrote it.
-
-For IREE, rows and columns that vectors do not divide are computed with some more: zeros in the operands of
-the first product, what changes nothing where columns are summed or compared, cut off where rows are done.
 """
 
 from __future__ import annotations
@@ -16,10 +13,8 @@ from itertools import pairwise
 from math import prod
 from typing import Any
 
-from lowering.forms.dots import EVEN, evened
 from lowering.forms.rewrite import ELEMENTWISE, clone, cx
 from lowering.hlo import func, ir, stablehlo
-from lowering.ir.types import DType
 from lowering.value import Value, broadcast_in_dim
 
 # Scores of more bytes than this are split, into blocks of at most this.
@@ -27,7 +22,7 @@ _BLOCK = 4 << 20
 # Each block is a few operations to compile.
 _MOST_BLOCKS = 64
 
-# For some of a value's axes, from where to where; past its end lies padding.
+# For some of a value's axes, from where to where.
 Window = dict[int, tuple[int, int]]
 
 
@@ -52,17 +47,13 @@ class Scores:
         return Value(self.first.result).shape
 
 
-def in_blocks(entry: func.FuncOp, even: bool) -> None:
-    """Split every attention whose scores are large. `even`: pad those whose axes vectors do not divide."""
+def in_blocks(entry: func.FuncOp) -> None:
+    """Split every attention whose scores are large."""
     for op in list(entry.entry_block.operations):
-        if op.operation.name != "stablehlo.dot_general":
-            continue
-        shape = Value(op.result).shape
-        uneven = even and any(evened(size) != size for size in shape[-2:])
-        if uneven or _bytes(op.result) > _BLOCK:
+        if op.operation.name == "stablehlo.dot_general" and _bytes(op.result) > _BLOCK:
             found = _find(entry, op)
             if found is not None:
-                _split(found, even)
+                _split(found)
 
 
 def _bytes(value: ir.Value) -> int:
@@ -134,19 +125,18 @@ def _sums_columns(op: Any, behind: set[ir.Value], shape: tuple[int, ...]) -> boo
 # ------------------------------------------------------------------------------ the blocks
 
 
-def _split(found: Scores, even: bool) -> None:
+def _split(found: Scores) -> None:
     """Compute what is read afterwards block by block, and let it be read."""
-    *rows, columns = found.shape
+    rows = found.shape[:-1]
     shapes = [Value(value).shape for value in found.used]
-    if any(shape[: len(rows)] != tuple(rows) or shape == found.shape for shape in shapes):
+    if any(shape[: len(rows)] != rows or shape == found.shape for shape in shapes):
         return
-    width = evened(columns) if even else columns
-    blocks = _Blocks(found, width)
-    edges = _edges((*rows, width), Value(found.first.result).dtype.itemsize, even)
+    steps = _steps(found.shape, Value(found.first.result).dtype.itemsize)
+    blocks = _Blocks(found.behind)
     after = ir.InsertionPoint.after(found.last.operation)
     try:
         with after, found.last.location:
-            whole = {value: _assembled(blocks, value, edges, {}) for value in found.used}
+            whole = {value: _assembled(blocks, value, steps, {}) for value in found.used}
     except _Refused:
         return
     for value, uses in found.used.items():
@@ -154,46 +144,42 @@ def _split(found: Scores, even: bool) -> None:
             owner.operands[number] = whole[value].ir
 
 
-def _edges(shape: tuple[int, ...], itemsize: int, even: bool) -> list[list[tuple[int, int]]]:
-    """For each axis but the last, where blocks begin and end; with `even`, the last rows may be padding."""
+def _steps(shape: tuple[int, ...], itemsize: int) -> list[int]:
+    """How many indices of each axis but the last a block has."""
     most = max(_BLOCK, prod(shape) * itemsize // _MOST_BLOCKS)
-    edges: list[list[tuple[int, int]]] = []
-    fits = False
+    steps: list[int] = []
     for axis, size in enumerate(shape[:-1]):
         each = prod(shape[axis + 1 :]) * itemsize
-        step = size if fits else min(size, max(1, most // each))
-        fits = fits or step > 1
-        is_rows = axis == len(shape) - 2
-        if is_rows and step < size:
-            step = max(EVEN, step - step % EVEN)
-        end = evened(size) if is_rows and even else size
-        edges.append(list(pairwise([*range(0, size, step), end])))
-    return edges
+        fits = all(step == 1 for step in steps)
+        step = min(size, max(1, most // each)) if fits else size
+        if fits and axis == len(shape) - 2 and 16 < step < size:
+            step -= step % 16
+        steps.append(step)
+    return steps
 
 
-def _assembled(blocks: _Blocks, value: ir.Value, edges: list[list[tuple[int, int]]], window: Window) -> Value:
+def _assembled(blocks: _Blocks, value: ir.Value, steps: list[int], window: Window) -> Value:
     axis = len(window)
-    if axis == len(edges):
+    if axis == len(steps):
         return blocks.part(value, window)
-    pieces = [_assembled(blocks, value, edges, {**window, axis: edge}) for edge in edges[axis]]
-    whole = pieces[0] if len(pieces) == 1 else cx.concatenate(pieces, axis)
-    return cx.slice_axis(whole, axis, 0, Value(value).shape[axis])
+    size = Value(value).shape[axis]
+    edges = [*range(0, size, steps[axis]), size]
+    pieces = [_assembled(blocks, value, steps, {**window, axis: edge}) for edge in pairwise(edges)]
+    return pieces[0] if len(pieces) == 1 else cx.concatenate(pieces, axis)
 
 
 class _Blocks:
-    """Parts of values; those that depend on scores are computed anew from parts, `width` columns of them."""
+    """Parts of values; those that depend on scores are computed anew from parts."""
 
-    def __init__(self, found: Scores, width: int) -> None:
-        self._behind = found.behind
-        self._shape = found.shape
-        self._columns = {len(found.shape) - 1: (0, width)}
+    def __init__(self, behind: set[ir.Value]) -> None:
+        self._behind = behind
         self._made: dict[tuple[ir.Value, tuple[tuple[int, tuple[int, int]], ...]], Value] = {}
 
     def part(self, value: ir.Value, window: Window) -> Value:
         """The part of a value in a window. Raises _Refused."""
         shape = Value(value).shape
         window = {axis: edge for axis, edge in window.items() if edge != (0, shape[axis])}
-        if not window and value not in self._behind:
+        if not window:
             return Value(value)
         key = (value, tuple(sorted(window.items())))
         if key not in self._made:
@@ -228,40 +214,26 @@ class _Blocks:
             raise _Refused
         return rule(owner.opview, window, sizes)
 
-    def _all_columns(self, scores: ir.Value, window: Window, padding: Value) -> Value:
-        """A part of scores with all columns, and after them `padding`, one number."""
-        part = self.part(scores, {**window, **self._columns})
-        axis = part.rank - 1
-        if part.shape[axis] == self._shape[axis]:
-            return part
-        there = cx.iota(DType.INT32, part.shape, axis) < self._shape[axis]
-        return cx.select(there, part, broadcast_in_dim(padding, part.shape, ()))
-
     def _product(self, op: Any, window: Window, sizes: tuple[int, ...]) -> Value:
         numbers = stablehlo.DotDimensionNumbers(op.dot_dimension_numbers)
         batch = [list(numbers.lhs_batching_dimensions), list(numbers.rhs_batching_dimensions)]
-        summed = [list(numbers.lhs_contracting_dimensions), list(numbers.rhs_contracting_dimensions)]
-        used = [{*batch[side], *summed[side]} for side in (0, 1)]
-        free = [
-            [axis for axis in range(Value(operand).rank) if axis not in taken]
-            for operand, taken in zip((op.lhs, op.rhs), used, strict=True)
-        ]
-        left = [*batch[0], *free[0]]
-        mine = {left[axis]: edge for axis, edge in window.items() if axis < len(left)}
-        other = {batch[1][axis]: edge for axis, edge in window.items() if axis < len(batch[1])}
-        other |= {free[1][axis - len(left)]: edge for axis, edge in window.items() if axis >= len(left)}
-        if op.lhs not in self._behind:
-            return clone(op, [self.part(op.lhs, mine), self.part(op.rhs, other)], sizes)
-        first = self._all_columns(op.lhs, mine, cx.constant(0, Value(op.lhs).dtype))
-        other |= dict.fromkeys(summed[1], *self._columns.values())
-        return clone(op, [first, self.part(op.rhs, other)], sizes)
+        summed = list(numbers.lhs_contracting_dimensions)
+        free = [axis for axis in range(Value(op.lhs).rank) if axis not in (*batch[0], *summed)]
+        left = [*batch[0], *free]
+        if any(axis >= len(left) for axis in window):
+            raise _Refused
+        first = self.part(op.lhs, {left[axis]: edge for axis, edge in window.items()})
+        shared = {batch[1][axis]: edge for axis, edge in window.items() if axis < len(batch[1])}
+        return clone(op, [first, self.part(op.rhs, shared)], sizes)
 
     def _reduced(self, op: Any, window: Window, sizes: tuple[int, ...]) -> Value:
         operand, *seeds = op.operation.operands
-        dims = list(ir.DenseI64ArrayAttr(op.attributes["dimensions"]))
-        if len(seeds) != 1 or Value(operand).shape != self._shape or dims != list(self._columns):
+        if len(seeds) != 1:
             raise _Refused
-        return clone(op, [self._all_columns(operand, window, Value(seeds[0])), Value(seeds[0])], sizes)
+        dims = list(ir.DenseI64ArrayAttr(op.attributes["dimensions"]))
+        kept = [axis for axis in range(Value(operand).rank) if axis not in dims]
+        inner = self.part(operand, {kept[axis]: edge for axis, edge in window.items()})
+        return clone(op, [inner, Value(seeds[0])], sizes)
 
     def _reshaped(self, op: Any, window: Window, sizes: tuple[int, ...]) -> Value:
         """Axes of one element come or go."""
@@ -271,8 +243,6 @@ class _Blocks:
         if [operand.shape[axis] for axis in inner] != [Value(op.result).shape[axis] for axis in outer]:
             raise _Refused
         moved = dict(zip(outer, inner, strict=True))
-        if not moved.keys() >= window.keys():
-            raise _Refused
         return cx.reshape(self.part(op.operand, {moved[axis]: edge for axis, edge in window.items()}), sizes)
 
 
@@ -288,7 +258,6 @@ def _sizes(shape: tuple[int, ...], window: Window) -> tuple[int, ...]:
 
 
 def _cut(value: Value, window: Window) -> Value:
-    edges = [window.get(axis, (0, size)) for axis, size in enumerate(value.shape)]
-    ends = [min(end, size) for (_, end), size in zip(edges, value.shape, strict=True)]
-    part = cx.slice(value, [start for start, _ in edges], ends)
-    return cx.pad(part, [0] * value.rank, [end - at for (_, end), at in zip(edges, ends, strict=True)])
+    low = [window[axis][0] if axis in window else 0 for axis in range(value.rank)]
+    high = [window[axis][1] if axis in window else size for axis, size in enumerate(value.shape)]
+    return cx.slice(value, low, high)

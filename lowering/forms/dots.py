@@ -57,12 +57,7 @@ def _padded(op: Any) -> Value | None:
 
 # IREE's products with batch axes take vectors of this many elements, and single ones where it does not divide
 # an axis: 12 times 197x64 by 64x197 took 6.4 ms, and take 0.3 as 208x64 by 64x208.
-EVEN = 16
-
-
-def evened(size: int) -> int:
-    """The next size that vectors divide; what is shorter than two of them stays."""
-    return size if size < 2 * EVEN else size + -size % EVEN
+_EVEN = 16
 
 
 def even_batches(entry: func.FuncOp, weights: set[ir.Value]) -> None:
@@ -91,6 +86,8 @@ def _even(op: Any) -> Value | None:
 
 
 def _evened(value: Value, batch: list[int]) -> Value:
-    """The value with zeros after its other axes."""
-    missing = [0 if axis in batch else evened(size) - size for axis, size in enumerate(value.shape)]
+    """The value with zeros after its other axes, but for those that are shorter than two vectors."""
+    missing = [
+        0 if axis in batch or size < 2 * _EVEN else -size % _EVEN for axis, size in enumerate(value.shape)
+    ]
     return cx.pad(value, [0] * value.rank, missing) if any(missing) else value

@@ -41,7 +41,7 @@ def _rewrites(wanted: Form) -> list[Callable[[func.FuncOp, set[ir.Value]], None]
     if wanted.channels_last:
         chosen += [fold_scales, lambda entry, weights: channels_last(entry, wanted, weights)]
     if wanted.blocks:
-        chosen.append(lambda entry, weights: in_blocks(entry, wanted.even))
+        chosen.append(lambda entry, weights: in_blocks(entry))
     if wanted.even:
         chosen.append(even_batches)
     if wanted.in_out:

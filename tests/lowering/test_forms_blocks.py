@@ -99,14 +99,11 @@ ATTENTION: dict[str, tuple[nn.Module, Callable[[], Inputs]]] = {
 
 
 @pytest.mark.parametrize("name", ATTENTION)
-@pytest.mark.parametrize("even", [False, True], ids=["as they are", "even"])
 @pytest.mark.parametrize("most", [1 << 12, 1 << 14], ids=["some rows of a head", "some heads"])
-def test_attention_in_blocks_is_the_same(
-    name: str, most: int, even: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attention_in_blocks_is_the_same(name: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "_BLOCK", most)
     module, example = ATTENTION[name]
-    counts = _formed(module, example(), Form(blocks=True, even=even))
+    counts = _formed(module, example(), Form(blocks=True))
     assert counts["dot_general"] > 2
     assert counts["concatenate"]
 
