@@ -21,6 +21,8 @@ PLOT = records.ROOT / "docs" / "benchmarks.svg"
 
 #: The order of the tables: pinned, dtype, batch.
 _TABLES = list(product((False, True), DTYPES, (1, 8)))
+# A file's folders, which tell nothing here.
+_FOLDERS = re.compile(r"(?<!\S)/(?:[^\s/]+/)+")
 _TITLES = {name: SIDES[name].title for name in OTHERS}
 
 
@@ -147,6 +149,7 @@ def _notes(rows: list[Row], sides: list[str]) -> list[str]:
         for row in rows:
             found = row["sides"].get(side, {})
             said = found.get("reason") or (f"≠ {found['differs']}" if found.get("differs") else "")
+            said = _FOLDERS.sub("", said)
             if said:
                 told.setdefault(said.replace("|", "/").replace("<", "‹"), []).append(row["model"])
         lines += [f"- {_TITLES[side]}, {', '.join(models)}: {said}" for said, models in told.items()]

@@ -24,8 +24,11 @@ def measure(model: str, side: str, small: bool, limit: float) -> records.Row:
     """A cold start, then a warm one; or why there is none."""
     found: records.Row = {}
     with TemporaryDirectory() as folder:
-        # torch.compile keeps what it compiles here.
-        environment = {"TORCHINDUCTOR_CACHE_DIR": str(Path(folder) / "inductor")}
+        # torch.compile and Bridge keep what they compile here.
+        environment = {
+            "TORCHINDUCTOR_CACHE_DIR": str(Path(folder) / "inductor"),
+            "BRIDGE_CACHE_DIR": str(Path(folder) / "bridge"),
+        }
         for phase in ("cold", "warm"):
             request = {"side": side, "model": model, "small": small, "phase": phase, "folder": folder}
             outcome = run_child("benchmarks.starting", request, limit=limit, environment=environment)

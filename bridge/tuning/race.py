@@ -1,8 +1,8 @@
 """Which of two compiled programs is faster: turns of calls, taken one after the other in this process.
 
 Runtimes share the cores, and threads of one go on waiting for work after a call. So a turn begins when all of
-this process' threads are asleep, and is several calls in a row, of which the least counts. The figure of a
-side is the lower quartile of its turns.
+this process' threads are asleep, and is several calls in a row, whose mean counts: the least of many would
+favour who varies most. The figure of a side is the lower quartile of its turns.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ class Runner:
         self._calls = max(1, min(_CALLS, int(_TURN_S / max(last, 1e-9))))
 
     def turn(self) -> float:
-        """Seconds of the fastest of several calls, after a rest."""
+        """Seconds of a call in a turn of several, after a rest and one call that is not timed."""
         rest()
-        return min(self._once() for _ in range(self._calls))
+        if self._calls > 1:
+            self._once()
+        return sum(self._once() for _ in range(self._calls)) / self._calls
 
     def _once(self) -> float:
         args, kwargs = self._call()

@@ -25,7 +25,7 @@ def _row(model: str, **sides: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_table_of_models() -> None:
     rows = [
-        _row("bert", xla=_side(0.8), openvino=_side(0.7), compile={"reason": "Error: a|b"}),
+        _row("bert", xla=_side(0.8), openvino=_side(0.7), compile={"reason": "Error: a|b in /tmp/x1/b.onnx"}),
         _row("resnet50", xla=_side(0.5, "call 1 output 0 is odd"), openvino=_side(1.2)),
     ]
     assert report.models(rows) == (
@@ -38,7 +38,7 @@ def test_the_table_of_models() -> None:
         "\n"
         "Fastest: eager 1, OpenVINO 1. Geometric means: OpenVINO 0.92, bridge, xla 0.80 (1 of 2).\n"
         "\n"
-        "- torch.compile, bert: Error: a/b\n"
+        "- torch.compile, bert: Error: a/b in b.onnx\n"
         "- bridge, xla, resnet50: ≠ call 1 output 0 is odd\n"
         "\n"
         "Measured 2026-11-20 on a machine; torch 2 (bridge: a digest of its sources)."
