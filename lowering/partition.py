@@ -62,7 +62,7 @@ def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
     reasons = dict(reasons)
     nodes = [node for node in graph.nodes if node.name in reasons or not _is_free(node, graph)]
     waits = _waits(nodes, reasons, graph)
-    computing = {node.name for node in nodes if _computes(node, graph)}
+    computing = {node.name for node in nodes if computes(node, graph)}
     for name in _views_on_aten(waits, reasons, computing):
         reasons[name] = f"{TOO_SMALL} (a view that only they read)"
     data = {node.name for node in nodes if symbols_of_node(graph, node)}
@@ -110,7 +110,7 @@ def _is_free(node: Node, graph: Graph) -> bool:
     return bool(results) and all(isinstance(type_, SymType) for type_ in results)
 
 
-def _computes(node: Node, graph: Graph) -> bool:
+def computes(node: Node, graph: Graph) -> bool:
     """Whether a node does work: views and checks do not."""
     found = schema(node.target)
     is_view = found is not None and any(result.alias and not result.writes for result in found.returns)

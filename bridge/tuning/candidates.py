@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from bridge.configuration import ATEN, CHOICES, Configuration
 from lowering.ir.plan import Placement, Plan
 from lowering.ir.program import Program, refs_of
+from lowering.partition import computes
 from runtime.engines.host import cores
 
 #: A candidate's name and what it is.
@@ -18,10 +19,6 @@ FAMILIES: Mapping[str, re.Pattern[str]] = {
     "attention": re.compile(r"aten\._?scaled_dot_product\w*attention"),
     "convolutions": re.compile(r"aten\.(_?convolution|conv[1-3]d)\b"),
 }
-# What only says how a tensor lies: beside a family on ATen it costs nothing there, and copies in an engine.
-_VIEWS = re.compile(
-    r"aten\.(view|reshape|_unsafe_view|transpose|permute|t|flatten|unflatten|squeeze|unsqueeze|contiguous)\b"
-)
 
 
 def whole(plan: Plan, device: str) -> Iterator[Candidate]:
@@ -53,20 +50,22 @@ def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]
 
 
 def _with_views(program: Program, lowered: Set[str], pattern: re.Pattern[str]) -> list[str]:
-    """The nodes of a family, and the views that only they read or that read only them."""
-    nodes = [node for node in program.graph.nodes if node.name in lowered]
+    """The nodes of a family, and the views that only they read or that read only them: beside the family these
+    cost nothing on ATen, and are copies in an engine."""
+    graph = program.graph
+    nodes = [node for node in graph.nodes if node.name in lowered]
     family = {name for node in nodes if pattern.match(node.target) for name in (node.name, *node.results())}
     readers: dict[str, list[str]] = {}
-    for node in program.graph.nodes:
+    for node in graph.nodes:
         for name in node.refs():
             readers.setdefault(name, []).append(node.name)
-    kept = {name for output in program.graph.outputs for name in refs_of(output)}
+    kept = {name for output in graph.outputs for name in refs_of(output)}
     for node in nodes:
-        if _VIEWS.match(node.target) and family.intersection(node.refs()):
+        if not computes(node, graph) and family.intersection(node.refs()):
             family.add(node.name)
     for node in reversed(nodes):
         read = readers.get(node.name, ())
-        if _VIEWS.match(node.target) and read and family.issuperset(read) and node.name not in kept:
+        if not computes(node, graph) and read and family.issuperset(read) and node.name not in kept:
             family.add(node.name)
     return [node.name for node in nodes if node.name in family]
 

@@ -1,7 +1,8 @@
-"""Products with weights: the weight's orientation, and products of one row."""
+"""Products: the orientation of weights, products of one row, axes that vectors do not divide."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lowering.forms.rewrite import cx, permuted, replace, rests_on
@@ -9,21 +10,30 @@ from lowering.hlo import func, ir, stablehlo
 from lowering.value import Value
 
 
-def weights_in_out(entry: func.FuncOp, weights: set[ir.Value]) -> None:
-    """Weights [out, in] of products become [in, out], once: XLA's dots on one thread want them so."""
+def _rewrite(entry: func.FuncOp, rewrite: Callable[[Any], Value | None]) -> None:
+    """Let what a rewrite makes of a product stand for it, for all products; None leaves one as it is."""
     for op in list(entry.entry_block.operations):
         if op.operation.name != "stablehlo.dot_general":
             continue
-        numbers = stablehlo.DotDimensionNumbers(op.dot_dimension_numbers)
-        weight = Value(op.rhs)
-        plain = not list(numbers.rhs_batching_dimensions) and weight.rank == 2
-        if not plain or list(numbers.rhs_contracting_dimensions) != [1] or not rests_on(op.rhs, weights):
-            continue
         with ir.InsertionPoint(op), op.location:
-            turned = permuted(weight, (1, 0))
-            contract = (list(numbers.lhs_contracting_dimensions), [0])
-            product = cx.dot_general(Value(op.lhs), turned, contract, out=Value(op.result).dtype)
-            replace(op, product)
+            made = rewrite(op)
+            if made is not None:
+                replace(op, made)
+
+
+def weights_in_out(entry: func.FuncOp, weights: set[ir.Value]) -> None:
+    """Weights [out, in] of products become [in, out], once: XLA's dots on one thread want them so."""
+    _rewrite(entry, lambda op: _turned(op, weights))
+
+
+def _turned(op: Any, weights: set[ir.Value]) -> Value | None:
+    numbers = stablehlo.DotDimensionNumbers(op.dot_dimension_numbers)
+    weight = Value(op.rhs)
+    plain = not list(numbers.rhs_batching_dimensions) and weight.rank == 2
+    if not plain or list(numbers.rhs_contracting_dimensions) != [1] or not rests_on(op.rhs, weights):
+        return None
+    contract = (list(numbers.lhs_contracting_dimensions), [0])
+    return cx.dot_general(Value(op.lhs), permuted(weight, (1, 0)), contract, out=Value(op.result).dtype)
 
 
 def pad_rows(entry: func.FuncOp) -> None:
@@ -31,13 +41,7 @@ def pad_rows(entry: func.FuncOp) -> None:
 
     XLA converts the whole matrix to float32 for a product of one row, each time it is called.
     """
-    for op in list(entry.entry_block.operations):
-        if op.operation.name != "stablehlo.dot_general":
-            continue
-        with ir.InsertionPoint(op), op.location:
-            padded = _padded(op)
-            if padded is not None:
-                replace(op, padded)
+    _rewrite(entry, _padded)
 
 
 def _padded(op: Any) -> Value | None:
@@ -62,12 +66,7 @@ _EVEN = 16
 
 def even_batches(entry: func.FuncOp, weights: set[ir.Value]) -> None:
     """Products with batch axes get axes that vectors divide: zeros are added, what they made is cut off."""
-    for op in list(entry.entry_block.operations):
-        if op.operation.name == "stablehlo.dot_general" and not {op.lhs, op.rhs} & weights:
-            with ir.InsertionPoint(op), op.location:
-                even = _even(op)
-                if even is not None:
-                    replace(op, even)
+    _rewrite(entry, lambda op: None if {op.lhs, op.rhs} & weights else _even(op))
 
 
 def _even(op: Any) -> Value | None:

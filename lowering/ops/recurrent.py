@@ -18,8 +18,8 @@ from lowering.ir.types import DType
 from lowering.registry import add_rules, lowers
 from lowering.value import Value
 
-# Steps of all layers and directions that are written out. An LSTM of 32 steps and 256 features then takes
-# 0.74 ms on XLA (loop: 0.79) and 4.7 ms on IREE (loop: 7.0), but 2.4 s to compile on XLA (loop: 0.2).
+# Steps of all layers and directions that are written out. An LSTM of two layers, 32 steps and 256 features
+# then takes 1.1 ms on XLA (loop: 1.4) and 0.9 ms on IREE (loop: 5.2), but 3.6 s to compile on XLA.
 MAX_UNROLLED = 64
 
 
