@@ -50,8 +50,10 @@ def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]
 
 
 def _with_views(program: Program, lowered: Set[str], pattern: re.Pattern[str]) -> list[str]:
-    """The nodes of a family, and the views that only they read or that read only them: beside the family these
-    cost nothing on ATen, and are copies in an engine."""
+    """The nodes of a family, and the views that only they read or that read only them.
+
+    Such views cost nothing on ATen, and are copies in an engine.
+    """
     graph = program.graph
     nodes = [node for node in graph.nodes if node.name in lowered]
     family = {name for node in nodes if pattern.match(node.target) for name in (node.name, *node.results())}
