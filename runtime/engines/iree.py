@@ -20,6 +20,7 @@ from runtime.engines.dlpack import Views, capsule_import
 from runtime.engines.host import Patiently, cores, cpu_key, seal, unseal
 from runtime.engines.iree_compile import SCOPE, compile_module
 from runtime.engines.iree_limits import explain
+from runtime.engines.iree_weights import bound, lend
 from runtime.tensors import (
     ALIGNMENT,
     address,
@@ -170,7 +171,7 @@ class IreeExecutable:
         self._device = _device(driver)
         self._waiting = Patiently if driver == "local-task" else nullcontext
         self._weights = {
-            name: _bound(name, weights) for name in {p.weight for p in module.inputs if p.weight is not None}
+            name: bound(name, weights) for name in {p.weight for p in module.inputs if p.weight is not None}
         }
         self._spans = sorted(
             (address(array), address(array) + array.nbytes) for array in self._weights.values()
@@ -183,7 +184,7 @@ class IreeExecutable:
         instance = _instance()
         self._index = rt.ParameterIndex()
         for name, array in self._weights.items():
-            self._index.add_buffer(name, _bytes(array))
+            self._index.add_buffer(name, lend(array))
         try:
             modules = [
                 rt.create_hal_module(instance, self._device),
@@ -259,16 +260,6 @@ class IreeExecutable:
         if self._device_type != "cpu":
             return _to_device(array, Target(self._device_type))
         return _owned(array)
-
-
-def _bound(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    if name not in weights:
-        raise EngineError(f"iree: the weight {name!r} was not given")
-    return aligned(weights[name])
-
-
-def _bytes(array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1).view(np.uint8)
 
 
 def _from_numpy(array: np.ndarray) -> Handle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -13,8 +14,11 @@ import pytest
 
 from lowering.ir.types import DType
 from runtime.engine import Target
-from runtime.engines import get_engine
+from runtime.engines import get_engine, iree_weights
 from runtime.engines.dlpack import capsule_import
+from runtime.engines.iree import IreeExecutable
+from runtime.engines.iree_weights import lend
+from runtime.engines.xla import XlaExecutable
 from runtime.tensors import aligned_copy
 from tests.runtime.engine_modules import linear
 
@@ -24,7 +28,7 @@ SHORT = f"""
 import sys
 import numpy as np
 from runtime.engine import Target
-from runtime.engines import get_engine
+from runtime.engines import get_engine, iree_weights
 from tests.runtime.engine_modules import linear
 
 engine, program, cpu = get_engine("xla"), linear(size={SIZE}), Target()
@@ -56,6 +60,37 @@ def test_arguments_are_released_by_the_caller(name: str) -> None:
         run([handle])
         del handle
     assert threads == [threading.get_ident()] * 100
+
+
+@pytest.mark.parametrize("name", ["iree", "xla"])
+def test_weights_are_released_by_the_caller(name: str) -> None:
+    engine, program = get_engine(name), linear(size=SIZE)
+    weight = aligned_copy(np.eye(SIZE, dtype=np.float32)).view(Observed)
+    gone = weakref.ref(weight)
+    run = engine.load(engine.compile(program, Target()), program, Target(), {"layer.weight": weight})
+    run([engine.from_tensor(np.ones((SIZE, SIZE), np.float32), Target())])
+    # What is the engine's own, and may be dropped by a thread of its own after all else is gone.
+    assert isinstance(run, IreeExecutable | XlaExecutable)
+    kept = [run._context, run._index] if isinstance(run, IreeExecutable) else run._arguments
+    del run, weight
+    gc.collect()
+    assert kept
+    assert gone() is None
+
+
+def test_what_iree_has_let_go_of_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[int, object] = {}
+    monkeypatch.setattr(iree_weights, "_lent", kept)
+    array = np.arange(64, dtype=np.float32)
+    held = memoryview(lend(array))
+    lend(array)
+    assert bytes(held) == array.tobytes()
+    assert len(kept) == 2
+    lend(array)
+    assert len(kept) == 2
+    del held
+    lend(array)
+    assert len(kept) == 1
 
 
 def test_a_process_that_used_xla_exits_in_peace() -> None:
