@@ -1,45 +1,37 @@
 """Running IR nodes on ATen: each node becomes one closure over its resolved operator and argument template.
 
-`interpret` runs a program as it was read, before any rewrite: the meaning of "eager" for a file.
 This module imports torch; only what needs ATen imports it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import torch
 
 from lowering.ir.program import (
-    MUTATIONS,
     Arg,
     Argument,
     Graph,
-    InputKind,
     Node,
     Operator,
-    OutputKind,
-    Program,
     Ref,
 )
-from lowering.ir.symbols import Expr, Scalar, Symbol, Term, evaluate, free_symbols, is_unbacked
-from lowering.ir.types import SymType, TensorType, ValueType
-from lowering.ir.unbacked import depends_on_data
+from lowering.ir.symbols import evaluate
+from lowering.ir.types import SymType, ValueType
 from runtime import aten_targets as targets
 from runtime.assertions import told
 from runtime.control_flow import Symbols, higher_order
 from runtime.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error
 from runtime.in_place import InPlace
-from runtime.solving import solve
+from runtime.observed import Env, Step, symbol_bindings
 from runtime.state import UNDO
 from runtime.undo import prepare, writer
 
-__all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "interpret", "run_graph"]
+__all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "run_graph"]
 
-Env = MutableMapping[str, Any]
-Step = Callable[[Env, Symbols], None]
 Reader = Callable[[Env, Symbols], Any]
 _ASSERTIONS = ("aten._assert_scalar", "aten._functional_assert_scalar")
 NO_CONSTANTS: Mapping[str, torch.Tensor] = {}
@@ -268,7 +260,7 @@ class _Compiler:
     def bind_outputs(self, node: Node, call: Reader, returns: int) -> Step:
         """Store a call's results under the node's output names. `returns`: how many; several are a tuple."""
         outputs = node.outputs
-        bindings = list(self.symbol_bindings(node))
+        bindings = list(symbol_bindings(node, self.values))
         if not outputs:
             return lambda env, symbols: _discard(call(env, symbols))
         if len(outputs) == 1 and isinstance(outputs[0], str) and returns == 1:
@@ -289,24 +281,6 @@ class _Compiler:
 
         return _then(several, bindings)
 
-    def symbol_bindings(self, node: Node) -> Iterator[Step]:
-        """How the symbols that appear in this node's results get their values."""
-        from_data = depends_on_data(node.target)
-        branches = node.target == "higher_order.cond"
-        for place, name in enumerate(node.results()):
-            value = self.values.get(name)
-            # Branches may give different sizes, of which the exporter took one. Of further results of others,
-            # `unique_consecutive`'s, torch promises other sizes than eager gives.
-            checked = branches or (from_data and place == 0)
-            if isinstance(value, SymType) and (from_data or isinstance(value.value, Expr)):
-                yield _binding(name, "", value.value, lambda number: number, checked)
-            elif isinstance(value, TensorType):
-                for axis, size in enumerate(value.sizes):
-                    if checked or any(map(is_unbacked, free_symbols(size))):
-                        yield _binding(name, f"dim {axis} of ", size, _size(axis), checked)
-                if any(map(is_unbacked, free_symbols(value.offset))):
-                    yield _binding(name, "the offset of ", value.offset, torch.Tensor.storage_offset, False)
-
 
 def _discard(_: Any) -> None:
     return None
@@ -322,37 +296,6 @@ def _then(step: Step, bindings: Sequence[Step]) -> Step:
             bind(env, symbols)
 
     return both
-
-
-def _size(axis: int) -> Callable[[torch.Tensor], int | None]:
-    """A tensor's size; None where it has no such axis, as torch promises more than `unique_consecutive` makes
-    of nothing."""
-    return lambda tensor: tensor.shape[axis] if axis < tensor.dim() else None
-
-
-def _binding(name: str, what: str, term: Term, observe: Callable[[Any], Any], checked: bool) -> Step:
-    """Bind the one symbol of `term` that is not known yet from what is observed of a value.
-
-    `checked`: where all are known, as the exporter was told that a size equals another, see that it does.
-    """
-    free = sorted(free_symbols(term))
-
-    def bind(env: Env, symbols: Symbols) -> None:
-        unknown = [symbol for symbol in free if symbol not in symbols]
-        if not (checked or unknown):
-            return
-        observed = observe(env[name])
-        if observed is None:
-            return
-        if not unknown and observed != (expected := evaluate(term, symbols)):
-            raise ValueError(f"{what}{name} is {observed}, the program takes {expected}")
-        if len(unknown) != 1:
-            return
-        solution = observed if isinstance(term, Symbol) else solve(term, int(observed), unknown[0], symbols)
-        if solution is not None:
-            symbols[unknown[0]] = solution
-
-    return bind
 
 
 def _store(env: Env, output: Any, value: Any) -> None:
@@ -414,42 +357,3 @@ def run_graph(graph: Graph, env: Mapping[str, Any], symbols: Symbols) -> list[An
     """
     function = Function(graph)
     return function(symbols, *(env[item.name] if isinstance(item, Ref) else item for item in graph.inputs))
-
-
-def interpret(
-    program: Program,
-    weights: Mapping[str, torch.Tensor],
-    inputs: Sequence[Any],
-    symbols: Mapping[str, Scalar],
-) -> list[Any]:
-    """Run a program as it was read: the reference that everything else is compared with.
-
-    `weights`: parameters, buffers and constants by full name, tied ones sharing memory. `inputs`: the leaves
-    of the call, in order. `symbols`: the sizes they bind. Whatever the program writes is written in place to
-    these tensors, mutations in the signature included. Returns the leaves of the result.
-    """
-    leaves = iter(inputs)
-    given: dict[str, Any] = {}
-    named: dict[str, Any] = {}
-    for spec in program.signature.inputs:
-        name = spec.target or spec.name
-        if spec.kind in (InputKind.USER, InputKind.LITERAL):
-            value = next(leaves)
-        elif spec.kind is InputKind.TOKEN:
-            value = None
-        elif name in weights:
-            value = named[name] = weights[name]
-        else:
-            raise ExecutionError(f"{spec.kind.value} {name!r} cannot be run: it has no tensor")
-        given[spec.name] = value.detach() if isinstance(value, torch.Tensor) else value
-    results = Function(program.graph)(dict(symbols), *given.values())
-    returned = []
-    for spec, value in zip(program.signature.outputs, results, strict=True):
-        if spec.kind in (OutputKind.USER, OutputKind.LOSS):
-            returned.append(value)
-        elif spec.kind in MUTATIONS:
-            written = given if spec.kind is OutputKind.INPUT_MUTATION else named
-            written[spec.target or ""].detach().copy_(value)
-        elif spec.kind is not OutputKind.TOKEN:
-            raise ExecutionError(f"outputs of kind {spec.kind.value} cannot be run: export without them")
-    return returned

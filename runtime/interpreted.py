@@ -14,9 +14,9 @@ from lowering.ir.plan import Plan
 from lowering.ir.program import InputKind, Program
 from lowering.ir.tree import NodeType, unflatten
 from lowering.ir.weights import Weights
-from runtime.aten import interpret
 from runtime.in_place import written_inputs
 from runtime.inputs import NO_TYPES, Binder
+from runtime.reference import interpret
 from runtime.report import Report
 from runtime.state import torch_weights
 from runtime.tensors import numpy_to_torch, torch_to_numpy

@@ -12,9 +12,10 @@ from lowering.ir.program import Argument, Graph, Location, Node, Operator, Ref
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import CPU, DType, Layout, MemoryFormat, SymKind, SymType
 from lowering.pt2.reader import read as read_pt2
-from runtime.aten import Routine, interpret, run_graph
+from runtime.aten import Routine, run_graph
 from runtime.errors import ExecutionError, UnknownTarget
 from runtime.inputs import Binder
+from runtime.reference import interpret
 from runtime.state import torch_weights
 from tests.runtime.fakes import node, program, tensor, value
 

@@ -7,7 +7,7 @@ import torch
 from lowering.exported_program import export, from_exported_program
 from lowering.functionalise import functionalise
 from lowering.ir.validate import validate
-from runtime.aten import interpret
+from runtime.reference import interpret
 from runtime.weights import materialise
 
 
