@@ -176,6 +176,7 @@ class _Builder:
             self._name,
             self._device,
             types=container_types(self._lowered),
+            packed=self._configuration.packed,
         )
 
     def _site(self, segment: Segment) -> Site:

@@ -35,11 +35,13 @@ class Configuration:
 
     `choice`: of CHOICES, for all segments but those with a node in `others`; or ATEN. `others`: the choice of
     the segment that a node is in. `moved`: nodes that run on ATen though they lower, with the reason.
+    `packed`: what runs on ATen has its weights laid out for oneDNN.
     """
 
     choice: str
     others: Mapping[str, str] = field(default_factory=dict)
     moved: Mapping[str, str] = field(default_factory=dict)
+    packed: bool = False
 
     def choice_of(self, segment: Segment) -> str:
         """The choice of a StableHLO segment."""

@@ -45,7 +45,8 @@ class Compiled:
     module and the binary of a StableHLO segment for the symbols' values, and the engine that runs it; it may
     raise EngineError, and then the segment runs on ATen. `engine`: what the report calls all that.
     `device`: where tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are
-    kept. `types`: containers beyond Python's own.
+    kept. `types`: containers beyond Python's own. `packed`: what runs on ATen runs there by
+    `runtime.packing`.
 
     Raises WeightError for a weight that is missing, UnknownTarget for an operator that ATen does not have.
     """
@@ -60,6 +61,7 @@ class Compiled:
         device: str = "cpu",
         cache_size: int = 16,
         types: Mapping[str, NodeType] = NO_TYPES,
+        packed: bool = False,
     ) -> None:
         self.program = program
         self._binder = Binder(program, tuple(dict.fromkeys(("cpu", device))), types)
@@ -78,6 +80,7 @@ class Compiled:
             {},
             [],
             {},
+            packed,
         )
         self._results = Results(self._context, self._contract, self._binder.leaves)
         self._steps = self._build_steps(plan, cache_size)

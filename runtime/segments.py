@@ -57,7 +57,7 @@ class Context(NamedTuple):
     `constants`: full names of the unchanging weights by value name. `updates`: the buffers' values that a
     call may overwrite, and the new values that take their place. `arrays`: weights bound to engines. `aten`:
     the segments that run on ATen, fallbacks included. `engines`: those that loaded a segment, by the type of
-    their handles.
+    their handles. `packed`: what runs on ATen runs there by `runtime.packing`.
     """
 
     graph: Graph
@@ -69,6 +69,7 @@ class Context(NamedTuple):
     arrays: dict[str, np.ndarray]
     aten: list[AtenSegment]
     engines: dict[type, Engine]
+    packed: bool = False
 
     def to_torch(self, handle: Any) -> Any:
         return self.engines[type(handle)].to_torch(handle)
@@ -274,13 +275,16 @@ class AtenSegment:
     def __init__(self, context: Context, segment: Segment, nodes: list[Node]) -> None:
         from runtime.aten import Routine
         from runtime.in_place import in_place_nodes
+        from runtime.packing import pack
 
         self.segment = segment
         self._context = context
         read = _read_from_outside(nodes)
         named = {name: context.constants[name] for name in read if name in context.constants}
         tensors = torch_weights(context.weights, named.values())
-        constants = {name: tensors[weight] for name, weight in named.items()}
+        constants: Mapping[str, Any] = {name: tensors[weight] for name, weight in named.items()}
+        if context.packed:
+            nodes, constants = pack(context.graph, nodes, constants, segment.outputs)
         later = {name for other in context.report.plan.segments[segment.index + 1 :] for name in other.inputs}
         own = {old: new for old, new in context.updates.items() if old not in later and old in read}
         in_place = in_place_nodes(nodes, segment.outputs, context.graph.values, own)

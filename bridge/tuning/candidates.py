@@ -21,10 +21,16 @@ FAMILIES: Mapping[str, re.Pattern[str]] = {
 }
 
 
-def whole(plan: Plan, device: str) -> Iterator[Candidate]:
+# What `runtime.packing` has a better call for.
+_PACKED = re.compile(r"aten\.(conv2d|convolution|linear|addmm|mm|matmul)\.default")
+
+
+def whole(program: Program, plan: Plan, device: str) -> Iterator[Candidate]:
     """Everything in one place."""
     if device == "cpu":
         yield ATEN, Configuration(ATEN)
+        if any(_PACKED.match(node.target) for node in program.graph.nodes):
+            yield f"{ATEN}, packed", Configuration(ATEN, packed=True)
     if all(segment.placement is Placement.ATEN for segment in plan.segments):
         return
     for name in CHOICES:
@@ -44,7 +50,7 @@ def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]
         if nodes and len(nodes) < len(lowered):
             for engine in ("xla", "iree"):
                 name = f"{engine}, {family} on aten"
-                yield name, Configuration(engine, moved=dict.fromkeys(nodes, reason))
+                yield name, Configuration(engine, moved=dict.fromkeys(nodes, reason), packed=True)
                 if lost(name):
                     break
 
@@ -89,4 +95,4 @@ def mixed(plan: Plan, spent: Mapping[str, Sequence[float]]) -> Candidate | None:
     others = {segments[i].nodes[0]: name for i, name in best.items() if name not in (usual, ATEN)}
     reason = "measured: its segment is faster there"
     moved = {name: reason for i, where in best.items() if where == ATEN for name in segments[i].nodes}
-    return "each segment where it is fastest", Configuration(usual, others, moved)
+    return "each segment where it is fastest", Configuration(usual, others, moved, packed=True)

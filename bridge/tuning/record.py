@@ -64,6 +64,7 @@ def to_json(tuning: Tuning) -> dict[str, Any]:
                 "choice": trial.configuration.choice,
                 "others": dict(trial.configuration.others),
                 "moved": dict(trial.configuration.moved),
+                "packed": trial.configuration.packed,
                 "seconds": trial.seconds,
                 "against": trial.against,
                 "segments": list(trial.segments),
@@ -94,7 +95,7 @@ def _trial(row: Any) -> Trial:
     known = CHOICES.keys() | {ATEN}
     if choice not in known or not set(others.values()) <= CHOICES.keys():
         raise ValueError(f"a trial is of a choice that does not exist: {choice!r}, {sorted(others.values())}")
-    configuration = Configuration(choice, others, _texts(row, "moved"))
+    configuration = Configuration(choice, others, _texts(row, "moved"), _typed(row, "packed", bool))
     segments = _typed(row, "segments", list)
     if len(segments) > _MAX_SEGMENTS:
         raise ValueError(f"a trial has {len(segments)} segments, the limit is {_MAX_SEGMENTS}")

@@ -73,7 +73,7 @@ class Search:
 
     def _candidates(self) -> Iterator[Candidate]:
         lowered = self._lowered
-        yield from whole(lowered.plan, self._device)
+        yield from whole(lowered.functional, lowered.plan, self._device)
         yield from split(lowered.functional, lowered.plan, self._device, self._lost)
         spent = {name: trial.segments for name, trial in self._trials.items() if trial.segments}
         found = mixed(lowered.plan, spent)

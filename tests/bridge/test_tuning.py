@@ -161,10 +161,10 @@ def test_a_family_moves_with_the_views_around_it() -> None:
 
 def test_what_is_tried() -> None:
     lowered = mlp()
-    names = [name for name, _ in candidates.whole(lowered.plan, "cpu")]
+    names = [name for name, _ in candidates.whole(lowered.functional, lowered.plan, "cpu")]
     assert names[0] == ATEN, "the simplest is what others have to beat"
-    assert {"xla", "iree"} <= set(names)
-    assert ATEN not in dict(candidates.whole(lowered.plan, "cuda"))
+    assert {"aten, packed", "xla", "iree"} <= set(names)
+    assert not {ATEN, "aten, packed"} & dict(candidates.whole(lowered.functional, lowered.plan, "cuda")).keys()
     assert not list(splits(lowered)), "there is nothing that goes together"
 
 
@@ -180,7 +180,7 @@ def splits(lowered: bridge.Lowered, lost: bool = False) -> Iterator[candidates.C
 
 def test_nothing_but_aten_is_tried_where_nothing_lowers() -> None:
     lowered = bridge.lower(Eigenvalues(), (torch.eye(3),))
-    assert [name for name, _ in candidates.whole(lowered.plan, "cpu")] == [ATEN]
+    assert [name for name, _ in candidates.whole(lowered.functional, lowered.plan, "cpu")] == [ATEN]
 
 
 class Eigenvalues(torch.nn.Module):
@@ -353,6 +353,7 @@ _TRIALS = st.lists(
             st.sampled_from([ATEN, "xla", "iree"]),
             st.dictionaries(_TEXT, st.sampled_from(["xla", "iree"]), max_size=3),
             st.dictionaries(_TEXT, _TEXT, max_size=3),
+            st.booleans(),
         ),
         st.none() | st.floats(0, 1e6),
         st.none() | st.floats(0, 1e6),
