@@ -274,6 +274,7 @@ class AtenSegment:
 
     def __init__(self, context: Context, segment: Segment, nodes: list[Node]) -> None:
         from runtime.aten import Routine
+        from runtime.folding import fold
         from runtime.in_place import in_place_nodes
         from runtime.packing import pack
 
@@ -282,7 +283,9 @@ class AtenSegment:
         read = _read_from_outside(nodes)
         named = {name: context.constants[name] for name in read if name in context.constants}
         tensors = torch_weights(context.weights, named.values())
-        constants: Mapping[str, Any] = {name: tensors[weight] for name, weight in named.items()}
+        weights = {name: tensors[weight] for name, weight in named.items()}
+        nodes, constants = fold(context.graph, nodes, weights, segment.outputs)
+        self.bases = frozenset(map(base, constants.values()))
         if context.packed:
             nodes, constants = pack(context.graph, nodes, constants, segment.outputs)
         later = {name for other in context.report.plan.segments[segment.index + 1 :] for name in other.inputs}
@@ -295,7 +298,6 @@ class AtenSegment:
         self._passing = [
             name for name in read if name in context.updates and context.updates[name] not in made
         ]
-        self.bases = frozenset(base(tensor) for tensor in tensors.values())
         values = context.graph.values
         self._tensors = [
             name for name in read if name not in named and isinstance(values.get(name), TensorType)
