@@ -193,17 +193,11 @@ class _Packer:
             return False
         names = ("weight", "bias", "running_mean", "running_var")
         scale, shift, mean, variance = (self._constant(given[name]) for name in names)
-        if (
-            mean is None
-            or variance is None
-            or any(
-                found is None and given[name] is not None
-                for name, found in (("weight", scale), ("bias", shift))
-            )
-        ):
+        if mean is None or variance is None:
             return False
-        others = list(node.results())[1:]
-        if any(self._reads[name] or name in self._kept for name in others):
+        if (scale is None and given["weight"] is not None) or (shift is None and given["bias"] is not None):
+            return False
+        if any(self._reads[name] or name in self._kept for name in list(node.results())[1:]):
             return False
         factor = (variance.double() + given["eps"]).rsqrt()
         if scale is not None:
@@ -216,13 +210,12 @@ class _Packer:
         return True
 
     def _take_sum(self, layer: _Layer, node: Node) -> bool:
-        given = _given(node)
-        if node.target not in _SUMS or given.get("alpha", 1) != 1:
+        if node.target not in _SUMS or (given := _given(node)).get("alpha", 1) != 1:
             return False
         own = Ref(next(layer.last.results()))
         other = given["other"] if given["self"] == own else given["self"]
         type_, wanted = self._tensor(other), self._tensor(own)
-        if type_ is None or wanted is None or isinstance(self._constant(other), torch.Tensor):
+        if type_ is None or wanted is None or self._constant(other) is not None:
             return False
         if (type_.sizes, type_.dtype) != (wanted.sizes, wanted.dtype):
             return False
