@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lowering.ir.types import DType
-from runtime.engine import EngineError, Module, Port, Target
+from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_line
 from runtime.engines.dlpack import Views, capsule_import
 from runtime.engines.host import Patiently, cores, cpu_key, seal, unseal
-from runtime.engines.iree_compile import SCOPE, compile_module
+from runtime.engines.iree_compile import compile_module, is_small
+from runtime.engines.iree_entries import MAIN, MAIN_IN, SCOPE
 from runtime.engines.iree_limits import explain
+from runtime.engines.iree_memory import NEEDED, CallMemory
 from runtime.engines.iree_weights import bound, lend
 from runtime.tensors import (
     ALIGNMENT,
@@ -47,9 +49,6 @@ if TYPE_CHECKING:
     import torch
 
 _FLOAT8 = frozenset(dtype for dtype in DType if dtype.value.startswith("float8"))
-
-_SMALL = 1 << 16
-"""Below this many bytes of arguments, results and weights, threads cost more than they gain."""
 
 _capsule_pointer = pythonapi.PyCapsule_GetPointer
 _capsule_pointer.restype = c_void_p
@@ -178,6 +177,8 @@ class IreeExecutable:
         )
         self._starts = [start for start, _ in self._spans]
         self._lock = threading.Lock()
+        self._memory: CallMemory | None = None
+        self._needed = 0
         self._context, self._main = self._link(payload)
 
     def _link(self, payload: bytes) -> tuple[rt.VmContext, rt.VmFunction]:
@@ -192,13 +193,18 @@ class IreeExecutable:
                 rt.VmModule.copy_buffer(instance, payload),
             ]
             context = rt.VmContext(instance, modules)
-            main = modules[-1].lookup_function("main")
+            main = modules[-1].lookup_function(MAIN)
+            main_in = modules[-1].lookup_function(MAIN_IN)
         except Exception as error:
             raise EngineError(
                 f"iree {self._module.name}: cannot load the binary: {explain(first_line(error))}"
             ) from None
         if main is None:
-            raise EngineError(f"iree {self._module.name}: the binary has no function @main")
+            raise EngineError(f"iree {self._module.name}: the binary has no function @{MAIN}")
+        if main_in is not None and NEEDED in main_in.reflection:
+            self._memory = CallMemory.of(self._device)
+            self._needed = int(main_in.reflection[NEEDED])
+            return context, main_in
         return context, main
 
     def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
@@ -207,23 +213,32 @@ class IreeExecutable:
             raise EngineError(
                 f"iree {self._module.name}: {len(handles)} arguments given, {len(self._inputs)} wanted"
             )
-        arguments = rt.VmVariantList(len(handles))
+        arguments = rt.VmVariantList(len(handles) + 1)
         push = arguments.push_ref
         for handle in handles:
             push(handle.view)  # pyright: ignore[reportArgumentType]
         results = rt.VmVariantList(len(self._outputs))
+        memory = self._memory
         try:
             with self._lock, self._waiting():
-                self._context.invoke(self._main, arguments, results)
+                if memory is None:
+                    self._context.invoke(self._main, arguments, results)
+                else:
+                    buffer = memory.take(self._needed)
+                    push(buffer)  # pyright: ignore[reportArgumentType]
+                    self._context.invoke(self._main, arguments, results)
+                    memory.give(buffer)
         except Exception as error:
             raise EngineError(f"iree {self._module.name}: {first_line(error)}") from None
         return self._collect(handles, results)
 
     def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
         """IREE's own call on these arguments: what a call's cost is measured against."""
-        arguments = rt.VmVariantList(len(handles))
+        arguments = rt.VmVariantList(len(handles) + 1)
         for handle in handles:
             arguments.push_ref(handle.view)  # pyright: ignore[reportArgumentType]
+        if self._memory is not None:
+            arguments.push_ref(self._memory.take(self._needed))  # pyright: ignore[reportArgumentType]
         count = len(self._outputs)
         return lambda: self._context.invoke(self._main, arguments, rt.VmVariantList(count))
 
@@ -351,9 +366,7 @@ def _driver(device: str) -> str:
 def _choose(module: Module, target: Target) -> str:
     if target.device != "cpu":
         return _driver(target.device)
-    ports: tuple[Port, ...] = (*module.inputs, *module.outputs)
-    size = sum(prod(port.sizes) * port.dtype.itemsize for port in ports)
-    return "local-sync" if cores() == 1 or size < _SMALL else "local-task"
+    return "local-sync" if cores() == 1 or is_small(module) else "local-task"
 
 
 _devices: dict[str, rt.HalDevice] = {}

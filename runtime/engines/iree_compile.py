@@ -16,17 +16,15 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 
-from lowering.ir.types import DType
-from runtime.engine import EngineError, Module, Port, Target
+from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error
 from runtime.engines.iree_arguments import protect_arguments
+from runtime.engines.iree_entries import bind_parameters
 from runtime.engines.iree_inserts import protect_updates
 from runtime.engines.iree_limits import check_limits
-
-SCOPE = "model"
-"""The parameter scope of all weights, as `--parameters=model=...` of IREE's own tools has it."""
 
 TIMEOUT_S = 3600.0
 
@@ -46,30 +44,9 @@ _DEVICE_FLAGS = {
     "cuda": ("--iree-hal-target-device=cuda",),
 }
 _PACK_WEIGHTS = "--iree-opt-data-tiling"
-_MLIR_TYPES = {
-    DType.BOOL: "i1",
-    DType.UINT8: "i8",
-    DType.UINT16: "i16",
-    DType.UINT32: "i32",
-    DType.UINT64: "i64",
-    DType.INT8: "i8",
-    DType.INT16: "i16",
-    DType.INT32: "i32",
-    DType.INT64: "i64",
-    DType.FLOAT16: "f16",
-    DType.BFLOAT16: "bf16",
-    DType.FLOAT32: "f32",
-    DType.FLOAT64: "f64",
-    DType.COMPLEX64: "complex<f32>",
-    DType.COMPLEX128: "complex<f64>",
-    DType.FLOAT8_E4M3FN: "f8E4M3FN",
-    DType.FLOAT8_E5M2: "f8E5M2",
-    DType.FLOAT8_E4M3FNUZ: "f8E4M3FNUZ",
-    DType.FLOAT8_E5M2FNUZ: "f8E5M2FNUZ",
-    DType.FLOAT8_E8M0FNU: "f8E8M0FNU",
-}
-_MAIN = "  util.func public @main("
-_BODY = "bridge_body"
+
+# In bytes, of arguments, results and weights.
+_SMALL = 1 << 16
 
 
 def compile_module(module: Module, target: Target) -> bytes:
@@ -88,10 +65,25 @@ def compile_module(module: Module, target: Target) -> bytes:
     donated = frozenset(given for given, _ in module.donations())
     converted = protect_updates(protect_arguments(converted, module.name, donated))
     converted = keep_roundings(converted)
-    if any(port.weight is not None for port in module.inputs):
-        converted = bind_parameters(converted, module)
-        flags = (*flags, _PACK_WEIGHTS)
-    return _iree_compile(converted.encode(), flags, module.name, timeout)
+    if all(port.weight is None for port in module.inputs):
+        return _iree_compile(converted.encode(), flags, module.name, timeout)
+    flags = (*flags, _PACK_WEIGHTS)
+    if target.device == "cpu" and not is_small(module) and "scf." not in converted:
+        with_memory = bind_parameters(converted, module, takes_memory=True)
+        # IREE's part of this is young: what it cannot do is compiled without.
+        with suppress(_Refused):
+            return _iree_compile(with_memory.encode(), flags, module.name, timeout)
+    return _iree_compile(bind_parameters(converted, module).encode(), flags, module.name, timeout)
+
+
+def is_small(module: Module) -> bool:
+    """Whether a module has so little data that threads, or memory that is kept, cost more than they gain."""
+    ports = (*module.inputs, *module.outputs)
+    return sum(prod(port.sizes) * port.dtype.itemsize for port in ports) < _SMALL
+
+
+class _Refused(EngineError):
+    """The compiler ended with an error."""
 
 
 def _flags(target: Target) -> tuple[str, ...]:
@@ -130,85 +122,6 @@ def keep_roundings(text: str) -> str:
             f"{indent}%{name} = arith.bitcast %high_{name} : i32 to f32{location}",
         ]
     return "\n".join(lines) + "\n"
-
-
-def bind_parameters(text: str, module: Module) -> str:
-    """The converted module with a new `@main` that has only the arguments that come with each call.
-
-    Raises EngineError where IREE's text is not of the form this relies on.
-    """
-    head, opening, body = text.partition("\nmodule")
-    if not opening:
-        head, opening, body = "", "module", text.removeprefix("module")
-    start, brace, rest = body.partition("{\n")
-    if not brace or rest.count(_MAIN) != 1:
-        raise EngineError(
-            f"iree {module.name}: cannot bind the weights: the converted module has no single @main"
-        )
-    rest = rest.replace(_MAIN, f"  util.func private @{_BODY}(")
-    return f"{head}{opening}{start}{brace}{_wrapper(module)}{rest}"
-
-
-def _wrapper(module: Module) -> str:
-    """One parameter global per distinct weight, and the `@main` that loads them and calls the body."""
-    weights = list(dict.fromkeys(port.weight for port in module.inputs if port.weight is not None))
-    globals_, loads, arguments, operands = [], [], [], []
-    for index, port in enumerate(module.inputs):
-        tensor = _tensor(port)
-        if port.weight is None:
-            arguments.append(f"%a{index}: {tensor}{_encoding(port)}")
-            operands.append(f"%a{index}")
-            continue
-        number = weights.index(port.weight)
-        operands.append(f"%w{number}")
-        if f"%w{number}" in operands[:-1]:
-            continue
-        name = f"@bridge_weight_{number}"
-        globals_.append(
-            f"  util.global private {name} = "
-            f"#flow.parameter.named<{_quote(SCOPE)}::{_quote(port.weight)}> : {tensor}\n"
-        )
-        loads.append(f"    %w{number} = util.global.load immutable {name} : {tensor}\n")
-    inputs = ", ".join(_tensor(port) for port in module.inputs)
-    outputs = ", ".join(_tensor(port) for port in module.outputs)
-    results = ", ".join(_tensor(port) + _encoding(port) for port in module.outputs)
-    count = len(module.outputs)
-    values = ", ".join(f"%r#{index}" for index in range(count)) if count > 1 else "%r"
-    packed = f"%r:{count}" if count > 1 else "%r"
-    return (
-        "".join(globals_)
-        + f"  util.func public @main({', '.join(arguments)}) -> ({results}) {{\n"
-        + "".join(loads)
-        + f"    {packed} = util.call @{_BODY}({', '.join(operands)}) : ({inputs}) -> ({outputs})\n"
-        + f"    util.return {values} : {outputs}\n"
-        + "  }\n"
-    )
-
-
-def _tensor(port: Port) -> str:
-    return f"tensor<{''.join(f'{size}x' for size in port.sizes)}{_element(port)}>"
-
-
-def _element(port: Port) -> str:
-    try:
-        return _MLIR_TYPES[port.dtype]
-    except KeyError:
-        raise EngineError(f"iree has no {port.dtype} element type ({port.name})") from None
-
-
-def _encoding(port: Port) -> str:
-    """Signedness is not in IREE's internal types; this attribute keeps it in the function's interface."""
-    if not port.dtype.is_integer or port.dtype.is_signed:
-        return ""
-    return f" {{iree.abi.encoding = {_tensor(port).replace('i', 'ui')}}}"
-
-
-def _quote(text: str) -> str:
-    """An MLIR string literal."""
-    safe = (
-        chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\{byte:02X}" for byte in text.encode()
-    )
-    return '"' + "".join(safe) + '"'
 
 
 def _iree_compile(source: bytes, flags: Sequence[str], name: str, timeout: float) -> bytes:
@@ -258,10 +171,10 @@ def _tool() -> str:
     return find_tool("iree-compile")
 
 
-def _failure(name: str, status: int, diagnostics: str) -> EngineError:
+def _failure(name: str, status: int, diagnostics: str) -> _Refused:
     text, node = first_error(diagnostics)
     if status < 0:
         reason = f"the compiler crashed ({signal.Signals(-status).name})" + (f": {text}" if text else "")
     else:
         reason = text or f"the compiler failed with status {status}"
-    return EngineError(f"iree {name}: {reason}", node)
+    return _Refused(f"iree {name}: {reason}", node)

@@ -13,6 +13,7 @@ from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines import iree_compile
 from runtime.engines.iree import Iree
+from runtime.engines.iree_entries import bind_parameters
 from tests.runtime.engine_modules import add_one, linear, module, tensor
 
 CPU = Target()
@@ -77,7 +78,7 @@ def test_a_broken_compiler_is_an_error(
 
 def test_an_unexpected_text_form_is_an_error() -> None:
     with pytest.raises(EngineError, match="no single @main"):
-        iree_compile.bind_parameters("module @m {\n  func.func @main()\n}\n", linear())
+        bind_parameters("module @m {\n  func.func @main()\n}\n", linear())
 
 
 def test_wrong_flags_are_an_error() -> None:

@@ -1,0 +1,57 @@
+"""Memory for what a call of an IREE module makes and drops: kept between calls, shared by all modules."""
+
+from __future__ import annotations
+
+from weakref import WeakValueDictionary
+
+from iree import runtime as rt
+
+NEEDED = "iree.abi.transients.size.constant"
+"""What a function's reflection calls the bytes that it needs."""
+
+
+class CallMemory:
+    """Buffers of one device that no call is using: as many as there ever were calls at a time.
+
+    IREE allocates such memory anew for each call where it is not given. The C library then maps and unmaps
+    it if it is large, and the kernel clears every page: 24 of Whisper-tiny's 254 ms. A buffer lives until the
+    last module of its device is gone.
+    """
+
+    def __init__(self, device: rt.HalDevice) -> None:
+        self._device = device
+        self._free: list[rt.HalBuffer] = []
+
+    @staticmethod
+    def of(device: rt.HalDevice) -> CallMemory:
+        """The one of a device."""
+        found = _all.get(id(device))
+        if found is None:
+            found = _all[id(device)] = CallMemory(device)
+        return found
+
+    def take(self, nbytes: int) -> rt.HalBuffer:
+        """A buffer of at least `nbytes` for one call; raises what IREE raises where memory is short."""
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            return self._new(nbytes)
+        # A smaller one is dropped: in its place comes one that suits both.
+        return buffer if buffer.byte_length() >= nbytes else self._new(nbytes)
+
+    def give(self, buffer: rt.HalBuffer) -> None:
+        """Take a buffer back when the call is over. After a failed one it is dropped instead."""
+        self._free.append(buffer)
+
+    def _new(self, nbytes: int) -> rt.HalBuffer:
+        buffer = self._device.allocator.allocate_buffer(
+            memory_type=rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE,
+            allowed_usage=rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING,
+            allocation_size=max(nbytes, 1),
+        )
+        assert isinstance(buffer, rt.HalBuffer), "without an element type it is no view"
+        return buffer
+
+
+# A device lives as long as its memory, so that its address is no other's.
+_all: WeakValueDictionary[int, CallMemory] = WeakValueDictionary()
