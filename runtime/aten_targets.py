@@ -132,6 +132,15 @@ def resolve(target: str) -> Any:
     )
 
 
+def given(node: Node) -> dict[str, Any]:
+    """A node's arguments by name, with defaults where the schema is one of ATen's."""
+    schema = aten.schema(node.target)
+    if schema is not None:
+        return schema.bind(node.args)
+    names = [argument.name for argument in resolve(node.target)._schema.arguments]
+    return {argument.name or names[place]: argument.value for place, argument in enumerate(node.args)}
+
+
 def written(node: Node, op: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Arguments that a call writes, in schema order; and those of them that the operator does not return."""
     schema = aten.schema(node.target)

@@ -35,7 +35,7 @@ def in_place_nodes(
     found: dict[str, set[str]] = {}
     for old, new in updates.items():
         chain = _chain(old, new, makers, values)
-        steps = [(node, argument, _given(node)[argument]) for node, argument in chain]
+        steps = [(node, argument, targets.given(node)[argument]) for node, argument in chain]
         if all(_is_last(nodes, order[node.name], ref, outputs) for node, _, ref in steps):
             for node, argument in chain:
                 found.setdefault(node.name, set()).add(argument)
@@ -51,7 +51,7 @@ def _chain(
     while name != old:
         node = makers.get(name)
         argument = None if node is None else _replaces(node, name)
-        given = None if node is None or argument is None else _given(node)[argument]
+        given = None if node is None or argument is None else targets.given(node)[argument]
         if node is None or argument is None or not isinstance(given, Ref):
             return []
         if not _same_type(values.get(given.name), values.get(name)):
@@ -93,15 +93,6 @@ def _replaces(node: Node, result: str) -> str | None:
         return None
     replaced = {output: schema.written_return(i) for i, output in enumerate(node.outputs[:own])}
     return replaced.get(result) if replaced.get(result) in names else None
-
-
-def _given(node: Node) -> dict[str, Arg]:
-    """A node's arguments by name."""
-    schema = aten.schema(node.target)
-    if schema is not None:
-        return schema.bind(node.args)
-    names = [argument.name for argument in targets.resolve(node.target)._schema.arguments]
-    return {argument.name or names[place]: argument.value for place, argument in enumerate(node.args)}
 
 
 def aliases(nodes: Iterable[Node], names: Iterable[str]) -> set[str]:
@@ -150,7 +141,7 @@ def _written(node: Node) -> Iterator[str]:
         if any(_writes(graph) for graph in _graphs(node)):
             yield from node.refs()
         return
-    given = _given(node)
+    given = targets.given(node)
     for name in targets.written(node, targets.resolve(node.target))[0]:
         yield from refs_of(given[name])
 

@@ -138,7 +138,7 @@ class _Packer:
         return None
 
     def _product(self, node: Node) -> _Layer | None:
-        given = _given(node)
+        given = targets.given(node)
         of_input, of_weight, of_bias, transposed = _PRODUCTS[node.target]
         weight, bias = self._constant(given[of_weight]), self._constant(given.get(of_bias or ""))
         input_ = self._tensor(given[of_input])
@@ -154,7 +154,7 @@ class _Packer:
         return _Layer(node, given[of_input], weight.t() if transposed else weight, bias, None)
 
     def _convolution(self, node: Node) -> _Layer | None:
-        given = _given(node)
+        given = targets.given(node)
         weight, bias = self._constant(given["weight"]), self._constant(given.get("bias"))
         input_ = self._tensor(given["input"])
         if weight is None or input_ is None or weight.dim() != 4 or len(input_.sizes) != 4:
@@ -188,7 +188,7 @@ class _Packer:
     def _take_norm(self, layer: _Layer, node: Node) -> bool:
         if layer.geometry is None or node.target not in _NORMS:
             return False
-        given = _given(node)
+        given = targets.given(node)
         if given.get("training", False) or given["input"] != Ref(next(layer.last.results())):
             return False
         names = ("weight", "bias", "running_mean", "running_var")
@@ -210,7 +210,7 @@ class _Packer:
         return True
 
     def _take_sum(self, layer: _Layer, node: Node) -> bool:
-        if node.target not in _SUMS or (given := _given(node)).get("alpha", 1) != 1:
+        if node.target not in _SUMS or (given := targets.given(node)).get("alpha", 1) != 1:
             return False
         own = Ref(next(layer.last.results()))
         other = given["other"] if given["self"] == own else given["self"]
@@ -229,7 +229,7 @@ class _Packer:
             return False
         layer.activation = called
         if called == "gelu":
-            layer.algorithm = _given(node).get("approximate", "none")
+            layer.algorithm = targets.given(node).get("approximate", "none")
         return True
 
     def _tensor(self, arg: Arg) -> TensorType | None:
@@ -297,12 +297,6 @@ class _Packer:
             if isinstance(type_, TensorType) and type_.rank > 1:
                 own = (Argument("self", Ref(name), False),)
                 yield Node(f"{name}.dense", "aten.contiguous.default", own, (name,))
-
-
-def _given(node: Node) -> dict[str, Any]:
-    """A node's arguments by their names in the schema."""
-    schema = targets.resolve(node.target)._schema.arguments
-    return {argument.name or schema[at].name: argument.value for at, argument in enumerate(node.args)}
 
 
 def _fits(dtype: DType, weight: torch.Tensor, bias: torch.Tensor | None) -> bool:
