@@ -19,14 +19,12 @@ FAMILIES: Mapping[str, re.Pattern[str]] = {
     "attention": re.compile(r"aten\._?scaled_dot_product\w*attention"),
     "convolutions": re.compile(r"aten\.(_?convolution|conv[1-3]d)\b"),
 }
-
-
 # What `runtime.packing` has a better call for.
 _PACKED = re.compile(r"aten\.(conv2d|convolution|linear|addmm|mm|matmul)\.default")
 
 
 def whole(program: Program, plan: Plan, device: str) -> Iterator[Candidate]:
-    """Everything in one place."""
+    """Everything in one place; on ATen also with weights packed, where there is something to pack."""
     if device == "cpu":
         yield ATEN, Configuration(ATEN)
         if any(_PACKED.match(node.target) for node in program.graph.nodes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakValueDictionary
 
 import numpy as np
 import pytest
@@ -11,13 +12,19 @@ from iree import runtime as rt
 
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
-from runtime.engines import iree_compile
+from runtime.engines import iree_compile, iree_memory
 from runtime.engines.iree import Iree, IreeExecutable
 from runtime.engines.iree_entries import MAIN, MAIN_IN
 from runtime.engines.iree_memory import CallMemory
 from tests.runtime.engine_modules import add_one, module, tensor
 
 CPU = Target(options={"driver": "local-task"})
+
+
+@pytest.fixture(autouse=True)
+def own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory of a test's own: modules that other tests left alive keep theirs."""
+    monkeypatch.setattr(iree_memory, "_all", WeakValueDictionary())
 
 
 def products(size: int) -> Module:
