@@ -84,6 +84,7 @@ def _decoder(build: Callable[[bool], torch.nn.Module], small: bool, batch: int, 
     return _Decoder(step.eval(), calls)
 
 
+# torch declares what is found on a module as a tensor or a module; these are modules.
 def _gpt2(small: bool) -> torch.nn.Module:
     return ZOO["gpt2"](small).module.module  # type: ignore[return-value]
 
