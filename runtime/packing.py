@@ -31,7 +31,7 @@ _PRODUCTS = {
     "aten.mm.default": ("self", "mat2", None, True),
     "aten.matmul.default": ("self", "other", None, True),
 }
-_CONVOLUTIONS = frozenset({"aten.conv2d.default", "aten.convolution.default"})
+_CONVOLUTIONS = frozenset({"aten.conv1d.default", "aten.conv2d.default", "aten.convolution.default"})
 _NORMS = frozenset({"aten.batch_norm.default", "aten._native_batch_norm_legit_no_training.default"})
 _SUMS = frozenset({"aten.add.Tensor", "aten.add_.Tensor"})
 # What oneDNN calls an activation without parameters. Not its relu and hardsigmoid: they make 0 of NaN.
@@ -70,12 +70,13 @@ def pack(
 
 @dataclass(frozen=True, slots=True)
 class _Geometry:
-    """How a convolution moves: two numbers each, and the groups."""
+    """How a convolution moves: two numbers each, and the groups. `line`: of images that are one high."""
 
     padding: list[int]
     stride: list[int]
     dilation: list[int]
     groups: int
+    line: bool
 
 
 @dataclass(slots=True)
@@ -123,7 +124,7 @@ class _Packer:
         found = []
         for node in self._nodes:
             if node.name in layers:
-                found.append(self._call(layers[node.name]))
+                found += self._calls(layers[node.name])
             elif node.name not in members:
                 found.append(_for_any_strides(node) if moved else node)
         return [*found, *self._dense()] if moved else found
@@ -157,19 +158,22 @@ class _Packer:
         given = targets.given(node)
         weight, bias = self._constant(given["weight"]), self._constant(given.get("bias"))
         input_ = self._tensor(given["input"])
-        if weight is None or input_ is None or weight.dim() != 4 or len(input_.sizes) != 4:
+        if weight is None or input_ is None or not weight.dim() == len(input_.sizes) in (3, 4):
             return None
         if given.get("transposed", False) or (given.get("bias") is not None and bias is None):
             return None
+        line = weight.dim() == 3
         padding, stride, dilation = (
-            _pair(given.get(name, usual)) for name, usual in (("padding", 0), ("stride", 1), ("dilation", 1))
+            _pair(given.get(name, usual), usual if line else None)
+            for name, usual in (("padding", 0), ("stride", 1), ("dilation", 1))
         )
         groups = given.get("groups", 1)
         if padding is None or stride is None or dilation is None or type(groups) is not int:
             return None
         if not _fits(input_.dtype, weight, bias):
             return None
-        return _Layer(node, given["input"], weight, bias, _Geometry(padding, stride, dilation, groups))
+        geometry = _Geometry(padding, stride, dilation, groups, line)
+        return _Layer(node, given["input"], weight.unsqueeze(2) if line else weight, bias, geometry)
 
     def _followed(self, layer: _Layer, members: Collection[str]) -> Iterator[str]:
         """Take into a layer what alone reads its result and is no other's; the names of these nodes."""
@@ -210,6 +214,8 @@ class _Packer:
         return True
 
     def _take_sum(self, layer: _Layer, node: Node) -> bool:
+        if layer.geometry is not None and layer.geometry.line:
+            return False
         if node.target not in _SUMS or (given := targets.given(node)).get("alpha", 1) != 1:
             return False
         own = Ref(next(layer.last.results()))
@@ -241,13 +247,23 @@ class _Packer:
 
     # ------------------------------------------------------------------------------------------- emitting
 
-    def _call(self, layer: _Layer) -> Node:
-        """The call of oneDNN's operator, under the name and the result of the layer's last node."""
+    def _calls(self, layer: _Layer) -> Iterator[Node]:
+        """A call of oneDNN's operator that makes the result of the last node; of a line, as an image."""
+        node, result = layer.last, next(layer.last.results())
+        if layer.geometry is None or not layer.geometry.line:
+            yield self._call(layer, layer.input, node.name, result)
+            return
+        image, made = Ref(f"{node.name}.image"), Ref(f"{node.name}.made")
+        yield _reshaped("unsqueeze.default", image.name, layer.input, image.name)
+        yield self._call(layer, image, made.name, made.name)
+        yield _reshaped("squeeze.dim", node.name, made, result)
+
+    def _call(self, layer: _Layer, input_: Ref, name: str, result: str) -> Node:
         kind = "linear" if layer.geometry is None else "convolution"
         place = "default" if layer.added is None else "binary"
         target = f"mkldnn._{kind}_pointwise.{place}"
         given: dict[str, Arg] = {
-            "X": layer.input,
+            "X": input_,
             "other": layer.added,
             "W": self._keep(f"{layer.last.name}.weight", self._packed(layer)),
             "B": None if layer.bias is None else self._keep(f"{layer.last.name}.bias", layer.bias),
@@ -269,8 +285,7 @@ class _Packer:
             }
         wanted = [argument.name for argument in targets.resolve(target)._schema.arguments]
         args = tuple(Argument(name, given[name], False) for name in wanted)
-        outputs = (next(layer.last.results()),)
-        return replace(layer.last, target=target, args=args, outputs=outputs, functional=False)
+        return replace(layer.last, name=name, target=target, args=args, outputs=(result,), functional=False)
 
     def _packed(self, layer: _Layer) -> torch.Tensor:
         """The weight in the layout that oneDNN wants for an input of the example's sizes."""
@@ -282,6 +297,8 @@ class _Packer:
             batch = prod(sizes[:-1]) if known else None
             return torch.ops.mkldnn._reorder_linear_weight(layer.weight.contiguous(), batch)
         g = layer.geometry
+        if known and g.line:
+            sizes.insert(2, 1)
         return torch.ops.aten.mkldnn_reorder_conv2d_weight(
             layer.weight.to_mkldnn(), g.padding, g.stride, g.dilation, g.groups, sizes if known else None
         )
@@ -311,12 +328,20 @@ def _fits(dtype: DType, weight: torch.Tensor, bias: torch.Tensor | None) -> bool
     return weight.numel() > 0 and all(x.dtype is wanted and x.is_cpu for x in operands)
 
 
-def _pair(value: Any) -> list[int] | None:
-    """Two numbers, from one or two; None where they are not known."""
+def _pair(value: Any, across: int | None) -> list[int] | None:
+    """Two numbers, from one or two; None where they are not known. `across`: the first, for a line."""
     found = [value] if type(value) is int else list(value) if isinstance(value, tuple) else []
     if not found or any(type(number) is not int for number in found) or len(found) > 2:
         return None
+    if across is not None:
+        return [across, *found] if len(found) == 1 else None
     return found * 2 if len(found) == 1 else found
+
+
+def _reshaped(how: str, name: str, of: Ref, result: str) -> Node:
+    """A view with an axis of size one more, or less, in place 2."""
+    own = (Argument("self", of, False), Argument("dim", 2, False))
+    return Node(name, f"aten.{how}", own, (result,))
 
 
 def _for_any_strides(node: Node) -> Node:

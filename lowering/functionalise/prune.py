@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lowering.ir.aten import OpSchema
+from lowering.ir.effects import draws
 from lowering.ir.program import Graph, Node, refs_of
 from lowering.ir.unbacked import binders
 
@@ -45,6 +46,6 @@ def _droppable(node: Node, schema_of: Callable[[str], OpSchema | None]) -> bool:
     if node.target.startswith(_CHECKS):
         return False
     schema = schema_of(node.target)
-    if schema is None or "nondeterministic_seeded" in schema.tags:
+    if schema is None or draws(node, schema):
         return False
     return node.functional or not any(parameter.writes for parameter in schema.parameters)

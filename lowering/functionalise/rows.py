@@ -7,6 +7,7 @@ from dataclasses import replace
 from lowering.functionalise.builder import Builder, substitute
 from lowering.ir.aten import schema
 from lowering.ir.dims import row_major
+from lowering.ir.effects import draws
 from lowering.ir.program import Arg, Graph, Node, Ref
 from lowering.ir.symbols import Dim
 from lowering.ir.types import TensorType, ValueType
@@ -70,7 +71,7 @@ def _is_elementwise(node: Node) -> bool:
         known = schema(inside.target)
         if known is None or not ("pointwise" in known.tags or inside.target in _ALSO):
             return False
-        if "nondeterministic_seeded" in known.tags or any(p.writes for p in known.parameters):
+        if draws(inside, known) or any(p.writes for p in known.parameters):
             return False
         types = [graph.values.get(name) for name in inside.refs()]
         tensors = [type_ for type_ in types if isinstance(type_, TensorType)]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lowering.ir.aten import schema
+from lowering.ir.aten import OpSchema, schema
 from lowering.ir.program import Graph, Node
 
 # Namespaces of functions of Python numbers; a higher-order operator has the effects of its graphs.
 _PURE = ("_operator", "math", "torch", "builtins", "higher_order")
+
+
+# By such an argument a random operator has nothing to draw.
+_DRAWS_NOTHING = {"dropout_p": 0.0, "train": False, "training": False}
 
 
 def has_effect(node: Node) -> bool:
@@ -26,12 +30,20 @@ def sees_memory(node: Node) -> bool:
     return "as_strided" in node.target or _is_opaque(node)
 
 
+def draws(node: Node, found: OpSchema) -> bool:
+    """Whether this call of an operator draws random numbers, as attention does only with dropout."""
+    if "nondeterministic_seeded" not in found.tags:
+        return False
+    bound = found.bind(node.args)
+    return not any(name in bound and bound[name] == off for name, off in _DRAWS_NOTHING.items())
+
+
 def _is_opaque(node: Node) -> bool:
     """Whether a node draws numbers, or is of an operator that nothing is known of."""
     found = schema(node.target)
     if found is None:
         return node.target.partition(".")[0] not in _PURE
-    return "nondeterministic_seeded" in found.tags
+    return draws(node, found)
 
 
 def _graphs_in(node: Node) -> Iterator[Graph]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lowering.ir.aten import schema
 from lowering.ir.dims import row_major
+from lowering.ir.effects import draws
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import TensorType, ValueType
 from lowering.pt2.errors import Malformed
@@ -196,7 +197,7 @@ def _integer(node: Node, index: int) -> int:
 
 def _check_random(node: Node) -> None:
     known = schema(node.target)
-    if known is not None and "nondeterministic_seeded" in known.tags:
+    if known is not None and draws(node, known):
         raise _problem(node, "it draws random numbers inside a vmap, which is not supported")
 
 

@@ -94,6 +94,34 @@ CASES: dict[str, tuple[Callable[[], Of], tuple[int, ...], dict[str, int]]] = {
         IMAGE,
         {f"{CONVOLUTION}.default": 1, "aten.tanh.default": 1},
     ),
+    "along a line": (
+        lambda: chain(nn.Conv1d(3, 4, 3, padding=1, stride=2), nn.GELU()),
+        (2, 3, 9),
+        {f"{CONVOLUTION}.default": 1, "aten.conv1d.default": 0, "aten.gelu.default": 0},
+    ),
+    "along a line, dilated, of groups, summed": (
+        lambda: Of(lambda own, x: (own.layers[0](x) + x[..., 2:-2]).mT, nn.Conv1d(4, 4, 3, 1, 0, 2, 2)),
+        (2, 4, 9),
+        {f"{CONVOLUTION}.default": 1, "aten.add.Tensor": 1},
+    ),
+    "attention beside it": (
+        lambda: Of(
+            lambda own, x: F.scaled_dot_product_attention(*[own.layers[0](x).flatten(2)] * 3),
+            nn.Conv2d(3, 4, 3),
+        ),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 1},
+    ),
+    "attention that drops, beside it": (
+        lambda: Of(
+            lambda own, x: (
+                F.scaled_dot_product_attention(*[own.layers[0](x).flatten(2)] * 3, dropout_p=0.5) * 0
+            ),
+            nn.Conv2d(3, 4, 3),
+        ),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 0},
+    ),
     "views of what has channels last": (
         lambda: Of(
             lambda own, x: own.layers[0](x).view(2, 4, -1) @ own.layers[0](x).flatten(2).mT,
