@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Changed whenever the rewrites are: binaries of other forms are compiled anew.
-REVISION = 6
+REVISION = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Form:
     `channels_last`: convolutions on [batch, space..., channels], kernels of one tap and patches side by side
     as products, scales of batch norms folded in. `taps`: depthwise convolutions as sums of shifted products.
     `winograd`: 3x3 ones of float32 as products of transformed tiles. `im2col`: those of halves as one product
-    of neighbours side by side; `lines`: those along a line too. `blocks`: attention in blocks whose scores
-    fit the caches. `even`: products with batch axes on axes that vectors divide. `in_out`: the weights of
-    products as [in, out].
+    of neighbours side by side; `lines`: those along a line too. `apart`: products of what depthwise ones make
+    apart from them. `blocks`: attention in blocks whose scores fit the caches. `even`: products with batch
+    axes on axes that vectors divide. `in_out`: the weights of products as [in, out].
     `padded_rows`: products of one row of halves as products of two. `load_time`: what depends on weights
     alone is a module of its own that runs once. `exact`: sines, cosines and tangents of float32 from reduced
     angles, absolute values of complex numbers without overflow, powers and atan2 as C has them.
@@ -33,6 +33,7 @@ class Form:
     winograd: bool = False
     im2col: bool = False
     lines: bool = False
+    apart: bool = False
     blocks: bool = False
     even: bool = False
     in_out: bool = False
@@ -63,5 +64,12 @@ def form_for(engine: str, device: str, cores: int) -> Form:
     # value squares float32, which overflows at 2e19; its power of a negative number is NaN, and its atan2 of
     # zeros too.
     return Form(
-        channels_last=True, winograd=True, im2col=True, lines=True, blocks=True, even=True, exact=True
+        channels_last=True,
+        winograd=True,
+        im2col=True,
+        lines=True,
+        apart=True,
+        blocks=True,
+        even=True,
+        exact=True,
     )

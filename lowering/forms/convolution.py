@@ -10,6 +10,7 @@ from typing import Any
 
 from lowering.forms import Form, winograd
 from lowering.forms.rewrite import (
+    ELEMENTWISE,
     channel_vector,
     cx,
     is_used_once,
@@ -24,6 +25,8 @@ from lowering.value import Value, broadcast_in_dim
 
 # More taps than these are left to the engine's own kernel: each is an operation.
 _MAX_TAPS = 64
+# The rows of a tile of IREE's products on processors with AVX-512.
+_TILE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ def convolve_channels_last(found: Convolution, wanted: Form, weights: set[ir.Val
     space = range(2, found.spatial + 2)
     input = permuted(found.input, (0, *space, 1))
     if found.is_product:
-        return _product(found, input)
+        return _product(found, _apart(input) if wanted.apart else input)
     kernel = permuted(found.kernel, (*space, 1, 0))
     if found.is_patches:
         return _patches(found, input, kernel)
@@ -211,6 +214,34 @@ def _product(found: Convolution, input: Value) -> Value:
     met = cx.slice(input, [0] * input.rank, input.shape, [1, *found.strides, 1])
     kernel = cx.reshape(found.kernel, found.kernel.shape[:2])
     return cx.dot_general(met, kernel, ([input.rank - 1], [1]), out=found.result.dtype)
+
+
+def _apart(input: Value) -> Value:
+    """The input of a product, made before it where IREE would otherwise spoil what makes it.
+
+    IREE lays out a product's rows in tiles of 16 where they are made, if 16 divides the images' rows. A
+    depthwise convolution is then computed by these tiles, a channel at a time.
+    """
+    if input.shape[0] == 1 or input.shape[-2] % _TILE or not _is_made_depthwise(input):
+        return input
+    return Value(stablehlo.OptimizationBarrierOp([input.ir]).results[0])
+
+
+def _is_made_depthwise(value: Value) -> bool:
+    """Whether a depthwise convolution and operations by elements on it make a value."""
+    left, seen = [value.ir], set[ir.Value]()
+    while left:
+        owner = left.pop().owner
+        if isinstance(owner, ir.Block):
+            continue
+        if owner.name == "stablehlo.convolution":
+            groups = _ints(owner.opview, "feature_group_count", 1)[0]
+            if groups > 1 and groups == Value(owner.results[0]).shape[-1]:
+                return True
+        elif owner.name in ELEMENTWISE or owner.name == "stablehlo.transpose":
+            left += [operand for operand in owner.operands if operand not in seen]
+            seen.update(owner.operands)
+    return False
 
 
 def _patches(found: Convolution, input: Value, kernel: Value) -> Value:

@@ -44,6 +44,8 @@ _DEVICE_FLAGS = {
     "cuda": ("--iree-hal-target-device=cuda",),
 }
 _PACK_WEIGHTS = "--iree-opt-data-tiling"
+# Four vectors side by side: a long chain of operations on one waits for each of them (docs/decisions/0023).
+_SIDE_BY_SIDE = "--iree-llvmcpu-target-vector-width-in-bytes=256"
 
 # In bytes, of arguments, results and weights.
 _SMALL = 1 << 16
@@ -65,6 +67,8 @@ def compile_module(module: Module, target: Target) -> bytes:
     donated = frozenset(given for given, _ in module.donations())
     converted = protect_updates(protect_arguments(converted, module.name, donated))
     converted = keep_roundings(converted)
+    if target.device == "cpu" and is_elementwise(converted):
+        flags = (*flags, _SIDE_BY_SIDE)
     if all(port.weight is None for port in module.inputs):
         return _iree_compile(converted.encode(), flags, module.name, timeout)
     flags = (*flags, _PACK_WEIGHTS)
@@ -93,6 +97,16 @@ def _flags(target: Target) -> tuple[str, ...]:
     if target.device == "cuda":
         flags = (*flags, f"--iree-cuda-target={target.options.get('cuda_target', 'sm_80')}")
     return (*flags, *target.options.get("flags", "").split())
+
+
+_MIXES = re.compile(
+    r'"reduction"|\blinalg\.(?!generic|yield|index|fill|map|broadcast|transpose)|\biree_linalg_ext\.|\bscf\.'
+)
+
+
+def is_elementwise(text: str) -> bool:
+    """Whether a converted module has neither sums, products of matrices, windows nor loops."""
+    return _MIXES.search(text) is None
 
 
 _WIDEN = re.compile(r"^( *)%(\S+) = arith\.extf (%\S+) : bf16 to f32(.*)$")

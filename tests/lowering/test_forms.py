@@ -136,6 +136,23 @@ def test_kernels_of_one_tap_are_products_and_depthwise_ones_sums() -> None:
     assert _operations(form(module, ALL))["convolution"] == 3
 
 
+@pytest.mark.parametrize(
+    ("groups", "sizes", "barriers"),
+    [(8, (2, 8, 16, 16), 1), (8, (1, 8, 16, 16), 0), (8, (2, 8, 16, 14), 0), (1, (2, 8, 16, 16), 0)],
+    ids=["depthwise", "one image", "rows of 14", "dense"],
+)
+def test_a_product_stays_apart_from_a_depthwise_convolution(
+    groups: int, sizes: tuple[int, ...], barriers: int
+) -> None:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(8, 8, 3, padding=1, groups=groups), nn.Hardswish(), nn.Conv2d(8, 4, 1)
+    model, x = nn.Sequential(*layers).eval(), torch.randn(sizes)
+    lowered = bridge.lower(model, (x,))
+    formed = form(lowered.module(0), form_for("iree", "cpu", cores=2))
+    assert _operations(formed)["optimization_barrier"] == barriers
+    torch.testing.assert_close(lowered.compile("iree")(x), model(x))
+
+
 def test_what_rests_on_weights_is_done_at_load() -> None:
     module, _, _ = _lowered("vision")
     formed = form(module, XLA)

@@ -115,6 +115,21 @@ def test_contractions_of_bfloat16_keep_their_form() -> None:
     assert '%5 = arith.bitcast %high_5 : i32 to f32 loc("a"("f.py":1:2))' in changed
 
 
+@pytest.mark.parametrize(
+    ("text", "wide"),
+    [
+        ('linalg.generic {iterator_types = ["parallel"]}\n linalg.yield %a\n linalg.fill\n math.tanh', True),
+        ('linalg.generic {iterator_types = ["parallel", "reduction"]}', False),
+        ("linalg.matmul ins(%a, %b)", False),
+        ("linalg.depthwise_conv_2d_nhwc_hwc", False),
+        ("iree_linalg_ext.sort", False),
+        ("scf.while", False),
+    ],
+)
+def test_only_chains_by_elements_get_wide_vectors(text: str, wide: bool) -> None:
+    assert iree_compile.is_elementwise(text) == wide
+
+
 def test_bfloat16_widening_is_exact_for_every_value() -> None:
     engine = Iree()
     x, y = Port("x", DType.BFLOAT16, (1 << 16,)), Port("y", DType.FLOAT32, (1 << 16,))
