@@ -92,7 +92,13 @@ def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] 
     another format.
     """
     import_all(imports)
-    contents = Contents(Path(path))
+    with Contents(Path(path)) as contents:
+        lowered = _read(contents)
+        _take_binaries(lowered, contents, trust)
+    return lowered
+
+
+def _read(contents: Contents) -> Lowered:
     program = contents.parse("program.json", from_json)
     functional = program
     if "functional.json" in contents.files:
@@ -116,8 +122,9 @@ def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] 
     try:
         check_consistent(lowered)
     except ValueError as error:
-        raise ArtifactError(f"{path} does not fit together: {' '.join(str(error).split())}") from error
-    _take_binaries(lowered, contents, trust)
+        raise ArtifactError(
+            f"{contents.folder} does not fit together: {' '.join(str(error).split())}"
+        ) from error
     return lowered
 
 

@@ -20,7 +20,8 @@ MANIFEST = "manifest.json"
 MAX_JSON_BYTES = 64 << 20
 
 # Every file that an artifact may have. A manifest that names anything else, say `../x`, is not ours.
-_REQUIRED = ("program.json", "plan.json", "modules.json", "weights.json", "weights.irpa")
+_WEIGHTS = "weights.irpa"
+_REQUIRED = ("program.json", "plan.json", "modules.json", "weights.json", _WEIGHTS)
 _NAME = re.compile(
     r"(program|functional|plan|modules|weights|tuning)\.json|weights\.irpa"
     r"|modules/segment_[0-9]{1,6}(_checks)?\.mlirbc|binaries/[0-9a-f]{64}\.bin"
@@ -77,7 +78,8 @@ def digest(file: Path) -> str:
 class Contents:
     """An artifact's folder, opened: nothing of it is used before it is checked against the manifest.
 
-    Raises ArtifactError, which names the file, for anything missing, damaged, or of another format.
+    The weights are checked meanwhile, and leaving the context waits for it. Raises ArtifactError, which names
+    the file, for anything missing, damaged, or of another format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -85,7 +87,18 @@ class Contents:
         self.header = _read_header(folder)
         self.files: dict[str, dict[str, Any]] = self.header["files"]
         for name, row in self.files.items():
-            self._check(name, row)
+            if name != _WEIGHTS:
+                self._check(name, row)
+
+    def __enter__(self) -> Contents:
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._weights = self._pool.submit(self._check, _WEIGHTS, self.files[_WEIGHTS])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Damaged weights explain whatever else went wrong."""
+        with self._pool:
+            self._weights.result()
 
     def _check(self, name: str, row: dict[str, Any]) -> None:
         """The file is there, inside the folder, of its size, with its digest."""
