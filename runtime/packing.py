@@ -3,7 +3,8 @@
 Eager lays out the weights of a convolution anew at each call, and leaves products of float32 to another
 library. Here a batch norm that follows is folded into the weights, and a sum and an activation are part of
 the same call. The operators are those of torch's own compiler (`torch._inductor.fx_passes.mkldnn_fusion`).
-They round otherwise than eager's, so only measured placement asks for them.
+They round otherwise than eager's, so only measured placement asks for them. So does an activation that a
+program spells out, and that is one call here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lowering.ir.effects import sees_memory
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import DType, TensorType
 from runtime import aten_targets as targets
+from runtime.activations import spelled_out
 
 Constants = Mapping[str, torch.Tensor]
 
@@ -64,7 +66,7 @@ def pack(
     """
     if not torch.backends.mkldnn.is_available():
         return list(nodes), constants
-    packer = _Packer(graph, nodes, constants, kept)
+    packer = _Packer(graph, spelled_out(graph, nodes, kept), constants, kept)
     return packer.nodes(), packer.constants
 
 

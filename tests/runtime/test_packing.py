@@ -55,6 +55,10 @@ def shortcut(own: Of, x: torch.Tensor) -> torch.Tensor:
     return (second(first(x)) + last(x)).relu_()
 
 
+def gelu_of_tanh(x: torch.Tensor) -> torch.Tensor:
+    return 0.5 * x * (1.0 + torch.tanh(0.7978845608028654 * (x + 0.044715 * torch.pow(x, 3.0))))
+
+
 IMAGE = (2, 3, 8, 8)
 ROWS = (4, 8)
 # A name: the module, the input's sizes, the targets after packing that matter here.
@@ -145,6 +149,11 @@ CASES: dict[str, tuple[Callable[[], Of], tuple[int, ...], dict[str, int]]] = {
         lambda: chain(nn.Linear(8, 6, bias=False), nn.GELU("tanh")),
         ROWS,
         {f"{PRODUCT}.default": 1, "aten.gelu.default": 0},
+    ),
+    "linear, gelu spelled out": (
+        lambda: Of(lambda own, x: gelu_of_tanh(own.layers[0](x)), nn.Linear(8, 6)),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.tanh.default": 0, "aten.mul.Tensor": 0, "aten.gelu.default": 0},
     ),
     "linear, sum": (
         lambda: Of(lambda own, x: x + own.layers[0](x), nn.Linear(8, 8)),
