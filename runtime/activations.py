@@ -7,6 +7,7 @@ and rounds.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -35,6 +36,16 @@ _STEPS = _LAST | {
     "aten.sigmoid.default",
 }
 _MOST_STEPS = 16
+_VIEWS = frozenset(
+    f"aten.{name}"
+    for name in (
+        "view.default",
+        "_unsafe_view.default",
+        "reshape.default",
+        "unsqueeze.default",
+        "squeeze.dim",
+    )
+)
 # What they may be: an operator, and what it is given beside the input.
 _KNOWN: tuple[tuple[str, Mapping[str, Arg]], ...] = (
     ("aten.gelu.default", {"approximate": "tanh"}),
@@ -72,6 +83,35 @@ def spelled_out(graph: Graph, nodes: Sequence[Node], kept: Collection[str]) -> l
                 made[last.name] = node
                 gone |= names
     return [made.get(node.name, node) for node in nodes if node.name in made or node.name not in gone]
+
+
+def before_views(nodes: Sequence[Node], activations: Collection[str], kept: Collection[str]) -> list[Node]:
+    """The nodes with each activation of a view, that nothing else reads, before the view.
+
+    So it follows what makes the elements. `activations`: their targets. `kept`: as above.
+    """
+    reads = Counter(name for node in nodes for name in node.refs())
+    views = {
+        name: node
+        for node in nodes
+        if node.target in _VIEWS
+        for name in node.results()
+        if reads[name] == 1 and name not in kept
+    }
+    found: dict[str, tuple[Node, ...]] = {}
+    for node in nodes:
+        view = views.get(next(node.refs(), "")) if node.target in activations else None
+        if view is not None:
+            inner = f"{node.name}.inner"
+            first = replace(_reading(node, next(view.refs())), name=inner, outputs=(inner,))
+            found |= {view.name: (), node.name: (first, replace(_reading(view, inner), outputs=node.outputs))}
+    return [one for node in nodes for one in found.get(node.name, (node,))]
+
+
+def _reading(node: Node, name: str) -> Node:
+    """The node on another value than its first."""
+    first, *others = node.args
+    return replace(node, args=(first._replace(value=Ref(name)), *others))
 
 
 def _steps(last: Node, makers: Mapping[str, Node]) -> tuple[list[Node], set[str]]:

@@ -21,7 +21,7 @@ from lowering.ir.effects import sees_memory
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import DType, TensorType
 from runtime import aten_targets as targets
-from runtime.activations import spelled_out
+from runtime.activations import before_views, spelled_out
 
 Constants = Mapping[str, torch.Tensor]
 
@@ -66,7 +66,8 @@ def pack(
     """
     if not torch.backends.mkldnn.is_available():
         return list(nodes), constants
-    packer = _Packer(graph, spelled_out(graph, nodes, kept), constants, kept)
+    nodes = before_views(spelled_out(graph, nodes, kept), _ACTIVATIONS, kept)
+    packer = _Packer(graph, nodes, constants, kept)
     return packer.nodes(), packer.constants
 
 

@@ -155,6 +155,23 @@ CASES: dict[str, tuple[Callable[[], Of], tuple[int, ...], dict[str, int]]] = {
         ROWS,
         {f"{PRODUCT}.default": 1, "aten.tanh.default": 0, "aten.mul.Tensor": 0, "aten.gelu.default": 0},
     ),
+    "linear, and an activation of a view": (
+        lambda: Of(
+            lambda own, x: F.gelu(torch.addmm(own.bias, x, own.weight).view(2, 2, 6)).unsqueeze(0).tanh()
+        ),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.gelu.default": 0, "aten.tanh.default": 1},
+    ),
+    "linear, and a view that is read twice": (
+        lambda: Of(lambda own, x: (y := own.layers[0](x).view(2, 2, 6)).tanh() + y, nn.Linear(8, 6)),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.tanh.default": 1},
+    ),
+    "linear, and a view that is returned": (
+        lambda: Of(lambda own, x: ((y := own.layers[0](x).view(2, 2, 6)).tanh(), y), nn.Linear(8, 6)),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.tanh.default": 1},
+    ),
     "linear, sum": (
         lambda: Of(lambda own, x: x + own.layers[0](x), nn.Linear(8, 8)),
         ROWS,
