@@ -276,6 +276,7 @@ class AtenSegment:
         from runtime.aten import Routine
         from runtime.folding import fold
         from runtime.in_place import in_place_nodes
+        from runtime.overwriting import overwrite
         from runtime.packing import pack
 
         self.segment = segment
@@ -291,6 +292,7 @@ class AtenSegment:
         later = {name for other in context.report.plan.segments[segment.index + 1 :] for name in other.inputs}
         own = {old: new for old, new in context.updates.items() if old not in later and old in read}
         in_place = in_place_nodes(nodes, segment.outputs, context.graph.values, own)
+        nodes = overwrite(context.graph, nodes, segment.outputs, in_place)
         self._routine = Routine(context.graph, nodes, segment.outputs, constants, in_place)
         made = set(segment.outputs)
         self._lasting = context.updates.keys() | set(context.updates.values())

@@ -180,7 +180,7 @@ CASES: dict[str, tuple[Callable[[], Of], tuple[int, ...], dict[str, int]]] = {
     "sum that repeats rows": (
         lambda: Of(lambda own, x: own.layers[0](x) + x[:1, :6], nn.Linear(8, 6)),
         ROWS,
-        {f"{PRODUCT}.default": 1, "aten.add.Tensor": 1},
+        {f"{PRODUCT}.default": 1, "aten.add_.Tensor": 1},
     ),
     "one that a branch reads": (
         lambda: Of(
@@ -204,7 +204,7 @@ CASES: dict[str, tuple[Callable[[], Of], tuple[int, ...], dict[str, int]]] = {
     "relu, for the sake of NaN": (
         lambda: chain(nn.Linear(8, 6), nn.ReLU()),
         ROWS,
-        {f"{PRODUCT}.default": 1, "aten.relu.default": 1},
+        {f"{PRODUCT}.default": 1, "aten.relu_.default": 1},
     ),
     "transposed": (
         lambda: chain(nn.ConvTranspose2d(3, 4, 3)),
