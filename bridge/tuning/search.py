@@ -1,4 +1,7 @@
-"""The search for the fastest configuration: each candidate races the best so far, and the loser goes."""
+"""The search for the fastest configuration: each candidate races the best so far, and the loser goes.
+
+Who gives other results than eager, by the tolerances of `verify`, does not race.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from bridge.errors import first_line
 from bridge.tuning.candidates import Candidate, mixed, split, whole
 from bridge.tuning.race import Runner, race
 from bridge.tuning.record import Trial, Tuning
+from bridge.verification.tolerances import kind_of
+from bridge.verification.trial import Reference, first_difference, run_reference
 from lowering.ir.plan import Placement
 
 if TYPE_CHECKING:
@@ -28,6 +33,8 @@ _MARGIN = 0.98
 _FAR = 1.5
 # How often a program's segments are timed one by one.
 _PROFILES = 5
+_EAGER = Configuration(ATEN)
+_SEED = 0
 
 Call = Callable[[], tuple[Any, Any]]
 
@@ -55,6 +62,7 @@ class Search:
         self._complete = True
         self._several = sum(s.placement is Placement.STABLEHLO for s in lowered.plan.segments) > 1
         self._best: Side | None = None
+        self._expected: Reference | None = None
         if before is not None and before.trials:
             self._seat(before.chosen, before.configuration)
 
@@ -94,6 +102,9 @@ class Search:
             places = {segment.placement for segment in compiled.report.plan.segments}
             if configuration.choice != ATEN and places == {Placement.ATEN}:
                 return Trial(name, configuration, problem="no engine takes any of it")
+            problem = self._difference(compiled, configuration)
+            if problem:
+                return Trial(name, configuration, problem=f"differs from eager: {problem}"[:400])
             segments = self._profile(compiled, configuration) if self._several else ()
             runner = Runner(compiled, self._call)
         except Exception as error:  # whatever an engine, or an operator on these inputs, raises
@@ -106,6 +117,18 @@ class Search:
         if seconds < _MARGIN * best:
             self._best = side
         return Trial(name, configuration, seconds, seconds / best, segments)
+
+    def _difference(self, compiled: Compiled, configuration: Configuration) -> str:
+        """What a call shows otherwise than eager's: all on ATen, as it is."""
+        if self._expected is None:
+            plain = compiled
+            if configuration != _EAGER:
+                plain = compile_configured(self._lowered, _EAGER, self._device, AUTO)
+            self._expected = run_reference(plain, self._call(), 1, _SEED)
+        if configuration == _EAGER:
+            return ""
+        kind = kind_of(self._lowered.program)
+        return first_difference(compiled, self._call(), self._expected, kind, _SEED)
 
     def _time_of_race(self, compiling: float) -> float:
         if self._end is None:

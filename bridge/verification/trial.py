@@ -97,6 +97,14 @@ def run_engine(
     )
 
 
+def first_difference(callee: Any, call: Call, expected: Reference, kind: Kind, seed: int) -> str:
+    """What a first call shows otherwise than eager's, in a few words; empty where all is within tolerance."""
+    with _seeded(seed):
+        got = _observe(callee, call)
+    differences = compare_observed(got, expected.calls[0], expected.before, kind)
+    return next((f"{d.name} {d.problem}" for d in differences if not d.passed), "")
+
+
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """torch's generator at `seed`, so that both sides draw the same; the caller's is as it was afterwards."""

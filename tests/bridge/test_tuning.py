@@ -59,8 +59,8 @@ def islands() -> bridge.Lowered:
     return bridge.lower(Islands(), (torch.ones(8, 8),))
 
 
-def mlp() -> bridge.Lowered:
-    torch.manual_seed(0)
+def mlp(seed: int = 0) -> bridge.Lowered:
+    torch.manual_seed(seed)
     return bridge.lower(torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Tanh()), (torch.ones(2, 4),))
 
 
@@ -261,6 +261,34 @@ def test_what_fails_is_a_trial_with_its_problem(monkeypatch: pytest.MonkeyPatch)
     trial = next(trial for trial in lowered.tuning.trials if trial.name == "iree")
     assert trial.seconds is None
     assert trial.problem == "EngineError: iree: out of order"
+
+
+def test_what_gives_other_results_than_eager_does_not_race(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, other = search.compile_configured, mlp(seed=1)
+
+    def compile_wrong_on_iree(lowered: Any, configuration: Configuration, *rest: Any) -> Any:
+        return real(other if configuration.choice == "iree" else lowered, configuration, *rest)
+
+    monkeypatch.setattr(search, "compile_configured", compile_wrong_on_iree)
+    lowered = mlp()
+    lowered.compile("auto")
+    assert lowered.tuning is not None
+    trials = {trial.name: trial for trial in lowered.tuning.trials}
+    assert trials["iree"].seconds is None
+    assert trials["iree"].problem.startswith("differs from eager: output 0 differs in ")
+    assert trials["xla"].seconds is not None
+
+
+def test_a_search_that_goes_on_compares_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered = mlp()
+    lowered.compile("auto", tune=0)
+    monkeypatch.setattr(search, "first_difference", lambda *_: "output 0 is blue")
+    lowered.compile("auto", tune=60)
+    assert lowered.tuning is not None
+    first, *later = lowered.tuning.trials
+    assert first.problem == ""
+    assert later
+    assert all(trial.problem for trial in later)
 
 
 # ------------------------------------------------------------------------------------------- what is kept
