@@ -64,7 +64,8 @@ def pack(
     `constants`: what never changes, by value name. `kept`: values that are read when the nodes have run; they
     are dense. Rank, sizes and dtypes are those of the nodes given; elements differ by rounding.
     """
-    if not torch.backends.mkldnn.is_available():
+    # A layer runs where its last node stood: what it reads must not have been written meanwhile.
+    if not torch.backends.mkldnn.is_available() or any(map(_writes, nodes)):
         return list(nodes), constants
     nodes = before_views(spelled_out(graph, nodes, kept), _ACTIVATIONS, kept)
     packer = _Packer(graph, nodes, constants, kept)
@@ -317,6 +318,13 @@ class _Packer:
             if isinstance(type_, TensorType) and type_.rank > 1:
                 own = (Argument("self", Ref(name), False),)
                 yield Node(f"{name}.dense", "aten.contiguous.default", own, (name,))
+
+
+def _writes(node: Node) -> bool:
+    """Whether a node writes to what it is given; only in programs that could not be made functional."""
+    if node.functional or node.target in targets.SCALAR or node.target.startswith("higher_order."):
+        return False
+    return bool(targets.written(node, targets.resolve(node.target))[0])
 
 
 def _fits(dtype: DType, weight: torch.Tensor, bias: torch.Tensor | None) -> bool:

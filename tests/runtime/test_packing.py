@@ -17,6 +17,7 @@ from bridge.configuration import ATEN, Configuration
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import kind_of
 from runtime.executor import Compiled
+from runtime.packing import pack
 
 PACKED = Configuration(ATEN, packed=True)
 CONVOLUTION, PRODUCT = "mkldnn._convolution_pointwise", "mkldnn._linear_pointwise"
@@ -289,3 +290,23 @@ def test_an_input_that_is_a_weight_is_not_packed() -> None:
     compiled = compile_configured(bridge.lower(module, (x, w)), PACKED)
     assert targets(compiled)[f"{PRODUCT}.default"] == 0
     torch.testing.assert_close(compiled(x, w * 2), module(x, w * 2))
+
+
+def test_nothing_is_packed_beside_a_write() -> None:
+    """The layer would run where its activation stands, and read what was written meanwhile."""
+
+    def function(own: Of, x: torch.Tensor) -> torch.Tensor:
+        y = x.clone()
+        z = own.layers[0](y)
+        y.add_(1)
+        return torch.tanh(z) + y.sum()
+
+    program = bridge.lower(Of(function, nn.Linear(8, 6)), (torch.randn(ROWS),)).program
+    names = {name for node in program.graph.nodes for name in node.refs()}
+    constants = {name: torch.randn(6, 8) if "weight" in name else torch.randn(6) for name in names}
+    layer = next(node for node in program.graph.nodes if node.target == "aten.linear.default")
+    weights = {ref: constants[ref] for ref in list(layer.refs())[1:]}
+    nodes, _ = pack(program.graph, program.graph.nodes, weights, ())
+    assert nodes == list(program.graph.nodes)
+    still, _ = pack(program.graph, [layer], weights, ())
+    assert still != [layer]
