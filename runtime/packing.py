@@ -22,6 +22,7 @@ from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import DType, TensorType
 from runtime import aten_targets as targets
 from runtime.activations import before_views, spelled_out
+from runtime.recurrence import LSTM, unrolled
 
 Constants = Mapping[str, torch.Tensor]
 
@@ -129,6 +130,8 @@ class _Packer:
         for node in self._nodes:
             if node.name in layers:
                 found += self._calls(layers[node.name])
+            elif node.target == LSTM:
+                found += self._lstm(node) or [node]
             elif node.name not in members:
                 found.append(_for_any_strides(node) if moved else node)
         return [*found, *self._dense()] if moved else found
@@ -250,6 +253,9 @@ class _Packer:
         return self.constants.get(arg.name) if isinstance(arg, Ref) else None
 
     # ------------------------------------------------------------------------------------------- emitting
+
+    def _lstm(self, node: Node) -> list[Node] | None:
+        return unrolled(node, self._tensor(targets.given(node)["input"]), self.constants, self._keep)
 
     def _calls(self, layer: _Layer) -> Iterator[Node]:
         """A call of oneDNN's operator that makes the result of the last node; of a line, as an image."""

@@ -34,8 +34,11 @@ def draws(node: Node, found: OpSchema) -> bool:
     """Whether this call of an operator draws random numbers, as attention does only with dropout."""
     if "nondeterministic_seeded" not in found.tags:
         return False
-    bound = found.bind(node.args)
-    return not any(name in bound and bound[name] == off for name, off in _DRAWS_NOTHING.items())
+    given = {parameter.name: parameter.default for parameter in found.parameters}
+    names = list(given)
+    for at, argument in enumerate(node.args[: len(names)]):
+        given[argument.name or names[at]] = argument.value
+    return not any(name in given and given[name] == off for name, off in _DRAWS_NOTHING.items())
 
 
 def _is_opaque(node: Node) -> bool:

@@ -310,3 +310,32 @@ def test_nothing_is_packed_beside_a_write() -> None:
     assert nodes == list(program.graph.nodes)
     still, _ = pack(program.graph, [layer], weights, ())
     assert still != [layer]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_lstm_is_packed_and_equals_eager(
+    dtype: torch.dtype, batch_first: bool, bidirectional: bool
+) -> None:
+    torch.manual_seed(0)
+    module = nn.LSTM(5, 6, 2, batch_first=batch_first, bidirectional=bidirectional).eval().to(dtype)
+    x = torch.randn(3, 4, 5, dtype=dtype)
+    states = tuple(torch.randn(4 if bidirectional else 2, 3 if batch_first else 4, 6) for _ in range(2))
+    states = tuple(state.to(dtype) for state in states)
+    compiled = compile_configured(bridge.lower(module, (x, states)), PACKED)
+    assert targets(compiled)["aten.mkldnn_rnn_layer.default"] == (4 if bidirectional else 2)
+    wanted = module(x, states)
+    for _ in range(2):
+        got = compiled(x, states)
+        torch.testing.assert_close(got, wanted)
+        assert got[0].stride() == wanted[0].stride()
+
+
+@pytest.mark.parametrize("options", [{"proj_size": 3}, {"bias": False}, {"dtype": torch.float64}], ids=str)
+def test_other_lstms_are_eagers(options: dict[str, Any]) -> None:
+    module = nn.LSTM(5, 6, **options).eval()
+    x = torch.randn(3, 4, 5, dtype=options.get("dtype", torch.float32))
+    compiled = compile_configured(bridge.lower(module, (x,)), PACKED)
+    assert targets(compiled)["aten.lstm.input"] == 1
+    torch.testing.assert_close(compiled(x), module(x))
