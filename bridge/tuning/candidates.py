@@ -20,7 +20,7 @@ FAMILIES: Mapping[str, re.Pattern[str]] = {
     "convolutions": re.compile(r"aten\.(_?convolution|conv[1-3]d)\b"),
 }
 # What `runtime.packing` has a better call for.
-_PACKED = re.compile(r"aten\.(conv2d|convolution|linear|addmm|mm|matmul)\.default")
+_PACKED = re.compile(r"aten\.((conv[12]d|convolution|linear|addmm|mm|matmul)\.default|lstm\.input)")
 
 
 def whole(program: Program, plan: Plan, device: str) -> Iterator[Candidate]:

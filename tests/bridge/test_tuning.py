@@ -169,6 +169,18 @@ def test_what_is_tried() -> None:
     assert not list(splits(lowered)), "there is nothing that goes together"
 
 
+@pytest.mark.parametrize(
+    ("layer", "packs"),
+    [(torch.nn.Linear(4, 4), True), (torch.nn.Conv1d(2, 2, 1), True), (torch.nn.LSTM(4, 4), True)]
+    + [(torch.nn.Tanh(), False), (torch.nn.LayerNorm(4), False)],
+    ids=lambda value: type(value).__name__,
+)
+def test_packed_weights_are_tried_where_there_are_some(layer: torch.nn.Module, packs: bool) -> None:
+    lowered = bridge.lower(layer.eval(), (torch.ones(2, 2, 4),))
+    found = [name for name, _ in candidates.whole(lowered.functional, lowered.plan, "cpu")]
+    assert ("aten, packed" in found) == packs
+
+
 def test_a_split_that_lost_by_far_is_not_tried_on_the_next_engine() -> None:
     lowered = bridge.lower(Convolutions(), (torch.randn(1, 3, 8, 8),))
     assert len(list(splits(lowered))) == 2
