@@ -171,8 +171,13 @@ def test_what_is_tried() -> None:
 
 @pytest.mark.parametrize(
     ("layer", "packs"),
-    [(torch.nn.Linear(4, 4), True), (torch.nn.Conv1d(2, 2, 1), True), (torch.nn.LSTM(4, 4), True)]
-    + [(torch.nn.Tanh(), False), (torch.nn.LayerNorm(4), False)],
+    [
+        (torch.nn.Linear(4, 4), True),
+        (torch.nn.Conv1d(2, 2, 1), True),
+        (torch.nn.LSTM(4, 4), True),
+        (torch.nn.Tanh(), False),
+        (torch.nn.LayerNorm(4), False),
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_packed_weights_are_tried_where_there_are_some(layer: torch.nn.Module, packs: bool) -> None:
