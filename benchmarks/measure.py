@@ -176,6 +176,8 @@ def main() -> None:
         tell(lines, timing=list(sides))
         measure(subject, sides, request["seconds"], clock)
         rows |= {name: side.row() for name, side in sides.items()}
+        if "auto" in sides and (tuning := subject.lowered.tuning) is not None:
+            rows["auto"]["took"] = tuning.chosen
     eager = min((pair[0] for side in sides.values() for pair in side.pairs), default=math.nan)
     tell(lines, eager_ms=1e3 * eager, sides=rows)
 

@@ -71,7 +71,17 @@ def models(rows: Sequence[Row]) -> str:
         if chosen:
             where = "one core" if pinned else "all cores"
             parts += [f"### {dtype}, batch {batch}, {where}", _one_table(_ordered(chosen))]
-    return "\n\n".join([*parts, _provenance(rows)])
+    return "\n\n".join([*parts, *_over_all(rows), _provenance(rows)])
+
+
+def _over_all(rows: Sequence[Row]) -> list[str]:
+    """The mean of what stands below each table, on all cores; one paragraph, or none."""
+    against = [_against(_medians(row)) for row in rows if not row["pinned"]]
+    ratios = [ratio for ratio in against if ratio is not None]
+    if not ratios:
+        return []
+    said = f"on all cores, {_TITLES['auto']} to the fastest of the others: {geometric_mean(ratios):.3f}"
+    return [f"Over {len(ratios)} rows {said} as a geometric mean."]
 
 
 def _ordered(rows: Iterable[Row]) -> list[Row]:
@@ -127,11 +137,8 @@ def _means(rows: list[Row], sides: list[str]) -> str:
             count = "" if len(ratios) == len(rows) else f" ({len(ratios)} of {len(rows)})"
             told.append(f"{_TITLES[side]} {geometric_mean(ratios):.2f}{count}")
     said = f"Geometric means: {', '.join(told)}."
-    against = {
-        row["model"]: medians["auto"] / min(medians[side] for side in medians if side not in OURS)
-        for row, medians in zip(rows, found, strict=True)
-        if "auto" in medians and not medians.keys() <= {*OURS}
-    }
+    ratios = {row["model"]: _against(medians) for row, medians in zip(rows, found, strict=True)}
+    against = {model: ratio for model, ratio in ratios.items() if ratio is not None}
     if not against:
         return said
     behind = ", ".join(f"{model} {ratio:.2f}" for model, ratio in against.items() if ratio > 1)
@@ -141,9 +148,21 @@ def _means(rows: list[Row], sides: list[str]) -> str:
     )
 
 
+def _against(medians: dict[str, float]) -> float | None:
+    """Ours, as `auto` chooses, to the fastest of the others."""
+    others = [median for side, median in medians.items() if side not in OURS]
+    return medians["auto"] / min(others) if "auto" in medians and others else None
+
+
 def _notes(rows: list[Row], sides: list[str]) -> list[str]:
-    """Why a side cannot, and what is not eager's; one line each, one paragraph for all."""
+    """What `auto` took, why a side cannot, and what is not eager's; one line each, one paragraph for all."""
     lines = []
+    taken: dict[str, list[str]] = {}
+    for row in rows:
+        taken.setdefault(row["sides"].get("auto", {}).get("took", ""), []).append(row["model"])
+    found = [f"{place} for {', '.join(models)}" for place, models in taken.items() if place]
+    if found:
+        lines.append(f"- {_TITLES['auto']} took {'; '.join(found)}.")
     for side in sides:
         told: dict[str, list[str]] = {}
         for row in rows:

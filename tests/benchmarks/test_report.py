@@ -54,6 +54,21 @@ def test_ours_is_compared_with_the_fastest_of_the_others() -> None:
     assert "fastest of the others" not in report.models([_row("bert", auto=_side(0.5), xla=_side(0.4))])
 
 
+def test_the_mean_over_all_tables() -> None:
+    slow = {**_row("bert", auto=_side(0.8), openvino=_side(0.2)), "batch": 8}
+    pinned = {**_row("bert", auto=_side(0.8), openvino=_side(0.1)), "pinned": True}
+    table = report.models([_row("bert", auto=_side(0.5), openvino=_side(0.5)), slow, pinned])
+    said = "Over 2 rows on all cores, bridge, auto to the fastest of the others: 2.000 as a geometric mean."
+    assert said in table
+
+
+def test_what_auto_took() -> None:
+    took = [{**_side(0.5), "took": name} for name in ("iree", "aten, packed", "iree")]
+    models = ("resnet50", "bert", "gpt2")
+    table = report.models([_row(model, auto=side) for model, side in zip(models, took, strict=True)])
+    assert "- bridge, auto took iree for resnet50, gpt2; aten, packed for bert." in table
+
+
 def test_later_rows_replace_sides_not_rows() -> None:
     (row,) = report.merged([_row("bert", xla=_side(0.8), iree=_side(0.9)), _row("bert", xla=_side(0.6))])
     assert {name: side["ratio"][1] for name, side in row["sides"].items()} == {"xla": 0.6, "iree": 0.9}
