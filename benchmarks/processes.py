@@ -15,7 +15,10 @@ from typing import Any, NamedTuple
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-
+# The line of a traceback that says what was raised; its message may go on below it.
+_RAISED = re.compile(r"(\w+\.)*\w*(Error|Exception)\b: \S")
+# Characters of what is told.
+_MOST = 240
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -71,8 +74,9 @@ def _problem(done: subprocess.CompletedProcess[str]) -> str:
         return ""
     if done.returncode < 0:
         return f"the process was ended by {signal.Signals(-done.returncode).name}"
-    said = done.stderr.strip().splitlines()
-    return said[-1] if said else f"exit status {done.returncode}"
+    said = _COLOUR.sub("", done.stderr).strip().splitlines()
+    raised = [line for line in said if _RAISED.match(line)] or said
+    return raised[-1][:_MOST] if raised else f"exit status {done.returncode}"
 
 
 def tell(lines: str, **line: Any) -> None:
@@ -86,4 +90,4 @@ def one_line(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     said = " ".join(_COLOUR.sub("", str(error)).split())
-    return f"{type(error).__name__}: {said}"[:240]
+    return f"{type(error).__name__}: {said}"[:_MOST]

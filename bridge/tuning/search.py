@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridge.compilation import AUTO, compile_configured, compile_split_on_aten
@@ -31,6 +32,9 @@ _LEAST_RACE_S = 0.3
 _MARGIN = 0.98
 # One that took so many times as long is not tried in other variants.
 _FAR = 1.5
+# One that takes less than this part of eager's time is faster beyond doubt. Others race eager once more, for
+# this many seconds: a bfloat16 mixture of experts went to IREE for a win of 3%, and took 1.07 a moment later.
+_CLEAR, _CONFIRMING_S = 0.9, 1.0
 # How often a program's segments are timed one by one.
 _PROFILES = 5
 _EAGER = Configuration(ATEN)
@@ -76,6 +80,7 @@ class Search:
                     self._complete = False
                     break
                 self._trials[name] = self._try(name, configuration)
+            self._confirm()
         chosen = self._best.name if self._best is not None else ""
         return Tuning(host, chosen, tuple(self._trials.values()), self._complete), self._best
 
@@ -117,6 +122,27 @@ class Search:
         if seconds < _MARGIN * best:
             self._best = side
         return Trial(name, configuration, seconds, seconds / best, segments)
+
+    def _confirm(self) -> None:
+        """Who was ahead of eager's own operators by little races them once more.
+
+        What else the machine did in a race of a second may have decided it; by now it does something else.
+        """
+        best, eager = self._best, self._trials.get(ATEN)
+        if best is None or best.name == ATEN or eager is None or eager.seconds is None:
+            return
+        trial = self._trials[best.name]
+        if trial.seconds is None or trial.seconds < _CLEAR * eager.seconds:
+            return
+        plain = Side(ATEN, self._runner(_EAGER), set())
+        ahead, seconds = race(plain.runner, best.runner, self._time_of_race(_CONFIRMING_S))
+        self._trials[best.name] = replace(trial, seconds=seconds, against=seconds / ahead)
+        if seconds >= _MARGIN * ahead:
+            self._best = plain
+
+    def _runner(self, configuration: Configuration) -> Runner:
+        compiled = compile_configured(self._lowered, configuration, self._device, AUTO)
+        return Runner(compiled, self._call)
 
     def _difference(self, compiled: Compiled, configuration: Configuration) -> str:
         """What a call shows otherwise than eager's: all on ATen, as it is."""

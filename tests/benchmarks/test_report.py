@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
 from benchmarks import models, records, report
-from benchmarks.processes import Outcome, one_line, run_child
+from benchmarks.processes import Outcome, _problem, one_line, run_child
 from benchmarks.sides import OTHERS, OURS, SIDES
 
 _KEY = {"dtype": "float32", "batch": 1, "pinned": False, "small": False, "machine": "a machine"}
@@ -169,3 +170,23 @@ def test_an_exception_is_told_by_its_root() -> None:
 
 def test_titles_are_told_apart() -> None:
     assert len({side.title for side in SIDES.values()}) == len(SIDES)
+
+
+@pytest.mark.parametrize(
+    ("status", "stderr", "problem"),
+    [
+        (0, "a warning", ""),
+        (-11, "", "the process was ended by SIGSEGV"),
+        (
+            1,
+            "Traceback:\n  File x\ntorch.onnx.errors.OnnxError: it said no\n(See above.)",
+            "OnnxError: it said no",
+        ),
+        (3, "only this", "only this"),
+        (3, "", "exit status 3"),
+    ],
+)
+def test_what_ended_a_process(status: int, stderr: str, problem: str) -> None:
+    done = CompletedProcess([], status, "", stderr)
+    assert _problem(done).endswith(problem)
+    assert bool(_problem(done)) == bool(problem)

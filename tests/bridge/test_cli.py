@@ -381,10 +381,24 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert (process.returncode, err) == (141, "")
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(60)\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    process = _start("lower", MLP, "-o", tmp_path / "o.bridge", "--import", "slow", env=environment)
+    # A shell's background jobs ignore interrupts, and so would what these tests start when they are one.
+    process = _start(
+        "lower",
+        MLP,
+        "-o",
+        tmp_path / "o.bridge",
+        "--import",
+        "slow",
+        env=environment,
+        preexec_fn=_heed_interrupts,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)

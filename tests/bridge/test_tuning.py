@@ -263,6 +263,31 @@ def run_with(monkeypatch: pytest.MonkeyPatch, times: dict[str, float]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("again", "chosen"), [({ATEN: 5.0, "xla": 5.1}, ATEN), ({ATEN: 5.0, "xla": 4.8}, "xla"), ({}, "xla")]
+)
+def test_who_was_ahead_by_little_races_eager_again(
+    monkeypatch: pytest.MonkeyPatch, again: dict[str, float], chosen: str
+) -> None:
+    times = {ATEN: 5.0, "aten, packed": 6.0, "iree": 7.0, "xla": 4.7 if again else 4.0, "xla-eigen": 9.0}
+    lowered = mlp()
+    run_with(monkeypatch, times)
+    confirm = search.Search._confirm
+
+    def later(self: search.Search) -> None:
+        times.update(again)
+        confirm(self)
+
+    monkeypatch.setattr(search.Search, "_confirm", later)
+    lowered.compile("auto")
+    tuning = lowered.tuning
+    assert tuning is not None
+    assert tuning.chosen == chosen
+    trial = next(trial for trial in tuning.trials if trial.name == "xla")
+    assert trial.seconds == times["xla"]
+    assert trial.against == pytest.approx(times["xla"] / 5.0)
+
+
 def test_what_fails_is_a_trial_with_its_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     real = search.compile_configured
 
