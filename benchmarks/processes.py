@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 # The line of a traceback that says what was raised; its message may go on below it.
-_RAISED = re.compile(r"(\w+\.)*\w*(Error|Exception)\b: \S")
+_RAISED = re.compile(r"(\w+\.)*\w*(Error|Exception)\b:")
 # Characters of what is told.
 _MOST = 240
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -75,8 +75,8 @@ def _problem(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode < 0:
         return f"the process was ended by {signal.Signals(-done.returncode).name}"
     said = _COLOUR.sub("", done.stderr).strip().splitlines()
-    raised = [line for line in said if _RAISED.match(line)] or said
-    return raised[-1][:_MOST] if raised else f"exit status {done.returncode}"
+    at = max((at for at, line in enumerate(said) if _RAISED.match(line)), default=-1)
+    return " ".join(" ".join(said[at:]).split())[:_MOST] if said else f"exit status {done.returncode}"
 
 
 def tell(lines: str, **line: Any) -> None:

@@ -180,7 +180,7 @@ def test_titles_are_told_apart() -> None:
         (
             1,
             "Traceback:\n  File x\ntorch.onnx.errors.OnnxError: it said no\n(See above.)",
-            "OnnxError: it said no",
+            "OnnxError: it said no (See above.)",
         ),
         (3, "only this", "only this"),
         (3, "", "exit status 3"),
