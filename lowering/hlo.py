@@ -130,16 +130,23 @@ def _utf8(text: str) -> str:
 
 def legalise_chlo(module: ir.Module) -> None:
     """Rewrite CHLO operations into StableHLO, in place: the portable format does not know CHLO."""
-    passmanager.PassManager.parse(
-        "builtin.module(func.func(chlo-legalize-to-stablehlo))", module.context
-    ).run(module.operation)
+    _run(module, "chlo-legalize-to-stablehlo")
 
 
 def simplify(module: ir.Module) -> None:
     """Fold, merge equal operations and drop those that nothing reads, in place."""
-    passmanager.PassManager.parse("builtin.module(func.func(canonicalize,cse))", module.context).run(
-        module.operation
-    )
+    _run(module, "canonicalize,cse")
+
+
+def merge_equal(module: ir.Module) -> None:
+    """Let one of several equal operations stand for all of them, in place."""
+    _run(module, "cse")
+
+
+def _run(module: ir.Module, passes: str) -> None:
+    """Run MLIR passes, by their names, on each function of a module."""
+    manager = passmanager.PassManager.parse(f"builtin.module(func.func({passes}))", module.context)
+    manager.run(module.operation)
 
 
 def serialize(module: ir.Module) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Changed whenever the rewrites are: binaries of other forms are compiled anew.
-REVISION = 7
+REVISION = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Form:
     `winograd`: 3x3 ones of float32 as products of transformed tiles. `im2col`: those of halves as one product
     of neighbours side by side; `lines`: those along a line too. `apart`: products of what depthwise ones make
     apart from them. `blocks`: attention in blocks whose scores fit the caches. `even`: products with batch
-    axes on axes that vectors divide. `in_out`: the weights of products as [in, out].
+    axes on axes that vectors divide. `in_out`: the weights of products as [in, out], but those of halves.
     `padded_rows`: products of one row of halves as products of two. `load_time`: what depends on weights
     alone is a module of its own that runs once. `exact`: sines, cosines and tangents of float32 from reduced
     angles, absolute values of complex numbers without overflow, powers and atan2 as C has them.
@@ -47,15 +47,15 @@ def form_for(engine: str, device: str, cores: int) -> Form:
     if device != "cpu":
         return Form()
     if engine == "xla":
-        # Eigen, which is best on one thread, reads [in, out] faster, and convolves as fast as it multiplies;
-        # what replaces it on several threads does neither.
+        # Eigen, which is best on one thread, convolves as fast as it multiplies; what replaces it on several
+        # threads does not. Both read [in, out] faster.
         return Form(
             channels_last=True,
             taps=True,
             winograd=cores > 1,
             im2col=True,
             blocks=True,
-            in_out=cores == 1,
+            in_out=True,
             padded_rows=True,
             load_time=True,
         )

@@ -22,14 +22,14 @@ def _rewrite(entry: func.FuncOp, rewrite: Callable[[Any], Value | None]) -> None
 
 
 def weights_in_out(entry: func.FuncOp, weights: set[ir.Value]) -> None:
-    """Weights [out, in] of products become [in, out], once: XLA's dots on one thread want them so."""
+    """Weights [out, in] of products become [in, out], once, but those of halves: XLA's dots want them so."""
     _rewrite(entry, lambda op: _turned(op, weights))
 
 
 def _turned(op: Any, weights: set[ir.Value]) -> Value | None:
     numbers = stablehlo.DotDimensionNumbers(op.dot_dimension_numbers)
     weight = Value(op.rhs)
-    plain = not list(numbers.rhs_batching_dimensions) and weight.rank == 2
+    plain = not list(numbers.rhs_batching_dimensions) and weight.rank == 2 and not weight.dtype.is_half
     if not plain or list(numbers.rhs_contracting_dimensions) != [1] or not rests_on(op.rhs, weights):
         return None
     contract = (list(numbers.lhs_contracting_dimensions), [0])

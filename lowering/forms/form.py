@@ -30,6 +30,8 @@ def form(module: Module, wanted: Form) -> Module:
         for rewrite in _rewrites(wanted):
             rewrite(entry, weights)
         erase_dead(entry.entry_block)
+        # A weight that many operations read, as an LSTM's steps do, is laid out once, not once for each.
+        hlo.merge_equal(parsed)
         if wanted.load_time:
             return split(module, entry)
         parsed.operation.verify()
