@@ -68,7 +68,7 @@ class Search:
         self._best: Side | None = None
         self._expected: Reference | None = None
         if before is not None and before.trials:
-            self._seat(before.chosen, before.configuration)
+            self._best = self._side(before.chosen, before.configuration)
 
     def run(self, host: Mapping[str, str]) -> tuple[Tuning, Side | None]:
         """The record, and the side that won; None where nothing runs."""
@@ -134,15 +134,16 @@ class Search:
         trial = self._trials[best.name]
         if trial.seconds is None or trial.seconds < _CLEAR * eager.seconds:
             return
-        plain = Side(ATEN, self._runner(_EAGER), set())
+        plain = self._side(ATEN, _EAGER)
         ahead, seconds = race(plain.runner, best.runner, self._time_of_race(_CONFIRMING_S))
         self._trials[best.name] = replace(trial, seconds=seconds, against=seconds / ahead)
         if seconds >= _MARGIN * ahead:
             self._best = plain
 
-    def _runner(self, configuration: Configuration) -> Runner:
-        compiled = compile_configured(self._lowered, configuration, self._device, AUTO)
-        return Runner(compiled, self._call)
+    def _side(self, name: str, configuration: Configuration) -> Side:
+        used: set[str] = set()
+        compiled = compile_configured(self._lowered, configuration, self._device, AUTO, used)
+        return Side(name, Runner(compiled, self._call), used)
 
     def _difference(self, compiled: Compiled, configuration: Configuration) -> str:
         """What a call shows otherwise than eager's: all on ATen, as it is."""
@@ -172,12 +173,6 @@ class Search:
             args, kwargs = self._call()
             rows.append(compiled.profile(*args, **kwargs))
         return tuple(min(column) for column in zip(*rows, strict=True))
-
-    def _seat(self, name: str, configuration: Configuration) -> None:
-        """Begin with the winner of an earlier search."""
-        used: set[str] = set()
-        compiled = compile_configured(self._lowered, configuration, self._device, AUTO, used)
-        self._best = Side(name, Runner(compiled, self._call), used)
 
 
 @contextmanager
