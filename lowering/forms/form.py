@@ -31,6 +31,7 @@ def form(module: Module, wanted: Form) -> Module:
             rewrite(entry, weights)
         erase_dead(entry.entry_block)
         # A weight that many operations read, as an LSTM's steps do, is laid out once, not once for each.
+        # What is dead must be gone before: of a chain that nothing reads this drops the end alone.
         hlo.merge_equal(parsed)
         if wanted.load_time:
             return split(module, entry)
