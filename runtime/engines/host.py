@@ -1,41 +1,17 @@
-"""What engines' binaries depend on: this machine's processor. And the frame around cached binaries."""
+"""How many cores there are, how a thread waits for an engine's own, and the frame around binaries."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import platform
 import struct
-from functools import cache
-from pathlib import Path
 
 from runtime.engine import EngineError
 
 _MAGIC = b"BRIDGEX1"
 _PREFIX = struct.Struct("<8sI")
 _MAX_HEADER = 4096
-
-
-@cache
-def cpu_flags() -> frozenset[str]:
-    """The processor's instruction set extensions, as the kernel names them; empty where it does not say."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return frozenset()
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return frozenset(value.split())
-    return frozenset()
-
-
-@cache
-def cpu_key() -> str:
-    """A short name of the instruction set that code tuned for this host may use."""
-    described = " ".join((platform.system(), platform.machine(), *sorted(cpu_flags())))
-    return f"{platform.machine()}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
 
 
 def cores() -> int:

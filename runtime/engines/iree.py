@@ -17,12 +17,13 @@ from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_line
 from runtime.engines.dlpack import Views, capsule_import
-from runtime.engines.host import Patiently, cores, cpu_key, seal, unseal
+from runtime.engines.host import Patiently, cores, seal, unseal
 from runtime.engines.iree_compile import compile_module, is_small
 from runtime.engines.iree_entries import MAIN, MAIN_IN, SCOPE
 from runtime.engines.iree_limits import explain
 from runtime.engines.iree_memory import NEEDED, CallMemory
 from runtime.engines.iree_weights import bound, lend
+from runtime.processor import processor
 from runtime.tensors import (
     ALIGNMENT,
     address,
@@ -91,7 +92,7 @@ class Iree:
     handle = Handle
 
     def version(self) -> str:
-        return f"{VERSION}+{cpu_key()}"
+        return f"{VERSION}+{processor().key}"
 
     def compile(self, module: Module, target: Target) -> bytes:
         """Compile in a child process. `target.options`: see `compile_module`, and `driver` at load.

@@ -25,6 +25,7 @@ from runtime.engines.iree_arguments import protect_arguments
 from runtime.engines.iree_entries import bind_parameters
 from runtime.engines.iree_inserts import protect_updates
 from runtime.engines.iree_limits import check_limits
+from runtime.processor import processor
 
 TIMEOUT_S = 3600.0
 
@@ -37,7 +38,6 @@ _DEVICE_FLAGS = {
     "cpu": (
         "--iree-hal-target-device=local",
         "--iree-hal-local-target-device-backends=llvm-cpu",
-        "--iree-llvmcpu-target-cpu=host",
         # A byte size. The default of 32 kB refuses the fused reductions of layer norms.
         "--iree-llvmcpu-stack-allocation-limit=1048576",
     ),
@@ -57,7 +57,7 @@ def compile_module(module: Module, target: Target) -> bytes:
     `target.options`: `flags` (more compiler flags, separated by spaces), `cuda_target` (default `sm_80`) and
     `timeout` (seconds). Raises EngineError.
     """
-    flags = ("--mlir-print-debuginfo", *_flags(target))
+    flags = ("--mlir-print-debuginfo", *flags_for(target))
     timeout = float(target.options.get("timeout", TIMEOUT_S))
     converted = _iree_compile(
         module.code, (*_INPUT_FLAGS, *flags, "--compile-to=input"), module.name, timeout
@@ -90,10 +90,12 @@ class _Refused(EngineError):
     """The compiler ended with an error."""
 
 
-def _flags(target: Target) -> tuple[str, ...]:
+def flags_for(target: Target) -> tuple[str, ...]:
     if target.device not in _DEVICE_FLAGS:
         raise EngineError(f"iree cannot compile for the device {target.device!r}; it knows cpu and cuda")
     flags = _DEVICE_FLAGS[target.device]
+    if target.device == "cpu":
+        flags = (*flags, f"--iree-llvmcpu-target-cpu={processor().iree_cpu}")
     if target.device == "cuda":
         flags = (*flags, f"--iree-cuda-target={target.options.get('cuda_target', 'sm_80')}")
     return (*flags, *target.options.get("flags", "").split())

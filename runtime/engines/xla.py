@@ -20,9 +20,10 @@ from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
 from runtime.engines.dlpack import Views, capsule_import
-from runtime.engines.host import cores, cpu_flags, cpu_key, seal, unseal
+from runtime.engines.host import cores, seal, unseal
 from runtime.engines.xla_binary import Parts, pack, unpack
 from runtime.engines.xla_donation import with_aliases
+from runtime.processor import processor
 from runtime.tensors import (
     ALIGNMENT,
     address,
@@ -93,7 +94,7 @@ class Xla:
             raise EngineError(f"xla: {found}; install jaxlib {_TESTED[0]}.{_TESTED[1]}")
 
     def version(self) -> str:
-        return f"{jaxlib_version}+{cpu_key()}"
+        return f"{jaxlib_version}+{processor().key}"
 
     def compile(self, module: Module, target: Target) -> bytes:
         """Compile. Entries of `target.options` whose name starts with `xla_` are XLA's own options.
@@ -345,7 +346,10 @@ def _options(module: Module, target: Target) -> dict[str, str]:
         # Eigen's dots are faster on one thread in float32; YNN's have bfloat16 and scale over threads.
         ynn = cores() > 1 or any(port.dtype in _WITH_YNN for port in ports)
         options["xla_cpu_experimental_ynn_fusion_type"] = _YNN_DOTS if ynn else _NO_YNN
-        if "avx512f" in cpu_flags():
+        target_cpu = processor()
+        if target_cpu.xla_isa is not None:
+            options["xla_cpu_max_isa"] = target_cpu.xla_isa
+        if target_cpu.has_avx512:
             # At 512 bits, this jaxlib's atan2 of a constant second argument is wrong.
             options["xla_cpu_prefer_vector_width"] = "256" if b"atan2" in module.code else "512"
     kept = {key: value for key, value in options.items() if _accepts(target.device, key, value)}
