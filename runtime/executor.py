@@ -234,6 +234,12 @@ class Compiled:
             if isinstance(step, StableHloSegment) and step.patience:
                 step.patience = 1
 
+    def reset(self) -> None:
+        """Give the buffers that the program writes the values that they had before the first call."""
+        if self._state is not None:
+            with self._lock:
+                self._state.reset()
+
     @property
     def buffers(self) -> dict[str, np.ndarray]:
         """The current values of the buffers that the program writes, by full name; copies."""

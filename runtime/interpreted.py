@@ -40,8 +40,9 @@ class Interpreted:
         self._types = types
         self._binder = Binder(program, types=types)
         specs = [spec for spec in program.signature.inputs if spec.kind in _STORED and spec.target]
-        names = [spec.target for spec in specs if spec.target is not None]
-        self._tensors = torch_weights(weights, names, private=names)
+        self._weights = weights
+        self._names = [spec.target for spec in specs if spec.target is not None]
+        self._tensors = torch_weights(weights, self._names, private=self._names)
         written = written_inputs(program)
         self._written = [spec.target for spec in specs if spec.name in written and spec.target is not None]
         self._written_leaves = [
@@ -55,6 +56,11 @@ class Interpreted:
         """The current values of all buffers and constants, by full name; copies."""
         with self._lock:
             return {name: torch_to_numpy(self._tensors[name].clone().contiguous()) for name in self._buffers}
+
+    def reset(self) -> None:
+        """Give the buffers the values that they had before the first call."""
+        with self._lock:
+            self._tensors = torch_weights(self._weights, self._names, private=self._names)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program; torch in, torch out; numpy in, numpy out."""

@@ -64,9 +64,16 @@ class State:
     def __init__(self, weights: Weights, names: Mapping[str, str]) -> None:
         """`names`: for each buffer's full name, the value that carries it into the program."""
         self.values_of = dict(names)
-        initial = materialise(weights, names)
-        self.host: dict[str, Any] = {name: aligned_copy(array) for name, array in initial.items()}
+        self._weights = weights
+        self.host: dict[str, Any] = {}
         self.handles: dict[str, Any] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Give every buffer the value that it has in the program."""
+        initial = materialise(self._weights, self.values_of)
+        self.host = {name: aligned_copy(array) for name, array in initial.items()}
+        self.handles = {}
 
     def keep(self, handles: Mapping[str, Any], overwritten: Mapping[str, str]) -> None:
         """After a call that failed: in place of the values that it donated, those that lie there now."""

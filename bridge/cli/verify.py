@@ -33,7 +33,7 @@ def command(
         typer.Option("--input", "-i", help="A .npy file per input, or one .npz; default: drawn."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of drawn inputs.")] = 0,
-    calls: Annotated[int, typer.Option(help="Calls in a row, state kept.", min=1)] = 1,
+    calls: Annotated[int, typer.Option(help="Calls, each compared with the first bit for bit.", min=1)] = 1,
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,

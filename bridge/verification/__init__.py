@@ -37,7 +37,9 @@ def verify(
     Eager is torch's own `ep.module()` for the last two; for a file it is the program as read, before any
     rewrite, interpreted on ATen. Without `args`, inputs are drawn from `seed`, within ranges and index
     bounds. Each side is given copies, of numpy arrays too; torch's generator starts at `seed` for both.
-    `calls`: how many times in a row each side is called, its state kept. `trust`: see `bridge.load`.
+    `calls`: how many calls of each engine are compared, bit for bit, with the first that was given the same.
+    A program that keeps state is called up to 16 times in a row, each call compared with eager; the row is
+    made again from the same start. `trust`: see `bridge.load`.
 
     An engine that fails is a failed row, not an exception. Raises BridgeError where the source or the inputs
     cannot be used, or eager itself fails. The module's buffers and the inputs are left as they were.
@@ -70,7 +72,7 @@ def verify(
     else:
         expected = run_reference(interpreted(lowered), call, calls, seed)
         reference = "the program as read, on ATen"
-    rows = tuple(run_engine(lowered, engine, device, call, expected, seed) for engine in engines)
+    rows = tuple(run_engine(lowered, engine, device, call, expected, calls, seed) for engine in engines)
     return Report(name, reference, rows)
 
 

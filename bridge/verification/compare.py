@@ -24,32 +24,34 @@ class Difference:
         return not self.problem
 
 
-def compare(name: str, actual: Any, expected: Any, kind: Kind) -> Difference:
+def compare(name: str, actual: Any, expected: Any, kind: Kind, reference: str = "eager gives") -> Difference:
     """Compare a tensor or Python value with eager's: dtype, shape and, within tolerance, elements.
 
     What eager gives dense and row-major must be so here; of other strides nothing is promised, since engines
-    make every result row-major.
+    make every result row-major. `reference`: what a problem calls the expected value.
     """
     if not isinstance(expected, torch.Tensor):
         same = type(actual) is type(expected) and (
             actual == expected or (actual != actual and expected != expected)
         )
-        return Difference(name, 0.0, "" if same else f"is {actual!r}, eager gives {expected!r}")
+        return Difference(name, 0.0, "" if same else f"is {actual!r}, {reference} {expected!r}")
     if not isinstance(actual, torch.Tensor):
-        return Difference(name, float("inf"), f"is {type(actual).__name__}, eager gives a tensor")
+        return Difference(name, float("inf"), f"is {type(actual).__name__}, {reference} a tensor")
     if actual.dtype != expected.dtype:
-        return Difference(name, float("inf"), f"is {actual.dtype}, eager gives {expected.dtype}")
+        return Difference(name, float("inf"), f"is {actual.dtype}, {reference} {expected.dtype}")
     if actual.shape != expected.shape:
         return Difference(
-            name, float("inf"), f"has sizes {list(actual.shape)}, eager gives {list(expected.shape)}"
+            name, float("inf"), f"has sizes {list(actual.shape)}, {reference} {list(expected.shape)}"
         )
     if expected.is_contiguous() and not actual.is_contiguous():
-        strides = f"has strides {list(actual.stride())}, eager gives a dense tensor"
+        strides = f"has strides {list(actual.stride())}, {reference} a dense tensor"
         return Difference(name, float("inf"), strides)
-    return _compare_elements(name, actual.detach().cpu(), expected.detach(), kind)
+    return _compare_elements(name, actual.detach().cpu(), expected.detach(), kind, reference)
 
 
-def _compare_elements(name: str, actual: torch.Tensor, expected: torch.Tensor, kind: Kind) -> Difference:
+def _compare_elements(
+    name: str, actual: torch.Tensor, expected: torch.Tensor, kind: Kind, reference: str
+) -> Difference:
     if expected.numel() == 0:
         return Difference(name, 0.0)
     dtype = DType(str(expected.dtype).removeprefix("torch."))
@@ -77,5 +79,5 @@ def _compare_elements(name: str, actual: torch.Tensor, expected: torch.Tensor, k
         name,
         error,
         f"differs in {wrong} of {expected.numel()} elements, most at {place}: "
-        f"{got.flatten()[at].item():.8g}, eager gives {want.flatten()[at].item():.8g}",
+        f"{got.flatten()[at].item():.8g}, {reference} {want.flatten()[at].item():.8g}",
     )

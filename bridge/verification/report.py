@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.verification.compare import Difference
+from bridge.verification.repeat import Repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class EngineReport:
 
     `differences`: one entry per compared value (`output 0`, `input x after the call`, `buffer k after the
     call`). `reasons`: why each ATen node is on ATen. `problem`: the error that stopped it, if one did.
-    `cache`: hits, misses, evictions and postponements of the cache of segments compiled per size.
+    `cache`: hits, misses, evictions and postponements of the cache of segments compiled per size. `repeats`:
+    how calls compare with the first that was given the same, None where there was one call.
     """
 
     engine: str
@@ -26,10 +28,12 @@ class EngineReport:
     reasons: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     cache: Mapping[str, int] = field(default_factory=dict)
+    repeats: Repeats | None = None
 
     @property
     def passed(self) -> bool:
-        return not self.problem and all(d.passed for d in self.differences)
+        same = self.repeats is None or self.repeats.passed
+        return not self.problem and same and all(d.passed for d in self.differences)
 
     @property
     def largest_error(self) -> float:
@@ -53,16 +57,16 @@ class Report:
     def markdown(self) -> str:
         """A table with one row per engine, then a line per value that differs."""
         lines = [
-            "| engine | segments | on StableHLO | on ATen | values compared | largest error | verdict |",
-            "|---|---|---|---|---|---|---|",
+            "| engine | segments | on StableHLO | on ATen | values | largest error | calls | verdict |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for e in self.engines:
             verdict = "equal" if e.passed else "DIFFERENT" if not e.problem else "FAILED"
             lines.append(
                 f"| {e.engine} | {e.segments} | {e.stablehlo_nodes} | {e.aten_nodes} "
-                f"| {len(e.differences)} | {e.largest_error:.3g} | {verdict} |"
+                f"| {len(e.differences)} | {e.largest_error:.3g} | {_calls(e.repeats)} | {verdict} |"
             )
-        problems = [line for e in self.engines for line in (*_problems(e), *_sizes(e))]
+        problems = [line for e in self.engines for line in (*_problems(e), *_repeats(e), *_sizes(e))]
         return "\n".join([*lines, *([""] if problems else []), *problems])
 
     def json(self) -> dict[str, Any]:
@@ -81,14 +85,48 @@ class Report:
                     "largest_error": e.largest_error,
                     "problem": e.problem,
                     "cache": dict(e.cache),
+                    "repeats": _plain(e.repeats),
                     "reasons": dict(e.reasons),
-                    "values": [
-                        {"name": d.name, "error": d.error, "problem": d.problem} for d in e.differences
-                    ],
+                    "values": _values(e.differences),
                 }
                 for e in self.engines
             ],
         }
+
+
+def _values(differences: tuple[Difference, ...]) -> list[dict[str, Any]]:
+    return [{"name": d.name, "error": d.error, "problem": d.problem} for d in differences]
+
+
+def _plain(repeats: Repeats | None) -> dict[str, Any] | None:
+    if repeats is None:
+        return None
+    return {
+        "calls": repeats.calls,
+        "different": repeats.different,
+        "any_order": list(repeats.any_order),
+        "values": _values(repeats.differences),
+    }
+
+
+def _calls(repeats: Repeats | None) -> str:
+    """How many calls there were, and how they compare with each other."""
+    if repeats is None:
+        return "1"
+    if repeats.different:
+        return f"{repeats.different:,} of {repeats.calls:,} differ"
+    return f"{repeats.calls:,}, {'within tolerance' if repeats.any_order else 'the same bits'}"
+
+
+def _repeats(engine: EngineReport) -> list[str]:
+    """Which calls differ from the first, and what sums in another order each time."""
+    if engine.repeats is None:
+        return []
+    lines = [f"- {engine.engine}: {d.name} {d.problem}" for d in engine.repeats.differences]
+    if engine.repeats.any_order:
+        nodes = ", ".join(engine.repeats.any_order)
+        lines.append(f"- {engine.engine}: sums in another order each time on several threads: {nodes}")
+    return lines
 
 
 def _problems(engine: EngineReport) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import torch.utils._pytree as pytree
 from bridge.errors import BridgeError, UsageError, first_line
 from bridge.lowered import Lowered
 from bridge.verification.compare import Difference, compare
+from bridge.verification.repeat import Repeats, Seen, any_order, repeat, same_bits
 from bridge.verification.report import EngineReport
 from bridge.verification.tolerances import Kind, kind_of
 from lowering.ir.plan import Placement
@@ -39,18 +40,30 @@ class Observed:
 
 @dataclass(frozen=True)
 class Reference:
-    """What eager showed: the buffers before the first call, and each call."""
+    """What eager showed: the buffers before the first call, and each call of a row."""
 
     before: dict[str, torch.Tensor]
     calls: tuple[Observed, ...]
 
 
+# How many calls in a row are compared with eager, at most: what each showed is kept.
+MOST_IN_A_ROW = 16
+
+
 def run_reference(callee: Any, call: Call, calls: int, seed: int) -> Reference:
-    """Call eager `calls` times. Raises BridgeError where eager itself fails on these inputs."""
+    """Call eager `calls` times in a row, but once where the next call would find all as this one did.
+
+    Raises BridgeError where eager itself fails on these inputs.
+    """
     before = _buffers(callee)
     try:
         with _seeded(seed):
-            return Reference(before, tuple(_observe(callee, call) for _ in range(calls)))
+            generator = torch.default_generator.get_state()
+            seen = [_observe(callee, call)]
+            drew = not torch.equal(generator, torch.default_generator.get_state())
+            if drew or any(not same_bits(before[name], now) for name, now in seen[0].buffers.items()):
+                seen += [_observe(callee, call) for _ in range(min(calls, MOST_IN_A_ROW) - 1)]
+            return Reference(before, tuple(seen))
     except InputError as error:
         raise BridgeError(f"the inputs do not fit the program: {error}") from error
     except Exception as error:  # whatever an operator, or the model's own code, raises
@@ -59,25 +72,34 @@ def run_reference(callee: Any, call: Call, calls: int, seed: int) -> Reference:
 
 
 def run_engine(
-    lowered: Lowered, engine: str, device: str, call: Call, expected: Reference, seed: int
+    lowered: Lowered, engine: str, device: str, call: Call, expected: Reference, calls: int, seed: int
 ) -> EngineReport:
-    """Compile on an engine, call it as often as eager was, compare. Whatever it raises is a failed report.
+    """Compile on an engine, call it as often as eager was, compare; then call it until there were `calls`.
 
-    Raises UsageError for an engine or device that does not exist.
+    A row of several calls is made twice at least. Whatever an engine raises is a failed report. Raises
+    UsageError for an engine or device that does not exist.
     """
     kind = kind_of(lowered.program)
     differences: list[Difference] = []
+    repeats: Repeats | None = None
     problem = ""
     compiled: Compiled | Interpreted | None = None
     try:
         compiled = lowered.compile(engine, device)
         if isinstance(compiled, Compiled):
             compiled.compile_at_once()
+        row: list[Seen] = []
         with _seeded(seed):
             for index, want in enumerate(expected.calls):
                 prefix = f"call {index + 1}: " if index else ""
                 got = _observe(compiled, call)
                 differences += compare_observed(got, want, expected.before, kind, prefix)
+                row.append(_seen(got))
+        if calls > 1:
+            total = max(calls, 2 * len(row)) if len(row) > 1 else calls
+            unordered = any_order(compiled.program.graph, on_aten(compiled))
+            with _seeded(seed):
+                repeats = repeat(_repeater(compiled, call, seed), row, total, kind, unordered)
     except UsageError:
         raise
     except Exception as error:  # an engine's failure is what verification is there to report
@@ -94,7 +116,37 @@ def run_engine(
         {**report.plan.reasons, **{f"segment {f.segment}": f.reason for f in report.fallbacks}},
         problem,
         report.cache,
+        repeats,
     )
+
+
+def _repeater(compiled: Compiled | Interpreted, call: Call, seed: int) -> Callable[[int], Seen]:
+    """Makes the call of a place in a row; where that is the first, buffers and seed are as at the first."""
+
+    def make(place: int) -> Seen:
+        if place == 0:
+            compiled.reset()
+            torch.default_generator.manual_seed(seed)
+        return _seen(_observe(compiled, call))
+
+    return make
+
+
+def _seen(observed: Observed) -> Seen:
+    buffers = {f"buffer {name} after the call": value for name, value in observed.buffers.items()}
+    return Seen(observed.structure, {**observed.values, **buffers})
+
+
+def on_aten(compiled: Compiled | Interpreted) -> set[str]:
+    """Names of the nodes that ran on ATen: by the plan, or because an engine refused their segment."""
+    report = compiled.report
+    refused = {fallback.segment for fallback in report.fallbacks}
+    return {
+        name
+        for segment in report.plan.segments
+        if segment.placement is Placement.ATEN or segment.index in refused or report.postponed
+        for name in segment.nodes
+    }
 
 
 def first_difference(callee: Any, call: Call, expected: Reference, kind: Kind, seed: int) -> str:

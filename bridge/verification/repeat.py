@@ -1,0 +1,154 @@
+"""Whether calls that are given the same give the same, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bridge.verification.compare import Difference, compare
+from bridge.verification.tolerances import Kind
+from lowering.ir.program import Graph, Node
+from lowering.ir.types import DType, TensorType
+from runtime.aten_targets import given
+
+# How many calls that differ are described.
+_MOST = 5
+
+# What ATen sums in whatever order its threads come, in float32: by operator, the argument that asks for a
+# sum, and the one that has the element type. On torch 2.13, 35 other operators that sum, and these in other
+# element types, gave the same bits in 50 to 200 calls on two threads.
+_ANY_ORDER = {
+    "index_put": ("accumulate", "self"),
+    "_unsafe_index_put": ("accumulate", "self"),
+    "_index_put_impl": ("accumulate", "self"),
+    "put": ("accumulate", "self"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a caller can see of one call: the structure of the result; values and buffers by what they are."""
+
+    structure: Any
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """How calls compare with the first one that was given the same.
+
+    `calls`: how many were made, the first included. `different`: how many differ. `differences`: what
+    differs, in the first of those. `any_order`: nodes that sum in another order each time; then values are
+    compared within tolerance.
+    """
+
+    calls: int
+    different: int = 0
+    differences: tuple[Difference, ...] = ()
+    any_order: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        return not self.different
+
+
+def repeat(
+    observe: Callable[[int], Seen],
+    first: Sequence[Seen],
+    calls: int,
+    kind: Kind,
+    any_order: Collection[str] = (),
+) -> Repeats:
+    """Call until there were `calls`; compare each with the first call that was given the same.
+
+    `observe(place)`: makes the call of that place in a row and says what it showed; at 0 the row begins anew.
+    `first`: what the calls of the first row showed.
+    """
+    different = 0
+    differences: list[Difference] = []
+    for number in range(len(first), calls):
+        place = number % len(first)
+        got, want = observe(place), first[place]
+        found = list(
+            _differences(
+                got, want, kind if any_order else None, f"call {number + 1}: ", f"call {place + 1} gave"
+            )
+        )
+        if not found:
+            continue
+        different += 1
+        if different <= _MOST:
+            differences += found
+    return Repeats(max(calls, len(first)), different, tuple(differences), tuple(any_order))
+
+
+def _differences(
+    got: Seen, want: Seen, kind: Kind | None, prefix: str, reference: str
+) -> Iterator[Difference]:
+    """What differs. `kind`: of the program, for comparing within tolerance; None: bit for bit."""
+    if got.structure != want.structure:
+        problem = f"is {got.structure}, {reference} {want.structure}"
+        yield Difference(f"{prefix}the result's structure", float("inf"), problem)
+    for name in sorted(want.values.keys() | got.values.keys()):
+        if name not in got.values or name not in want.values:
+            yield Difference(prefix + name, float("inf"), "is there in one of the two calls only")
+            continue
+        one, other = got.values[name], want.values[name]
+        if same_bits(one, other):
+            continue
+        # Exact comparison words the difference; where it sees none (a NaN's other bits) it is still one.
+        difference = compare(prefix + name, one, other, kind or Kind.EXACT, reference)
+        if difference.problem:
+            yield difference
+        elif kind is None:
+            problem = "has other strides, or other bits of a NaN or a zero"
+            yield Difference(prefix + name, difference.error, problem)
+
+
+def same_bits(one: Any, other: Any) -> bool:
+    """Whether two values are the same: type, dtype, sizes, strides and every bit."""
+    if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
+        return type(one) is type(other) and bool(one == other or (one != one and other != other))
+    if one.layout is not torch.strided:
+        one, other = one.to_dense(), other.to_dense()
+    kind = (one.dtype, one.shape, one.stride(), one.device)
+    if kind != (other.dtype, other.shape, other.stride(), other.device):
+        return False
+    return torch.equal(_bits(one), _bits(other))
+
+
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor's elements as bytes."""
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
+
+
+def any_order(graph: Graph, nodes: Collection[str]) -> tuple[str, ...]:
+    """Of these nodes, which run on ATen, those that sum in another order each time, as `name (operator)`."""
+    return tuple(
+        f"{node.name} ({node.target})"
+        for node in graph.nodes
+        if node.name in nodes and any(_sums_in_any_order(*inner) for inner in _within(graph, node))
+    )
+
+
+def _within(graph: Graph, node: Node) -> Iterator[tuple[Graph, Node]]:
+    """The node, and those of the graphs that it holds."""
+    yield graph, node
+    for argument in node.args:
+        if isinstance(argument.value, Graph):
+            for inner in argument.value.nodes:
+                yield from _within(argument.value, inner)
+
+
+def _sums_in_any_order(graph: Graph, node: Node) -> bool:
+    namespace, _, rest = node.target.partition(".")
+    known = _ANY_ORDER.get(rest.split(".")[0].removesuffix("_")) if namespace == "aten" else None
+    if known is None:
+        return False
+    arguments = given(node)
+    asked, summed = (arguments.get(name) for name in known)
+    type_ = graph.values.get(getattr(summed, "name", ""))
+    return bool(asked) and isinstance(type_, TensorType) and type_.dtype is DType.FLOAT32
