@@ -20,7 +20,7 @@ from math import prod
 from pathlib import Path
 
 from runtime.engine import EngineError, Module, Target
-from runtime.engines.diagnostics import first_error
+from runtime.engines.diagnostics import first_error, first_line
 from runtime.engines.iree_arguments import protect_arguments
 from runtime.engines.iree_entries import bind_parameters
 from runtime.engines.iree_inserts import protect_updates
@@ -70,14 +70,14 @@ def compile_module(module: Module, target: Target) -> bytes:
     if target.device == "cpu" and is_elementwise(converted):
         flags = (*flags, _SIDE_BY_SIDE)
     if all(port.weight is None for port in module.inputs):
-        return _iree_compile(converted.encode(), flags, module.name, timeout)
+        return _without_races(converted.encode(), flags, module.name, timeout)
     flags = (*flags, _PACK_WEIGHTS)
     if target.device == "cpu" and not is_small(module) and "scf." not in converted:
         with_memory = bind_parameters(converted, module, takes_memory=True)
         # IREE's part of this is young: what it cannot do is compiled without.
         with suppress(_Refused):
-            return _iree_compile(with_memory.encode(), flags, module.name, timeout)
-    return _iree_compile(bind_parameters(converted, module).encode(), flags, module.name, timeout)
+            return _without_races(with_memory.encode(), flags, module.name, timeout)
+    return _without_races(bind_parameters(converted, module).encode(), flags, module.name, timeout)
 
 
 def is_small(module: Module) -> bool:
@@ -138,6 +138,40 @@ def keep_roundings(text: str) -> str:
             f"{indent}%{name} = arith.bitcast %high_{name} : i32 to f32{location}",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _without_races(source: bytes, flags: Sequence[str], name: str, timeout: float) -> bytes:
+    """Compile; what IREE would run side by side though it must not is compiled to run one after another."""
+    from iree.compiler.ir import MLIRError  # pyright: ignore[reportAttributeAccessIssue]
+
+    from runtime.engines.iree_races import check, split
+
+    with tempfile.TemporaryDirectory(prefix="bridge-iree-") as folder:
+        binary = _iree_compile(source, (*flags, *_DUMP, f"--mlir-print-ir-tree-dir={folder}"), name, timeout)
+        dumps = list(Path(folder).rglob(f"*_{_RANGES_UNTIL}.mlir"))
+        if len(dumps) != 1:
+            raise EngineError(f"iree {name}: cannot check for races: the compiler shows {len(dumps)} modules")
+        text = dumps[0].read_text()
+    try:
+        found = check(text)
+        if not any(wave.races for wave in found):
+            return binary
+        to_stream = _iree_compile(source, (*flags, "--compile-to=stream"), name, timeout)
+        repaired = split(to_stream.decode(), found)
+    except (MLIRError, ValueError) as error:
+        raise EngineError(f"iree {name}: cannot rule out races: {first_line(error)}") from None
+    rest = [flag for flag in flags if not flag.startswith("--compile-from=")]
+    return _iree_compile(repaired.encode(), (*rest, "--compile-from=stream"), name, timeout)
+
+
+# The pass before which a dispatch still names the byte range of each of its operands.
+_RANGES_UNTIL = "iree-stream-fuse-dispatch-bindings"
+# Prints the module that is checked for races, without its large constants.
+_DUMP = (
+    f"--mlir-print-ir-before={_RANGES_UNTIL}",
+    "--mlir-elide-elementsattrs-if-larger=16",
+    "--mlir-elide-resource-strings-if-larger=16",
+)
 
 
 def _iree_compile(source: bytes, flags: Sequence[str], name: str, timeout: float) -> bytes:
