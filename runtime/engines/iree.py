@@ -85,6 +85,10 @@ class Handle:
         self.owner = owner
 
 
+REVISION = 2
+"""Which way of compiling made a binary; older ones are made anew. Before 2, operations might race."""
+
+
 class Iree:
     """The engine `iree`: CPU and CUDA, static shapes."""
 
@@ -92,7 +96,7 @@ class Iree:
     handle = Handle
 
     def version(self) -> str:
-        return f"{VERSION}+{processor().key}"
+        return f"{VERSION}+{REVISION}+{processor().key}"
 
     def compile(self, module: Module, target: Target) -> bytes:
         """Compile in a child process. `target.options`: see `compile_module`, and `driver` at load.
