@@ -18,7 +18,7 @@ _WRITE = 2
 class Resource:
     """A resource of a lifetime; `number` is None where it may be any of that lifetime.
 
-    `lifetime`: its type, as in `!stream.resource<transient>`: a resource has one. `number`: the hash of a value
+    `lifetime`: its type, `!stream.resource<transient>` say; a resource has one. `number`: the hash of a value
     that stands for it, or of the name of a global.
     """
 
