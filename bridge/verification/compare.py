@@ -24,11 +24,19 @@ class Difference:
         return not self.problem
 
 
-def compare(name: str, actual: Any, expected: Any, kind: Kind, reference: str = "eager gives") -> Difference:
+def compare(
+    name: str,
+    actual: Any,
+    expected: Any,
+    kind: Kind,
+    reference: str = "eager gives",
+    coarsest: DType | None = None,
+) -> Difference:
     """Compare a tensor or Python value with eager's: dtype, shape and, within tolerance, elements.
 
     What eager gives dense and row-major must be so here; of other strides nothing is promised, since engines
-    make every result row-major. `reference`: what a problem calls the expected value.
+    make every result row-major. `reference`: what a problem calls the expected value. `coarsest`: the dtype
+    whose roundings the value has, where that is not its own.
     """
     if not isinstance(expected, torch.Tensor):
         same = type(actual) is type(expected) and (
@@ -46,11 +54,16 @@ def compare(name: str, actual: Any, expected: Any, kind: Kind, reference: str = 
     if expected.is_contiguous() and not actual.is_contiguous():
         strides = f"has strides {list(actual.stride())}, {reference} a dense tensor"
         return Difference(name, float("inf"), strides)
-    return _compare_elements(name, actual.detach().cpu(), expected.detach(), kind, reference)
+    return _compare_elements(name, actual.detach().cpu(), expected.detach(), kind, reference, coarsest)
 
 
 def _compare_elements(
-    name: str, actual: torch.Tensor, expected: torch.Tensor, kind: Kind, reference: str
+    name: str,
+    actual: torch.Tensor,
+    expected: torch.Tensor,
+    kind: Kind,
+    reference: str,
+    coarsest: DType | None,
 ) -> Difference:
     if expected.numel() == 0:
         return Difference(name, 0.0)
@@ -67,7 +80,7 @@ def _compare_elements(
     gap = torch.where(same, 0.0, (got - want).abs())
     gap = torch.where(torch.isnan(gap), float("inf"), gap)
     largest = float(want[finite].abs().max()) if bool(finite.any()) else 0.0
-    rtol, scale = tolerance(dtype, kind)
+    rtol, scale = tolerance(coarsest or dtype, kind)
     allowed = torch.where(finite, rtol * want.abs() + scale * largest, 0.0)
     wrong = int((gap > allowed).sum())
     error = float(gap.max())

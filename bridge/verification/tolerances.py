@@ -10,8 +10,8 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
-from lowering.ir.program import Graph, Program
-from lowering.ir.types import DType
+from lowering.ir.program import Graph, Node, OutputKind, Program, Ref
+from lowering.ir.types import DType, TensorType
 
 
 class Kind(Enum):
@@ -45,6 +45,9 @@ TOLERANCES: dict[tuple[DType, Kind], Tolerance] = {
 _SAME_AS = {DType.COMPLEX64: DType.FLOAT32, DType.COMPLEX128: DType.FLOAT64, DType.COMPLEX32: DType.FLOAT16}
 
 EXACT = Tolerance(0.0, 0.0)
+
+# Of a number, how many bits are kept.
+_BITS = {DType.BFLOAT16: 8, DType.FLOAT16: 11, DType.FLOAT32: 24, DType.FLOAT64: 53}
 
 # Words of operator names (`_scaled_mm`, `conv2d`: without the number) that accumulate many terms.
 CONTRACTING_WORDS = frozenset(
@@ -102,6 +105,49 @@ def kind_of(program: Program) -> Kind:
     """The kind of a whole program: that of its most error-prone node, nested graphs included."""
     kinds = {kind_of_target(target) for target in _targets(program.graph)}
     return next((kind for kind in (Kind.CONTRACTION, Kind.POINTWISE) if kind in kinds), Kind.EXACT)
+
+
+def coarsest_of(program: Program) -> dict[str, DType]:
+    """Per `output i` that rests on results rounded to a coarser dtype than its own, that dtype.
+
+    A float32 made of what was rounded to bfloat16 has those roundings.
+    """
+    rests: dict[str, DType] = {}
+    for node in program.graph.nodes:
+        found = [rests[name] for name in node.refs() if name in rests]
+        for result in node.results():
+            own = _rounded_to(node, program.graph, result)
+            coarsest = min((*found, *own), key=_BITS.__getitem__, default=None)
+            if coarsest is not None:
+                rests[result] = coarsest
+    outputs = [spec.value for spec in program.signature.outputs if spec.kind is OutputKind.USER]
+    return {
+        f"output {at}": rests[value.name]
+        for at, value in enumerate(outputs)
+        if isinstance(value, Ref) and value.name in rests
+    }
+
+
+def _rounded_to(node: Node, graph: Graph, result: str) -> list[DType]:
+    """The dtypes that a node rounds to on the way to a result: its own, and those in graphs that it runs."""
+    graphs = [argument.value for argument in node.args if isinstance(argument.value, Graph)]
+    inside = [
+        dtype
+        for nested in graphs
+        for item in nested.nodes
+        for name in item.results()
+        for dtype in _rounded_to(item, nested, name)
+    ]
+    dtype = _floating(graph, result)
+    given = [_floating(graph, name) for name in node.refs()]
+    narrows = any(item is not None and dtype is not None and _BITS[item] > _BITS[dtype] for item in given)
+    rounds = narrows or kind_of_target(node.target) is not Kind.EXACT
+    return [*inside, dtype] if dtype is not None and rounds else inside
+
+
+def _floating(graph: Graph, name: str) -> DType | None:
+    type_ = graph.values.get(name)
+    return type_.dtype if isinstance(type_, TensorType) and type_.dtype in _BITS else None
 
 
 def tolerance(dtype: DType, kind: Kind) -> Tolerance:

@@ -17,8 +17,9 @@ from bridge.lowered import Lowered
 from bridge.verification.compare import Difference, compare
 from bridge.verification.repeat import Repeats, Seen, any_order, repeat, same_bits
 from bridge.verification.report import EngineReport
-from bridge.verification.tolerances import Kind, kind_of
+from bridge.verification.tolerances import Kind, coarsest_of, kind_of
 from lowering.ir.plan import Placement
+from lowering.ir.types import DType
 from runtime.errors import InputError
 from runtime.executor import Compiled
 from runtime.tensors import numpy_to_torch
@@ -80,6 +81,7 @@ def run_engine(
     UsageError for an engine or device that does not exist.
     """
     kind = kind_of(lowered.program)
+    coarsest = coarsest_of(lowered.program)
     differences: list[Difference] = []
     repeats: Repeats | None = None
     problem = ""
@@ -93,7 +95,7 @@ def run_engine(
             for index, want in enumerate(expected.calls):
                 prefix = f"call {index + 1}: " if index else ""
                 got = _observe(compiled, call)
-                differences += compare_observed(got, want, expected.before, kind, prefix)
+                differences += compare_observed(got, want, expected.before, kind, prefix, coarsest)
                 row.append(_seen(got))
         if calls > 1:
             total = max(calls, 2 * len(row)) if len(row) > 1 else calls
@@ -207,14 +209,20 @@ def _as_torch(buffer: Any) -> torch.Tensor:
 
 
 def compare_observed(
-    got: Observed, want: Observed, before: Mapping[str, torch.Tensor], kind: Kind, prefix: str = ""
+    got: Observed,
+    want: Observed,
+    before: Mapping[str, torch.Tensor],
+    kind: Kind,
+    prefix: str = "",
+    coarsest: Mapping[str, DType] | None = None,
 ) -> list[Difference]:
     """Everything that a caller can see of one call.
 
+    `coarsest`: see `coarsest_of`.
     A buffer that an engine does not hold is one that it never writes: it has the value of `before`.
     """
     differences = [
-        compare(prefix + name, got.values[name], value, kind)
+        compare(prefix + name, got.values[name], value, kind, coarsest=(coarsest or {}).get(name))
         if name in got.values
         else Difference(prefix + name, float("inf"), "is missing")
         for name, value in want.values.items()

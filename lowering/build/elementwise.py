@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lowering.build.truncate import truncated
 from lowering.errors import Unsupported
 from lowering.hlo import chlo, stablehlo
 from lowering.ir.types import DType
@@ -143,7 +144,7 @@ class Elementwise:
     def convert(self, value: Value, dtype: DType) -> Value:
         """Cast as torch does: float to int truncates, anything to bool is `!= 0`, complex to real drops imag.
 
-        Out-of-range float to int is undefined in torch (hardware-dependent) and saturates here.
+        NaN and what an integer type cannot hold become what they do in eager on x86 (`truncated`).
         """
         source = value.dtype
         if source is dtype:
@@ -158,6 +159,8 @@ class Elementwise:
             part = DType.FLOAT32 if dtype is DType.COMPLEX64 else DType.FLOAT64
             real = self.convert(value, part)
             return Value(stablehlo.complex(real.ir, constant(0, part, value.shape).ir))
+        if source.is_floating and dtype.is_integer:
+            return truncated(value, dtype)
         return Value(stablehlo.convert(tensor_type(dtype, value.shape), value.ir))
 
     def bitcast(self, value: Value, dtype: DType) -> Value:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lowering.functionalise.autocast import AUTOCAST, Mode, cast_arguments, entered, in_regions, is_known
 from lowering.functionalise.builder import substitute
 from lowering.functionalise.errors import NotFunctional
 from lowering.ir.program import Arg, Graph, Node, Output, Ref
-from lowering.ir.types import TensorType, ValueType
+from lowering.ir.types import ValueType
 
 GRAD = "higher_order.wrap_with_set_grad_enabled"
-AUTOCAST = "higher_order.wrap_with_autocast"
 _IDENTIFIED = "higher_order.invoke_subgraph"
 # What they are for is done by others than us: recomputation, hints, quantisation, checks while exporting.
 _WRAPPERS = frozenset(
@@ -26,19 +26,36 @@ _WRAPPERS = frozenset(
         "run_const_graph",
     )
 ) | {GRAD, _IDENTIFIED}
+# They run their graphs as eager runs any code, so that autocast around them is autocast inside.
+_RUN_IN_MODE = frozenset(
+    f"higher_order.{name}"
+    for name in (
+        "cond",
+        "while_loop",
+        "while_loop_stack_output",
+        "scan",
+        "associative_scan",
+        "map",
+        "map_impl",
+    )
+)
 
 
 def inline(graph: Graph) -> Graph:
-    """The graph, nested ones included, with these operators dissolved, `wrap_with_autocast` where it is off.
+    """The graph, nested ones included, with these operators dissolved, and eager's casts under autocast.
 
-    Gradients are not computed here, so that their mode is always without effect. Autocast is off if it says
-    so, or if it is for a kind of device that none of its tensors is on; one that is on stays, with all in it.
+    Gradients are not computed here, so that their mode is always without effect. An operator that makes casts
+    of its own under autocast stays, in a region that holds it alone.
     """
-    if not _has_any(graph):
+    return _inlined(graph, {})
+
+
+def _inlined(graph: Graph, mode: Mode) -> Graph:
+    if not mode and not _has_any(graph):
         return graph
     inliner = _Inliner(graph)
     for node in graph.nodes:
-        inliner.visit(node, {})
+        inliner.visit(node, {}, mode)
     outputs = tuple(substitute(output, inliner.read) for output in graph.outputs)
     return replace(graph, nodes=tuple(inliner.nodes), outputs=outputs, values=inliner.values)
 
@@ -63,7 +80,7 @@ class _Inliner:
     def read(self, name: str) -> Arg:
         return self.known.get(name, Ref(name))
 
-    def visit(self, node: Node, names: dict[str, Arg]) -> None:
+    def visit(self, node: Node, names: dict[str, Arg], mode: Mode) -> None:
         """Append a node, or what it wraps. `names`: what the names of the graph around it mean outside."""
 
         def read(name: str) -> Arg:
@@ -72,17 +89,28 @@ class _Inliner:
         args = tuple(a._replace(value=substitute(a.value, read)) for a in node.args)
         graph = _wrapped(replace(node, args=args))
         if graph is None:
-            args = tuple(a._replace(value=inline(a.value)) if isinstance(a.value, Graph) else a for a in args)
-            self.nodes.append(replace(node, args=args))
+            self.keep(replace(node, args=args), mode)
             return
         operands = _operands(replace(node, args=args), graph)
         if len(operands) != len(graph.inputs):
             raise NotFunctional(
                 f"its graph takes {len(graph.inputs)} values, {len(operands)} are given", node
             )
-        self.dissolve(node, graph, operands, names)
+        self.dissolve(node, graph, operands, names, entered(mode, node) if node.target == AUTOCAST else mode)
 
-    def dissolve(self, node: Node, graph: Graph, operands: list[Arg], names: dict[str, Arg]) -> None:
+    def keep(self, node: Node, mode: Mode) -> None:
+        """Append a node that wraps nothing; the graphs that it runs are in the same mode."""
+        if node.target == AUTOCAST or (mode and _has_graph(node) and node.target not in _RUN_IN_MODE):
+            self.nodes += in_regions(node, mode, self.values)
+            return
+        args = tuple(
+            a._replace(value=_inlined(a.value, mode)) if isinstance(a.value, Graph) else a for a in node.args
+        )
+        self.nodes += cast_arguments(replace(node, args=args), mode, self.values, self.unique)
+
+    def dissolve(
+        self, node: Node, graph: Graph, operands: list[Arg], names: dict[str, Arg], mode: Mode
+    ) -> None:
         inner: dict[str, Arg] = {}
         for item, operand in zip(graph.inputs, operands, strict=True):
             if isinstance(item, Ref):
@@ -97,7 +125,7 @@ class _Inliner:
             )
             for name, new in renamed.items():
                 self.values[new] = graph.values[name]
-            self.visit(replace(inside, name=self.unique(inside.name), outputs=outputs), inner)
+            self.visit(replace(inside, name=self.unique(inside.name), outputs=outputs), inner, mode)
             inner.update({name: self.read(new) for name, new in renamed.items()})
         results = [name for output in node.outputs for name in _flat(output)]
         returned = [substitute(output, lambda name: inner[name]) for output in graph.outputs]
@@ -129,8 +157,7 @@ def _wrapped(node: Node) -> Graph | None:
         return graph
     if node.target != AUTOCAST:
         return None
-    device, _, enabled = (argument.value for argument in node.args[:3])
-    return graph if enabled is False or not _has_device(graph, device) else None
+    return graph if is_known(node) else None
 
 
 def _operands(node: Node, graph: Graph) -> list[Arg]:
@@ -141,6 +168,5 @@ def _operands(node: Node, graph: Graph) -> list[Arg]:
     return list(given[0]) if given and isinstance(given[0], tuple) else given
 
 
-def _has_device(graph: Graph, device: Arg) -> bool:
-    types = [type_ for type_ in graph.values.values() if isinstance(type_, TensorType)]
-    return any(type_.device.type == device for type_ in types)
+def _has_graph(node: Node) -> bool:
+    return any(isinstance(argument.value, Graph) for argument in node.args)
