@@ -114,18 +114,20 @@ def coarsest_of(program: Program) -> dict[str, DType]:
     """
     rests: dict[str, DType] = {}
     for node in program.graph.nodes:
-        found = [rests[name] for name in node.refs() if name in rests]
+        sources = [rests[name] for name in node.refs() if name in rests]
         for result in node.results():
             own = _rounded_to(node, program.graph, result)
-            coarsest = min((*found, *own), key=_BITS.__getitem__, default=None)
+            coarsest = min((*sources, *own), key=_BITS.__getitem__, default=None)
             if coarsest is not None:
                 rests[result] = coarsest
-    outputs = [spec.value for spec in program.signature.outputs if spec.kind is OutputKind.USER]
-    return {
-        f"output {at}": rests[value.name]
-        for at, value in enumerate(outputs)
-        if isinstance(value, Ref) and value.name in rests
-    }
+    returned = (spec.value for spec in program.signature.outputs if spec.kind is OutputKind.USER)
+    found: dict[str, DType] = {}
+    for at, value in enumerate(returned):
+        own = _floating(program.graph, value.name) if isinstance(value, Ref) else None
+        coarsest = rests.get(value.name) if isinstance(value, Ref) else None
+        if own is not None and coarsest is not None and _BITS[coarsest] < _BITS[own]:
+            found[f"output {at}"] = coarsest
+    return found
 
 
 def _rounded_to(node: Node, graph: Graph, result: str) -> list[DType]:

@@ -32,8 +32,10 @@ def entered(mode: Mode, node: Node) -> Mode:
 
 
 def is_known(node: Node) -> bool:
-    """Whether the casts of a node of `AUTOCAST` are: it is off, or for a kind of device that has policies here
-    or none of its tensors."""
+    """Whether the casts of a node of `AUTOCAST` are.
+
+    It is off, or for a kind of device that has policies here or none of its tensors.
+    """
     device, _, enabled = (argument.value for argument in node.args[:3])
     graph = next(argument.value for argument in node.args if isinstance(argument.value, Graph))
     types = (type_ for type_ in graph.values.values() if isinstance(type_, TensorType))

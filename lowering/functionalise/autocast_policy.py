@@ -137,8 +137,9 @@ _CUDA_MADE = {
     **_rows("arctan2", Policy.PROMOTE),
     **_rows(
         """
-        _fused_rms_norm _trilinear _weight_norm affine_grid_generator cumulative_trapezoid.dx cumulative_trapezoid.x norm_except_dim
-        sum_to_size trapezoid.dx trapezoid.x trapz.dx trapz.x
+        _fused_rms_norm _trilinear _weight_norm affine_grid_generator cumulative_trapezoid.dx
+        cumulative_trapezoid.x linalg_pinv.atol_rtol_tensor norm_except_dim sum_to_size trapezoid.dx
+        trapezoid.x trapz.dx trapz.x
         """,
         Policy.INSIDE,
     ),

@@ -130,8 +130,9 @@ def _with_row(cx: Context, value: Value, i: Value, row: Value) -> Value:
 def with_autocast(
     cx: Context, device: str, dtype: object, enabled: bool, cache: object, graph: Graph, *operands: object
 ) -> tuple[Value, ...]:
-    """Off, it is dissolved before. On, the graph says nothing of the casts inside its operators."""
-    raise Unsupported("autocast casts inside the operators it wraps")
+    """Of one operator whose casts are inside it; other regions are dissolved before."""
+    names = ", ".join(node.target for node in graph.nodes)
+    raise Unsupported(f"autocast casts inside {names}")
 
 
 @lowers("higher_order.invoke_subgraph")

@@ -180,7 +180,7 @@ SAMPLES = {
     "vmap, no rows": Sample(lambda x: torch.vmap(lambda a: a.cumsum(0))(x), [(torch.ones(0, 3),)]),
     "vmap, writes": Sample(_written, [(_normal(4, 3),)], _MIXED),
     "no_grad": Sample(WithoutGrad(), [(_normal(3, 2),) for _ in range(3)]),
-    "autocast": Sample(_autocast, [(_normal(3, 3), _normal(3, 3))], _MIXED),
+    "autocast": Sample(_autocast, [(_normal(3, 3), _normal(3, 3))], _LOWERED),
     "flex_attention, a bias": Sample(Biased(), [tuple(_normal(1, 2, 16, 8) for _ in range(3))]),
     "flex_attention, a mask": Sample(
         lambda q, k: flex_attention(q, k[:, :1], k[:, :1], block_mask=_CAUSAL, enable_gqa=True),

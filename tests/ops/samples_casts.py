@@ -36,9 +36,31 @@ def source(dtype: torch.dtype) -> torch.Tensor:
     return bools(6) if dtype is BOOL else torch.tensor([0, 1, 2, 50, 99, 127]).to(dtype)
 
 
+# NaN, infinities, and what integer types cannot hold.
+BEYOND = [
+    float("nan"), float("inf"), -float("inf"), 3000000001.0, -3000000001.0, 4294967299.0, 1e12 + 7, -1e12 - 7,
+    2.0**53 + 2, 2.0**63, -(2.0**63), 2.0**63 + 4096, 2.0**64 - 4096, 1.9e19, 9.3e18, 1e30, -1e30, -65533.0,
+    65536.5, 300.0, -300.0, 128.0, -129.0, 255.9, 2147483648.0, -2147483648.0, -5.0, -1.5, -0.5,
+]  # fmt: skip
+# Of uint32, eager's vector kernels differ from its scalar ones beyond this range.
+HELD = [value for value in BEYOND if -(2.0**31) <= value < 2.0**32]
+INTEGERS = (I64, I32, I16, I8, U8, torch.uint16, torch.uint64)
+
+
+def beyond(dtype: torch.dtype, values: list[float]) -> torch.Tensor:
+    return torch.tensor(values, dtype=F64).to(dtype)
+
+
 FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 SAMPLES: list[Sample] = [
+    # First, so that IREE, which runs one sample of each operator, runs one of these.
+    Sample("aten._to_copy.default", (beyond(F32, BEYOND),), {"dtype": I32}),
+    Sample("aten.to.dtype", (beyond(F64, BEYOND), I64)),
+    *(Sample("aten.to.dtype", (beyond(a, BEYOND), b)) for a in (F32, F64, F16, BF16) for b in INTEGERS),
+    *(Sample("aten.to.dtype", (beyond(a, HELD), torch.uint32)) for a in (F32, F64, BF16)),
+    Sample("aten._cast_Int.default", (beyond(F32, BEYOND),)),
+    Sample("aten.copy.default", (integers(len(BEYOND)), beyond(F32, BEYOND))),
     *(Sample("aten.to.dtype", (source(a), b)) for a in REAL for b in REAL),
     *(Sample("aten._to_copy.default", (source(F32),), {"dtype": b}) for b in REAL),
     *(Sample("aten.to.dtype", (complexes(5), b)) for b in (C64, C128)),
