@@ -377,7 +377,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     os.close(reader)
     process = _start("ops", stdout=writer)
     os.close(writer)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (141, "")
 
 
@@ -403,6 +403,6 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (130, "bridge: interrupted\n")
     assert not (tmp_path / "o.bridge").exists()

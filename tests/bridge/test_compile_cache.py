@@ -316,7 +316,7 @@ def test_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
         subprocess.Popen([*command, str(seed)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for seed in range(4)
     ]
-    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    outputs = [worker.communicate(timeout=600)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0] * 4
     assert all(int(output) > 0 for output in outputs)
     cache = CompileCache(tmp_path / "cache", 5000)

@@ -12,7 +12,7 @@ from tests.bridge.test_cli import refused
 
 def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bridge", "demo", "--output", str(tmp_path / "demo")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
     steps = re.findall(r"^\$ python -m bridge (\w+) ", done.stdout, re.MULTILINE)
     assert steps == ["info", "lower", "verify", "run"]

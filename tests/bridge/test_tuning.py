@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -215,16 +214,7 @@ def test_each_segment_where_it_took_least() -> None:
     assert candidates.mixed(plan, {}) is None
 
 
-# --------------------------------------------------------------------------------------------------- races
-
-
-def sleeper(seconds: float) -> race.Runner:
-    return race.Runner(lambda: time.sleep(seconds), lambda: ((), {}))
-
-
-def test_a_race_tells_the_faster_one() -> None:
-    slow, fast = race.race(sleeper(0.02), sleeper(0.001), 0.1)
-    assert slow > 5 * fast
+# ------------------------------------------------------------------------------------------------ searches
 
 
 def test_the_loser_of_a_search_goes_and_the_winner_stays(monkeypatch: pytest.MonkeyPatch) -> None:

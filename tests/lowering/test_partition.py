@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +14,7 @@ from lowering.ir.symbols import Symbol
 from lowering.ir.types import SymKind, SymType
 from lowering.partition import MIN_NODES, TOO_SMALL, all_on_aten, partition
 from tests.lowering.graphs import chain, f32, graph, node, program
+from tests.work import growth
 
 
 def check(program: Program, plan: Plan) -> None:
@@ -256,15 +256,11 @@ def test_one_gap_anywhere_in_a_transformer_gives_at_most_three_segments() -> Non
         assert len(plan.segments) <= 3, gap.name
 
 
-def _seconds(count: int, gaps: Iterable[int]) -> float:
-    whole = chain(count)
-    reasons = on_aten(*(f"n{index}" for index in gaps))
-    started = time.perf_counter()
-    partition(whole, reasons)
-    return time.perf_counter() - started
-
-
 @pytest.mark.parametrize("every", [2, 5, 100])
-def test_long_programs_take_time_in_proportion(every: int) -> None:
-    """5,000 nodes take a seventh of a second; what is quadratic takes minutes."""
-    assert _seconds(5000, range(0, 5000, every)) < 5
+def test_long_programs_take_work_in_proportion(every: int) -> None:
+    def work(count: int) -> Callable[[], object]:
+        whole = chain(count)
+        reasons = on_aten(*(f"n{index}" for index in range(0, count, every)))
+        return lambda: partition(whole, reasons)
+
+    assert growth(work, 400) < 2.2
