@@ -21,8 +21,10 @@ from lowering.ir.effects import sees_memory
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import DType, TensorType
 from runtime import aten_targets as targets
+from runtime import onednn
 from runtime.activations import before_views, spelled_out
 from runtime.recurrence import LSTM, unrolled
+from runtime.tensors import torch_dtype
 
 Constants = Mapping[str, torch.Tensor]
 
@@ -335,13 +337,10 @@ def _writes(node: Node) -> bool:
 
 def _fits(dtype: DType, weight: torch.Tensor, bias: torch.Tensor | None) -> bool:
     """Whether oneDNN takes such operands: all of one type, and on the CPU."""
-    if dtype is DType.FLOAT32:
-        wanted = torch.float32
-    elif dtype is DType.BFLOAT16 and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        wanted = torch.bfloat16
-    else:
-        return False
+    wanted = torch_dtype(dtype)
     operands = [weight] if bias is None else [weight, bias]
+    if not onednn.takes(wanted):
+        return False
     return weight.numel() > 0 and all(x.dtype is wanted and x.is_cpu for x in operands)
 
 

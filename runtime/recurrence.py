@@ -14,6 +14,7 @@ import torch
 from lowering.ir.program import Arg, Argument, Node, Ref
 from lowering.ir.types import TensorType
 from runtime import aten_targets as targets
+from runtime import onednn
 
 LSTM = "aten.lstm.input"
 _LAYER = "aten.mkldnn_rnn_layer.default"
@@ -43,7 +44,7 @@ def unrolled(
     wanted = torch.float32 if type_.dtype.value == "float32" else torch.bfloat16
     if len(tensors) < len(params) or any(x.dtype is not wanted or not x.is_cpu for x in tensors):
         return None
-    if wanted is torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if not onednn.takes(wanted):
         return None
     return list(_nodes(node, given, type_, _by(_TENSORS, tensors), keep))
 
