@@ -1,4 +1,4 @@
-"""How many cores there are, how a thread waits for an engine's own, and the frame around binaries."""
+"""Cores, memory, how a thread waits for an engine's own, and the frame around binaries."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import hashlib
 import json
 import os
 import struct
+from functools import cache
+from math import ceil
 
 from runtime.engine import EngineError
+from runtime.engines.cgroup import cpu_quota, memory_limit
 
 _MAGIC = b"BRIDGEX1"
 _PREFIX = struct.Struct("<8sI")
@@ -15,11 +18,24 @@ _MAX_HEADER = 4096
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """How many cores this process may use: those it is bound to, as far as its container has time on them."""
     try:
-        return len(os.sched_getaffinity(0))
+        bound = len(os.sched_getaffinity(0))
     except AttributeError:
-        return os.cpu_count() or 1
+        bound = os.cpu_count() or 1
+    quota = _quota()
+    return bound if quota is None else max(1, min(bound, ceil(quota)))
+
+
+def memory() -> int:
+    """How many bytes of memory this process may use: the machine's, or what its container leaves."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = memory_limit()
+    return whole if limit is None else min(whole, limit)
+
+
+# Read once: `cores` is asked for at each module.
+_quota = cache(cpu_quota)
 
 
 class Patiently:

@@ -21,7 +21,9 @@ from pathlib import Path
 
 from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
+from runtime.engines.host import memory
 from runtime.engines.iree_arguments import protect_arguments
+from runtime.engines.iree_casts import spell_out_casts
 from runtime.engines.iree_entries import bind_parameters
 from runtime.engines.iree_inserts import protect_updates
 from runtime.engines.iree_limits import check_limits
@@ -66,7 +68,7 @@ def compile_module(module: Module, target: Target) -> bytes:
     check_limits(converted, module.name)
     donated = frozenset(given for given, _ in module.donations())
     converted = protect_updates(protect_arguments(converted, module.name, donated))
-    converted = keep_roundings(converted)
+    converted = keep_roundings(spell_out_casts(converted))
     if target.device == "cpu" and is_elementwise(converted):
         flags = (*flags, _SIDE_BY_SIDE)
     if all(port.weight is None for port in module.inputs):
@@ -187,8 +189,8 @@ def _iree_compile(source: bytes, flags: Sequence[str], name: str, timeout: float
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        _bound_memory(child.pid)
         try:
+            _bound_memory(child.pid)
             _, stderr = child.communicate(timeout=timeout)
         except BaseException as error:
             os.killpg(child.pid, signal.SIGKILL)
@@ -204,10 +206,12 @@ def _iree_compile(source: bytes, flags: Sequence[str], name: str, timeout: float
 
 def _bound_memory(pid: int) -> None:
     """Let a compiler that runs away fail before the machine does (Linux): some transposed products of halves
-    took more than 17 GB."""
+    took more than 17 GB. A bound that this process has itself (`ulimit -v`) stays where it is lower."""
     if hasattr(resource, "prlimit"):
-        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-        with suppress(ProcessLookupError):  # it is done already
+        own = [bound for bound in resource.getrlimit(resource.RLIMIT_AS) if bound != resource.RLIM_INFINITY]
+        most = min([memory() // 2, *own])
+        # It is done already, or a sandbox forbids it.
+        with suppress(ProcessLookupError, PermissionError):
             resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
 
 

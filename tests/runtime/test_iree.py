@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -53,10 +52,39 @@ def fake_compiler(path: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux bounds another process")
 def test_a_compiler_has_half_of_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 // 1024
-    fake_compiler(tmp_path / "compiler", f"sleep 0.3; test $(ulimit -v) = {half} && exit 4", monkeypatch)
+    # Less than whatever bounds this process itself.
+    monkeypatch.setattr(iree_compile, "memory", lambda: 6 << 30)
+    fake_compiler(tmp_path / "compiler", _AWAIT_BOUND.format(kilobytes=3 << 20), monkeypatch)
     with pytest.raises(EngineError, match="failed with status 4"):
         Iree().compile(add_one(), CPU)
+
+
+# The bound comes while the compiler starts. Ends with 4 when it is there.
+_AWAIT_BOUND = "for i in $(seq 2000); do test $(ulimit -v) = {kilobytes} && exit 4; sleep 0.01; done"
+
+_UNDER_A_BOUND = """
+import resource, sys
+from runtime.engine import EngineError
+from runtime.engines import iree_compile
+
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+iree_compile.memory = lambda: 64 << 30
+iree_compile._tool = lambda: sys.argv[1]
+try:
+    iree_compile._iree_compile(b"", (), "m", 600.0)
+except EngineError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux bounds another process")
+def test_a_bound_of_this_process_is_the_compilers_too(tmp_path: Path) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text("#!/bin/sh\n" + _AWAIT_BOUND.format(kilobytes=3 << 20))
+    compiler.chmod(0o755)
+    command = [sys.executable, "-c", _UNDER_A_BOUND, str(compiler)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert (done.stdout, done.stderr) == ("iree m: the compiler failed with status 4\n", "")
 
 
 @pytest.mark.parametrize(
