@@ -30,6 +30,7 @@ from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.report import Report
 from runtime.results import Results, read_contract
 from runtime.segments import AtenSegment, Context, Frame, Loaded, Specialise, StableHloSegment
+from runtime.shutdown import closed_at_exit
 from runtime.state import State, in_kind, private_copy
 from runtime.tensors import aligned
 
@@ -38,6 +39,7 @@ MAX_SHAPES = 1024
 _NO_SYMBOLS: Mapping[str, Any] = {}
 
 
+@closed_at_exit("__init__", "__call__", "profile", "prepare", "buffers")
 class Compiled:
     """A functional program on engines and on ATen.
 

@@ -18,12 +18,14 @@ from runtime.in_place import written_inputs
 from runtime.inputs import NO_TYPES, Binder
 from runtime.reference import interpret
 from runtime.report import Report
+from runtime.shutdown import closed_at_exit
 from runtime.state import torch_weights
 from runtime.tensors import numpy_to_torch, torch_to_numpy
 
 _STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 
 
+@closed_at_exit("__init__", "__call__", "buffers")
 class Interpreted:
     """Called like `Compiled`, on ATen alone, before any rewrite.
 

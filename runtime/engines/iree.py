@@ -24,6 +24,7 @@ from runtime.engines.iree_limits import explain
 from runtime.engines.iree_memory import NEEDED, CallMemory
 from runtime.engines.iree_weights import bound, lend
 from runtime.processor import processor
+from runtime.shutdown import closed_at_exit
 from runtime.tensors import (
     ALIGNMENT,
     address,
@@ -89,6 +90,7 @@ REVISION = 2
 """Which way of compiling made a binary; older ones are made anew. Before 2, operations might race."""
 
 
+@closed_at_exit("compile", "load")
 class Iree:
     """The engine `iree`: CPU and CUDA, static shapes."""
 

@@ -14,6 +14,7 @@ from iree.compiler.dialects import arith, stream, util
 _WRITE = 2
 """The bit of `resource_accesses` that says write; 1 says read (IREE's ResourceAccessBitfield)."""
 
+
 @dataclass(frozen=True)
 class Resource:
     """A resource of a lifetime; `number` is None where it may be any of that lifetime.

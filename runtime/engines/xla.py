@@ -24,6 +24,7 @@ from runtime.engines.host import cores, seal, unseal
 from runtime.engines.xla_binary import Parts, pack, unpack
 from runtime.engines.xla_donation import with_aliases
 from runtime.processor import processor
+from runtime.shutdown import closed_at_exit
 from runtime.tensors import (
     ALIGNMENT,
     address,
@@ -81,6 +82,7 @@ class Handle:
         self.owner = owner
 
 
+@closed_at_exit("compile", "load")
 class Xla:
     """The engine `xla`: CPU and CUDA, static shapes."""
 

@@ -1,0 +1,124 @@
+"""The end of the interpreter while daemon threads are calling.
+
+CPython ends a daemon thread when it next wants the global lock after the interpreter began to end. A thread
+that comes back from an engine or from torch is then inside C++, which cannot be left that way: the process
+aborts (status 134). So before the interpreter ends, no other thread begins a call: it ends as by `sys.exit`,
+and one that goes on nevertheless waits for good. And calls that have begun are waited for.
+
+Calls pay nothing for this: the methods are replaced at the end, and threads are found by their frames.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import wraps
+from types import CodeType, FrameType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_PACKAGES = frozenset({"bridge", "lowering", "runtime"})
+# Who waits for a compiler, which is a child process, is not inside C++.
+_HARMLESS = frozenset({"selectors", "subprocess"})
+# For how long calls are waited for; and what is left to threads that are in torch between two calls.
+_PATIENCE_S, _GRACE_S = 60.0, 0.05
+_PAUSE_S = 0.005
+
+_entries: list[tuple[type, str]] = []
+_codes: set[CodeType] = set()
+_never = threading.Lock()
+_told: set[int] = set()
+
+
+def closed_at_exit(*names: str) -> Callable[[type[T]], type[T]]:
+    """For a class: its methods and properties of these names begin in no other thread once Python ends."""
+
+    def register(owner: type[T]) -> type[T]:
+        for name in names:
+            _entries.append((owner, name))
+            _codes.add(_function(vars(owner)[name]).__code__)
+        return owner
+
+    return register
+
+
+@atexit.register
+def close() -> None:
+    """Let no thread but this one begin a call, and wait for those that have."""
+    if not _states():
+        return
+    _never.acquire()
+    for owner, name in _entries:
+        setattr(owner, name, _closed(vars(owner)[name], threading.get_ident()))
+    end = time.monotonic() + _PATIENCE_S
+    quiet = time.monotonic() + _GRACE_S
+    while time.monotonic() < min(end, quiet):
+        states = _states()
+        if all(state == _PARKED for state in states):
+            return
+        if _BUSY in states:
+            quiet = time.monotonic() + _GRACE_S
+        time.sleep(_PAUSE_S)
+
+
+_BUSY, _PARKED, _ELSEWHERE = "busy", "parked", "elsewhere"
+
+
+def _states() -> list[str]:
+    """What each other thread does: a call of ours, waiting for good, or something else."""
+    own = threading.get_ident()
+    return [_state(frame) for thread, frame in sys._current_frames().items() if thread != own]
+
+
+def _state(frame: FrameType) -> str:
+    if frame.f_code is _end_thread.__code__:
+        return _PARKED
+    if _module(frame) in _HARMLESS:
+        return _ELSEWHERE
+    at: FrameType | None = frame
+    while at is not None:
+        if _module(at).split(".")[0] in _PACKAGES:
+            return _BUSY
+        at = at.f_back
+    return _ELSEWHERE
+
+
+def _module(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
+
+
+def _closed(attribute: Any, last: int) -> Any:
+    """A method or property that only the thread `last` begins; what a call calls itself it may."""
+    function = _function(attribute)
+
+    @wraps(function)
+    def entered(*args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() != last and not _in_a_call(sys._getframe(1)):
+            _end_thread()
+        return function(*args, **kwargs)
+
+    return property(entered) if isinstance(attribute, property) else entered
+
+
+def _in_a_call(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code in _codes:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _end_thread() -> None:
+    """End this thread. Where it does not let itself be ended, wait for good."""
+    if threading.get_ident() in _told:
+        _never.acquire()
+    _told.add(threading.get_ident())
+    raise SystemExit
+
+
+def _function(attribute: Any) -> Any:
+    return attribute.fget if isinstance(attribute, property) else attribute
