@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-from contextlib import suppress
 from functools import lru_cache
 
 from lowering.ir.aten import OpSchema, parse_schema, schema
+from lowering.ir.homes import import_home
 
 # Namespaces of targets that are no torch operators.
 _PYTHON = frozenset({"_operator", "math", "torch", "builtins", "higher_order"})
 
-# Namespaces of torch's own that it registers only when a call needs them, and the module that does.
-_OF_TORCH = {
-    "quantized_decomposed": "torch.ao.quantization.fx._decomposed",
-    "torch_nn": "torch.nn.modules.linear_cross_entropy",
-}
-
 
 def schema_of(target: str) -> OpSchema | None:
-    """The schema of any operator: ATen's from the table, a custom one's from torch.
+    """The schema of any operator: those of the table from there, a custom one's from torch.
 
     Imports torch for a custom operator only. None for one that nothing has registered.
     """
@@ -39,9 +32,7 @@ def _registered(target: str) -> OpSchema:
     import torch
 
     namespace, name, overload = target.split(".")
-    if namespace in _OF_TORCH:
-        with suppress(ImportError):
-            importlib.import_module(_OF_TORCH[namespace])
+    import_home(namespace)
     qualified = f"{namespace}::{name}"
     found = torch._C._jit_get_schemas_for_operator(qualified)
     wanted = "" if overload == "default" else overload

@@ -148,17 +148,10 @@ def _operator(target: str) -> torch._ops.OpOverload | None:
 
 @cache
 def _table() -> dict[Any, Callable[..., Any]]:
-    """torch's decompositions by overload, and ways from torch's prims back to ATen."""
-    import torch
+    """torch's decompositions by overload."""
     from torch._decomp import core_aten_decompositions, decomposition_table
 
-    aten, prims = torch.ops.aten, torch.ops.prims
-    return {
-        **decomposition_table,
-        **core_aten_decompositions(),
-        prims.convert_element_type.default: lambda a, dtype: aten._to_copy.default(a, dtype=dtype),
-        prims.view_of.default: lambda a: aten.alias.default(a),
-    }
+    return {**decomposition_table, **core_aten_decompositions()}
 
 
 def _registered(op: torch._ops.OpOverload) -> Callable[..., Any] | None:

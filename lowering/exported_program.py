@@ -51,6 +51,7 @@ def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:
     Weights on another device than the CPU are copied, each time that they are opened. Raises `ExportError`.
     """
     _refuse_generators(exported)
+    exported = _with_plain_weights(exported)
     try:
         program = read_program(_document(exported))
         weights = _weights(exported)
@@ -68,6 +69,25 @@ def _refuse_generators(exported: torch.export.ExportedProgram) -> None:
             "the program draws from a torch.Generator of its own, whose state is not part of it: draw from "
             "torch's default generator, which torch.manual_seed seeds, and export again"
         )
+
+
+def _with_plain_weights(exported: ExportedProgram) -> ExportedProgram:
+    """The program on the plain tensors that its weights of tensor subclasses are made of, as torch takes them
+    apart: those of quantised models, whose arithmetic is otherwise hidden in the class."""
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+    named = {**exported.state_dict, **exported.constants}
+    wrapped = [name for name, value in named.items() if is_traceable_wrapper_subclass(value)]
+    if not wrapped:
+        return exported
+    try:
+        return exported.run_decompositions({})
+    except Exception as problem:  # the subclass's own code runs, and may raise anything
+        kind = type(named[wrapped[0]]).__name__
+        raise ExportError(
+            f"torch cannot take the weight {wrapped[0]!r}, a {kind}, apart into plain tensors: "
+            f"{_root_cause(problem)}"
+        ) from problem
 
 
 def registered_types(*specs: TreeSpec) -> dict[str, NodeType]:

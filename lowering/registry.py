@@ -34,6 +34,10 @@ FAMILIES = (
     "loss",
     "chunked_loss",
     "quantization",
+    "quantization_ranges",
+    "affine",
+    "packed_products",
+    "grouped",
     "shape",
     "joining",
     "indexing",
@@ -60,6 +64,7 @@ FAMILIES = (
     "backward",
     "backward_windows",
     "assertions",
+    "prims",
 )
 
 
@@ -174,9 +179,11 @@ def described(function: Callable[..., Any]) -> str:
 
 
 def functional_name(target: str) -> str:
-    """`aten.add_.Tensor` -> `aten.add.Tensor`; others unchanged."""
+    """`aten.add_.Tensor` -> `aten.add.Tensor`; others unchanged, those of other namespaces too: there a name
+    means what its author likes."""
     head, _, overload = target.rpartition(".")
-    return f"{head[:-1]}.{overload}" if head.endswith("_") and not head.endswith("__") else target
+    named = head.startswith("aten.") and head.endswith("_") and not head.endswith("__")
+    return f"{head[:-1]}.{overload}" if named else target
 
 
 def all_rules() -> dict[str, Rule]:

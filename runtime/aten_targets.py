@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from lowering.ir import aten
+from lowering.ir.homes import import_home
 from lowering.ir.program import Node
 from lowering.ir.types import Device, DType, Layout, MemoryFormat
 from runtime.errors import UnknownTarget
@@ -118,11 +119,11 @@ def resolve(target: str) -> Any:
     namespace, name, overload = parts
     if f"{namespace}.{name}" in REFUSED or namespace in REFUSED_NAMESPACES:
         raise UnknownTarget(f"{target} reaches outside the program, so a file may not call it")
-    try:
-        found = getattr(getattr(getattr(torch.ops, namespace), name), overload)
-    except (AttributeError, RuntimeError):
-        found = None
-    if isinstance(found, torch._ops.OpOverload):
+    found = _registered(namespace, name, overload)
+    if found is None:
+        import_home(namespace)
+        found = _registered(namespace, name, overload)
+    if found is not None:
         return found
     if namespace in ("aten", "prims"):
         raise UnknownTarget(f"torch {torch.__version__} has no operator {target}")
@@ -132,8 +133,16 @@ def resolve(target: str) -> Any:
     )
 
 
+def _registered(namespace: str, name: str, overload: str) -> Any:
+    try:
+        found = getattr(getattr(getattr(torch.ops, namespace), name), overload)
+    except (AttributeError, RuntimeError):
+        return None
+    return found if isinstance(found, torch._ops.OpOverload) else None
+
+
 def given(node: Node) -> dict[str, Any]:
-    """A node's arguments by name, with defaults where the schema is one of ATen's."""
+    """A node's arguments by name, with defaults where the table has the schema."""
     schema = aten.schema(node.target)
     if schema is not None:
         return schema.bind(node.args)

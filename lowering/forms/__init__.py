@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Changed whenever the rewrites are: binaries of other forms are compiled anew.
-REVISION = 8
+REVISION = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Form:
     axes on axes that vectors divide. `in_out`: the weights of products as [in, out], but those of halves.
     `padded_rows`: products of one row of halves as products of two. `load_time`: what depends on weights
     alone is a module of its own that runs once. `exact`: sines, cosines and tangents of float32 from reduced
-    angles, absolute values of complex numbers without overflow, powers and atan2 as C has them.
+    angles, absolute values of complex numbers without overflow, powers and atan2 as C has them. `divisions`:
+    divisions that stay divisions.
     """
 
     channels_last: bool = False
@@ -40,6 +41,7 @@ class Form:
     padded_rows: bool = False
     load_time: bool = False
     exact: bool = False
+    divisions: bool = False
 
 
 def form_for(engine: str, device: str, cores: int) -> Form:
@@ -58,6 +60,7 @@ def form_for(engine: str, device: str, cores: int) -> Form:
             in_out=True,
             padded_rows=True,
             load_time=True,
+            divisions=True,
         )
     # IREE hoists what rests on weights by itself, and has kernels for depthwise convolutions. Its own sine is
     # 3e-5 off at an angle of 1e3 and 3e-2 at 1e6, and its tangent as much near a pole; its complex absolute

@@ -13,6 +13,7 @@ from lowering.forms.dots import even_batches, pad_rows, weights_in_out
 from lowering.forms.exact import exact
 from lowering.forms.layout import channels_last
 from lowering.forms.load_time import split
+from lowering.forms.quotients import divisions
 from lowering.forms.rewrite import erase_dead, weight_arguments
 from lowering.hlo import func, ir
 from lowering.ir.module import Module
@@ -53,6 +54,8 @@ def _rewrites(wanted: Form) -> list[Callable[[func.FuncOp, set[ir.Value]], None]
         chosen.append(lambda entry, weights: pad_rows(entry))
     if wanted.exact:
         chosen.append(lambda entry, weights: exact(entry.entry_block))
+    if wanted.divisions:
+        chosen.append(lambda entry, weights: divisions(entry.entry_block))
     return chosen
 
 

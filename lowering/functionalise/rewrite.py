@@ -230,6 +230,8 @@ class Rewriter:
                 self.add_root(name)
 
     def needs_strides(self, node: Node, view: View) -> bool:
+        if node.target == "prims.collapse_view.default":
+            return True
         if node.target in ("aten.unflatten.int", "aten.view_as.default"):
             type_ = self.graph.values[next(node.results())]
             return isinstance(type_, TensorType) and type_.is_static

@@ -1,8 +1,9 @@
-"""What ATen's operators take, return, alias and write.
+"""What operators take, return, alias and write: ATen's, and those of a few other namespaces.
 
 `aten.json` holds torch's own schema of every overload (see `third_party/generate_aten_table.py`), so that a
-program can be read without importing torch. Schemas do not say everything; the tables below add what is
-missing, and tests check them against torch.
+program can be read without importing torch. It has `prims`, `quantized_decomposed` and what packages leave in
+exported programs, too. Schemas do not say everything; the tables below add what is missing, and tests check
+them against torch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lowering.ir.program import Arg, Argument, Literal
-from lowering.ir.types import MemoryFormat
+from lowering.ir.types import DType, MemoryFormat
 
 
 class SchemaError(ValueError):
@@ -178,14 +179,14 @@ def _table() -> dict[str, tuple[str, str]]:
     return json.loads(text)["overloads"]
 
 
-def targets() -> tuple[str, ...]:
-    """Every overload's target, sorted."""
-    return tuple(_table())
+def targets(namespace: str = "aten") -> tuple[str, ...]:
+    """The target of every overload in a namespace, sorted."""
+    return tuple(target for target in _table() if target.startswith(f"{namespace}."))
 
 
 @cache
 def schema(target: str) -> OpSchema | None:
-    """The schema of `aten.add.Tensor`; None for what ATen does not have."""
+    """The schema of `aten.add.Tensor`; None for what the table does not have."""
     row = _table().get(target)
     return None if row is None else parse_schema(target, *row)
 
@@ -242,9 +243,31 @@ def _default(text: str, kind: str) -> Arg:
         return re.sub(r"\\(.)", r"\1", text[1:-1])
     if kind == "MemoryFormat":
         return _MEMORY_FORMATS[text]
+    if kind.startswith("ScalarType"):
+        return _SCALAR_TYPES[text]
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
+# torch's numbers of dtypes (c10::ScalarType).
+_SCALAR_TYPES = {
+    **dict(zip("01234", (DType.UINT8, DType.INT8, DType.INT16, DType.INT32, DType.INT64), strict=True)),
+    "5": DType.FLOAT16,
+    "6": DType.FLOAT32,
+    "7": DType.FLOAT64,
+    "11": DType.BOOL,
+    "15": DType.BFLOAT16,
+    "8": DType.COMPLEX32,
+    "9": DType.COMPLEX64,
+    "10": DType.COMPLEX128,
+    "23": DType.FLOAT8_E5M2,
+    "24": DType.FLOAT8_E4M3FN,
+    "25": DType.FLOAT8_E5M2FNUZ,
+    "26": DType.FLOAT8_E4M3FNUZ,
+    "44": DType.FLOAT8_E8M0FNU,
+    "27": DType.UINT16,
+    "28": DType.UINT32,
+    "29": DType.UINT64,
+}
 _MEMORY_FORMATS = {"0": MemoryFormat.CONTIGUOUS, "1": MemoryFormat.PRESERVE}
 _WORDS: dict[str, Literal] = {"None": None, "True": True, "False": False}
 

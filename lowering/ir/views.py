@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 
-from lowering.ir.aten import OpSchema
+from lowering.ir.aten import OpSchema, targets
 from lowering.ir.dims import all_equal, equal, is_row_major, product, row_major, view_strides
 from lowering.ir.program import Arg, Node, Ref
 from lowering.ir.symbols import Apply, Dim
@@ -110,13 +111,12 @@ def _relation(
     position: int,
     values: Mapping[str, ValueType],
 ) -> Relation:
-    operator = node.target.split(".")[1]
     refs = (source,) if isinstance(source, Ref) else source if isinstance(source, tuple) else ()
-    if operator in _ELEMENTWISE_LISTS and isinstance(source, tuple):
+    if node.target in _ELEMENTWISE_LISTS and isinstance(source, tuple):
         refs = refs[position : position + 1]
     elif isinstance(source, tuple) and len(refs) > 1:
         # einsum and cartesian_prod of several operands multiply or concatenate; the rest is not decided here.
-        return None if operator in ("einsum", "cartesian_prod", "flatten_dense_tensors") else _doubt(refs)
+        return None if node.target in _JOINS else _doubt(refs)
     if len(refs) != 1 or not isinstance(refs[0], Ref):
         return _doubt(refs) if refs else None
     name = names[position]
@@ -125,7 +125,7 @@ def _relation(
     if len(tensors) != len(types):
         return None
     call = _Call(node.target, bound, tensors[0], tensors[1], position, tuple(tensors[2:]))
-    rule = _RULES.get(operator)
+    rule = _rules().get(node.target)
     try:
         shape = True if rule is None else rule(call)
     except _Unknown:
@@ -143,7 +143,14 @@ _IDENTITY: _Shape = (Form.IDENTITY, ())
 _RESHAPE: _Shape = (Form.RESHAPE, ())
 _ONE_WAY: _Shape = (Form.ONE_WAY, ())
 _ELEMENTWISE_LISTS = frozenset(
-    ("broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d", "_to_cpu")
+    (
+        *("aten.broadcast_tensors.default", "aten.meshgrid.default", "aten.meshgrid.indexing"),
+        *("aten.atleast_1d.Sequence", "aten.atleast_2d.Sequence", "aten.atleast_3d.Sequence"),
+        "aten._to_cpu.default",
+    )
+)
+_JOINS = frozenset(
+    ("aten.einsum.default", "aten.cartesian_prod.default", "aten.flatten_dense_tensors.default")
 )
 
 
@@ -224,11 +231,14 @@ def _transpose(call: _Call) -> list[int]:
     return _swap(call.source.rank, call.dim(names[0]), call.dim(names[1]))
 
 
-def _permute(call: _Call) -> list[int]:
-    dims = call.bound["dims"]
-    if not isinstance(dims, tuple):
-        raise _Unknown
-    return [_integer(dim) % call.source.rank for dim in dims]
+def _permute(name: str) -> Callable[[_Call], list[int]]:
+    def axes(call: _Call) -> list[int]:
+        dims = call.bound[name]
+        if not isinstance(dims, tuple):
+            raise _Unknown
+        return [_integer(dim) % call.source.rank for dim in dims]
+
+    return axes
 
 
 def _movedim(call: _Call) -> list[int]:
@@ -292,7 +302,8 @@ def _as_strided(call: _Call) -> _Shape:
     return Form.AS_STRIDED, tuple(call.bound[name] for name in ("size", "stride", "storage_offset"))
 
 
-_RULES: dict[str, Callable[[_Call], _Shape]] = {
+# By operator of ATen: a rule holds for all of its overloads that torch has.
+_ATEN: dict[str, Callable[[_Call], _Shape]] = {
     **dict.fromkeys(("detach", "alias", "lift", "lift_fresh", "data", "positive"), _always(_IDENTITY)),
     **dict.fromkeys(("unflatten", "squeeze", "unsqueeze", "view_as", "_unsafe_view"), _always(_RESHAPE)),
     **dict.fromkeys(("atleast_1d", "atleast_2d", "atleast_3d", "_reshape_alias"), _always(_RESHAPE)),
@@ -315,7 +326,7 @@ _RULES: dict[str, Callable[[_Call], _Shape]] = {
     "view_as_complex": _always((Form.VIEW_AS_COMPLEX, ())),
     "sum_to_size": _same_sizes,
     **dict.fromkeys(("expand", "expand_as", "broadcast_to", "broadcast_tensors", "meshgrid"), _expand),
-    "permute": _permutation(_permute),
+    "permute": _permutation(_permute("dims")),
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), _permutation(_transpose)),
     **dict.fromkeys(("movedim", "moveaxis"), _permutation(_movedim)),
     "numpy_T": _permutation(lambda call: list(range(call.source.rank))[::-1]),
@@ -339,6 +350,29 @@ _RULES: dict[str, Callable[[_Call], _Shape]] = {
     "unfold": _always(_ONE_WAY),
     "linalg_diagonal": _always(_ONE_WAY),
 }
+_PRIMS: dict[str, Callable[[_Call], _Shape]] = {
+    "view_of": _always(_IDENTITY),
+    "view_of_dtype": _always((Form.BITCAST, ())),
+    **dict.fromkeys(("collapse_view", "split_dim", "squeeze"), _always(_RESHAPE)),
+    "broadcast_in_dim": _expand,
+    "transpose": _permutation(_permute("permutation")),
+    "conj": _real_only((Form.CONJUGATE, ())),
+    "real": _real_only((Form.REAL, ())),
+    "imag": _always((Form.IMAG, ())),
+    "as_strided": _as_strided,
+}
+
+
+@cache
+def _rules() -> dict[str, Callable[[_Call], _Shape]]:
+    """By exact overload: another package's operator of the same name may do anything."""
+    found: dict[str, Callable[[_Call], _Shape]] = {}
+    for namespace, rules in (("aten", _ATEN), ("prims", _PRIMS)):
+        for target in targets(namespace):
+            rule = rules.get(target.split(".")[1])
+            if rule is not None:
+                found[target] = rule
+    return found
 
 
 def view_type(view: View, source: TensorType, recorded: TensorType, original: TensorType) -> TensorType:

@@ -7,9 +7,9 @@ are those of `torch.ao.quantization.fx`, whose Python code says how they round.
 from __future__ import annotations
 
 from lowering.context import Context
-from lowering.errors import Unsupported
 from lowering.ir.types import DType
 from lowering.ops.casts import cast
+from lowering.ops.stepwise import cast_to, limited, minus, one_over, plus, rounded, times
 from lowering.registry import lowers
 from lowering.value import Scalar, Value
 
@@ -66,9 +66,9 @@ def dequantize_per_tensor(
     dtype: DType,
     out_dtype: DType | None = None,
 ) -> Value:
-    if cx.out.dtype is not F32:
-        raise Unsupported("eager rounds to the output's dtype after each step, which is not float32")
-    return (cx.convert(input, F32) - _one(cx, zero_point, F32)) * _one(cx, scale, F32)
+    """Eager rounds to the output's dtype after each step."""
+    wide = cast_to(cx, input, cx.out.dtype)
+    return times(cx, minus(cx, wide, _one(cx, zero_point, F32)), _one(cx, scale, F32))
 
 
 @lowers("quantized_decomposed.quantize_per_channel.default")
@@ -108,6 +108,91 @@ def dequantize_per_channel(
         numbers = cx.convert(input, wide) - _along(cx, cx.convert(zero_points, wide), input, axis)
     product = cx.convert(numbers, scales.dtype) * _along(cx, scales, input, axis)
     return cast(cx, product, cx.out.dtype)
+
+
+def _placed(cx: Context, numbers: Value, scales: Value, zeros: Value, low: int, high: int) -> Value:
+    """Rounded after the zero point is added, which is no integer for certain. The bounds in between keep the
+    product and the sum from being fused; what they cut is out of the range anyhow."""
+    product = limited(cx, times(cx, numbers, one_over(cx, scales)), -1e9, 1e9)
+    return limited(cx, rounded(cx, plus(cx, product, zeros)), low, high)
+
+
+@lowers("quantized_decomposed.quantize_per_token.default")
+def quantize_per_token(
+    cx: Context, input: Value, scales: Value, zero_points: Value, quant_min: int, quant_max: int, dtype: DType
+) -> Value:
+    return cast(cx, _placed(cx, input, scales, zero_points, quant_min, quant_max), dtype)
+
+
+@lowers("quantized_decomposed.dequantize_per_token.default")
+def dequantize_per_token(
+    cx: Context,
+    input: Value,
+    scales: Value,
+    zero_points: Value,
+    quant_min: int,
+    quant_max: int,
+    dtype: DType,
+    output_dtype: DType,
+) -> Value:
+    return cast(cx, times(cx, minus(cx, input, zero_points), scales), output_dtype)
+
+
+def _in_groups(cx: Context, value: Value, scales: Value, size: int) -> Value:
+    """A matrix as rows of one group each."""
+    if size > value.shape[-1] and scales.shape[-1] == 1:
+        size = value.shape[-1]
+    return cx.reshape(value, (-1, size))
+
+
+@lowers("quantized_decomposed.quantize_per_channel_group.default")
+def quantize_per_channel_group(
+    cx: Context,
+    input: Value,
+    scales: Value,
+    zero_points: Value,
+    quant_min: int,
+    quant_max: int,
+    dtype: DType,
+    group_size: int,
+) -> Value:
+    cx.fail_if(cx.is_nan(input), "to_quant must not contain NaNs")
+    scale, zero = (cx.reshape(part, (-1, 1)) for part in (scales, zero_points))
+    places = _placed(cx, _in_groups(cx, input, scales, group_size), scale, zero, quant_min, quant_max)
+    return cx.reshape(cast(cx, places, dtype), input.shape)
+
+
+@lowers("quantized_decomposed.dequantize_per_channel_group.default")
+def dequantize_per_channel_group(
+    cx: Context,
+    input: Value,
+    scales: Value,
+    zero_points: Value | None,
+    quant_min: int,
+    quant_max: int,
+    dtype: DType,
+    group_size: int,
+    output_dtype: DType,
+) -> Value:
+    numbers = _in_groups(cx, input, scales, group_size)
+    if zero_points is not None:
+        numbers = minus(cx, numbers, cx.reshape(zero_points, (-1, 1)))
+    product = times(cx, numbers, cx.reshape(scales, (-1, 1)))
+    return cast(cx, cx.reshape(product, input.shape), output_dtype)
+
+
+@lowers("quantized_decomposed.fake_quant_per_channel.default")
+def fake_quant_per_channel(
+    cx: Context, input: Value, scales: Value, zero_points: Value, axis: int, quant_min: int, quant_max: int
+) -> Value:
+    scale, zero = (_along(cx, cx.convert(part, F32), input, axis) for part in (scales, zero_points))
+    places = cx.round_even(input * (1.0 / scale)) + zero
+    return (cx.clamp(float(quant_min), places, float(quant_max)) - zero) * scale
+
+
+@lowers("quantized_decomposed.convert_element_type.no_fuse")
+def convert_element_type(cx: Context, input: Value, dtype: DType) -> Value:
+    return cast(cx, input, cx.out.dtype)
 
 
 @lowers(

@@ -291,28 +291,44 @@ def as_strided(
     stride: tuple[int, ...],
     storage_offset: int | None,
 ) -> Value:
-    """Elements of the storage at `offset + sum(i * stride)`, where `self` is that storage, row-major."""
+    return strided(cx, self, "self", size, stride, storage_offset)
+
+
+def strided(
+    cx: Context,
+    value: Value,
+    argument: str,
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+    storage_offset: int | None,
+) -> Value:
+    """Elements of the storage under an argument of the node, at `offset + sum(i * stride)`."""
     if 0 in size:
-        return cx.constant(0, self.dtype, cx.out.shape)
-    index = storage_index(cx, self, size, stride, storage_offset)
-    return cx.take(cx.reshape(self, (self.size,)), index)
+        return cx.constant(0, value.dtype, cx.out.shape)
+    index = storage_index(cx, value, argument, size, stride, storage_offset)
+    return cx.take(cx.reshape(value, (value.size,)), index)
 
 
 def storage_index(
-    cx: Context, self: Value, size: Sequence[int], stride: Sequence[int], storage_offset: int | None
+    cx: Context,
+    value: Value,
+    argument: str,
+    size: Sequence[int],
+    stride: Sequence[int],
+    storage_offset: int | None,
 ) -> Value:
-    """Positions (int64, of shape `size`) in the flattened `self` of an as_strided view of it.
+    """Positions (int64, of shape `size`) in the flattened value of an argument, of an as_strided view of it.
 
-    The view speaks of the storage under `self`, a rule has only its elements: Unsupported unless those lie
-    row-major in it and hold all that the view reaches.
+    The view speaks of the storage under the argument, a rule has only its elements: Unsupported unless those
+    lie row-major in it and hold all that the view reaches.
     """
-    strides, offset = cx.layout("self")
-    dense = contiguous_strides(self.shape)
-    if any(s > 1 and a != b for s, a, b in zip(self.shape, strides, dense, strict=True)):
+    strides, offset = cx.layout(argument)
+    dense = contiguous_strides(value.shape)
+    if any(s > 1 and a != b for s, a, b in zip(value.shape, strides, dense, strict=True)):
         raise Unsupported("as_strided of a tensor that is not contiguous")
     start = (offset if storage_offset is None else storage_offset) - offset
     last = start + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if start < 0 or last >= self.size:
+    if start < 0 or last >= value.size:
         raise Unsupported("as_strided that reaches outside of its input into the storage under it")
     shape = tuple(size)
     index = cx.constant(start, DType.INT64, shape)

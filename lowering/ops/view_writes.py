@@ -83,5 +83,5 @@ def as_strided_scatter(
     """Write through a strided view as `aten.as_strided` reads; the last write to a position stays."""
     if not src.size:
         return self
-    positions = storage_index(cx, self, size, stride, storage_offset)
+    positions = storage_index(cx, self, "self", size, stride, storage_offset)
     return scatter_flat(cx, self, positions, cx.convert(src, self.dtype), replace)

@@ -68,7 +68,8 @@ def read_payload(value: Any) -> tuple[str, TensorType] | None:
         raise Malformed("the weight has no type (tensor_meta)")
     if pickled:
         raise Malformed(
-            "the weight is a pickle, which is not read: export the model with plain tensors instead"
+            "the weight is a pickle, as torch writes tensor subclasses (torchao's quantize_ makes such), and "
+            "no pickle is read: use torch.export.save(exported.run_decompositions({}), path)"
         )
     return file, get(record, "tensor_meta", TypeReader().tensor)
 

@@ -54,7 +54,7 @@ def test_what_was_in_place_takes_its_namesake_s_rule_unless_it_has_its_own(table
         ("aten.add_.Tensor", "aten.add.Tensor"),
         ("aten.add.Tensor", "aten.add.Tensor"),
         ("aten.__and__.Tensor", "aten.__and__.Tensor"),
-        ("my.op_.default", "my.op.default"),
+        ("my.op_.default", "my.op_.default"),
         ("higher_order.cond", "higher_order.cond"),
         ("", ""),
     ],

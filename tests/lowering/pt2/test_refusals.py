@@ -130,7 +130,11 @@ def test_damaged_document(tmp_path: Path):
 # --------------------------------------------------------------------------------------------- the weights
 
 WEIGHT_EDITS: list[tuple[str, Callable[[Any], Any], str]] = [
-    ("pickled", put(*WEIGHT, "use_pickle", value=True), "config['net.0.weight']: the weight is a pickle"),
+    (
+        "pickled",
+        put(*WEIGHT, "use_pickle", value=True),
+        "config['net.0.weight']: the weight is a pickle, as torch writes tensor subclasses",
+    ),
     ("no type", put(*WEIGHT, "tensor_meta", value=None), "config['net.0.weight']: the weight has no type"),
     ("no payload", put(*WEIGHT, "path_name", value="weight_9"), "the entry data/weights/weight_9 is missing"),
     ("outside", put(*WEIGHT, "path_name", value="../../x"), "the entry data/weights/../../x is missing"),

@@ -1,0 +1,57 @@
+"""Programs that torch's whole table of decompositions took apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.export import Dim
+
+import bridge
+
+ENGINES = ("xla", "iree", "aten")
+
+
+class Everything(nn.Module):
+    """Convolutions, norms, pools, attention, indexing, reductions and sizes that depend on the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.last, self.layer = nn.Linear(16, 5), nn.LayerNorm(5)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = nn.functional.max_pool2d(nn.functional.gelu(self.norm(self.conv(x))), 3)
+        y = self.layer(self.last(y.flatten(1)))
+        scores = torch.softmax(y @ y.transpose(0, 1), -1)
+        ordered = torch.where(y > 0, y, y.abs().sqrt()).clamp(-1, 1)
+        steps = torch.arange(y.shape[0]) % 3
+        return scores.transpose(0, 1) + 1, y.var(1), y.std(), ordered.mean(0), y[:, steps[:2]], y.prod(1)
+
+
+@pytest.fixture(scope="module")
+def decomposed() -> tuple[nn.Module, bridge.Lowered]:
+    torch.manual_seed(0)
+    model = Everything().eval()
+    batch = Dim("batch", min=2, max=64)
+    with torch.no_grad():
+        exported = torch.export.export(model, (torch.randn(4, 3, 8, 8),), dynamic_shapes=({0: batch},))
+        exported = exported.run_decompositions(torch._decomp.decomposition_table)
+    return model, bridge.lower(exported)
+
+
+def test_a_wholly_decomposed_program_is_wholly_lowered(decomposed: tuple[nn.Module, bridge.Lowered]) -> None:
+    _, lowered = decomposed
+    assert set(lowered.placement.values()) == {"stablehlo"}
+    targets = {node.target for node in lowered.program.graph.nodes}
+    assert len({target for target in targets if target.startswith("prims.")}) > 12
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_it_equals_eager(decomposed: tuple[nn.Module, bridge.Lowered], engine: str) -> None:
+    model, lowered = decomposed
+    compiled = lowered.compile(engine)
+    for batch in (4, 2):
+        x = torch.randn(batch, 3, 8, 8)
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(x), model(x), rtol=2e-5, atol=2e-5)
