@@ -32,10 +32,15 @@ def top_level_names(in_spec: TreeSpec, names: Sequence[str]) -> tuple[list[str],
     """Names of a call's positional and of its keyword arguments."""
     args, kwargs = in_spec.children
     keyword = [str(key) for key in dict_keys(kwargs)]
-    count = len(args.children)
-    # Without recorded names, or with fewer (`*args`), the rest are numbered.
-    known = [name for name in names if name not in keyword][:count]
-    return [*known, *(f"argument{i}" for i in range(len(known), count))], keyword
+    # The exporter writes the positional ones first. One without a name of its own has a number.
+    known = list(names[: len(args.children)])
+    taken = set(keyword)
+    positional: list[str] = []
+    for index in range(len(args.children)):
+        name = known[index] if index < len(known) and known[index] not in taken else f"argument{index}"
+        taken.add(name)
+        positional.append(name)
+    return positional, keyword
 
 
 def rename(text: str, paths: Sequence[LeafPath]) -> str:
@@ -46,6 +51,14 @@ def rename(text: str, paths: Sequence[LeafPath]) -> str:
         head, *rest = text.split(f".{access}()[")
         text = head + "".join(f".{access}({part.replace(']', ')', 1)}" for part in rest)
     return text
+
+
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """The end of a sentence about a name that is not one of `names`: the nearest, if one is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, names, 1)
+    return f"; did you mean `{near[0]}`?" if near else ""
 
 
 def _below(spec: TreeSpec) -> Iterator[str]:

@@ -11,6 +11,7 @@ Outputs are dense row-major where an engine made them, and strided as ATen made 
 from __future__ import annotations
 
 import operator
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -72,6 +73,8 @@ class Compiled:
         buffers = self._contract.buffers
         self._state = State(weights, buffers) if buffers else None
         self._lock = threading.Lock()
+        # Whether the last call's tensors were torch's.
+        self._uses_torch: bool | None = None
         self._context = Context(
             program.graph,
             self._contract.constants,
@@ -208,6 +211,7 @@ class Compiled:
             raise
         leaves = self._results.finish(frame, bound, self._state)
         self.report.calls += 1
+        self._uses_torch = bound.torch
         return self._rebuild(leaves)
 
     def _enter(self, bound: Bound) -> Frame:
@@ -243,16 +247,23 @@ class Compiled:
                 self._state.reset()
 
     @property
-    def buffers(self) -> dict[str, np.ndarray]:
-        """The current values of the buffers that the program writes, by full name; copies."""
+    def buffers(self) -> dict[str, Any]:
+        """The current values of the buffers that the program writes, by full name; copies.
+
+        Of the library that the last call's tensors were of; before a call torch's, where it is imported.
+        """
         state = self._state
         if state is None:
             return {}
+        context, is_torch = self._context, self._uses_torch
+        if is_torch is None:
+            is_torch = "torch" in sys.modules
+        of_handle = context.to_torch if is_torch else context.to_numpy
         with self._lock:
             held = {
-                name: in_kind(state.host[name], is_torch=False)
+                name: in_kind(state.host[name], is_torch)
                 if name in state.host
-                else self._context.to_numpy(state.handles[name])
+                else of_handle(state.handles[name])
                 for name in state.values_of
             }
             held |= {name: held[other] for name, other in self._contract.tied.items()}
@@ -299,16 +310,21 @@ class FastCall:
         engine, binder, target = self._engine, self._binder, self._target
         shapes, symbols = None, _NO_SYMBOLS
         if not self._is_static:
-            shapes = tuple([getattr(given, "shape", None) for given in args])
             try:
+                shapes = tuple([getattr(given, "shape", None) for given in args])
                 symbols = self._known.get(shapes)
-            except TypeError:  # no tensor: its shape is something else
+            except (TypeError, RuntimeError):  # no tensor, or a nested one: its shape is something else
                 return NotImplemented
             if symbols is None:
                 return NotImplemented
         if binder.fast_torch(args, shapes):
-            for given in args:
-                if given.data_ptr() & 63 or not given.is_contiguous():
+            try:
+                starts = [given.data_ptr() for given in args]
+            except RuntimeError:  # it stands for another tensor
+                return NotImplemented
+            for given, start in zip(args, starts):  # noqa: B905 - as many
+                # Without memory it stands for another tensor, too, or has no elements.
+                if start & 63 or not start or not given.is_contiguous():
                     return NotImplemented
             load, export = engine.from_known, engine.to_torch
         elif binder.fast_numpy(args, shapes):

@@ -16,14 +16,16 @@ import numpy as np
 from lowering.ir.program import InputKind, InputSpec, Program
 from lowering.ir.symbols import Dim, Expr, Scalar
 from lowering.ir.tree import NodeType, TreeMismatch, flatten
-from lowering.ir.types import DType, Layout, SymKind, SymType, TensorType
-from runtime.argument_paths import LeafPath, leaf_paths, top_level_names
+from lowering.ir.types import DType, SymKind, SymType, TensorType
+from runtime.argument_paths import LeafPath, did_you_mean, leaf_paths, top_level_names
 from runtime.errors import InputError
 from runtime.guards import Guards
 from runtime.sizes import Sizes
 from runtime.tensors import dtype_of, numpy_dtype, torch_dtype
 
 NO_TYPES: Mapping[str, NodeType] = {}
+# Of these an array is its elements and nothing else.
+_PLAIN_ARRAYS = (np.ndarray, np.memmap)
 
 
 class Bound(NamedTuple):
@@ -68,6 +70,7 @@ class Binder:
         self._types = types
         positional, keyword = top_level_names(signature.in_spec, signature.argument_names)
         self._names = [*positional, *keyword]
+        self._positional = len(positional)
         self._specs = [child for side in signature.in_spec.children for child in side.children]
         self._sizes = Sizes(
             program, [leaf.type for leaf in self.leaves], [leaf.path.label for leaf in self.leaves]
@@ -84,11 +87,13 @@ class Binder:
         self._torch_dtypes: tuple[Any, ...] | None = None
         self._tensor: type | None = None
         self._dense: Any = None
+        self._forward_mode: Any = None
+        self._transforms: Any = None
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bound:
         """Check a call. Raises InputError; nothing has run by then."""
         if self._static and not kwargs:
-            if self.fast_torch(args):
+            if self.fast_torch(args) and not self._transforms():
                 return Bound(args, {}, True)
             if self.fast_numpy(args):
                 return Bound(args, {}, False)
@@ -105,17 +110,22 @@ class Binder:
         tensor = self._tensor
         if tensor is None and (tensor := self._find_torch()) is None:
             return False
+        if self._forward_mode._current_level >= 0:
+            return False  # the slow path looks for tangents
         dtypes = self._torch_dtypes or ()
-        for given, dtype, shape in zip(args, dtypes, shapes):  # noqa: B905 - as many, and strict costs time
-            if (
-                type(given) is not tensor
-                or given.dtype is not dtype
-                or given.shape != shape
-                or not given.is_cpu
-                or given.requires_grad
-                or given.layout is not self._dense
-            ):
-                return False
+        try:
+            for given, dtype, shape in zip(args, dtypes, shapes):  # noqa: B905 - as many, and strict costs time
+                if (
+                    type(given) is not tensor
+                    or given.dtype is not dtype
+                    or given.shape != shape
+                    or not given.is_cpu
+                    or given.requires_grad
+                    or given.layout is not self._dense
+                ):
+                    return False
+        except RuntimeError:  # a nested tensor has no shape
+            return False
         return bool(args)
 
     def _find_torch(self) -> type | None:
@@ -127,6 +137,8 @@ class Binder:
             return None  # a conjugate bit is looked for on the slow path
         self._torch_dtypes = tuple(torch_dtype(dtype) for dtype in self._dtypes)
         self._dense = torch.strided
+        self._forward_mode = torch.autograd.forward_ad
+        self._transforms = torch._C._functorch.peek_interpreter_stack
         self._tensor = torch.Tensor
         return torch.Tensor
 
@@ -176,14 +188,22 @@ class Binder:
     def _in_order(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
         """The arguments in the signature's order, however the caller passed them."""
         names = self._names
+        positional, keyword = names[: self._positional], names[self._positional :]
         if len(args) > len(names):
             raise InputError(f"{len(args)} arguments were given, the program takes {_listed(names)}")
-        given = dict(zip(names, args, strict=False))
+        if len(args) > len(positional):
+            # In which order they follow is the example call's, which is not the signature's.
+            raise InputError(
+                f"{len(args)} arguments were given by position, the program takes {len(positional)} so "
+                f"({_listed(positional)}): pass {_listed(keyword)} by name"
+            )
+        given = dict(zip(positional, args, strict=False))
         for name, value in kwargs.items():
             if name in given:
                 raise InputError(f"argument `{name}` was given twice")
             if name not in names:
-                raise InputError(f"there is no argument `{name}`, the program takes {_listed(names)}")
+                near = did_you_mean(name, names)
+                raise InputError(f"there is no argument `{name}`, the program takes {_listed(names)}{near}")
             given[name] = value
         missing = [name for name in names if name not in given]
         if missing:
@@ -195,33 +215,45 @@ class Binder:
         label = leaf.path.label
         if not _is_tensor(given):
             raise InputError(f"`{label}` is {_described(given)}, the program takes {_tensor_text(type_)}")
+        if isinstance(given, np.ndarray):
+            self._check_array(label, given)
+        else:
+            self._check_torch(label, type_, given)
         try:
             dtype = dtype_of(given)
         except TypeError as error:
             raise InputError(f"`{label}`: {error}; the program takes {type_.dtype}") from None
         if dtype is not type_.dtype:
             raise InputError(f"`{label}` is {dtype}, the program takes {type_.dtype}")
-        if not isinstance(given, np.ndarray):
-            self._check_storage(label, type_, given)
         if given.ndim != type_.rank:
             raise InputError(
                 f"`{label}` has {given.ndim} dimension{'s' * (given.ndim != 1)} {tuple(given.shape)}, "
                 f"the program takes {type_.rank} {_sizes_text(type_.sizes)}"
             )
 
-    def _check_storage(self, label: str, type_: TensorType, given: Any) -> None:
+    def _check_array(self, label: str, given: np.ndarray) -> None:
+        """A class of arrays with more to it than elements would lose it."""
+        if isinstance(given, np.ma.MaskedArray):
+            raise InputError(
+                f"`{label}` is a masked array, whose mask would be lost: pass {label}.filled(value) "
+                f"or {label}.data"
+            )
+        if type(given) not in _PLAIN_ARRAYS:
+            raise InputError(
+                f"`{label}` is a {type(given).__name__}, the program takes plain arrays: "
+                f"pass numpy.asarray({label})"
+            )
+
+    def _check_torch(self, label: str, type_: TensorType, given: Any) -> None:
         """Layout, device and class of a torch tensor."""
-        layout = str(given.layout).removeprefix("torch.")
-        if layout != type_.layout.value:
-            raise InputError(f"`{label}` is {layout}, the program takes {type_.layout.value}")
-        if type_.layout is not Layout.STRIDED:
-            raise InputError(f"`{label}` is {layout}: inputs of that layout are not taken yet")
+        from runtime.torch_inputs import lost_meaning
+
+        problem = lost_meaning(given, type_)
+        if problem:
+            raise InputError(f"`{label}` {problem.format(label)}")
         if given.device.type not in self.devices:
             expected = " or ".join(sorted(self.devices))
             raise InputError(f"`{label}` is on {given.device}, the program takes it on {expected}")
-        torch = sys.modules["torch"]
-        if type(given.detach()) is not torch.Tensor:
-            raise InputError(f"`{label}` is a {type(given).__name__}, the program takes plain tensors")
 
 
 def _leaf_type(program: Program, spec: InputSpec) -> TensorType | SymType | None:
@@ -275,7 +307,9 @@ def _tensor_library(leaves: Sequence[Leaf], given: Sequence[Any]) -> bool:
 
 def _check_literal(leaf: Leaf, given: Any) -> None:
     expected = leaf.spec.literal
-    if type(given) is type(expected) and (given == expected or given is expected):
+    # By their text: NaN equals nothing, and -0.0 equals 0.0.
+    same = repr(given) == repr(expected) if isinstance(expected, float | complex) else given == expected
+    if type(given) is type(expected) and same:
         return
     raise InputError(
         f"`{leaf.path.label}` is {_described(given)}, the program was exported for {expected!r} "

@@ -52,12 +52,17 @@ class Interpreted:
         ]
         self._buffers = [s.target for s in specs if s.kind is not InputKind.PARAMETER and s.target]
         self._lock = threading.Lock()
+        self._uses_torch = True
 
     @property
-    def buffers(self) -> dict[str, np.ndarray]:
-        """The current values of all buffers and constants, by full name; copies."""
+    def buffers(self) -> dict[str, Any]:
+        """The current values of all buffers and constants, by full name; copies.
+
+        Of the library that the last call's tensors were of; before a call torch's.
+        """
         with self._lock:
-            return {name: torch_to_numpy(self._tensors[name].clone().contiguous()) for name in self._buffers}
+            held = {name: self._tensors[name].clone().contiguous() for name in self._buffers}
+        return held if self._uses_torch else {name: torch_to_numpy(value) for name, value in held.items()}
 
     def reset(self) -> None:
         """Give the buffers the values that they had before the first call."""
@@ -77,6 +82,7 @@ class Interpreted:
                 restore()
                 raise
         self.report.calls += 1
+        self._uses_torch = bound.torch
         if not bound.torch:
             results = [torch_to_numpy(r) if isinstance(r, torch.Tensor) else r for r in results]
         return unflatten(results, self.program.signature.out_spec, self._types)

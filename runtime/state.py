@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowering.ir.types import DType
 from lowering.ir.weights import Weights
 from runtime.tensors import address, aligned_copy, numpy_to_torch, torch_dtype, torch_to_numpy, writable_alias
 from runtime.weights import WeightError, materialise
@@ -71,8 +72,13 @@ class State:
 
     def reset(self) -> None:
         """Give every buffer the value that it has in the program."""
-        initial = materialise(self._weights, self.values_of)
+        views = self._weights.views
+        # numpy has no complex32.
+        only_torch = [n for n in self.values_of if n in views and views[n].dtype is DType.COMPLEX32]
+        initial = materialise(self._weights, [name for name in self.values_of if name not in only_torch])
         self.host = {name: aligned_copy(array) for name, array in initial.items()}
+        if only_torch:
+            self.host |= torch_weights(self._weights, only_torch, private=only_torch)
         self.handles = {}
 
     def keep(self, handles: Mapping[str, Any], overwritten: Mapping[str, str]) -> None:

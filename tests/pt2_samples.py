@@ -95,7 +95,7 @@ def check_values(sample: Pt2Sample, compiled: Any) -> None:
     for index, (got, want) in enumerate(zip(leaves, sample.inputs_after(), strict=True)):
         check_equal(f"input {index} after the call", got, want)
     for name, got in compiled.buffers.items():
-        check_equal(f"buffer {name} after the call", got, sample.buffers_after()[name])
+        check_equal(f"buffer {name} after the call", np.asarray(got), sample.buffers_after()[name])
 
 
 def check_equal(name: str, got: np.ndarray, want: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from bridge.lowered import Lowered
 from lowering.ir.program import InputKind, InputSpec
 from lowering.ir.tree import TreeSpecError, flatten, unflatten
 from lowering.ir.types import DType, SymType, TensorType
+from runtime.argument_paths import did_you_mean
 from runtime.tensors import numpy_dtype, numpy_to_torch
 
 # What numpy raises for a file that is damaged, or made to do damage.
@@ -123,16 +124,34 @@ def _read_arrays(files: Sequence[Path]) -> list[tuple[str, np.ndarray]]:
 def _in_order(
     arrays: list[tuple[str, np.ndarray]], specs: Sequence[InputSpec], files: Sequence[Path]
 ) -> list[np.ndarray]:
-    """One array per input: by name where a .npz names all of them, else as they come."""
+    """One array per input: an .npz's by their names, else as they come.
+
+    Raises UsageError where there are more or fewer than inputs, or the names are others.
+    """
     names = [spec.name for spec in specs]
+    shown = ", ".join(map(str, files))
     if len(arrays) != len(specs):
-        given = f"{', '.join(map(str, files))} has {len(arrays)}" if files else "none was given"
+        named = ", ".join(name for name, _ in arrays if name)
+        given = f"{shown} has {len(arrays)}" if files else "none was given"
         how = "give each with --input" if not files else "give one .npy each, or all in one .npz"
         listed = f" ({', '.join(names)})" if names else ""
         plural = "" if len(names) == 1 else "s"
-        raise UsageError(f"the program takes {len(names)} input{plural}{listed}, {given}; {how}")
+        named = f" (the arrays are {named})" if named else ""
+        raise UsageError(f"the program takes {len(names)} input{plural}{listed}, {given}; {how}{named}")
     by_name = dict(arrays)
-    return [by_name[n] for n in names] if set(by_name) == set(names) else [array for _, array in arrays]
+    if set(by_name) == set(names):
+        return [by_name[name] for name in names]
+    # What numpy.savez calls arrays that it is given without names: their places.
+    if set(by_name) == {f"arr_{index}" for index in range(len(names))}:
+        return [by_name[f"arr_{index}"] for index in range(len(names))]
+    given = [name for name, _ in arrays if name]
+    if not given:
+        return [array for _, array in arrays]
+    near = did_you_mean(next((name for name in given if name not in names), ""), names)
+    listed = ", ".join(name or "an array without a name" for name, _ in arrays)
+    raise UsageError(
+        f"{shown} has {listed}, the program takes {', '.join(names)}: name each array as its input{near}"
+    )
 
 
 def _as_torch(array: np.ndarray, spec: InputSpec) -> Any:

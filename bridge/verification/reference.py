@@ -21,7 +21,7 @@ class ExportedReference:
     def __init__(self, exported: torch.export.ExportedProgram, program: Program) -> None:
         self._module = exported.module()
         signature = program.signature
-        self._positional, self._keyword = top_level_names(signature.in_spec, signature.argument_names)
+        self._positional, _ = top_level_names(signature.in_spec, signature.argument_names)
         self._names = state_names(program)
         stored = {**exported.state_dict, **exported.constants}
         tensors = {name: stored[name] for name in self._names if isinstance(stored.get(name), torch.Tensor)}
@@ -32,13 +32,14 @@ class ExportedReference:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it, arguments passed by position where it was exported so: torch takes them no other way."""
-        if len(args) > len(self._positional) + len(self._keyword):
-            raise InputError(f"{len(args)} arguments were given, the program takes fewer")
+        if len(args) > len(self._positional):
+            raise InputError(
+                f"{len(args)} arguments were given by position, the program takes {len(self._positional)} so"
+            )
         named = dict(kwargs)
-        positional = [*args, *(named.pop(name) for name in self._positional[len(args) :] if name in named)]
-        named |= zip(self._keyword, positional[len(self._positional) :], strict=False)
+        rest = [named.pop(name) for name in self._positional[len(args) :] if name in named]
         with torch.no_grad():
-            return self._module(*positional[: len(self._positional)], **named)
+            return self._module(*args, *rest, **named)
 
     @property
     def buffers(self) -> dict[str, torch.Tensor]:

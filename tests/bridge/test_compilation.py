@@ -58,7 +58,7 @@ def _equals_eager(compiled: Compiled) -> None:
     with torch.no_grad():
         for _ in range(2):
             torch.testing.assert_close(compiled(X), module(X))
-    torch.testing.assert_close(torch.from_numpy(compiled.buffers["seen"]), module.seen)
+    torch.testing.assert_close(torch.as_tensor(compiled.buffers["seen"]), module.seen)
 
 
 def refuses(node: str, named: bool) -> Refusal:

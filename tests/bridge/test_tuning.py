@@ -78,7 +78,7 @@ def test_segments_on_different_engines_are_eager(engines: tuple[str, str]) -> No
         got, want = compiled(ours), eager(theirs)
         torch.testing.assert_close(got, want)
         torch.testing.assert_close(ours, theirs)
-        torch.testing.assert_close(torch.from_numpy(compiled.buffers["seen"]), eager.seen)
+        torch.testing.assert_close(torch.as_tensor(compiled.buffers["seen"]), eager.seen)
 
 
 def test_a_value_passes_from_one_engine_to_the_other() -> None:

@@ -139,4 +139,4 @@ def _difference(
 
 
 def _buffers(compiled: Any) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(value) for name, value in compiled.buffers.items()}
+    return {name: torch.as_tensor(value) for name, value in compiled.buffers.items()}

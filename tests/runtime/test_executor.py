@@ -68,11 +68,16 @@ def test_weights_are_bound_once_and_shared_between_segments():
     assert engine.bound[0]["w"] is engine.bound[1]["w"]
 
 
-def test_a_gradient_is_not_asked_for_nor_given():
+def test_a_gradient_is_refused_where_eager_records_one():
     x = torch.from_numpy(X).requires_grad_()
     for placement in (HLO, ATEN):
         f, _ = compiled(affine(), (placement, "ay"), weights=weights(w=W))
-        assert not f(x).requires_grad
+        with pytest.raises(InputError, match=r"`x` requires grad.*pass x\.detach\(\), or call under"):
+            f(x)
+        with torch.no_grad():
+            assert not f(x).requires_grad
+        with torch.inference_mode():
+            f(x)
 
 
 def test_strided_and_misaligned_inputs_are_copied_and_counted():

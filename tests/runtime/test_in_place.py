@@ -45,7 +45,7 @@ def check(eager: torch.nn.Module, compiled: Compiled, calls: int = 4) -> list[in
         row, at = torch.full((1, WIDTH), -1.0 - call), torch.tensor([(2 * call + 1) % ROWS])
         kept.append((compiled(row, at), eager(row, at)))
         kept[-1] = (kept[-1][0], torch.utils._pytree.tree_map(torch.clone, kept[-1][1]))
-        torch.testing.assert_close(torch.from_numpy(compiled.buffers["cache"]), eager.cache)
+        torch.testing.assert_close(torch.as_tensor(compiled.buffers["cache"]), eager.cache)
         addresses.append(buffer_address(compiled, "cache"))
     for got, wanted in kept:
         torch.testing.assert_close(got, wanted)

@@ -62,6 +62,29 @@ def test_keyword_refusals():
     assert refusal(bound, z(4, 8), z=z(8)) == "there is no argument `z`, the program takes `x`, `y`"
 
 
+def test_keywords_are_not_taken_by_position():
+    spec = tree(tree(LEAF), tree(LEAF, LEAF, names=["c", "b"]))
+    bound = binder({"a": tensor(1), "c": tensor(3), "b": tensor(2)}, in_spec=spec, names=("a", "c", "b"))
+    words = "3 arguments were given by position, the program takes 1 so (`a`): pass `c`, `b` by name"
+    assert refusal(bound, z(1), z(2), z(3)) == words
+    assert refusal(bound, z(1), z(2), c=z(3)).startswith("2 arguments were given by position")
+    for kwargs in ({"b": z(2), "c": z(3)}, {"c": z(3), "b": z(2)}):
+        assert [leaf.shape[0] for leaf in bound.bind((z(1),), kwargs).leaves] == [1, 3, 2]
+
+
+def test_a_name_that_is_near_is_offered():
+    bound = binder({"input_ids": tensor(1), "attention_mask": tensor(1)})
+    words = "the program takes `input_ids`, `attention_mask`; did you mean `input_ids`?"
+    assert refusal(bound, z(1), inputs_ids=z(1)) == f"there is no argument `inputs_ids`, {words}"
+
+
+def test_a_name_of_two_arguments_is_the_keywords():
+    """`def forward(self, a, /, b, **rest)` called with a keyword `a`."""
+    spec = tree(tree(LEAF, LEAF), tree(LEAF, names=["a"]))
+    bound = binder({"x": tensor(1), "y": tensor(2), "z": tensor(3)}, in_spec=spec, names=("a", "b", "a"))
+    assert [x.shape[0] for x in bound.bind((z(1),), {"b": z(2), "a": z(3)}).leaves] == [1, 2, 3]
+
+
 def test_a_fake_tensor_is_refused():
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -91,7 +114,79 @@ def test_unusual_tensors_pass(kind):
         "grad": z(4, 8).requires_grad_(),
         "negated": torch.zeros(4, 8, dtype=torch.complex64).conj().imag,
     }[kind]
-    assert binder(STATIC).bind((x, z(8)), {}).leaves[0] is x
+    with torch.no_grad():
+        assert binder(STATIC).bind((x, z(8)), {}).leaves[0] is x
+
+
+def dual(x):
+    return torch.autograd.forward_ad.make_dual(x, x + 1)
+
+
+# What a tensor means beyond its elements: how it is made, and the beginning of the sentence that refuses it.
+LOST = {
+    "grad": (lambda: z(4, 8).requires_grad_(), "requires grad, and the program's results have no history"),
+    "parameter": (lambda: torch.nn.Parameter(z(4, 8)), "requires grad"),
+    "tangent": (lambda: dual(z(4, 8)), "has a tangent, and the program's results have none"),
+    "nested": (lambda: torch.nested.nested_tensor([z(2, 8)] * 4), "is a nested tensor"),
+    "jagged": (lambda: torch.nested.nested_tensor([z(2, 8)] * 4, layout=torch.jagged), "is jagged"),
+    "quantised": (lambda: torch.quantize_per_tensor(z(4, 8), 0.1, 0, torch.quint8), "the element type"),
+    "mkldnn": (lambda: z(4, 8).to_mkldnn(), "is _mkldnn"),
+    "csr": (lambda: z(4, 8).to_sparse_csr(), "is sparse_csr"),
+    "torch masked": (lambda: torch.masked.masked_tensor(z(4, 8), z(4, 8) > 0), "is a MaskedTensor"),
+    "masked": (
+        lambda: np.ma.masked_array(np.zeros((4, 8), np.float32), mask=True),
+        "is a masked array, whose",
+    ),
+    "matrix": (
+        lambda: np.matrix(np.zeros((4, 8), np.float32)),
+        "is a matrix, the program takes plain arrays",
+    ),
+    "records": (
+        lambda: np.zeros((4, 8), "f4,i4").view(np.recarray),
+        "is a recarray, the program takes plain",
+    ),
+    "structured": (lambda: np.zeros((4, 8), "f4,i4"), "no tensor has numpy's element type"),
+    "objects": (lambda: np.zeros((4, 8), object), "no tensor has numpy's element type object"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("sizes", [(4, 8), (N, 8)], ids=["static", "dynamic"])
+@pytest.mark.parametrize("kind", LOST)
+def test_a_meaning_beyond_the_elements_is_refused(kind, sizes):
+    make, words = LOST[kind]
+    with torch.autograd.forward_ad.dual_level():
+        refused = refusal(binder({"x": tensor(*sizes)}), make())
+    assert words in refused
+    assert "`x`" in refused
+
+
+@pytest.mark.parametrize("sizes", [(4, 8), (N, 8)], ids=["static", "dynamic"])
+def test_transforms_of_torch_func_are_refused(sizes):
+    bound = binder({"x": tensor(*sizes)})
+
+    def call(x):
+        assert not isinstance(x, np.ndarray)
+        bound.bind((x,), {})
+        return x.sum()
+
+    x = z(4, 8)
+    transforms = {
+        "vmap": lambda: torch.func.vmap(call)(z(3, 4, 8)),
+        "grad": lambda: torch.func.grad(call)(x),
+        "jvp": lambda: torch.func.jvp(call, (x,), (x,)),
+        "functionalize": lambda: torch.func.functionalize(call)(x),
+    }
+    for transform in transforms.values():
+        with pytest.raises(InputError, match=r"`x` is traced by torch\.func"):
+            transform()
+    bound.bind((x,), {})
+
+
+def test_a_mapped_file_is_a_plain_array(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((4, 8), np.float32))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert not binder({"x": tensor(4, 8)}).bind((mapped,), {}).torch
 
 
 def test_nested_inputs_are_named_by_their_path():
@@ -114,6 +209,9 @@ def test_literals_must_be_what_was_exported():
     words = "`n` is 3, the program was exported for 2 and takes no other"
     assert refusal(bound, z(2), 3, "sum", None) == words
     assert refusal(bound, z(2), True, "sum", None).startswith("`n` is True, ")
+    zero = binder({"f": 0.0, "n": float("nan")})
+    zero.bind((0.0, float("nan")), {})
+    assert refusal(zero, -0.0, float("nan")).startswith("`f` is -0.0, ")
     words = "`mode` is 'mean', the program was exported for 'sum' and takes no other"
     assert refusal(bound, z(2), 2, "mean", None) == words
     words = "`mask` is a tensor of float32 (2,), the program was exported for None and takes no other"
