@@ -233,7 +233,8 @@ def planning_sizes(program: Program) -> list[dict[str, int]]:
         bounds = program.ranges.get(name)
         if bounds is None:
             continue
-        low[name] = max(bounds.low or 0, 1)
+        # Where the exporter took a size to be 2 or more, 1 and 0 are rare: they need not lower.
+        low[name] = max(bounds.low, 1) if bounds.low is not None else min(2, bounds.high or 2)
         if bounds.high is not None and bounds.high < _UNBOUNDED:
             high[name] = bounds.high
     unique: list[dict[str, int]] = []

@@ -28,10 +28,11 @@ from lowering.ir.types import TensorType
 from lowering.ir.updates import updates
 from lowering.ir.weights import Weights
 from runtime.inputs import NO_TYPES, Binder, Bound
-from runtime.report import Report
+from runtime.report import Fallback, Report
 from runtime.results import Results, read_contract
 from runtime.segments import AtenSegment, Context, Frame, Loaded, Specialise, StableHloSegment
 from runtime.shutdown import closed_at_exit
+from runtime.small_sizes import SmallSizes
 from runtime.state import State, in_kind, private_copy
 from runtime.tensors import aligned
 
@@ -91,6 +92,7 @@ class Compiled:
         self._steps = self._build_steps(plan, cache_size)
         self._without_gradients = _switch(self._context.aten)
         self._rebuild = _rebuilder(program.signature.out_spec, types)
+        self._small = SmallSizes(program)
         segment = self._one_segment()
         self._fast = self._fast_path({}) if segment is not None and segment.static else None
         self._learns = segment is not None and bool(segment.symbols)
@@ -175,7 +177,7 @@ class Compiled:
             with self._lock:
                 return self._run(bound)
         result = self._run(bound)
-        if self._learns and not kwargs:
+        if self._learns and not kwargs and not self._small.problem(bound.symbols):
             self._learn(args, bound)
         return result
 
@@ -194,9 +196,11 @@ class Compiled:
     def _run(self, bound: Bound, times: list[float] | None = None) -> Any:
         frame = self._enter(bound)
         host, handles = frame.host, frame.handles
+        problem = self._small.problem(bound.symbols)
+        steps = self._steps_on_aten(bound.symbols, problem) if problem else self._steps
         try:
             with self._without_gradients():
-                for step, dead in self._steps:
+                for step, dead in steps:
                     step(frame)
                     if times is not None:
                         times.append(time.perf_counter())
@@ -213,6 +217,21 @@ class Compiled:
         self.report.calls += 1
         self._uses_torch = bound.torch
         return self._rebuild(leaves)
+
+    def _steps_on_aten(
+        self, symbols: Mapping[str, Any], problem: str
+    ) -> list[tuple[Callable[[Frame], None], tuple[str, ...]]]:
+        """The steps, all of them on ATen, for sizes at which the program's types do not hold."""
+        reason = f"these sizes run on ATen: {problem}"
+        steps: list[tuple[Callable[[Frame], None], tuple[str, ...]]] = []
+        for step, dead in self._steps:
+            if isinstance(step, StableHloSegment):
+                fallback = Fallback(step.segment.index, dict(symbols), reason)
+                if fallback not in self.report.fallbacks:
+                    self.report.fallbacks.append(fallback)
+                step = step.on_aten()
+            steps.append((step, dead))
+        return steps
 
     def _enter(self, bound: Bound) -> Frame:
         """The values that a call begins with."""

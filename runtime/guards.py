@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lowering.ir.program import Guard
-from lowering.ir.symbols import Scalar, SymbolError, evaluate, free_symbols, to_text
+from lowering.ir.symbols import Scalar, Symbol, SymbolError, evaluate, free_symbols, substituted, to_text
 from runtime.argument_paths import LeafPath, rename
 from runtime.errors import InputError
 
@@ -52,17 +53,31 @@ def _split(
     """Guards with how to read each name in them; and the texts of those that name no input."""
     checked, unchecked = [], []
     for guard in guards:
-        accesses: dict[str, Access] = {}
-        for name in sorted(free_symbols(guard.condition)):
-            access = _parse_access(name, sources)
-            if access is not None:
-                accesses[name] = access
-            elif name.startswith("L["):
-                unchecked.append(guard.text)
-                break
-        else:
-            checked.append((guard, accesses))
+        names = sorted(free_symbols(guard.condition))
+        found = {name: _parse_access(name, sources) for name in names}
+        items = {name: _by_argument(name) for name, access in found.items() if access is None}
+        found |= {item: _parse_access(item, sources) for item in items.values()}
+        terms = {name: Symbol(item) for name, item in items.items() if found[item] is not None}
+        accesses = {name: access for name, access in found.items() if access is not None}
+        if any(name.startswith("L[") and name not in accesses.keys() | terms.keys() for name in names):
+            unchecked.append(guard.text)
+            continue
+        condition = substituted(guard.condition, terms)
+        checked.append((guard._replace(condition=condition) if terms else guard, accesses))
     return checked, tuple(unchecked)
+
+
+# What follows `L`: an argument, and the item of it that is taken first.
+_ITEM = re.compile(r"L\['([^\[\]']+)'\]\[(?:(\d+)|'([^\[\]']+)')\]")
+
+
+def _by_argument(name: str) -> str:
+    """An item of `*xs` or `**options` as the argument that it is: `L['xs'][0]` is `L['xs_0']`."""
+    found = _ITEM.match(name)
+    if found is None:
+        return name
+    argument, place, key = found.groups()
+    return f"L['{key if place is None else f'{argument}_{place}'}']{name[found.end() :]}"
 
 
 def _parse_access(name: str, sources: Mapping[str, int]) -> Access | None:

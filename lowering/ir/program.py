@@ -195,7 +195,7 @@ class Range(NamedTuple):
 class Program:
     """An exported program.
 
-    `ranges`, `hints`: per symbol name, its bounds and its value in the example inputs.
+    `ranges`, `hints`: per symbol name, the bounds that a call is held to and its value in the example inputs.
     `guards`: boolean expressions over the symbols `L['x'].size()[0]` etc. (see `lowering.ir.symbols`), each
     with its source text.
     """

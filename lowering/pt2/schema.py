@@ -18,6 +18,7 @@ from lowering.pt2.fields import (
     show,
 )
 from lowering.pt2.graph import read_graph, read_integer_or_none
+from lowering.pt2.ranges import called_ranges
 from lowering.pt2.signature import read_signature, used_objects
 from lowering.pt2.values import TypeReader
 from lowering.pt2.vmaps import fold_vmaps
@@ -69,7 +70,7 @@ def read_version(value: Any) -> tuple[int, int]:
 
 
 def read_ranges(value: Any) -> dict[str, Range]:
-    """The range of each symbol. Those of expressions (`2*s77`) are left out: they follow from these."""
+    """The range of each symbol that a call is held to."""
 
     def read(entry: Any) -> Range:
         record = as_record(entry)
@@ -81,7 +82,7 @@ def read_ranges(value: Any) -> dict[str, Range]:
             raise Malformed(f"the range from {low} to {high} is empty")
         return Range(low, high)
 
-    return {name: bounds for name, bounds in each_entry(value, read).items() if name.isidentifier()}
+    return called_ranges(dict(each_entry(value, read)))
 
 
 def read_guard(value: Any) -> Guard:

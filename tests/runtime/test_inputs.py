@@ -289,6 +289,18 @@ def test_guards_on_strides_and_nested_inputs():
     assert refusal(bound, {"a": z(3, 4).t()}) == words
 
 
+def test_guards_on_items_of_variadic_arguments():
+    """torch's guards name `*xs` and `**options`, its names of arguments are `xs_0` and the keywords."""
+    text = "L['xs'][1].size()[0] == 2*L['options']['scale'].size()[0]"
+    spec = tree(tree(LEAF, LEAF), tree(LEAF, names=["scale"]))
+    inputs = {"xs_0": tensor(2), "xs_1": tensor(N), "scale": tensor(Symbol("s1"))}
+    guards = (Guard(text, parse_guard(text)),)
+    bound = binder(inputs, in_spec=spec, names=("xs_0", "xs_1", "scale"), guards=guards)
+    assert not bound.unchecked_guards
+    bound.bind((z(2), z(6)), {"scale": z(3)})
+    assert "xs_1.size(0) is 6" in refusal(bound, z(2), z(6), scale=z(4))
+
+
 def test_a_guard_on_something_else_is_listed_not_dropped():
     text = "L['self'].size()[0] == 3"
     assert binder({"x": tensor(2)}, guards=(Guard(text, parse_guard(text)),)).unchecked_guards == (text,)
