@@ -112,7 +112,7 @@ def test_symbolic_sizes_ranges_and_hints(version: str):
     type_ = program.graph.values["x"]
     assert isinstance(type_, TensorType)
     assert type_.sizes[0] == Symbol("s77")
-    assert program.ranges == {"s77": Range(2, 64)}
+    assert program.ranges == {"s77": Range(None, 64)}, "torch does not check the exporter's 2"
     assert program.hints == {"s77": 3}
 
 
