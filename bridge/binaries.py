@@ -37,7 +37,8 @@ class Binaries:
     def __init__(self, kept: dict[str, Binary]) -> None:
         self._kept = kept
         self._others: OrderedDict[str, Binary] = OrderedDict()
-        self._refused: OrderedDict[str, EngineError] = OrderedDict()
+        # Not the error itself: it would keep the frames that it came through, the caller's and theirs.
+        self._refused: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
         self._made: set[str] = set()
         #: Keys of the kept binaries that were asked for.
         self.used: set[str] = set()
@@ -50,7 +51,7 @@ class Binaries:
         """
         key = cache_key(module, *site)
         if key in self._refused:
-            raise self._refused[key]
+            raise EngineError(*self._refused[key])
         kept = self._kept if own else self._others
         if own:
             self.used.add(key)
@@ -61,7 +62,7 @@ class Binaries:
             try:
                 code = site.engine.compile(formed(module, site), site.target)
             except EngineError as error:
-                _add(self._refused, key, error)
+                _add(self._refused, key, (str(error), error.node))
                 raise
             self._made.add(key)
             self._cache.put(key, code)

@@ -22,9 +22,13 @@ class Fallback:
     node: str | None = None
 
 
+# A program may be called at any number of sizes that its engine refuses.
+MAX_FALLBACKS = 256
+
+
 @dataclass(slots=True)
 class Report:
-    """Counters are since construction.
+    """Counters are since construction. `fallbacks`: the first 256 of different segments and sizes.
 
     `copies`: tensors copied on their way into an engine (not dense, or not aligned to 64 bytes) or out of its
     memory. `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how
@@ -42,6 +46,11 @@ class Report:
     postponed: int = 0
     fallbacks: list[Fallback] = field(default_factory=list)
     unchecked_guards: tuple[str, ...] = ()
+
+    def fall_back(self, fallback: Fallback) -> None:
+        """Note a fallback, once for each segment and sizes."""
+        if len(self.fallbacks) < MAX_FALLBACKS and fallback not in self.fallbacks:
+            self.fallbacks.append(fallback)
 
     def nodes(self, placement: Placement) -> int:
         """How many nodes the plan places there."""

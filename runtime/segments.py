@@ -187,7 +187,7 @@ class StableHloSegment:
         self._compiled += 1
         if self._compiled == self._capacity:
             reason = f"the data gave {self._capacity} sizes that came again; no others are compiled"
-            self._context.report.fallbacks.append(Fallback(self.segment.index, sizes, reason))
+            self._context.report.fall_back(Fallback(self.segment.index, sizes, reason))
         return True
 
     def peek(self, symbols: Mapping[str, Scalar]) -> Loaded | None:
@@ -200,7 +200,7 @@ class StableHloSegment:
         try:
             return self._load(sizes)
         except EngineError as error:
-            self._context.report.fallbacks.append(Fallback(self.segment.index, sizes, str(error), error.node))
+            self._context.report.fall_back(Fallback(self.segment.index, sizes, str(error), error.node))
             return None
 
     def _load(self, sizes: Mapping[str, Scalar]) -> Loaded:
@@ -231,9 +231,10 @@ class StableHloSegment:
 
     def on_aten(self) -> AtenSegment:
         """The same nodes on ATen."""
-        if self._aten is None:
-            self._aten = AtenSegment(self._context, self.segment, self._nodes)
-        return self._aten
+        with self._lock:
+            if self._aten is None:
+                self._aten = AtenSegment(self._context, self.segment, self._nodes)
+            return self._aten
 
     def __call__(self, frame: Frame) -> None:
         loaded = self.loaded(frame.symbols)

@@ -72,10 +72,11 @@ def capsule_import(take: Callable[[Any], Any], start: int, dtype: DType, sizes: 
         block, base = _free.pop()
     except IndexError:
         block, base = _new_block()
-    pack(block, at, *sizes, start, _CPU, 0, len(sizes), code, bits, 1, base + at)
-    result = take(_new_capsule(base + _TENSOR, _NAME, None))
-    _free.append((block, base))
-    return result
+    try:
+        pack(block, at, *sizes, start, _CPU, 0, len(sizes), code, bits, 1, base + at)
+        return take(_new_capsule(base + _TENSOR, _NAME, None))
+    finally:
+        _free.append((block, base))
 
 
 def _new_block() -> tuple[Any, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 from runtime.engine import EngineError
 from runtime.tensors import address, aligned
 
-# What IREE was given and may still hold, by the address of the object.
+# What IREE was given and may still hold, by the address of the object. Under the lock: an address whose
+# object another thread has let go of meanwhile may be that of the next one, which IREE alone would then hold.
 _lent: dict[int, Any] = {}
+_lock = threading.Lock()
 
 
 def bound(name: str, weights: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -30,10 +33,11 @@ def lend(array: np.ndarray) -> Any:
     current thread from the interpreter, which crashed once in fifty runs. So IREE never has the last
     reference to what is lent; the next weight to be lent finds what it has let go of.
     """
-    for at in [at for at in list(_lent) if _references(at) == 1]:
-        _lent.pop(at, None)
     lent = (ctypes.c_char * max(array.nbytes, 1)).from_address(address(array))
-    _lent[id(lent)] = lent
+    with _lock:
+        for at in [at for at in _lent if _references(at) == 1]:
+            del _lent[at]
+        _lent[id(lent)] = lent
     return lent
 
 

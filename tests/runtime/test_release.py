@@ -93,6 +93,28 @@ def test_what_iree_has_let_go_of_is_not_kept(monkeypatch: pytest.MonkeyPatch) ->
     assert len(kept) == 1
 
 
+def test_what_is_lent_meanwhile_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread finds that something is let go of; before it drops that, another lends at the same address."""
+    kept: dict[int, object] = {}
+    monkeypatch.setattr(iree_weights, "_lent", kept)
+    references, array, held = iree_weights._references, np.arange(64, dtype=np.float32), []
+    other = threading.Thread(target=lambda: held.append(memoryview(lend(array))))
+
+    def slowly(at: int) -> int:
+        found = references(at)
+        if not other.ident:
+            other.start()
+            other.join(0.2)  # it gets this far only where it does not have to wait
+        return found
+
+    lend(array)
+    monkeypatch.setattr(iree_weights, "_references", slowly)
+    lend(array)
+    other.join()
+    (view,) = held
+    assert id(view.obj) in kept
+
+
 def test_a_process_that_used_xla_exits_in_peace() -> None:
     for _ in range(6):
         done = subprocess.run([sys.executable, "-c", SHORT], cwd=ROOT, capture_output=True, timeout=600)

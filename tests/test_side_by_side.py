@@ -1,0 +1,59 @@
+"""What could run side by side gives the same bits each time: wide programs, drawn, called again and again."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+
+import bridge
+from tests.repeated import busy, cores, differing, differing_at_once, on_threads
+from tests.wide_programs import Wide
+
+# Drawn programs that a compiler that let two steps race got wrong, in as many calls of 1,000.
+FOUND = {3: 127, 11: 3}
+
+
+def compiled(module: Wide, engine: str) -> Any:
+    with on_threads():
+        return bridge.lower(module.eval(), module.inputs()).compile(engine)
+
+
+def check(seed: int, engine: str, calls: int) -> None:
+    """Eager's values within tolerance; then the same bits, call after call and from threads at once."""
+    module = Wide(seed).eval()
+    run = compiled(module, engine)
+    with torch.no_grad():
+        wanted = module(*module.inputs())
+    made = run(*module.inputs())
+    for one, other in zip(made, wanted, strict=True):
+        torch.testing.assert_close(
+            one, other, rtol=1e-4, atol=1e-4, msg=lambda text: f"{text}\n{module.described}"
+        )
+    wrong = differing(run, [(module.inputs(), {})], calls, run.reset)
+    assert not wrong, f"seed {seed}, {engine}: {len(wrong)} of {calls} calls differ: {module.described}"
+    if not module.stateful:
+        given = [module.inputs(number) for number in range(4)]
+        found = differing_at_once([partial(run, *args) for args in given], calls // 4)
+        assert found == [[]] * 4, f"seed {seed}, {engine}, at once: {module.described}"
+
+
+@pytest.mark.skipif(cores() == 1, reason="steps run side by side on two cores or more")
+@pytest.mark.parametrize("seed", FOUND)
+def test_programs_that_were_wrong(seed: int) -> None:
+    check(seed, "iree", 1000)
+
+
+@pytest.mark.parametrize("engine", ["xla", "aten"])
+@pytest.mark.parametrize("seed", [3, 5, 6, 11])
+def test_wide_programs(seed: int, engine: str) -> None:
+    check(seed, engine, 80)
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize("seed", range(200))
+def test_many_wide_programs(seed: int) -> None:
+    with busy(4):
+        check(seed, "iree", 1000)
