@@ -12,8 +12,9 @@ import bridge
 from tests.repeated import busy, cores, differing, differing_at_once, on_threads
 from tests.wide_programs import Wide
 
-# Drawn programs that a compiler that let two steps race got wrong, in as many calls of 1,000.
-FOUND = {3: 127, 11: 3}
+# Of the seeds 0 to 26, seven had calls that differed before decision 25: 3 (38 of 300), 11 (1 of 300), 16 (13
+# of 500), 18 (3), 21 (14), 22 (7) and 26 (4).
+FOUND = (3, 16)
 
 
 def compiled(module: Wide, engine: str) -> Any:
@@ -32,7 +33,9 @@ def check(seed: int, engine: str, calls: int) -> None:
         torch.testing.assert_close(
             one, other, rtol=1e-4, atol=1e-4, msg=lambda text: f"{text}\n{module.described}"
         )
-    wrong = differing(run, [(module.inputs(), {})], calls, run.reset)
+    # Three in a row, of other numbers: what an earlier call left in memory passes for no result.
+    row = [(module.inputs(number), {}) for number in range(3)]
+    wrong = differing(run, row, calls, run.reset)
     assert not wrong, f"seed {seed}, {engine}: {len(wrong)} of {calls} calls differ: {module.described}"
     if not module.stateful:
         given = [module.inputs(number) for number in range(4)]
@@ -46,8 +49,9 @@ def test_programs_that_were_wrong(seed: int) -> None:
     check(seed, "iree", 1000)
 
 
-@pytest.mark.parametrize("engine", ["xla", "aten"])
-@pytest.mark.parametrize("seed", [3, 5, 6, 11])
+@pytest.mark.parametrize(
+    ("seed", "engine"), [(3, "xla"), (5, "xla"), (6, "xla"), (16, "xla"), (3, "aten"), (5, "aten")]
+)
 def test_wide_programs(seed: int, engine: str) -> None:
     check(seed, engine, 80)
 

@@ -39,7 +39,7 @@ def verify(
     bounds. Each side is given copies, of numpy arrays too; torch's generator starts at `seed` for both.
     `calls`: how many calls of each engine are compared, bit for bit, with the first that was given the same.
     A program that keeps state is called up to 16 times in a row, each call compared with eager; the row is
-    made again from the same start. `trust`: see `bridge.load`.
+    made again from the same start. Every other row is given other numbers. `trust`: see `bridge.load`.
 
     An engine that fails is a failed row, not an exception. Raises BridgeError where the source or the inputs
     cannot be used, or eager itself fails. The module's buffers and the inputs are left as they were.

@@ -56,7 +56,7 @@ class Repeats:
 
 
 def repeat(
-    observe: Callable[[int], Seen],
+    observe: Callable[[bool, int], Seen],
     first: Sequence[Seen],
     calls: int,
     kind: Kind,
@@ -64,25 +64,34 @@ def repeat(
 ) -> Repeats:
     """Call until there were `calls`; compare each with the first call that was given the same.
 
-    `observe(place)`: makes the call of that place in a row and says what it showed; at 0 the row begins anew.
-    `first`: what the calls of the first row showed.
+    `observe(others, place)`: makes the call of that place in a row and says what it showed; at 0 the row
+    begins anew. `others`: give it other numbers. After the second row, every other row is given such: what an
+    earlier call left in memory then passes for no result. An error of the first such row ends this. `first`:
+    what the calls of the first row showed.
     """
-    different = 0
+    rows: dict[bool, list[tuple[int, Seen]]] = {False: list(enumerate(first)), True: []}
+    different, number, mixed = 0, len(first), True
     differences: list[Difference] = []
-    for number in range(len(first), calls):
-        place = number % len(first)
-        got, want = observe(place), first[place]
-        found = list(
-            _differences(
-                got, want, kind if any_order else None, f"call {number + 1}: ", f"call {place + 1} gave"
-            )
-        )
-        if not found:
-            continue
-        different += 1
-        if different <= _MOST:
-            differences += found
-    return Repeats(max(calls, len(first)), different, tuple(differences), tuple(any_order))
+    while number < calls:
+        others = mixed and number // len(first) % 2 == 0
+        for place in range(len(first)):
+            try:
+                got = observe(others, place)
+            except Exception:
+                if not others or len(rows[True]) == len(first):
+                    raise
+                # Other numbers may be refused, by an assertion say.
+                mixed = False
+                break
+            if place == len(rows[others]):
+                rows[others].append((number, got))
+            like, want = rows[others][place]
+            names = f"call {number + 1}: ", f"call {like + 1} gave"
+            found = list(_differences(got, want, kind if any_order else None, *names))
+            different += bool(found)
+            differences += found if different <= _MOST else []
+            number += 1
+    return Repeats(number, different, tuple(differences), tuple(any_order))
 
 
 def _differences(

@@ -122,16 +122,26 @@ def run_engine(
     )
 
 
-def _repeater(compiled: Compiled | Interpreted, call: Call, seed: int) -> Callable[[int], Seen]:
-    """Makes the call of a place in a row; where that is the first, buffers and seed are as at the first."""
+def _repeater(compiled: Compiled | Interpreted, call: Call, seed: int) -> Callable[[bool, int], Seen]:
+    """Makes the call of a place in a row; where that is the first, buffers and seed are as at the first.
 
-    def make(place: int) -> Seen:
+    Other numbers are floating-point tensors' own in reverse: of the same range, and no index changes.
+    """
+    other = pytree.tree_map(_reversed, copy_tensors(call))
+
+    def make(others: bool, place: int) -> Seen:
         if place == 0:
             compiled.reset()
             torch.default_generator.manual_seed(seed)
-        return _seen(_observe(compiled, call))
+        return _seen(_observe(compiled, other if others else call))
 
     return make
+
+
+def _reversed(leaf: Any) -> Any:
+    if not isinstance(leaf, torch.Tensor) or leaf.layout is not torch.strided or not leaf.is_floating_point():
+        return leaf
+    return leaf.copy_(leaf.reshape(-1).flip(0).reshape(leaf.shape)) if leaf.numel() else leaf
 
 
 def _seen(observed: Observed) -> Seen:

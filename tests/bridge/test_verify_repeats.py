@@ -77,25 +77,54 @@ def _minus_zero(array: np.ndarray) -> np.ndarray:
 def test_one_wrong_call_fails_with_its_number(
     change: Change, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = _verify(monkeypatch, Doubled(), 37, change, calls=100)
+    report = _verify(monkeypatch, Doubled(), 38, change, calls=100)
     (row,) = report.engines
     assert all(difference.passed for difference in row.differences)
     assert not report.passed
     assert row.repeats is not None
     assert (row.repeats.calls, row.repeats.different) == (100, 1)
-    assert [(d.name, d.problem) for d in row.repeats.differences] == [("call 37: output 0", problem)]
+    assert [(d.name, d.problem) for d in row.repeats.differences] == [("call 38: output 0", problem)]
     assert "| 1 of 100 differ | DIFFERENT |" in report.markdown()
-    assert f"- iree: call 37: output 0 {problem}" in report.markdown()
+    assert f"- iree: call 38: output 0 {problem}" in report.markdown()
     plain = json.loads(json.dumps(report.json()))
     assert not plain["passed"]
-    assert plain["engines"][0]["repeats"]["values"][0]["name"] == "call 37: output 0"
+    assert plain["engines"][0]["repeats"]["values"][0]["name"] == "call 38: output 0"
 
 
 def test_a_wrong_first_call_makes_all_others_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     (row,) = _verify(monkeypatch, Doubled(), 1, _next, calls=20).engines
     assert row.repeats is not None
-    assert row.repeats.different == 19
+    assert row.repeats.different == 10  # and nine are given other numbers
     assert len(row.repeats.differences) == 5
+
+
+def test_what_an_earlier_call_left_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fifth call returns the fourth one's result. It was given other numbers, as the third was."""
+    engine = TestEngine(bridge.lower(Doubled(), (X,)))
+    monkeypatch.setattr(compilation, "get_engine", lambda name: engine)
+    made: list[np.ndarray] = []
+
+    def stale(name: str, array: np.ndarray) -> np.ndarray:
+        made.append(array)
+        return made[-2] if len(made) == 5 else array
+
+    engine.lie = stale
+    (row,) = bridge.verify(engine.lowered, (X,), engines=("iree",), calls=5).engines
+    assert row.repeats is not None
+    problem = "differs in 2 of 3 elements, most at [0]: 2, call 3 gave 6"
+    assert [(d.name, d.problem) for d in row.repeats.differences] == [("call 5: output 0", problem)]
+
+
+def test_other_numbers_that_are_refused_are_not_given() -> None:
+    class Factors(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.cholesky(x)
+
+    # The lower half counts: in reverse the matrix has a 5 there, and no factors.
+    x = torch.tensor([[1.0, 5.0], [0.0, 1.0]])
+    report = bridge.verify(Factors(), (x,), engines=("aten", "xla"), calls=10)
+    assert report.passed, report.markdown()
+    assert all(row.repeats is not None and row.repeats.calls == 10 for row in report.engines)
 
 
 def test_a_row_of_calls_with_state_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
