@@ -1,8 +1,8 @@
 """Every model, called again and again under load: `python -m tests.determinism`, for docs/determinism.md.
 
 Calls that are given the same must give the same, bit for bit: outputs, and buffers after the call. Each entry
-is a process of its own, held to two cores or to one, beside processes that never rest. IREE runs on its threads,
-small models too. What was measured is kept in a file of lines; a run goes on where the last one ended.
+is a process of its own, held to two cores or to one, beside processes that never rest. IREE runs on its
+threads, small models too. What was measured is kept in a file of lines; a run goes on where the last one ended.
 """
 
 from __future__ import annotations
@@ -140,10 +140,10 @@ def page(record: Sequence[dict[str, Any]]) -> str:
         "# Determinism: models called again and again",
         "",
         f"`python -m tests.determinism`, {date.today()}, {platform.machine()}, {packages}.",
-        "Each entry is a process held to so many cores, beside processes that never rest. Rows of calls with",
-        "different inputs are repeated from the same buffers; a decoder keeps its state within a row. Outputs and",
-        "buffers of each call are compared bit for bit with those of the first that was given the same. IREE runs",
-        "on its threads, whatever the size. An entry is the number of calls that differed, of all.",
+        "Each entry is a process held to so many cores, beside processes that never rest. Rows of calls",
+        "with different inputs are repeated from the same buffers; a decoder keeps its state within a row.",
+        "Outputs and buffers of each call are compared bit for bit with those of the first that was given",
+        "the same. IREE runs on its threads, whatever the size. An entry: calls that differed, of all.",
     ]
     columns = [(engine, cores) for engine in ENGINES for cores in CORES]
     for suite, models in SUITES.items():

@@ -115,8 +115,8 @@ def of_calls(engine: str, caller: str, shape: str, rounds: int) -> Growth:
 
 
 def of_cycles(engine: str, caller: str, shape: str, rounds: int, binaries: bool = False) -> Growth:
-    """An artifact is loaded, compiled, called, and all of it dropped."""
-    given = _arguments(shape, caller)
+    """An artifact is loaded, compiled, called at the example's size, and all of it dropped."""
+    given = _arguments("static", caller)
     with TemporaryDirectory() as folder:
         program = lowered(shape)
         if binaries:
