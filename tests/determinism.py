@@ -2,7 +2,7 @@
 
 Calls that are given the same must give the same, bit for bit: outputs, and buffers after the call. Each entry
 is a process of its own, held to two cores or to one, beside processes that never rest. IREE runs on its
-threads, small models too. What was measured is kept in a file of lines; a run goes on where the last one ended.
+threads, small models too. What was measured is kept in a file of lines; a run goes on where one ended.
 """
 
 from __future__ import annotations
