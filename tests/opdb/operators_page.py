@@ -21,7 +21,7 @@ def write() -> None:
 def render() -> str:
     """The page, from the registry and the data of the last conformance run."""
     known = sorted(all_rules().keys() | measured()["operators"].keys())
-    found = [operator(target) for target in known if target.startswith("aten.")]
+    found = [operator(target) for target in known]
     lines = [
         "# Operators",
         "",
