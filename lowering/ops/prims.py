@@ -28,7 +28,7 @@ UNARY = {
             *("abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "bitwise_not", "ceil"),
             *("conj_physical", "cos", "cosh", "digamma", "erf", "erfc", "exp", "exp2", "expm1", "floor"),
             *("imag", "isfinite", "lgamma", "log", "log10", "log1p", "log2", "neg", "real", "reciprocal"),
-            *("round", "rsqrt", "sign", "signbit", "sin", "sinh", "sqrt", "tan", "tanh", "trunc"),
+            *("round", "rsqrt", "sign", "sin", "sinh", "sqrt", "tan", "tanh", "trunc"),
         )
     },
     "bessel_i0": "aten.i0.default",
@@ -86,6 +86,13 @@ def _binary(target: str) -> Callable[..., Value]:
 add_rules((f"prims.{name}.default", _unary(target)) for name, target in UNARY.items())
 add_rules((f"prims.{name}.default", _binary(target)) for name, target in BINARY.items())
 add_rules([("prims.conj.default", _conj)])
+
+
+@lowers("prims.signbit.default")
+def signbit(cx: Context, self: Value) -> Value:
+    """In eager it is bool; programs record the operand's dtype."""
+    sign = cx.call("aten.signbit.default", self, outs=[ConcreteType(DType.BOOL, self.shape)])
+    return cx.convert(sign, cx.out.dtype)
 
 
 @lowers("prims.div.default")

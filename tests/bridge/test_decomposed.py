@@ -26,7 +26,10 @@ class Everything(nn.Module):
         scores = torch.softmax(y @ y.transpose(0, 1), -1)
         ordered = torch.where(y > 0, y, y.abs().sqrt()).clamp(-1, 1)
         steps = torch.arange(y.shape[0]) % 3
-        return scores.transpose(0, 1) + 1, y.var(1), y.std(), ordered.mean(0), y[:, steps[:2]], y.prod(1)
+        whole = x[:, 0, 0].mul(9).round()
+        signed = torch.copysign(whole, -x[:, 1, 0]), torch.signbit(whole).sum(), whole // 3
+        reduced = y.var(1), y.std(), ordered.mean(0), y.prod(1)
+        return scores.transpose(0, 1) + 1, y[:, steps[:2]], *signed, *reduced
 
 
 @pytest.fixture(scope="module")
