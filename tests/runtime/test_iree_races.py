@@ -210,3 +210,28 @@ def test_a_module_that_cannot_be_checked_is_refused(monkeypatch: pytest.MonkeyPa
     module = lowered.modules[0]
     with pytest.raises(EngineError, match="cannot rule out races: one does not wait for another"):
         iree_compile.compile_module(module, Target("cpu"))
+
+
+@pytest.mark.parametrize("racing", [False, True])
+def test_what_the_compiler_runs_itself_is_checked(racing: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the module, the compiler shows one of constants alone, which it runs itself."""
+    sound = MODULE.format(body=execute(concurrent(fill("m", "c0", "c8"), fill("o", "c0", "c8"))))
+    other = fill("m", "c4" if racing else "c8", "c8")
+    constants = MODULE.format(body=execute(concurrent(fill("m", "c0", "c8"), other)))
+    aliases, body = constants.split("util.global", 1)
+    constants = f"{aliases}module attributes {{iree.consteval}} {{\nutil.global{body}}}\n"
+    asked: list[tuple[str, ...]] = []
+
+    def compiler(source: bytes, flags: tuple[str, ...], name: str, timeout: float) -> bytes:
+        asked.append(flags)
+        shown = Path(next(f.partition("=")[2] for f in flags if f.startswith("--mlir-print-ir-tree-dir=")))
+        (shown / "module" / "constants").mkdir(parents=True)
+        (shown / "module" / "1_iree-stream-fuse-dispatch-bindings.mlir").write_text(sound)
+        if "--iree-opt-const-eval=false" not in flags:
+            inner = shown / "module" / "constants" / "0_0_iree-stream-fuse-dispatch-bindings.mlir"
+            inner.write_text(constants)
+        return b"%d" % len(asked)
+
+    monkeypatch.setattr(iree_compile, "_iree_compile", compiler)
+    assert iree_compile._without_races(b"", (), "main", 1.0) == (b"2" if racing else b"1")
+    assert len(asked) == 1 + racing
