@@ -7,7 +7,9 @@ by the same code. Only this module calls the serialiser, which promises nothing 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -94,7 +96,6 @@ def registered_types(*specs: TreeSpec) -> dict[str, NodeType]:
     """The container types of these specs that are registered with torch in this process, as the registry
     that `lowering.ir.tree` takes. Types that are not registered are left out.
     """
-    from torch.utils import _pytree as pytree
 
     found: dict[str, NodeType] = {}
     for spec in specs:
@@ -102,11 +103,80 @@ def registered_types(*specs: TreeSpec) -> dict[str, NodeType]:
         if spec.type == NAMEDTUPLE and (name or "").startswith(_RETURN_TYPES):
             found[name or ""] = _return_type(name or "")
             continue
-        cls = pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE.get(name or "")
+        cls = _class_named(name or "")
         if name is not None and cls is not None and (spec.type == NAMEDTUPLE or name not in STANDARD):
             found[name] = namedtuple_type(cls) if spec.type == NAMEDTUPLE else _registered_type(cls)
         found |= registered_types(*spec.children)
     return found
+
+
+def _class_named(name: str) -> type | None:
+    """The class that is registered by this name, if it is in this process.
+
+    A package that was imported may bring its modules only when they are asked for, and the class with them.
+    """
+    from torch.utils import _pytree as pytree
+
+    if name not in pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE:
+        _ask_for(name)
+    named = pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE.get(name)
+    named = named or _NAMEDTUPLES.get(name)
+    return named or next((cls for cls in pytree.SUPPORTED_NODES if _own_name(cls) == name), None)
+
+
+def _ask_for(name: str) -> None:
+    """Have an imported package bring what it has under a dotted name. Nothing new is imported by name."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:length]))
+        if found is not None:
+            with suppress(Exception):  # it is not there, or its package cannot bring it
+                for part in parts[length:]:
+                    found = getattr(found, part)
+            return
+
+
+def _own_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+# The classes of the namedtuples that programs in memory had, by name: torch registers none by itself.
+_NAMEDTUPLES: dict[str, type] = {}
+
+
+@contextmanager
+def _all_named(spec: Any) -> Iterator[None]:
+    """While it lasts, torch can write down the types of a spec that have no registered name, by their own."""
+    from torch.utils import _pytree as pytree
+
+    types, classes = pytree.SUPPORTED_SERIALIZED_TYPES, pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE
+    nameless = pytree.NO_SERIALIZED_TYPE_NAME_FOUND
+    before = types.copy(), classes.copy()
+    try:
+        for cls in _classes_of(spec):
+            entry = types.get(cls) or pytree._SerializeNodeDef(cls, nameless, None, None)
+            name = _own_name(cls)
+            if entry.serialized_type_name == nameless and name not in classes:
+                types[cls] = entry._replace(serialized_type_name=name)
+                classes[name] = cls
+                if issubclass(cls, tuple):
+                    _NAMEDTUPLES[name] = cls
+        yield
+    finally:
+        for registry, content in zip((types, classes), before, strict=True):
+            registry.clear()
+            registry.update(content)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def _classes_of(spec: Any) -> Iterator[type]:
+    """The classes of a spec's containers that are not Python's own; a namedtuple's is its context."""
+    if spec.is_leaf():
+        return
+    cls = spec.context if isinstance(spec.context, type) else spec.type
+    if _own_name(cls) not in STANDARD and cls.__module__ != "torch.return_types":
+        yield cls
+    for child in spec.children():
+        yield from _classes_of(child)
 
 
 # What torch.sort, torch.max and others return; torch's own serialiser has no names for these.
@@ -179,6 +249,7 @@ def _document(exported: ExportedProgram) -> dict[str, Any]:
     )
 
     serializer = GraphModuleSerializer(exported.graph_signature, [])
+    _teach_bools(serializer)
     try:
         module = _plain(serializer.serialize(without_flex_attention(exported.graph_module)))
     except (SerializeError, AssertionError, KeyError, AttributeError) as problem:
@@ -188,7 +259,9 @@ def _document(exported: ExportedProgram) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name in ("in_spec", "out_spec"):
         try:
-            text = serializer.serialize_treespec(getattr(exported.call_spec, name))
+            spec = getattr(exported.call_spec, name)
+            with _all_named(spec):
+                text = serializer.serialize_treespec(spec)
             specs[name] = json.dumps(_as_namedtuples(json.loads(text), fields))
         except (NotImplementedError, TypeError) as problem:
             raise ExportError(
@@ -207,6 +280,21 @@ def _document(exported: ExportedProgram) -> dict[str, Any]:
         "schema_version": {"major": major, "minor": minor},
         "torch_version": str(torch.__version__),
     }
+
+
+def _teach_bools(serializer: Any) -> None:
+    """torch's serialiser knows no truth value that is an input or output of a program."""
+    from torch._export.serde import schema
+    from torch.export import graph_signature
+
+    others = serializer.serialize_argument_spec
+
+    def serialize_argument_spec(spec: Any) -> Any:
+        if not isinstance(spec, graph_signature.SymBoolArgument):
+            return others(spec)
+        return schema.Argument.create(as_sym_bool=schema.SymBoolArgument.create(as_name=spec.name))
+
+    serializer.serialize_argument_spec = serialize_argument_spec
 
 
 def _argument_names(exported: ExportedProgram) -> list[str]:

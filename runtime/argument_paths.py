@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from lowering.ir.tree import TreeSpec, dict_keys
+from lowering.ir.tree_spec import STANDARD, child_names
 
 _MAPPINGS = ("builtins.dict", "collections.OrderedDict", "collections.defaultdict")
 
@@ -76,4 +77,6 @@ def _steps(spec: TreeSpec) -> list[str]:
         return [f"[{key!r}]" for key in dict_keys(spec)]
     if spec.type == "collections.namedtuple" and spec.fields:
         return [f".{name}" for name in spec.fields]
+    if spec.type not in STANDARD:
+        return [f"[{name!r}]" for name in child_names(spec)]
     return [f"[{index}]" for index in range(len(spec.children))]

@@ -20,7 +20,7 @@ from lowering.ir.program import (
     Ref,
 )
 from lowering.ir.symbols import evaluate
-from lowering.ir.types import SymType, ValueType
+from lowering.ir.types import SymType, TensorType, ValueType
 from runtime import aten_targets as targets
 from runtime.assertions import told
 from runtime.control_flow import Symbols, higher_order
@@ -129,7 +129,7 @@ class _Compiler:
 
     def node(self, node: Node) -> Step:
         if node.target.startswith("higher_order."):
-            arguments = [self.reader(argument.value) for argument in node.args]
+            arguments = [self.reader(argument.value) for argument in self.placed(node)]
             names = [argument.name if argument.keyword else "" for argument in node.args]
             function = higher_order(node.target)
 
@@ -149,10 +149,23 @@ class _Compiler:
         except UnknownTarget as error:
             where = f" ({node.location})" if str(node.location) else ""
             raise UnknownTarget(f"node {node.name}{where}: {error}") from None
-        positional, keyword = _by_position(node.args, op)
+        positional, keyword = _by_position(self.placed(node), op)
         if node.functional or node.name in self.in_place:
             return self.bind_outputs(node, self.functional(node, op, positional, keyword), returns=2)
         return self.bind_outputs(node, self.call(op, positional, keyword), len(op._schema.returns))
+
+    def placed(self, node: Node) -> Sequence[Argument]:
+        """A node's arguments for the CPU, wherever the program was exported.
+
+        Memory is not pinned for a copy to a device. Autocast for a device that has tensors is for the CPU's.
+        """
+        if node.target == "higher_order.wrap_with_autocast":
+            device, *rest = node.args
+            here = any(
+                isinstance(t, TensorType) and t.device.type == device.value for t in self.values.values()
+            )
+            return [device._replace(value="cpu") if here else device, *rest]
+        return [a._replace(value=False) if a.name == "pin_memory" and a.value else a for a in node.args]
 
     def reader(self, arg: Arg) -> Reader:
         """A function that gives an argument's value at run time."""

@@ -174,9 +174,12 @@ def custom_written(op: Any) -> tuple[tuple[str, ...], set[str | None]]:
 
 
 def constant(value: Any) -> Any:
-    """A literal of the IR as torch takes it."""
+    """A literal of the IR as torch takes it.
+
+    A recorded device is where the program was exported: here ATen runs on the CPU. `meta` is no place.
+    """
     if isinstance(value, (DType, Layout, MemoryFormat)):
         return getattr(torch, value.value)
     if isinstance(value, Device):
-        return torch.device(str(value))
+        return torch.device("meta" if value.type == "meta" else "cpu")
     return value

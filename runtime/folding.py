@@ -10,7 +10,7 @@ import torch
 from lowering.ir.aten import schema
 from lowering.ir.effects import sees_memory
 from lowering.ir.program import Graph, Node
-from lowering.ir.types import CPU, TensorType, ValueType
+from lowering.ir.types import TensorType, ValueType
 from lowering.ir.unbacked import DATA_DEPENDENT
 from runtime.aten import Routine
 from runtime.errors import ExecutionError
@@ -67,8 +67,8 @@ def _is_pure(node: Node) -> bool:
 
 
 def _may_keep(node: Node, type_: ValueType | None) -> bool:
-    """Whether a result is a tensor in the CPU's memory, and a view or small."""
-    if not isinstance(type_, TensorType) or not type_.is_static or type_.device != CPU:
+    """Whether a result is a tensor with elements, and a view or small."""
+    if not isinstance(type_, TensorType) or not type_.is_static or type_.device.type == "meta":
         return False
     found = schema(node.target)
     is_view = found is not None and all(found.aliased(at) for at in range(len(found.returns)))

@@ -1,8 +1,8 @@
 """Pytrees: values taken apart into leaves, and leaves put together, as a `TreeSpec` says.
 
 Containers of the standard library are known here; any other type comes from a registry that the caller passes
-(`types`), or is named in an error. A namedtuple whose class is not in the registry is rebuilt as a namedtuple
-of the same name and fields.
+(`types`). One that is not there is a plain dict of its fields, and a namedtuple one of the
+same name and fields.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 from lowering.ir.tree_spec import (
@@ -24,6 +24,7 @@ from lowering.ir.tree_spec import (
     TUPLE,
     TreeSpec,
     TreeSpecError,
+    child_names,
     custom_context,
     deque_length,
     dict_keys,
@@ -94,7 +95,7 @@ def namedtuple_type(cls: type) -> NodeType:
 
 
 def _unknown(spec: TreeSpec) -> TreeSpecError:
-    name = spec.context if spec.type == NAMEDTUPLE else spec.type
+    name = spec.context
     return TreeSpecError(f"the container type {name} is not known: register it by importing what defines it")
 
 
@@ -111,7 +112,7 @@ def flatten(tree: Any, spec: TreeSpec, types: Types = _NO_TYPES) -> list[Any]:
     """The leaves of `tree`, in the order of `spec`. Dicts may have their keys in any order.
 
     Raises `TreeMismatch` if the structure is another (`item 0, key 'a': expected ..., got ...`), and
-    `TreeSpecError` if the spec has a type that is neither built in nor in `types`.
+    `TreeSpecError` if the spec has a namedtuple without fields.
     """
     leaves: list[Any] = []
     try:
@@ -188,12 +189,16 @@ def _take_apart(tree: Any, spec: TreeSpec, types: Types) -> tuple[Sequence[Any],
     name = spec.context if spec.type == NAMEDTUPLE else spec.type
     known = types.get(name or "")
     if known is None:
-        if spec.type != NAMEDTUPLE or not (spec.fields or not spec.children):
+        if spec.type != NAMEDTUPLE:
+            return _fields_of(tree, spec)
+        if spec.children and not spec.fields:
             raise _unknown(spec)
         if not isinstance(tree, tuple) or getattr(tree, "_fields", None) != spec.fields:
             raise _Mismatch(_expected(spec, tree))
         return tree, spec.fields
     if type(tree) is not known.type:
+        if spec.type != NAMEDTUPLE and type(tree) is dict:
+            return _fields_of(tree, spec)
         raise _Mismatch(_expected(spec, tree))
     parts, context = known.flatten(tree)
     parts = tuple(parts)
@@ -202,6 +207,25 @@ def _take_apart(tree: Any, spec: TreeSpec, types: Types) -> tuple[Sequence[Any],
     if spec.type != NAMEDTUPLE and not _same_context(context, custom_context(spec)):
         raise _Mismatch(f"expected a {name} with the context {custom_context(spec)}, got {context}")
     return parts, None
+
+
+def _fields_of(tree: Any, spec: TreeSpec) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The fields of a container whose type is not known here: a mapping of them, or an object that has them.
+
+    Other fields are absent, or None.
+    """
+    names = child_names(spec)
+    if isinstance(tree, Mapping):
+        given = dict(tree)
+    elif is_dataclass(tree) and not isinstance(tree, type):
+        given = {field.name: getattr(tree, field.name) for field in fields(tree)}
+    else:
+        raise _Mismatch(_expected(spec, tree))
+    if not all(name in given for name in names):
+        raise _Mismatch(_expected(spec, tree))
+    if any(value is not None for name, value in given.items() if name not in names):
+        raise _Mismatch(_expected(spec, tree))
+    return [given[name] for name in names], names
 
 
 def _same_context(ours: Any, theirs: Any) -> bool:
@@ -232,7 +256,7 @@ def _describe_spec(spec: TreeSpec) -> str:
         return f"{spec.context} with fields {list(spec.fields)}"
     if spec.type in SEQUENCES:
         return f"{name} of {len(spec.children)}"
-    return spec.type or ""
+    return f"{spec.type}, or a dict with keys {list(child_names(spec))}"
 
 
 def _describe(tree: Any) -> str:
@@ -246,9 +270,11 @@ def _describe(tree: Any) -> str:
 
 
 def unflatten(leaves: Iterable[Any], spec: TreeSpec, types: Types = _NO_TYPES) -> Any:
-    """Rebuild the structure around `leaves`. A namedtuple not in `types` becomes a look-alike.
+    """Rebuild the structure around `leaves`. A namedtuple not in `types` becomes a look-alike, any other type
+    that is not there a dict of its fields.
 
-    Raises `TreeSpecError` if a type is not known, `TreeMismatch` if there are too few or too many leaves.
+    Raises `TreeSpecError` for a namedtuple without fields, `TreeMismatch` if there are too few or too
+    many leaves.
     """
     remaining = iter(leaves)
     try:
@@ -285,7 +311,7 @@ def _rebuild(parts: list[Any], spec: TreeSpec, types: Types) -> Any:
     if spec.type != NAMEDTUPLE:
         known = types.get(spec.type or "")
         if known is None:
-            raise _unknown(spec)
+            return dict(zip(child_names(spec), parts, strict=True))
         return known.unflatten(parts, custom_context(spec))
     known = types.get(spec.context or "")
     if known is not None:

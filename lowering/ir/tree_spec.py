@@ -218,3 +218,24 @@ def custom_context(spec: TreeSpec) -> Any:
     That is text (of JSON), unless the type was registered with a way of its own to write its context.
     """
     return json.loads(spec.context or "null")
+
+
+def child_names(spec: TreeSpec) -> tuple[str, ...]:
+    """Names of the children of a type that is not of the standard library, as its context says them.
+
+    A context is the fields of a dataclass, `[present, absent]`, or the keys that a mapping has. Of any other
+    the children are numbered.
+    """
+    context = custom_context(spec)
+    if isinstance(context, str):
+        try:
+            context = json.loads(context)
+        except (ValueError, RecursionError):
+            context = None
+    if isinstance(context, dict) and len(context) == 1:
+        (context,) = context.values()
+    for names in (context, context[0]) if isinstance(context, list) and context else ():
+        texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        if texts and len(set(names)) == len(names) == len(spec.children):
+            return tuple(names)
+    return tuple(str(index) for index in range(len(spec.children)))

@@ -303,18 +303,18 @@ def test_mutated_buffers_and_inputs():
 # ------------------------------------------------------------------------------------------------ refusals
 
 
-def test_a_container_that_cannot_be_written():
+def test_a_context_that_cannot_be_written():
     from torch.utils import _pytree as pytree
 
     class Bag:
         def __init__(self, item: Any) -> None:
             self.item = item
 
+    def with_keys(bag: Bag) -> Any:
+        return [(pytree.GetAttrKey("item"), bag.item)], object
+
     pytree.register_pytree_node(
-        Bag,
-        lambda bag: ([bag.item], None),
-        lambda items, _: Bag(*items),
-        flatten_with_keys_fn=lambda bag: ([(pytree.GetAttrKey("item"), bag.item)], None),
+        Bag, lambda bag: ([bag.item], object), lambda items, _: Bag(*items), flatten_with_keys_fn=with_keys
     )
     program = export(Function(lambda self, bag: bag.item + 1), (Bag(X),))
     with pytest.raises(

@@ -321,11 +321,39 @@ def test_a_namedtuple_whose_fields_nobody_knows():
 CUSTOM = text(node("os.system", '{"n": 1}', LEAF_NODE))
 
 
-def test_an_unknown_type_is_named_and_not_imported():
-    spec = parse_spec(CUSTOM)
-    for action in (lambda: unflatten([1], spec), lambda: flatten([1], spec)):
-        with pytest.raises(TreeSpecError, match=r"the container type os\.system is not known"):
-            action()
+FIELDS = {
+    "a dataclass": ([["left", "right"], ["rest"]], ("left", "right")),
+    "a mapping": (["left", "right"], ("left", "right")),
+    "a mapping in an object": ({"keys": ["left", "right"]}, ("left", "right")),
+    "text of JSON": ('["left", "right"]', ("left", "right")),
+    "something else": ({"n": 2}, ("0", "1")),
+    "too few names": (["left"], ("0", "1")),
+    "a name twice": (["left", "left"], ("0", "1")),
+    "no names": ([1, 2], ("0", "1")),
+    "nothing": (None, ("0", "1")),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_type_that_is_not_known_is_a_dict_of_its_fields(name: str):
+    """Nothing that a spec names is imported."""
+    context, names = FIELDS[name]
+    spec = parse_spec(text(node("os.system", context, LEAF_NODE, LEAF_NODE)))
+    tree = unflatten([1, 2], spec)
+    assert tree == dict(zip(names, (1, 2), strict=True))
+    assert flatten(dict(reversed(tree.items())), spec) == [1, 2]
+    assert flatten({**tree, "rest": None}, spec) == [1, 2]
+    for wrong in ([1, 2], {names[0]: 1}, {**tree, "rest": 3}, 1):
+        with pytest.raises(TreeMismatch, match=r"expected os\.system, or a dict with keys"):
+            flatten(wrong, spec)
+
+
+def test_an_object_of_a_type_that_is_not_known_is_taken_apart_by_its_fields():
+    context = [["left"], ["right"]]
+    spec = parse_spec(text(node("tests.Pair", context, LEAF_NODE)))
+    assert flatten(Pair(1), spec) == [1]
+    with pytest.raises(TreeMismatch):
+        flatten(Pair(1, 2), spec)
 
 
 def test_a_registered_type():
