@@ -9,11 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import UsageError
+from bridge.errors import BridgeError, UsageError
 from lowering.errors import RuleError, Unsupported
 from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
-from lowering.ir.program import Program
+from lowering.ir.program import OutputKind, Program
 from lowering.ir.symbols import is_unbacked
 from lowering.ir.unbacked import has_data_sizes, typical_sizes
 from lowering.ir.weights import Weights
@@ -160,6 +160,7 @@ def lower_program(program: Program, weights: Weights, bounds_checks: bool = True
     from lowering.functionalise import NotFunctional, functionalise
     from lowering.partition import all_on_aten, data_reasons, partition
 
+    _refuse_gradients(program)
     bring_operators(program)
     check_operators(program)
     try:
@@ -183,6 +184,16 @@ def lower_program(program: Program, weights: Weights, bounds_checks: bool = True
         if not _emit_all(lowered):
             raise RuleError("a node that lowered alone does not lower in its segment")
     return lowered
+
+
+def _refuse_gradients(program: Program) -> None:
+    gradients = (OutputKind.PARAMETER_GRADIENT, OutputKind.INPUT_GRADIENT)
+    named = [str(spec.target) for spec in program.signature.outputs if spec.kind in gradients]
+    if named:
+        raise BridgeError(
+            f"the program is a forward and a backward in one: it returns the gradient of {named[0]}"
+            f"{f' and of {len(named) - 1} more' if len(named) > 1 else ''}; export the forward alone"
+        )
 
 
 def _emit_all(lowered: Lowered) -> bool:

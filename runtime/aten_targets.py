@@ -23,7 +23,9 @@ from runtime.errors import UnknownTarget
 
 # Operators that reach outside the program: files, and memory that is not a tensor's.
 REFUSED = frozenset(("aten.from_file", "aten.save", "inductor._reinterpret_tensor", "debugprims.load_tensor"))
-REFUSED_NAMESPACES = frozenset(("prim", "profiler", "symm_mem", "c10d", "_c10d_functional", "streams"))
+REFUSED_NAMESPACES = frozenset(("prim", "profiler", "symm_mem", "c10d", "streams"))
+# Operators that speak with other processes: only those of a group that this process has joined.
+COLLECTIVES = "_c10d_functional"
 
 
 def _sym_max(a: Any, b: Any) -> Any:
@@ -134,11 +136,20 @@ def resolve(target: str) -> Any:
 
 
 def _registered(namespace: str, name: str, overload: str) -> Any:
+    if namespace == COLLECTIVES and not _in_a_group():
+        raise UnknownTarget(
+            f"{target} speaks with other processes, and this one is in no group: "
+            "call torch.distributed.init_process_group first"
+        )
     try:
         found = getattr(getattr(getattr(torch.ops, namespace), name), overload)
     except (AttributeError, RuntimeError):
         return None
     return found if isinstance(found, torch._ops.OpOverload) else None
+
+
+def _in_a_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def given(node: Node) -> dict[str, Any]:
