@@ -121,6 +121,11 @@ def resolve(target: str) -> Any:
     namespace, name, overload = parts
     if f"{namespace}.{name}" in REFUSED or namespace in REFUSED_NAMESPACES:
         raise UnknownTarget(f"{target} reaches outside the program, so a file may not call it")
+    if namespace == COLLECTIVES and not _in_a_group():
+        raise UnknownTarget(
+            f"{target} speaks with other processes, and this one is in no group: "
+            "call torch.distributed.init_process_group first"
+        )
     found = _registered(namespace, name, overload)
     if found is None:
         import_home(namespace)
@@ -136,11 +141,6 @@ def resolve(target: str) -> Any:
 
 
 def _registered(namespace: str, name: str, overload: str) -> Any:
-    if namespace == COLLECTIVES and not _in_a_group():
-        raise UnknownTarget(
-            f"{target} speaks with other processes, and this one is in no group: "
-            "call torch.distributed.init_process_group first"
-        )
     try:
         found = getattr(getattr(getattr(torch.ops, namespace), name), overload)
     except (AttributeError, RuntimeError):
