@@ -65,8 +65,25 @@ BINARY = {
 }
 
 
-def _unary(target: str) -> Callable[..., Value | tuple[Value, ...]]:
+# What takes integers to integers or bool. The others make float32 of them, and programs note otherwise.
+_OF_INTEGERS = frozenset(
+    """
+    abs bitwise_not ceil conj_physical floor imag isfinite neg real round sign trunc add bitwise_and
+    bitwise_or bitwise_xor eq fmax fmin fmod gcd ge gt le lt maximum minimum mul ne pow remainder shift_left
+    shift_right_arithmetic sub
+    """.split()
+)
+
+
+def _keep_integers(cx: Context, name: str) -> None:
+    out = cx.out.dtype
+    if name not in _OF_INTEGERS and not (out.is_floating or out.is_complex):
+        raise Unsupported(f"eager gives float32, the program says {out}")
+
+
+def _unary(name: str, target: str) -> Callable[..., Value | tuple[Value, ...]]:
     def rule(cx: Context, self: Value) -> Value | tuple[Value, ...]:
+        _keep_integers(cx, name)
         return cx.call(target, self)
 
     return rule
@@ -76,15 +93,16 @@ def _conj(cx: Context, a: Value) -> Value:
     return cx.call("aten._conj.default", a)
 
 
-def _binary(target: str) -> Callable[..., Value]:
+def _binary(name: str, target: str) -> Callable[..., Value]:
     def rule(cx: Context, self: Operand, other: Operand) -> Value:
+        _keep_integers(cx, name)
         return cx.call(target, self, other)
 
     return rule
 
 
-add_rules((f"prims.{name}.default", _unary(target)) for name, target in UNARY.items())
-add_rules((f"prims.{name}.default", _binary(target)) for name, target in BINARY.items())
+add_rules((f"prims.{name}.default", _unary(name, target)) for name, target in UNARY.items())
+add_rules((f"prims.{name}.default", _binary(name, target)) for name, target in BINARY.items())
 add_rules([("prims.conj.default", _conj)])
 
 
@@ -98,13 +116,16 @@ def signbit(cx: Context, self: Value) -> Value:
 @lowers("prims.div.default")
 def div(cx: Context, self: Operand, other: Operand) -> Value:
     """Of integers towards zero."""
-    if cx.out.dtype.is_integer or cx.out.dtype is DType.BOOL:
+    if cx.out.dtype is DType.BOOL:
+        raise Unsupported("eager gives float32, the program says bool")
+    if cx.out.dtype.is_integer:
         return cx.call("aten.div.Tensor_mode", self, other, rounding_mode="trunc")
     return cx.call("aten.div.Tensor", self, other)
 
 
 @lowers("prims.cbrt.default")
 def cbrt(cx: Context, self: Value) -> Value:
+    _keep_integers(cx, "cbrt")
     return cx.pointwise(cx.cbrt, self, out=cx.out.dtype)
 
 

@@ -58,3 +58,16 @@ def test_it_equals_eager(decomposed: tuple[nn.Module, bridge.Lowered], engine: s
         x = torch.randn(batch, 3, 8, 8)
         with torch.no_grad():
             torch.testing.assert_close(compiled(x), model(x), rtol=2e-5, atol=2e-5)
+
+
+def test_where_prims_note_another_dtype_than_eager_gives_the_node_is_eager_s() -> None:
+    """torch's decompositions convert before; a program written by hand need not."""
+
+    class Whole(nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            prims = torch.ops.prims
+            return prims.sin(x), prims.atan2(x, x), prims.cbrt(x), prims.div(x > 0, x > 0), prims.neg(x)
+
+    lowered = bridge.lower(Whole(), (torch.arange(4),))
+    reasons = [reason for reason in lowered.placement.values() if reason != "stablehlo"]
+    assert [reason.partition(",")[0] for reason in reasons[:4]] == ["aten: eager gives float32"] * 4
