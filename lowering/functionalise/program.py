@@ -8,6 +8,7 @@ from dataclasses import replace
 from lowering.functionalise.builder import substitute
 from lowering.functionalise.errors import NotFunctional
 from lowering.functionalise.inline import inline
+from lowering.functionalise.noted import as_eager
 from lowering.functionalise.prune import prune
 from lowering.functionalise.rewrite import Rewriter, SchemaOf
 from lowering.functionalise.rows import all_rows_at_once
@@ -48,7 +49,8 @@ def functionalise(program: Program, weights: Weights | None = None, schema_of: S
     """
     signature = program.signature
     same = same_weights(signature, weights)
-    rewriter = Rewriter(merged(all_rows_at_once(inline(program.graph)), same), schema_of)
+    inlined = as_eager(inline(program.graph))
+    rewriter = Rewriter(merged(all_rows_at_once(inlined), same), schema_of)
     graph = rewriter.run()
     check_shared(signature, rewriter.written, weights, same)
     outputs, signature = _with_mutations(signature, rewriter, same)
