@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Changed whenever the rewrites are: binaries of other forms are compiled anew.
-REVISION = 9
+REVISION = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Form:
     `padded_rows`: products of one row of halves as products of two. `load_time`: what depends on weights
     alone is a module of its own that runs once. `exact`: sines, cosines and tangents of float32 from reduced
     angles, absolute values of complex numbers without overflow, powers and atan2 as C has them. `divisions`:
-    divisions that stay divisions.
+    divisions that stay divisions. `subnormals`: comparisons of subnormal arguments by their bits.
     """
 
     channels_last: bool = False
@@ -42,6 +42,7 @@ class Form:
     load_time: bool = False
     exact: bool = False
     divisions: bool = False
+    subnormals: bool = False
 
 
 def form_for(engine: str, device: str, cores: int) -> Form:
@@ -61,6 +62,7 @@ def form_for(engine: str, device: str, cores: int) -> Form:
             padded_rows=True,
             load_time=True,
             divisions=True,
+            subnormals=True,
         )
     # IREE hoists what rests on weights by itself, and has kernels for depthwise convolutions. Its own sine is
     # 3e-5 off at an angle of 1e3 and 3e-2 at 1e6, and its tangent as much near a pole; its complex absolute
@@ -75,4 +77,5 @@ def form_for(engine: str, device: str, cores: int) -> Form:
         blocks=True,
         even=True,
         exact=True,
+        subnormals=True,
     )

@@ -15,6 +15,7 @@ from lowering.forms.layout import channels_last
 from lowering.forms.load_time import split
 from lowering.forms.quotients import divisions
 from lowering.forms.rewrite import erase_dead, weight_arguments
+from lowering.forms.subnormals import compare_subnormals
 from lowering.hlo import func, ir
 from lowering.ir.module import Module
 
@@ -56,6 +57,8 @@ def _rewrites(wanted: Form) -> list[Callable[[func.FuncOp, set[ir.Value]], None]
         chosen.append(lambda entry, weights: exact(entry.entry_block))
     if wanted.divisions:
         chosen.append(lambda entry, weights: divisions(entry.entry_block))
+    if wanted.subnormals:
+        chosen.append(lambda entry, weights: compare_subnormals(entry.entry_block))
     return chosen
 
 
