@@ -51,6 +51,15 @@ def exp2(cx: Context, x: Value) -> Value:
     return scaled * power_of_two(cx, half) * power_of_two(cx, whole - half)
 
 
+def sqrt(cx: Context, x: Value) -> Value:
+    """Of complex numbers on the side of the cut that the sign of the imaginary part says, zero or not."""
+    root = cx.sqrt(x)
+    if not x.dtype.is_complex:
+        return root
+    size = cx.abs(cx.imag(root))
+    return cx.complex(cx.real(root), cx.select(is_negative(cx, cx.imag(x)), -size, size))
+
+
 def sinc(cx: Context, x: Value) -> Value:
     angle = x * pi
     zero = x == 0
@@ -137,7 +146,7 @@ FLOATING: dict[str, Function] = {
     "sin": Context.sin,
     "sinc": sinc,
     "sinh": sinh,
-    "sqrt": Context.sqrt,
+    "sqrt": sqrt,
     "tan": Context.tan,
     "tanh": Context.tanh,
 }
