@@ -7,6 +7,8 @@ Results of arithmetic are flushed already, so that only what comes as it is from
 
 from __future__ import annotations
 
+from typing import Any
+
 from lowering.forms.rewrite import cx, maker, replace
 from lowering.hlo import ir
 from lowering.ir.types import DType
@@ -126,7 +128,7 @@ def _may_be_subnormal(value: ir.Value) -> bool:
     return False
 
 
-def _widens(owner: ir.Operation) -> bool:
+def _widens(owner: Any) -> bool:
     """bfloat16 becomes float32 by a shift of its bits."""
     return owner.name == "stablehlo.convert" and Value(owner.operands[0]).dtype is DType.BFLOAT16
 

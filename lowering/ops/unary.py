@@ -51,13 +51,22 @@ def exp2(cx: Context, x: Value) -> Value:
     return scaled * power_of_two(cx, half) * power_of_two(cx, whole - half)
 
 
-def sqrt(cx: Context, x: Value) -> Value:
-    """Of complex numbers on the side of the cut that the sign of the imaginary part says, zero or not."""
-    root = cx.sqrt(x)
-    if not x.dtype.is_complex:
-        return root
-    size = cx.abs(cx.imag(root))
-    return cx.complex(cx.real(root), cx.select(is_negative(cx, cx.imag(x)), -size, size))
+def _beside_cut(fn: Function, like: str, opposite: bool = False) -> Function:
+    """A function of complex numbers on the side of its cut that the sign of a zero says.
+
+    `like`: the part of the argument whose sign the same part of the result has, or the opposite one.
+    """
+
+    def apply(cx: Context, x: Value) -> Value:
+        result = fn(cx, x)
+        if not x.dtype.is_complex:
+            return result
+        part = cx.real if like == "real" else cx.imag
+        size, below = cx.abs(part(result)), is_negative(cx, part(x))
+        signed = cx.select(below, size, -size) if opposite else cx.select(below, -size, size)
+        return cx.complex(signed, cx.imag(result)) if like == "real" else cx.complex(cx.real(result), signed)
+
+    return apply
 
 
 def sinc(cx: Context, x: Value) -> Value:
@@ -118,12 +127,12 @@ def digamma(cx: Context, x: Value) -> Value:
 
 # Results of a floating (or complex) type; integers are converted first.
 FLOATING: dict[str, Function] = {
-    "acos": Context.acos,
-    "acosh": Context.acosh,
-    "asin": Context.asin,
-    "asinh": Context.asinh,
-    "atan": Context.atan,
-    "atanh": Context.atanh,
+    "acos": _beside_cut(Context.acos, "imag", opposite=True),
+    "acosh": _beside_cut(Context.acosh, "imag"),
+    "asin": _beside_cut(Context.asin, "imag"),
+    "asinh": _beside_cut(Context.asinh, "real"),
+    "atan": _beside_cut(Context.atan, "real"),
+    "atanh": _beside_cut(Context.atanh, "imag"),
     "cos": Context.cos,
     "cosh": cosh,
     "deg2rad": lambda cx, x: x * (pi / 180),
@@ -146,7 +155,7 @@ FLOATING: dict[str, Function] = {
     "sin": Context.sin,
     "sinc": sinc,
     "sinh": sinh,
-    "sqrt": sqrt,
+    "sqrt": _beside_cut(Context.sqrt, "imag"),
     "tan": Context.tan,
     "tanh": Context.tanh,
 }

@@ -9,8 +9,8 @@ I8, U8, I16, I32, I64, BOOL = torch.int8, torch.uint8, torch.int16, torch.int32,
 C64, C128 = torch.complex64, torch.complex128
 INF, NAN = float("inf"), float("nan")
 
-# Signed zeros, infinities, NaN, halves (which round to even) and large values. No subnormals: XLA's CPU
-# executables flush them to zero, in the reciprocal of a divisor above 8e37 too.
+# Signed zeros, infinities, NaN, halves (which round to even) and large values. No subnormals: engines
+# flush them to zero, in the reciprocal of a divisor above 8e37 too (docs/reference/differences.md).
 SPECIAL = [0.0, -0.0, INF, -INF, NAN, 1e-30, -0.5, 0.5, 1.5, 2.5, -2.5, 1.0, -1.0, 88.0, -88.0, 8e37]
 
 

@@ -152,7 +152,11 @@ TESTS_OF_FLOATS = [
     ]
 ]
 
+# Both sides of the cuts, which the sign of a zero says.
+CUTS = torch.tensor([complex(a, b) for a in (-4.0, -0.0, 0.0, 4.0) for b in (0.0, -0.0, 4.0, -4.0)])
+
 SAMPLES: list[Sample] = [
+    *(sample(name, CUTS) for name in ("sqrt", "log", "asin", "acos", "atan", "acosh", "asinh", "atanh")),
     *(made for name in DOMAINS for made in _domain(name)),
     *(
         sample(alias, floats(6, low=DOMAINS[name][0], high=DOMAINS[name][1]))

@@ -1,0 +1,149 @@
+"""The table of differences to eager: each row shows, on its engines alone; what is in no row is equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+import bridge
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "differences.md"
+INF, NAN = float("inf"), float("nan")
+TINY = torch.tensor([1e-40, -1e-40, 1e-45, 1.2e-38, 0.0, -0.0, 1.0, NAN])
+EDGES = torch.tensor([0.0, -0.0, INF, -INF, NAN, 1e-30, -1e-30, 1e37, -1e37, 0.5, 1.5, 2.5, -2.5, 1.0, -1.0])
+ROWS = torch.tensor(
+    [[1.0, NAN, 3.0, NAN], [INF, 2.0, -INF, 0.0], [2.0, 2.0, 1.0, 2.0], [-1.0, 0.0, 1.0, 0.0]]
+)
+BEYOND = torch.tensor([NAN, INF, -INF, 3e9, -3e9, 1e30, -1.5, 300.0])
+COMPLEX = torch.tensor([complex(a, b) for a in (0.0, -0.0, 1.0, -1.0, 2.5) for b in (0.0, -0.0, 1.0, -1.0)])
+
+Call = Callable[[], Any]
+
+# By the first words of a row: what shows it. A row that is not here says why in `_NOT_SHOWN`.
+SHOWN: dict[str, tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]] = {
+    "Arithmetic takes subnormal numbers": (lambda x: x * 2, (TINY,)),
+    "Sorting, `argmax`, `max`": (lambda x: x.sort().indices, (TINY[:4],)),
+    "The sign of a zero": (lambda x: torch.signbit(F.relu(x)), (EDGES,)),
+    "`fmod` and `remainder`": (torch.fmod, (torch.full((16,), 3.4e38), torch.full((16,), 0.5))),
+    "Complex functions of infinities": (torch.tanh, (torch.full((4,), complex(0.0, INF)),)),
+    "The order of NaN": (lambda x: x.topk(2).indices, (torch.full((3, 4), NAN),)),
+    "float to uint32": (lambda x: x.to(torch.uint32), (torch.full((64,), NAN),)),
+}
+_NOT_SHOWN = {
+    "float to integer of what does not fit, on ARM": "needs another processor",
+    "NaN and infinities beside other values": "only where the form is chosen: tests/lowering/test_forms.py",
+}
+
+CASTS = [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64]
+UNARY = """
+    abs neg sign isnan isinf isfinite ceil floor round trunc frac sqrt rsqrt exp exp2 expm1 log log2 log10
+    log1p asin acos atan sinh cosh tanh asinh acosh atanh sigmoid erf erfc erfinv reciprocal square angle
+    nan_to_num signbit
+""".split()
+BINARY = "add sub mul div atan2 copysign maximum minimum fmax fmin hypot heaviside".split()
+REDUCTIONS = """
+    amax amin argmax argmin cumsum cumprod cummax cummin sum prod mean median logsumexp softmax log_softmax
+""".split()
+
+# Subnormals in comparisons, casts of what does not fit, signed zeros, NaN, infinities, losses.
+EQUAL: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
+    **{
+        f"subnormals {name}": (getattr(torch, name), (TINY, TINY.flip(0)))
+        for name in ("gt", "ge", "lt", "le", "eq", "ne", "logical_and")
+    },
+    "subnormals and zero": (lambda x: (x > 0, x <= 0, x == 0, x.sign(), x.bool()), (TINY,)),
+    "subnormals counted": (lambda x: x.count_nonzero(), (TINY,)),
+    "subnormals moved": (lambda x: torch.where(x < 0, x, x.abs()).view(torch.int32), (TINY,)),
+    **{f"{dtype}": (lambda x, dtype=dtype: x.to(dtype), (BEYOND,)) for dtype in CASTS},
+    **{f"half to {dtype}": (lambda x, dtype=dtype: x.to(dtype), (BEYOND.half(),)) for dtype in CASTS},
+    **{name: (getattr(torch, name), (EDGES,)) for name in UNARY},
+    **{name: (getattr(torch, name), (EDGES, EDGES.roll(4))) for name in BINARY},
+    **{name: (lambda x, name=name: getattr(torch, name)(x, 1), (ROWS,)) for name in REDUCTIONS},
+    "sort": (lambda x: x.sort(dim=1, stable=True), (ROWS,)),
+    **{f"complex {name}": (getattr(torch, name), (COMPLEX,)) for name in ("angle", "sqrt", "abs")},
+    "sign of an angle": (lambda x: torch.signbit(torch.angle(x)), (COMPLEX,)),
+    "sign of a root": (lambda x: torch.signbit(torch.sqrt(x).imag), (COMPLEX,)),
+    "signs": (lambda x: torch.signbit(torch.copysign(x, -x)), (EDGES,)),
+    **{
+        f"{name} of two dtypes": (getattr(F, name), (EDGES[9:].bfloat16(), EDGES[9:].roll(1)))
+        for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "soft_margin_loss")
+    },
+}  # fmt: skip
+
+
+class Calls(torch.nn.Module):
+    """All calls of a table; results flat, in order."""
+
+    def __init__(self, table: dict[str, Any]) -> None:
+        super().__init__()
+        self.table = list(table.values())
+
+    def forward(self, *args: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        given, results = iter(args), []
+        for function, operands in self.table:
+            result = function(*(next(given) for _ in operands))
+            results += [result] if isinstance(result, torch.Tensor) else list(result)
+        return tuple(results)
+
+
+def _rows() -> dict[str, set[str]]:
+    """The engines of each row of the page, by its first cell."""
+    cells = [
+        line.strip("| \n").split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")
+    ]
+    return {first: set(engines.split(", ")) for first, engines, *_ in cells[1:]}
+
+
+def _arguments(table: dict[str, Any]) -> tuple[torch.Tensor, ...]:
+    return tuple(operand for _, operands in table.values() for operand in operands)
+
+
+def test_each_row_has_a_program_or_says_why_not() -> None:
+    starts = {*SHOWN, *_NOT_SHOWN}
+    for row in _rows():
+        assert any(row.startswith(start) for start in starts), row
+    for start in starts:
+        assert any(row.startswith(start) for row in _rows()), start
+
+
+@pytest.mark.parametrize("engine", ["xla", "iree", "aten"])
+def test_rows_show_on_their_engines_alone(engine: str) -> None:
+    args = _arguments(SHOWN)
+    compiled = bridge.lower(Calls(SHOWN), args).compile(engine)
+    rows = _rows()
+    for start, got, want in zip(SHOWN, compiled(*args), Calls(SHOWN)(*args), strict=True):
+        engines = next(engines for row, engines in rows.items() if row.startswith(start))
+        assert _is_equal(got, want) is (engine not in engines), start
+    assert not compiled.report.fallbacks
+
+
+@pytest.mark.parametrize("engine", ["xla", "iree", "aten"])
+def test_what_is_in_no_row_is_equal(engine: str) -> None:
+    args = _arguments(EQUAL)
+    lowered = bridge.lower(Calls(EQUAL), args)
+    assert set(lowered.placement.values()) == {"stablehlo"}
+    compiled = lowered.compile(engine)
+    names = [name for name, call in EQUAL.items() for _ in Calls({name: call})(*call[1])]
+    wrong = [
+        name
+        for name, got, want in zip(names, compiled(*args), Calls(EQUAL)(*args), strict=True)
+        if not _is_equal(got, want)
+    ]
+    assert not wrong
+    assert not compiled.report.fallbacks
+
+
+def _is_equal(got: torch.Tensor, want: torch.Tensor) -> bool:
+    if got.dtype is not want.dtype:
+        return False
+    if want.is_complex():
+        got, want = torch.view_as_real(got), torch.view_as_real(want)
+    if not want.is_floating_point():
+        return torch.equal(got, want)
+    rtol = 0.004 if want.dtype is torch.bfloat16 else 2e-6
+    return bool(torch.isclose(got, want, rtol=rtol, atol=0.0, equal_nan=True).all())
