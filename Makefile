@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test lint conformance bench clean
+.PHONY: setup demo test test-portable lint conformance bench clean
 
 setup: $(INSTALLED)
 
@@ -24,6 +24,10 @@ demo: $(INSTALLED)
 # Style, types and layers, then the tests; what CI runs.
 test: lint
 	$(BIN)/python -m pytest -n 2 -m 'not conformance'
+
+# Engines, packing, forms and numerics held to SSE4.2 and to AVX2, on one core, under load; CI runs it too.
+test-portable: $(INSTALLED)
+	$(BIN)/python -m tests.portable
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
