@@ -1,10 +1,15 @@
-"""Tests compile what they run: nothing comes from a cache on disk, nor goes into the user's."""
+"""Tests compile what they run: nothing comes from a cache on disk, nor goes into the user's. None is timed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes, or its making, says how busy the machine is.
+settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("timeless")
 
 
 @pytest.fixture(scope="session", autouse=True)
