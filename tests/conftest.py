@@ -1,4 +1,4 @@
-"""Tests compile what they run: nothing comes from a cache on disk, nor goes into the user's. None is timed."""
+"""Tests compile what they run: nothing is from a cache on disk, nor goes into the user's. None is timed."""
 
 from __future__ import annotations
 
