@@ -38,8 +38,10 @@ lint: $(INSTALLED)
 # Slow and exhaustive: models at their published sizes, then torch's databases; the results go into docs/.
 DTYPES := float32,float64,float16,bfloat16,int64,int32,uint8,bool,complex64
 conformance: $(INSTALLED)
-	$(BIN)/python -m pytest -m conformance tests/test_random_programs.py tests/models/test_dynamic.py
+	$(BIN)/python -m pytest -m conformance tests/test_random_programs.py tests/test_side_by_side.py tests/models/test_dynamic.py
 	$(BIN)/python -m tests.conformance
+	$(BIN)/python -m tests.determinism --report
+	$(BIN)/python -m tests.growth
 	$(BIN)/python -m tests.opdb --engine xla,iree,aten --dtype $(DTYPES) --jobs 2 --report
 	$(BIN)/python -m tests.databases --jobs 2
 

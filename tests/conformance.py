@@ -5,6 +5,7 @@ Every model of the zoo at its published size with seeded random weights, each in
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -85,7 +86,12 @@ def _line(row: dict[str, Any]) -> str:
 
 def main() -> int:
     """Run the named models, or all of them and write the result; exit status 1 if one fails."""
-    named = [name for name in sys.argv[1:] if name in ZOO]
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=main.__doc__)
+    parser.add_argument("model", nargs="*", metavar="MODEL", help=f"of {', '.join(ZOO)}; default: all")
+    named = parser.parse_args().model
+    unknown = [name for name in named if name not in ZOO]
+    if unknown:
+        parser.error(f"there is no model {', '.join(unknown)}; there are {', '.join(ZOO)}")
     rows = run_all(named or list(ZOO))
     if not named:
         write_result(rows)

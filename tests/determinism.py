@@ -1,4 +1,4 @@
-"""Every model, called again and again under load: `python -m tests.determinism`, for docs/determinism.md.
+"""Every model, called again and again under load: `python -m tests.determinism`.
 
 Calls that are given the same must give the same, bit for bit: outputs, and buffers after the call. Each entry
 is a process of its own, held to two cores or to one, beside processes that never rest. IREE runs on its
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "determinism.md"
+PAGE = ROOT / "docs" / "determinism-models.md"
 RECORD = ROOT / "build" / "determinism.jsonl"
 
 ENGINES = ("iree", "xla", "aten")
@@ -106,7 +106,8 @@ def measure(suite: str, name: str, engine: str, calls: int, load: int) -> None:
     nodes = any_order(compiled.program.graph, on_aten(compiled))
     made = -(-calls // len(subject.calls)) * len(subject.calls)
     seconds = round(time.monotonic() - start, 1)
-    print(json.dumps({"calls": made, "different": wrong, "any_order": nodes, "seconds": seconds}))
+    row = {"calls": made, "different": wrong, "any_order": nodes, "seconds": seconds}
+    print(json.dumps({**row, "on_aten": len(on_aten(compiled))}))
 
 
 def run(key: dict[str, Any], calls: int, load: int) -> dict[str, Any]:
@@ -133,7 +134,7 @@ def rows_of(suites: Sequence[str], engines: Sequence[str], cores: Sequence[int])
 
 
 def page(record: Sequence[dict[str, Any]]) -> str:
-    """The page; a suite whose rows are not all there has none."""
+    """The page, of a record that has every row."""
     known = {tuple(row[name] for name in KEY): row for row in record}
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "jaxlib", "iree-base-compiler"))
     lines = [
@@ -151,7 +152,7 @@ def page(record: Sequence[dict[str, Any]]) -> str:
         lines += ["| model | " + " | ".join(f"{e}, {_cores(c)}" for e, c in columns) + " |"]
         lines += ["|---" * (len(columns) + 1) + "|"]
         for model in models():
-            cells = [_cell(known.get((suite, model, *column))) for column in columns]
+            cells = [_cell(known[(suite, model, *column)]) for column in columns]
             lines.append(f"| {model} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
@@ -160,12 +161,12 @@ def _cores(count: int) -> str:
     return f"{count} core{'s' * (count > 1)}"
 
 
-def _cell(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return "not run"
+def _cell(row: dict[str, Any]) -> str:
     if "problem" in row:
         return "FAILED"
     note = " (sums in any order)" if row["any_order"] else ""
+    if row["on_aten"] and row["engine"] != "aten":
+        note += f" ({row['on_aten']} nodes on ATen)"
     return f"{len(row['different']):,} of {row['calls']:,}{note}"
 
 
@@ -178,7 +179,9 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=1000, help="of each model; default: 1000")
     parser.add_argument("--load", type=int, default=4, help="processes that never rest; default: 4")
     parser.add_argument("--record", type=Path, default=RECORD, help="the file of lines that is kept")
-    parser.add_argument("--report", action="store_true", help="write docs/determinism.md from the record")
+    parser.add_argument(
+        "--report", action="store_true", help="write docs/determinism-models.md, once all are there"
+    )
     given = parser.parse_args()
     given.record.parent.mkdir(parents=True, exist_ok=True)
     record = (
@@ -195,6 +198,10 @@ def main() -> int:
             file.write(json.dumps(row) + "\n")
         print(json.dumps(row), flush=True)
     if given.report:
+        known = {tuple(row[name] for name in KEY) for row in record}
+        missing = [key for key in rows_of(list(SUITES), ENGINES, CORES) if tuple(key.values()) not in known]
+        if missing:
+            parser.error(f"{len(missing)} entries are not in {given.record}: run without --suite or --engine")
         PAGE.write_text(page(record))
     return int(any(row.get("problem") or (row["different"] and not row["any_order"]) for row in record))
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import bridge
+from tests.bridge.test_threads import Single
 from tests.repeated import busy, cores, differing, differing_at_once, on_threads
 from tests.wide_programs import Wide
 
@@ -54,6 +55,37 @@ def test_programs_that_were_wrong(seed: int) -> None:
 )
 def test_wide_programs(seed: int, engine: str) -> None:
     check(seed, engine, 80)
+
+
+def test_engines_at_once_with_the_same_weights() -> None:
+    """One program on each engine, and twice on IREE's device, called at once from two threads each."""
+    module = Wide(5).eval()
+    program = bridge.lower(module, module.inputs())
+    with on_threads():
+        made = [program.compile(engine) for engine in ("iree", "xla", "aten", "iree")]
+    given = [module.inputs(number) for number in range(2)]
+    found = differing_at_once([partial(run, *args) for run in made for args in given], 60)
+    assert found == [[]] * 8
+
+
+def _threads(engine: str, calls: int) -> None:
+    module = Single().eval()
+    generator = torch.Generator().manual_seed(0)
+    given = [tuple(torch.randn(3, 8, generator=generator) for _ in range(2)) for _ in range(8)]
+    run = bridge.lower(module, given[0]).compile(engine)
+    assert differing_at_once([partial(run, *args) for args in given], calls) == [[]] * 8
+    assert run.report.calls == 8 * (calls + 1)
+
+
+@pytest.mark.parametrize("engine", ["iree", "xla", "aten"])
+def test_eight_threads(engine: str) -> None:
+    _threads(engine, 300)
+
+
+@pytest.mark.conformance
+@pytest.mark.parametrize("engine", ["iree", "xla", "aten"])
+def test_eight_threads_for_long(engine: str) -> None:
+    _threads(engine, 10_000)
 
 
 @pytest.mark.conformance
