@@ -10,6 +10,7 @@ boundary. Least microseconds of many short turns, interleaved.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any
 
@@ -88,5 +89,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    ArgumentParser(description=__doc__).parse_args()
     with torch.no_grad():
         main()

@@ -9,6 +9,7 @@ there with the same versions is not measured again. The tables of docs/ are writ
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -59,4 +60,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    ArgumentParser(description=__doc__).parse_args()
     main()

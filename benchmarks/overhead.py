@@ -11,6 +11,7 @@ index checks cost is what the embedding takes with them beyond what it takes wit
 from __future__ import annotations
 
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -101,4 +102,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    ArgumentParser(description=__doc__).parse_args()
     main()

@@ -9,6 +9,7 @@ written anew in the end.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -65,4 +66,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    ArgumentParser(description=__doc__).parse_args()
     main()

@@ -21,6 +21,7 @@ from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
 from runtime.engine import Built, EngineError, Target
 from runtime.engines import ENGINES, get_engine
+from runtime.packages import needs
 
 if TYPE_CHECKING:
     from bridge.lowered import Lowered
@@ -240,7 +241,7 @@ class _Builder:
         except Unsupported as error:
             raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
         except ModuleNotFoundError as error:
-            raise EngineError(f"sizes that are new need the package {error.name}") from error
+            raise EngineError(f"to compile for new sizes {needs(error)}") from error
         own = all(self._example.get(name, value) == value for name, value in sizes.items())
         site = self._site(segment)
         preflight = b""

@@ -22,6 +22,7 @@ from lowering.ir.unbacked import symbols_of
 from lowering.ir.weights import Weights
 from runtime.engine import Built, Engine, EngineError, Executable, Module, Port, Target
 from runtime.errors import error_of
+from runtime.packages import needs
 from runtime.report import Fallback, Report
 from runtime.state import UNDO, base, private_copy, torch_weights
 from runtime.tensors import ALIGNMENT, aligned, numpy_dtype, numpy_to_torch
@@ -233,8 +234,18 @@ class StableHloSegment:
         """The same nodes on ATen."""
         with self._lock:
             if self._aten is None:
-                self._aten = AtenSegment(self._context, self.segment, self._nodes)
+                self._aten = self._moved_to_aten()
             return self._aten
+
+    def _moved_to_aten(self) -> AtenSegment:
+        try:
+            return AtenSegment(self._context, self.segment, self._nodes)
+        except ModuleNotFoundError as error:
+            index, told = self.segment.index, self._context.report.fallbacks
+            reason = next(
+                (f"; {fallback.reason}" for fallback in told[::-1] if fallback.segment == index), ""
+            )
+            raise EngineError(f"segment {index} has to run on ATen, which {needs(error)}{reason}") from error
 
     def __call__(self, frame: Frame) -> None:
         loaded = self.loaded(frame.symbols)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -115,4 +116,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    ArgumentParser(description=__doc__).parse_args()
     main()

@@ -13,6 +13,7 @@ from lowering.errors import LoweringError
 from lowering.ir.tree import TreeMismatch, TreeSpecError
 from runtime.engine import EngineError
 from runtime.errors import ExecutionError, InputError
+from runtime.packages import brings, needs
 from runtime.weights import WeightError
 
 _USER_ERRORS = (
@@ -41,6 +42,11 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
             sys.stdout.flush()
         except _USER_ERRORS as error:
             print(f"bridge: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(1)
+        except ModuleNotFoundError as error:
+            if not brings(error):
+                raise
+            print(f"bridge: this {needs(error)}", file=sys.stderr)
             sys.exit(1)
         except KeyboardInterrupt:
             print("bridge: interrupted", file=sys.stderr)

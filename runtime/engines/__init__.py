@@ -6,6 +6,7 @@ from functools import cache
 from importlib import import_module
 
 from runtime.engine import Engine, EngineError
+from runtime.packages import needs
 
 ENGINES = {"iree": ("runtime.engines.iree", "Iree"), "xla": ("runtime.engines.xla", "Xla")}
 
@@ -16,4 +17,7 @@ def get_engine(name: str) -> Engine:
     if name not in ENGINES:
         raise EngineError(f"there is no engine {name!r}; there are {', '.join(sorted(ENGINES))}")
     module, attribute = ENGINES[name]
-    return getattr(import_module(module), attribute)()
+    try:
+        return getattr(import_module(module), attribute)()
+    except ModuleNotFoundError as error:
+        raise EngineError(f"the engine {name} {needs(error)}") from error
