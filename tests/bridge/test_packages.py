@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.bridge.samples import path_of
@@ -27,23 +28,30 @@ COMMANDS = {
     "lower": ("jax", ["lower", str(FILE), "-o", "out.bridge"], "jax"),
     "aten": ("torch", ["run", str(FILE), "-e", "aten", "-i", "x.npy"], "torch"),
     "verify": ("torch", ["verify", str(FILE)], "torch"),
-    "iree's compiler": (
-        "iree.compiler",
-        ["lower", str(FILE), "-e", "iree", "-o", "out.bridge"],
-        "iree.compiler",
-    ),
 }
+
+
+def run(folder: Path, hidden: str, *words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", HIDING, hidden, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+
+
+def test_a_new_size_of_an_artifact_without_jax_and_torch(tmp_path: Path) -> None:
+    assert not run(tmp_path, "nothing", "lower", FILE, "-e", "iree", "-o", "dynamic.bridge").returncode
+    for rows, status in ((3, 0), (5, 1)):
+        np.save(tmp_path / "x.npy", np.zeros((rows, 8), np.float32))
+        done = run(tmp_path, "jax,torch", "run", "dynamic.bridge", "-i", "x.npy")
+        assert done.returncode == status, done
+        assert "Traceback" not in done.stderr
+    assert "to compile for new sizes needs the package jax" in done.stderr
+    assert "has to run on ATen, which needs the package torch" in done.stderr
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_says_what_it_lacks(name: str, tmp_path: Path) -> None:
-    import numpy as np
-
     hidden, words, missing = COMMANDS[name]
     np.save(tmp_path / "x.npy", np.zeros((3, 8), np.float32))
-    done = subprocess.run(
-        [sys.executable, "-c", HIDING, hidden, *words], capture_output=True, text=True, cwd=tmp_path
-    )
+    done = run(tmp_path, hidden, *words)
     assert "Traceback" not in done.stderr
     assert done.returncode == 1, done
     assert done.stderr.startswith("bridge: "), done.stderr
