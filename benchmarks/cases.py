@@ -93,6 +93,22 @@ def _llama(small: bool) -> torch.nn.Module:
     return ZOO["llama-decode"](small).module.model  # type: ignore[return-value]
 
 
+def _qwen2(small: bool) -> torch.nn.Module:
+    """Qwen2-0.5B's sizes, with weights of its initialisation: 494 million, of which 136 embed the tokens."""
+    sizes = {
+        "hidden_size": 896,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "intermediate_size": 4864,
+    }
+    toy = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    vocabulary = {"vocab_size": 99, "bos_token_id": 1, "eos_token_id": 2}
+    config = hf.Qwen2Config(
+        **(toy | vocabulary if small else sizes), num_key_value_heads=2, tie_word_embeddings=True
+    )
+    return seeded(lambda: hf.Qwen2ForCausalLM(config))
+
+
 def _t5(small: bool, batch: int, dtype: torch.dtype) -> Model:
     sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "vocab_size": 99}
     config = hf.T5Config(**(sizes if small else {}), use_cache=False)
@@ -132,6 +148,7 @@ CASES: dict[str, Case] = {
     "gpt2": Case("GPT-2 124M, prefill", "128 tokens, all logits", partial(_from_zoo, "gpt2")),
     "gpt2-decode": Case("GPT-2 124M, decode", "token 129, cache of 256", partial(_decoder, _gpt2)),
     "llama-decode": Case("Llama 8 x 512, decode", "token 129, cache of 256", partial(_decoder, _llama)),
+    "qwen2-decode": Case("Qwen2 0.5B, decode", "token 129, cache of 256", partial(_decoder, _qwen2)),
     "t5": Case("T5-small, encoder", "128 tokens", _t5),
     "whisper": Case("Whisper-tiny, encoder", "3000 frames", partial(_from_zoo, "whisper-tiny-encoder")),
     "lstm": Case(

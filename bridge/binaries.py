@@ -10,10 +10,11 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bridge.compile_cache import open_cache
-from lowering.forms import REVISION, form_for
+from lowering.forms import REVISION, Form, form_for
 from lowering.ir.module import Module
 from runtime.engine import Engine, EngineError, Target
 from runtime.engines.host import cores
+from runtime.processor import processor
 
 if TYPE_CHECKING:
     from bridge.lowered import Binary
@@ -92,7 +93,7 @@ def cache_key(module: Module, engine: Engine, target: Target) -> str:
     """What a binary depends on: the module's bytes, its form, the engine and its version, the target."""
     ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
     options = sorted(target.options.items())
-    form = [REVISION, *astuple(form_for(engine.name, target.device, cores()))]
+    form = [REVISION, *astuple(_wanted(engine, target))]
     described = [engine.name, engine.version(), target.device, options, form, ports, module.donations()]
     text = json.dumps(described)
     return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
@@ -104,7 +105,15 @@ def formed(module: Module, site: Site) -> Module:
         from lowering.forms.form import form
     except ImportError:
         return module
-    return form(module, form_for(site.engine.name, site.target.device, cores()))
+    return form(module, _wanted(*site))
+
+
+def _wanted(engine: Engine, target: Target) -> Form:
+    """The form that an engine runs fastest here."""
+    has = processor()
+    return form_for(
+        engine.name, target.device, cores(), has_avx512=has.has_avx512, has_bfloat16=has.has_bfloat16
+    )
 
 
 def _add(cache: OrderedDict[str, T], key: str, value: T) -> None:

@@ -25,6 +25,8 @@ from lowering.value import Value, broadcast_in_dim
 
 # More taps than these are left to the engine's own kernel: each is an operation.
 _MAX_TAPS = 64
+# Channels of the input from which on, without AVX-512, a product is faster than IREE's own convolution.
+_MANY = 16
 # The rows of a tile of IREE's products on processors with AVX-512.
 _TILE = 16
 
@@ -174,6 +176,8 @@ def convolve_channels_last(found: Convolution, wanted: Form, weights: set[ir.Val
     if found.is_product:
         return _product(found, _apart(input) if wanted.apart else input)
     kernel = permuted(found.kernel, (*space, 1, 0))
+    if wanted.widened and input.dtype is DType.BFLOAT16:
+        input, kernel = (cx.convert(value, DType.FLOAT32) for value in (input, kernel))
     if found.is_patches:
         return _patches(found, input, kernel)
     if wanted.taps and found.is_depthwise:
@@ -181,10 +185,11 @@ def convolve_channels_last(found: Convolution, wanted: Form, weights: set[ir.Val
     if found.is_depthwise:
         # IREE refuses depthwise convolutions of halves that sum in float32.
         input, kernel = (cx.convert(value, found.result.dtype) for value in (input, kernel))
-    if wanted.winograd and _suits_winograd(found) and rests_on(found.kernel.ir, weights):
+    if wanted.winograd and _suits_winograd(found, input.dtype) and rests_on(found.kernel.ir, weights):
         return winograd.convolve(input, kernel, found.padding)
-    loops = found.input.dtype.is_half or (wanted.lines and found.spatial == 1)
-    if wanted.im2col and loops and found.is_dense:
+    loops = input.dtype.is_half or (wanted.lines and found.spatial == 1)
+    many = wanted.many and found.kernel.shape[1] >= _MANY
+    if wanted.im2col and (loops or many) and found.is_dense:
         return _im2col(found, input, kernel)
     digits = "".join(map(str, range(found.spatial)))
     return cx.convolution(
@@ -200,13 +205,11 @@ def convolve_channels_last(found: Convolution, wanted: Form, weights: set[ir.Val
     )
 
 
-def _suits_winograd(found: Convolution) -> bool:
+def _suits_winograd(found: Convolution, dtype: DType) -> bool:
     """Halves would round the transforms of their input."""
     out, inner, *taps = found.kernel.shape
     steps = (*found.strides, *found.lhs_dilation, *found.rhs_dilation, found.groups)
-    return found.input.dtype is DType.FLOAT32 is found.result.dtype and winograd.fits(
-        tuple(taps), steps, (inner, out)
-    )
+    return dtype is DType.FLOAT32 is found.result.dtype and winograd.fits(tuple(taps), steps, (inner, out))
 
 
 def _product(found: Convolution, input: Value) -> Value:

@@ -16,6 +16,7 @@ from lowering.forms.load_time import split
 from lowering.forms.quotients import divisions
 from lowering.forms.rewrite import erase_dead, weight_arguments
 from lowering.forms.subnormals import compare_subnormals
+from lowering.forms.widened import widened
 from lowering.hlo import func, ir
 from lowering.ir.module import Module
 
@@ -53,6 +54,8 @@ def _rewrites(wanted: Form) -> list[Callable[[func.FuncOp, set[ir.Value]], None]
         chosen.append(weights_in_out)
     if wanted.padded_rows:
         chosen.append(lambda entry, weights: pad_rows(entry))
+    if wanted.widened:
+        chosen.append(widened)
     if wanted.exact:
         chosen.append(lambda entry, weights: exact(entry.entry_block))
     if wanted.divisions:

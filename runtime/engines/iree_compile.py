@@ -1,9 +1,10 @@
 """IREE's compiler, run as a child process: its crashes and hangs become errors, not ours.
 
 A module is compiled in two steps: IREE's own input conversion turns the portable bytecode into text, and the
-text, with two changes, is compiled. The canonical module takes its weights as arguments, but IREE packs
+text, with changes, is compiled. The canonical module takes its weights as arguments, but IREE packs
 weights once, at load, only if they are parameters: the text gets a new `@main` which loads them from
-parameter globals and calls the old one. And roundings to bfloat16 are protected.
+parameter globals and calls the old one. Roundings to bfloat16 are protected,
+and products of a row of it spelled for processors that have none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import suppress
 from math import prod
 from pathlib import Path
 
+from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
 from runtime.engines.host import memory
@@ -27,6 +29,7 @@ from runtime.engines.iree_casts import spell_out_casts
 from runtime.engines.iree_entries import bind_parameters
 from runtime.engines.iree_inserts import protect_updates
 from runtime.engines.iree_limits import check_limits
+from runtime.engines.iree_rows import rows_in_strips
 from runtime.processor import processor
 
 TIMEOUT_S = 3600.0
@@ -49,6 +52,9 @@ _PACK_WEIGHTS = "--iree-opt-data-tiling"
 # Four vectors side by side: a long chain of operations on one waits for each of them (docs/decisions/0023).
 _SIDE_BY_SIDE = "--iree-llvmcpu-target-vector-width-in-bytes=256"
 
+_LARGER_AT_LOAD = "--iree-opt-const-expr-max-size-increase-threshold"
+_USUALLY_LARGER = 1 << 20
+
 # In bytes, of arguments, results and weights.
 _SMALL = 1 << 16
 
@@ -69,6 +75,9 @@ def compile_module(module: Module, target: Target) -> bytes:
     donated = frozenset(given for given, _ in module.donations())
     converted = protect_updates(protect_arguments(converted, module.name, donated))
     converted = keep_roundings(spell_out_casts(converted))
+    if target.device == "cpu" and not processor().has_bfloat16:
+        converted = rows_in_strips(converted)
+        flags = (*flags, *_widen_at_load(module))
     if target.device == "cpu" and is_elementwise(converted):
         flags = (*flags, _SIDE_BY_SIDE)
     if all(port.weight is None for port in module.inputs):
@@ -80,6 +89,14 @@ def compile_module(module: Module, target: Target) -> bytes:
         with suppress(_Refused):
             return _without_races(with_memory.encode(), flags, module.name, timeout)
     return _without_races(bind_parameters(converted, module).encode(), flags, module.name, timeout)
+
+
+def _widen_at_load(module: Module) -> tuple[str, ...]:
+    """IREE makes at load what rests on weights, but nothing that is larger by a megabyte, its default: of
+    bfloat16 that is widened, the largest may be."""
+    halves = [port for port in module.inputs if port.weight is not None and port.dtype is DType.BFLOAT16]
+    most = max((prod(port.sizes) * port.dtype.itemsize for port in halves), default=0)
+    return (f"{_LARGER_AT_LOAD}={most}",) if most > _USUALLY_LARGER else ()
 
 
 def is_small(module: Module) -> bool:

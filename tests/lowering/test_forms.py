@@ -22,8 +22,8 @@ from runtime.engines import get_engine
 from runtime.weights import materialise
 
 CHANNELS_LAST = Form(channels_last=True)
-XLA = form_for("xla", "cpu", cores=2)
-ONE_CORE = form_for("xla", "cpu", cores=1)
+XLA = form_for("xla", "cpu", cores=2, has_avx512=True, has_bfloat16=True)
+ONE_CORE = form_for("xla", "cpu", cores=1, has_avx512=True, has_bfloat16=True)
 
 
 class Vision(nn.Module):
@@ -148,7 +148,7 @@ def test_a_product_stays_apart_from_a_depthwise_convolution(
     layers = nn.Conv2d(8, 8, 3, padding=1, groups=groups), nn.Hardswish(), nn.Conv2d(8, 4, 1)
     model, x = nn.Sequential(*layers).eval(), torch.randn(sizes)
     lowered = bridge.lower(model, (x,))
-    formed = form(lowered.module(0), form_for("iree", "cpu", cores=2))
+    formed = form(lowered.module(0), form_for("iree", "cpu", cores=2, has_avx512=True, has_bfloat16=True))
     assert _operations(formed)["optimization_barrier"] == barriers
     torch.testing.assert_close(lowered.compile("iree")(x), model(x))
 
@@ -208,7 +208,9 @@ def test_angles_are_as_exact_as_in_eager() -> None:
     wanted = Angles()(angles.double())
     for found, want in zip(lowered.compile("iree")(angles)[:4], wanted, strict=False):
         torch.testing.assert_close(found.double(), want, rtol=3e-7, atol=0, equal_nan=True)
-    counts = _operations(form(lowered.module(0), form_for("iree", "cpu", cores=1)))
+    counts = _operations(
+        form(lowered.module(0), form_for("iree", "cpu", cores=1, has_avx512=True, has_bfloat16=True))
+    )
     assert not counts["sine"] + counts["cosine"] + counts["tan"]
 
 
@@ -241,4 +243,4 @@ def test_powers_keep_their_digits() -> None:
 
 
 def test_other_devices_get_the_canonical_module() -> None:
-    assert form_for("xla", "cuda", cores=8) == Form()
+    assert form_for("xla", "cuda", cores=8, has_avx512=False, has_bfloat16=False) == Form()

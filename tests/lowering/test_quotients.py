@@ -61,8 +61,8 @@ def test_only_divisions_that_could_be_products_are_guarded() -> None:
         return text_of(form(bridge.lower(Module(), (ROWS,)).module(0), wanted).code)
 
     guard = "optimization_barrier"
-    assert form_for("xla", "cpu", cores=1).divisions
-    assert not form_for("iree", "cpu", cores=1).divisions
+    assert form_for("xla", "cpu", cores=1, has_avx512=True, has_bfloat16=True).divisions
+    assert not form_for("iree", "cpu", cores=1, has_avx512=True, has_bfloat16=True).divisions
     assert guard in text(lambda x: x / 3, Form(divisions=True))
     assert guard not in text(lambda x: x / 4, Form(divisions=True))
     assert guard not in text(lambda x: x.long() // 3, Form(divisions=True))
