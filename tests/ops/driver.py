@@ -77,8 +77,13 @@ def tensor_type(tensor: torch.Tensor) -> TensorType:
     )
 
 
-def build_program(sample: Sample) -> tuple[Program, list[torch.Tensor], list[torch.Tensor]]:
-    """The one-node program of a sample, its input tensors, and eager's flat results."""
+def build_program(
+    sample: Sample, reference: Callable[[Any, Sample], list[Any]] | None = None
+) -> tuple[Program, list[torch.Tensor], list[torch.Tensor]]:
+    """The one-node program of a sample, its input tensors, and the flat results to expect.
+
+    `reference`: gives an operator's results on a sample; by default `on_any_processor`.
+    """
     inputs: list[torch.Tensor] = []
 
     def encode(value: Any) -> Any:
@@ -97,7 +102,7 @@ def build_program(sample: Sample) -> tuple[Program, list[torch.Tensor], list[tor
     args = [Argument(name, encode(value)) for name, value in zip(names, sample.args, strict=False)]
     args += [Argument(name, encode(value), keyword=True) for name, value in sample.kwargs.items()]
     types = {f"x{i}": tensor_type(tensor) for i, tensor in enumerate(inputs)}
-    expected = _reference(op, sample)
+    expected = (reference or on_any_processor)(op, sample)
     outputs: list[Any] = []
     flat: list[torch.Tensor] = []
     for item in expected:
@@ -125,19 +130,19 @@ def build_program(sample: Sample) -> tuple[Program, list[torch.Tensor], list[tor
 _HALVES = (torch.bfloat16, torch.float16)
 
 
-def _reference(op: Any, sample: Sample) -> list[Any]:
+def on_any_processor(op: Any, sample: Sample) -> list[Any]:
     """What eager returns; of a convolution of halves, what float32 gives, rounded once.
 
     Eager's own convolution of halves depends on the processor: where oneDNN has none for them, torch adds
     products in halves, and is off by as much as one in twenty.
     """
-    found = _eager(op, sample)
+    found = eager(op, sample)
     if "conv" not in sample.target or not any(x.dtype in _HALVES for x in _tensors(sample)):
         return found
     args, kwargs = torch.utils._pytree.tree_map_only(
         torch.Tensor, lambda x: x.float() if x.dtype in _HALVES else x, (sample.args, sample.kwargs)
     )
-    wide = _eager(op, replace(sample, args=args, kwargs=kwargs))
+    wide = eager(op, replace(sample, args=args, kwargs=kwargs))
     return [None if want is None else exact.to(want.dtype) for want, exact in zip(found, wide, strict=True)]
 
 
@@ -146,7 +151,7 @@ def _tensors(sample: Sample) -> list[torch.Tensor]:
     return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
 
-def _eager(op: Any, sample: Sample) -> list[Any]:
+def eager(op: Any, sample: Sample) -> list[Any]:
     """What eager returns; for a functional sample also the written arguments that it does not return."""
     call = (sample.args, sample.kwargs)
     args, kwargs = torch.utils._pytree.tree_map_only(torch.Tensor, torch.clone, call)

@@ -16,7 +16,7 @@ from lowering.ir.program import Argument, Graph, Node, Ref
 from lowering.ir.types import Device, DType, TensorType
 from runtime.reference import interpret
 from tests.lowering.functionalise.eager import Body, check, exported, inputs
-from tests.ops.driver import Sample, build_program
+from tests.ops.driver import Sample, build_program, eager
 from tests.ops.test_ops import load_samples
 
 # Operators whose samples draw random numbers, or give what memory happened to hold.
@@ -72,7 +72,7 @@ def test_casts_written_out_give_what_eager_gives(target: str) -> None:
             sample = _of_dtype(sample, dtype)
             try:
                 with torch.autocast("cpu", dtype=torch.bfloat16):
-                    program, given, expected = build_program(sample)
+                    program, given, expected = build_program(sample, eager)
             except (RuntimeError, ValueError, NotImplementedError):
                 continue  # eager refuses it
             values = dict(program.graph.values)
