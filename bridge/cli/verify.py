@@ -34,6 +34,9 @@ def command(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of drawn inputs.")] = 0,
     calls: Annotated[int, typer.Option(help="Calls, each compared with the first bit for bit.", min=1)] = 1,
+    edges: Annotated[
+        bool, typer.Option("--edges", help="Compare subnormals, NaN, infinities, ties and extremes too.")
+    ] = False,
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,
@@ -54,6 +57,7 @@ def command(
             device=device,
             seed=seed,
             calls=calls,
+            edges=edges,
         )
     if as_json:
         print_json({**report.json(), "source": str(source)})

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.api import exported_from, import_all, lower
 from bridge.artifact import is_artifact, load
-from bridge.compilation import check_engine, interpreted
-from bridge.errors import UsageError
+from bridge.compilation import check_engine
+from bridge.errors import BridgeError, UsageError
 from bridge.lowered import Lowered
 from bridge.registration import bring_operators, check_operators
 from bridge.verification.report import EngineReport, Report
+
+if TYPE_CHECKING:
+    from bridge.verification.trial import Call, Reference
 
 __all__ = ["EngineReport", "Report", "verify"]
 
@@ -27,6 +30,7 @@ def verify(
     device: str = "cpu",
     seed: int = 0,
     calls: int = 1,
+    edges: bool = False,
     dynamic_shapes: Any = None,
     imports: Iterable[str] = (),
     trust: bool = False,
@@ -39,7 +43,9 @@ def verify(
     bounds. Each side is given copies, of numpy arrays too; torch's generator starts at `seed` for both.
     `calls`: how many calls of each engine are compared, bit for bit, with the first that was given the same.
     A program that keeps state is called up to 16 times in a row, each call compared with eager; the row is
-    made again from the same start. Every other row is given other numbers. `trust`: see `bridge.load`.
+    made again from the same start. Every other row is given other numbers. `edges`: compare one more call per
+    kind of edge value, each from the same start. A kind on which eager itself fails is left out, and said so.
+    `trust`: see `bridge.load`.
 
     An engine that fails is a failed row, not an exception. Raises BridgeError where the source or the inputs
     cannot be used, or eager itself fails. The module's buffers and the inputs are left as they were.
@@ -47,7 +53,7 @@ def verify(
     import torch
 
     from bridge.verification.draw import example_call
-    from bridge.verification.reference import ExportedReference
+    from bridge.verification.reference import eager
     from bridge.verification.trial import run_engine, run_reference
 
     import_all(imports)
@@ -65,15 +71,35 @@ def verify(
     bring_operators(lowered.program)
     check_operators(lowered.program)
     call = example_call(lowered, args, kwargs, seed)
-    if isinstance(source, torch.export.ExportedProgram):
-        with ExportedReference(source, lowered.program) as module:
-            expected = run_reference(module, call, calls, seed)
-        reference = "ExportedProgram.module()"
-    else:
-        expected = run_reference(interpreted(lowered), call, calls, seed)
-        reference = "the program as read, on ATen"
-    rows = tuple(run_engine(lowered, engine, device, call, expected, calls, seed) for engine in engines)
-    return Report(name, reference, rows)
+    with eager(source, lowered) as callee:
+        expected = run_reference(callee, call, calls, seed)
+    on_edges, left_out = _edges(source, lowered, call, device, seed) if edges else ({}, {})
+    rows = tuple(
+        run_engine(lowered, engine, device, call, expected, calls, seed, on_edges) for engine in engines
+    )
+    torchs = isinstance(source, torch.export.ExportedProgram)
+    reference = "ExportedProgram.module()" if torchs else "the program as read, on ATen"
+    return Report(name, reference, rows, left_out)
+
+
+def _edges(
+    source: Any, lowered: Lowered, call: Call, device: str, seed: int
+) -> tuple[dict[str, tuple[Call, Reference]], dict[str, str]]:
+    """Per kind of edge value the call and what eager shows; per kind that is left out, why."""
+    from bridge.verification.edges import KINDS, edge_calls
+    from bridge.verification.reference import eager
+    from bridge.verification.trial import run_reference
+
+    calls = edge_calls(lowered, call, device, seed)
+    left_out = {kind: "no input can hold such values" for kind in KINDS if kind not in calls}
+    shown: dict[str, tuple[Call, Reference]] = {}
+    for kind, edge_call in calls.items():
+        with eager(source, lowered) as callee:
+            try:
+                shown[kind] = edge_call, run_reference(callee, edge_call, 1, seed)
+            except BridgeError as error:
+                left_out[kind] = str(error)
+    return shown, left_out
 
 
 def _lowered(source: Any, trust: bool) -> Lowered:

@@ -19,7 +19,7 @@ from lowering.ir.tree import TreeSpecError, unflatten
 from lowering.ir.types import DType, SymType, TensorType
 
 # Integers that are no index: small enough for any integer dtype, and for sums of products of them.
-_PLAIN_INTEGERS = 10
+PLAIN_INTEGERS = 10
 
 # Which argument holds indices, and how many there are to choose from, given the node's bound arguments.
 Bound = Callable[[Mapping[str, Any], Callable[[Any], tuple[int, ...]]], int]
@@ -45,7 +45,7 @@ def _classes(bound: Mapping[str, Any], shape: Callable[[Any], tuple[int, ...]]) 
 
 def _given_classes(bound: Mapping[str, Any], shape: Callable[[Any], tuple[int, ...]]) -> int:
     classes = bound["num_classes"]
-    return classes if isinstance(classes, int) and classes > 0 else _PLAIN_INTEGERS
+    return classes if isinstance(classes, int) and classes > 0 else PLAIN_INTEGERS
 
 
 INDEX_ARGUMENTS: dict[str, tuple[str, Bound]] = {
@@ -114,7 +114,7 @@ def draw_inputs(program: Program, sizes: Mapping[str, int], seed: int = 0) -> li
         elif spec.kind is InputKind.USER:
             type_ = program.graph.values[spec.name]
             if isinstance(type_, TensorType):
-                leaves.append(_draw(type_, sizes, bounds.get(spec.name, _PLAIN_INTEGERS), generator))
+                leaves.append(_draw(type_, sizes, bounds.get(spec.name, PLAIN_INTEGERS), generator))
             elif isinstance(type_, SymType):
                 value = type_.value
                 leaves.append(value if isinstance(value, bool | int | float) else evaluate(value, sizes))
@@ -195,5 +195,9 @@ def _draw(
         return torch.randn(shape, generator=generator, dtype=torch.complex64).to(dtype)
     if dtype is torch.bool:
         return torch.rand(shape, generator=generator) < 0.5
-    limit = min(bound, torch.iinfo(dtype).max)
-    return torch.randint(0, max(limit, 1), shape, generator=generator).to(dtype)
+    return torch.randint(0, limit(bound, dtype), shape, generator=generator).to(dtype)
+
+
+def limit(bound: int, dtype: torch.dtype) -> int:
+    """What integers drawn for an input of this dtype are below."""
+    return max(min(bound, torch.iinfo(dtype).max), 1)

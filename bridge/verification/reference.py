@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from bridge.compilation import interpreted
+from bridge.lowered import Lowered
 from lowering.ir.program import InputKind, OutputKind, Program
 from runtime.argument_paths import top_level_names
 from runtime.errors import InputError
@@ -53,6 +57,16 @@ class ExportedReference:
         with torch.no_grad():
             for tensor, value in self._saved:
                 tensor.copy_(value)
+
+
+@contextmanager
+def eager(source: Any, lowered: Lowered) -> Iterator[Any]:
+    """Eager with the buffers as they are before any call: torch's own for an ExportedProgram, else ATen."""
+    if isinstance(source, torch.export.ExportedProgram):
+        with ExportedReference(source, lowered.program) as module:
+            yield module
+    else:
+        yield interpreted(lowered)
 
 
 def state_names(program: Program) -> set[str]:

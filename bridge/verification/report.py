@@ -11,13 +11,27 @@ from bridge.verification.repeat import Repeats
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeReport:
+    """One engine against eager on one kind of edge value. `problem`: the error that stopped it."""
+
+    kind: str
+    differences: tuple[Difference, ...]
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem and all(d.passed for d in self.differences)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineReport:
     """One engine against eager.
 
     `differences`: one entry per compared value (`output 0`, `input x after the call`, `buffer k after the
     call`). `reasons`: why each ATen node is on ATen. `problem`: the error that stopped it, if one did.
     `cache`: hits, misses, evictions and postponements of the cache of segments compiled per size. `repeats`:
-    how calls compare with the first that was given the same, None where there was one call.
+    how calls compare with the first that was given the same, None where there was one call. `edges`: one
+    entry per kind of edge value.
     """
 
     engine: str
@@ -29,9 +43,15 @@ class EngineReport:
     problem: str = ""
     cache: Mapping[str, int] = field(default_factory=dict)
     repeats: Repeats | None = None
+    edges: tuple[EdgeReport, ...] = ()
 
     @property
     def passed(self) -> bool:
+        return self.ordinary_passed and all(edge.passed for edge in self.edges)
+
+    @property
+    def ordinary_passed(self) -> bool:
+        """Whether all but the calls on edge values gave what eager gives."""
         same = self.repeats is None or self.repeats.passed
         return not self.problem and same and all(d.passed for d in self.differences)
 
@@ -43,11 +63,12 @@ class EngineReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of `bridge.verify`."""
+    """The result of `bridge.verify`. `left_out`: why a kind of edge value was not compared."""
 
     source: str
     reference: str
     engines: tuple[EngineReport, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -55,19 +76,47 @@ class Report:
         return all(engine.passed for engine in self.engines)
 
     def markdown(self) -> str:
-        """A table with one row per engine, then a line per value that differs."""
+        """A table with one row per engine, then a line per value that differs; the same for edge values."""
         lines = [
             "| engine | segments | on StableHLO | on ATen | values | largest error | calls | verdict |",
             "|---|---|---|---|---|---|---|---|",
         ]
         for e in self.engines:
-            verdict = "equal" if e.passed else "DIFFERENT" if not e.problem else "FAILED"
             lines.append(
                 f"| {e.engine} | {e.segments} | {e.stablehlo_nodes} | {e.aten_nodes} "
-                f"| {len(e.differences)} | {e.largest_error:.3g} | {_calls(e.repeats)} | {verdict} |"
+                f"| {len(e.differences)} | {e.largest_error:.3g} | {_calls(e.repeats)} "
+                f"| {_verdict(e.ordinary_passed, e.problem)} |"
             )
-        problems = [line for e in self.engines for line in (*_problems(e), *_repeats(e), *_sizes(e))]
-        return "\n".join([*lines, *([""] if problems else []), *problems])
+        problems = [
+            line
+            for e in self.engines
+            for line in (*_problems(e.engine, e.problem, e.differences), *_repeats(e), *_sizes(e))
+        ]
+        return "\n".join([*lines, *([""] if problems else []), *problems, *self._edges()])
+
+    def _edges(self) -> list[str]:
+        """A table with one row per engine and kind of edge value, then what differs and what is left out."""
+        lines: list[str] = []
+        rows = [(e.engine, edge) for e in self.engines for edge in e.edges]
+        if rows:
+            lines += [
+                "",
+                "| engine | edge values | values | largest error | verdict |",
+                "|---|---|---|---|---|",
+            ]
+        for engine, edge in rows:
+            error = max((d.error for d in edge.differences), default=0.0)
+            verdict = _verdict(edge.passed, edge.problem)
+            lines.append(f"| {engine} | {edge.kind} | {len(edge.differences)} | {error:.3g} | {verdict} |")
+        problems = [
+            line
+            for engine, edge in rows
+            for line in _problems(f"{engine}, {edge.kind}", edge.problem, edge.differences)
+        ]
+        if problems:
+            problems.append("- differences that are known: docs/reference/differences.md")
+        problems += [f"- {kind} left out: {reason}" for kind, reason in self.left_out.items()]
+        return [*lines, *([""] if problems else []), *problems]
 
     def json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -75,6 +124,7 @@ class Report:
             "source": self.source,
             "reference": self.reference,
             "passed": self.passed,
+            "left_out": dict(self.left_out),
             "engines": [
                 {
                     "engine": e.engine,
@@ -88,6 +138,15 @@ class Report:
                     "repeats": _plain(e.repeats),
                     "reasons": dict(e.reasons),
                     "values": _values(e.differences),
+                    "edges": [
+                        {
+                            "kind": edge.kind,
+                            "passed": edge.passed,
+                            "problem": edge.problem,
+                            "values": _values(edge.differences),
+                        }
+                        for edge in e.edges
+                    ],
                 }
                 for e in self.engines
             ],
@@ -129,9 +188,13 @@ def _repeats(engine: EngineReport) -> list[str]:
     return lines
 
 
-def _problems(engine: EngineReport) -> list[str]:
-    lines = [f"- {engine.engine}: {engine.problem}"] if engine.problem else []
-    return lines + [f"- {engine.engine}: {d.name} {d.problem}" for d in engine.differences if not d.passed]
+def _verdict(passed: bool, problem: str) -> str:
+    return "equal" if passed else "DIFFERENT" if not problem else "FAILED"
+
+
+def _problems(who: str, problem: str, differences: tuple[Difference, ...]) -> list[str]:
+    lines = [f"- {who}: {problem}"] if problem else []
+    return lines + [f"- {who}: {d.name} {d.problem}" for d in differences if not d.passed]
 
 
 def _sizes(engine: EngineReport) -> list[str]:

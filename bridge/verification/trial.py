@@ -16,7 +16,7 @@ from bridge.errors import BridgeError, UsageError, first_line
 from bridge.lowered import Lowered
 from bridge.verification.compare import Difference, compare
 from bridge.verification.repeat import Repeats, Seen, any_order, repeat, same_bits
-from bridge.verification.report import EngineReport
+from bridge.verification.report import EdgeReport, EngineReport
 from bridge.verification.tolerances import Kind, coarsest_of, kind_of
 from lowering.ir.plan import Placement
 from lowering.ir.types import DType
@@ -47,6 +47,8 @@ class Reference:
     calls: tuple[Observed, ...]
 
 
+NO_EDGES: Mapping[str, tuple[Call, Reference]] = {}
+
 # How many calls in a row are compared with eager, at most: what each showed is kept.
 MOST_IN_A_ROW = 16
 
@@ -73,17 +75,26 @@ def run_reference(callee: Any, call: Call, calls: int, seed: int) -> Reference:
 
 
 def run_engine(
-    lowered: Lowered, engine: str, device: str, call: Call, expected: Reference, calls: int, seed: int
+    lowered: Lowered,
+    engine: str,
+    device: str,
+    call: Call,
+    expected: Reference,
+    calls: int,
+    seed: int,
+    edges: Mapping[str, tuple[Call, Reference]] = NO_EDGES,
 ) -> EngineReport:
     """Compile on an engine, call it as often as eager was, compare; then call it until there were `calls`.
 
-    A row of several calls is made twice at least. Whatever an engine raises is a failed report. Raises
+    A row of several calls is made twice at least. `edges`: further calls, each from the same start, with what
+    eager showed. Whatever an engine raises is a failed report. Raises
     UsageError for an engine or device that does not exist.
     """
     kind = kind_of(lowered.program)
     coarsest = coarsest_of(lowered.program)
     differences: list[Difference] = []
     repeats: Repeats | None = None
+    on_edges: list[EdgeReport] = []
     problem = ""
     compiled: Compiled | Interpreted | None = None
     try:
@@ -102,10 +113,12 @@ def run_engine(
             unordered = any_order(compiled.program.graph, on_aten(compiled))
             with _seeded(seed):
                 repeats = repeat(_repeater(compiled, call, seed), row, total, kind, unordered)
+        for edge, (edge_call, want) in edges.items():
+            on_edges.append(_run_edge(compiled, edge, edge_call, want, kind, coarsest, seed))
     except UsageError:
         raise
     except Exception as error:  # an engine's failure is what verification is there to report
-        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        problem = _problem(error)
     if compiled is None:
         return EngineReport(engine, 0, 0, 0, (), problem=problem)
     report = compiled.report
@@ -119,7 +132,31 @@ def run_engine(
         problem,
         report.cache,
         repeats,
+        tuple(on_edges),
     )
+
+
+def _run_edge(
+    compiled: Compiled | Interpreted,
+    edge: str,
+    call: Call,
+    want: Reference,
+    kind: Kind,
+    coarsest: Mapping[str, DType],
+    seed: int,
+) -> EdgeReport:
+    try:
+        compiled.reset()
+        with _seeded(seed):
+            got = _observe(compiled, call)
+    except Exception as error:  # eager did not fail on these inputs
+        return EdgeReport(edge, (), _problem(error))
+    differences = compare_observed(got, want.calls[0], want.before, kind, coarsest=coarsest)
+    return EdgeReport(edge, tuple(differences))
+
+
+def _problem(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _repeater(compiled: Compiled | Interpreted, call: Call, seed: int) -> Callable[[bool, int], Seen]:
