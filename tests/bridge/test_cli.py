@@ -136,7 +136,7 @@ def test_verify_fails_with_status_1(artifact: Path, monkeypatch: pytest.MonkeyPa
     from bridge.verification import trial
     from bridge.verification.compare import Difference
 
-    monkeypatch.setattr(trial, "compare", lambda name, *_: Difference(name, 1.0, "is wrong"))
+    monkeypatch.setattr(trial, "compare", lambda name, *_, **__: Difference(name, 1.0, "is wrong"))
     status, out, _ = bridge_cli("verify", artifact, "-e", "aten")
     assert status == 1
     assert "- aten: output 0 is wrong" in out
