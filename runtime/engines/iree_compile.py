@@ -24,7 +24,7 @@ from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
 from runtime.engines.host import memory
-from runtime.engines.iree_arguments import protect_arguments
+from runtime.engines.iree_arguments import protect_values
 from runtime.engines.iree_casts import spell_out_casts
 from runtime.engines.iree_entries import bind_parameters
 from runtime.engines.iree_inserts import protect_updates
@@ -73,7 +73,7 @@ def compile_module(module: Module, target: Target) -> bytes:
     flags = (*flags, "--compile-from=input")
     check_limits(converted, module.name)
     donated = frozenset(given for given, _ in module.donations())
-    converted = protect_updates(protect_arguments(converted, module.name, donated))
+    converted = protect_updates(protect_values(converted, module.name, donated))
     converted = keep_roundings(spell_out_casts(converted))
     if target.device == "cpu" and not processor().has_bfloat16:
         converted = rows_in_strips(converted)

@@ -76,3 +76,44 @@ def test_weights_are_only_read() -> None:
         x = torch.full((2, 3), value)
         torch.testing.assert_close(compiled(x), before.index_put((INDEX,), x))
     assert torch.equal(module.weight.detach(), before)
+
+
+UPDATES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "sort": lambda y: y.sort().values,
+    "topk": lambda y: y.topk(3).values,
+    "slice_scatter": lambda y: y.slice_scatter(torch.ones(2), 0, 1, 3),
+    "through a view": lambda y: y.reshape(3, 3).slice_scatter(torch.ones(1, 3), 0, 1, 2),
+    "twice": lambda y: y.sort().values + y.slice_scatter(torch.ones(2), 0, 1, 3),
+    "index_put": lambda y: y.index_put((INDEX,), torch.ones(2)),
+    "scatter": lambda y: y.scatter(0, INDEX, 7.0),
+    "cumsum": lambda y: y.cumsum(0),
+    "loop": lambda y: torch.ops.higher_order.while_loop(_more, _shift, (torch.tensor(0), y), ())[1],
+}
+
+
+def _shift(count: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return count + 1, y.slice_scatter(y[:2] + 1, 0, 1, 3)
+
+
+class Readers(torch.nn.Module):
+    """A value, or an argument, with readers before and beside what would be its update in place."""
+
+    def __init__(self, name: str, of_argument: bool) -> None:
+        super().__init__()
+        self.update, self.of_argument = UPDATES[name], of_argument
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        y = x if self.of_argument else x + 1
+        return y.exp(), y * 2, t + 1, self.update(y), y.flip(0)
+
+
+@pytest.mark.parametrize("of_argument", [False, True])
+@pytest.mark.parametrize("name", UPDATES)
+def test_a_value_that_others_read_is_not_overwritten(name: str, of_argument: bool) -> None:
+    x, t = torch.tensor([3.0, 1, 2, 9, 8, 7, 4, 6, 5]), torch.ones(5, 2)
+    model = Readers(name, of_argument)
+    compiled = bridge.lower(model, (x, t)).compile("iree")
+    for _ in range(2):
+        for got, want in zip(compiled(x, t), model(x, t), strict=True):
+            torch.testing.assert_close(got, want)
+    assert compiled.report.nodes(Placement.ATEN) == 0, compiled.report.plan.reasons
