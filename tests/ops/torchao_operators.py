@@ -16,7 +16,9 @@ SCHEMAS = importlib.import_module("third_party.generate_aten_table").OF_PACKAGES
 
 
 def register() -> None:
-    """Have torch know them."""
+    """Have torch know them, however often this is called."""
+    if _KEPT:
+        return
     if importlib.util.find_spec("torchao") is not None:
         importlib.import_module("torchao.quantization.quant_primitives")
         return
