@@ -141,7 +141,7 @@ def _in_order(
     by_name = dict(arrays)
     if set(by_name) == set(names):
         return [by_name[name] for name in names]
-    # What numpy.savez calls arrays that it is given without names: their places.
+    # numpy.savez names an array without a name by its place.
     if set(by_name) == {f"arr_{index}" for index in range(len(names))}:
         return [by_name[f"arr_{index}"] for index in range(len(names))]
     given = [name for name, _ in arrays if name]

@@ -199,5 +199,5 @@ def _draw(
 
 
 def limit(bound: int, dtype: torch.dtype) -> int:
-    """What integers drawn for an input of this dtype are below."""
+    """The bound below which integers are drawn for an input of this dtype."""
     return max(min(bound, torch.iinfo(dtype).max), 1)

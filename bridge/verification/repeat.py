@@ -30,7 +30,7 @@ _ANY_ORDER = {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a caller can see of one call: the structure of the result; values and buffers by what they are."""
+    """One call as its caller sees it: the structure of the result; values and buffers by name."""
 
     structure: Any
     values: Mapping[str, Any]
@@ -97,7 +97,7 @@ def repeat(
 def _differences(
     got: Seen, want: Seen, kind: Kind | None, prefix: str, reference: str
 ) -> Iterator[Difference]:
-    """What differs. `kind`: of the program, for comparing within tolerance; None: bit for bit."""
+    """The differences. `kind`: of the program, for comparing within tolerance; None: bit for bit."""
     if got.structure != want.structure:
         problem = f"is {got.structure}, {reference} {want.structure}"
         yield Difference(f"{prefix}the result's structure", float("inf"), problem)

@@ -41,7 +41,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Reference:
-    """What eager showed: the buffers before the first call, and each call of a row."""
+    """Eager as observed: the buffers before the first call, and each call of a row."""
 
     before: dict[str, torch.Tensor]
     calls: tuple[Observed, ...]
