@@ -120,6 +120,8 @@ _CPU_MADE = {
     "view_as_complex_copy": Policy.FLOAT32,
     # Their kernels multiply or factorise matrices, by operators that cast.
     **_rows("_trilinear affine_grid_generator bilinear linalg_pinv.atol_rtol_tensor", Policy.INSIDE),
+    # Products of float8 are emulated by `addmm`, which casts, on some processors.
+    **_rows("_scaled_mm _scaled_mm_v2", Policy.INSIDE),
 }
 _CUDA_MADE = {
     **_rows("conv1d.padding conv2d.padding conv3d.padding inner linalg_matmul", Policy.LOWER_IF_LOW),
@@ -187,14 +189,17 @@ _PLAIN = frozenset(
 )
 
 _MADE = {"cpu": _CPU_MADE, "cuda": _CUDA_MADE}
-# Namespaces whose operators torch dispatches past autocast, or not at all.
-_NO_OPERATORS = frozenset(("_operator", "math", "prims", "torch"))
+# Namespaces whose operators torch does not dispatch.
+_NO_OPERATORS = frozenset(("_operator", "math", "torch"))
 
 
 def policy_of(node: Node, device: str) -> Policy:
     """What autocast for a kind of device does to a node that has a tensor there."""
-    if not node.target.startswith("aten."):
-        return Policy.NOTHING if node.target.partition(".")[0] in _NO_OPERATORS else Policy.INSIDE
+    namespace, _, rest = node.target.partition(".")
+    if namespace == "prims":
+        return _of_prim(rest.partition(".")[0], device)
+    if namespace != "aten":
+        return Policy.NOTHING if namespace in _NO_OPERATORS else Policy.INSIDE
     name = node.target.removeprefix("aten.").removesuffix(".default")
     registered = REGISTERED[device].get(name) or _MADE[device].get(name)
     if registered is not None:
@@ -205,3 +210,9 @@ def policy_of(node: Node, device: str) -> Policy:
     base, _, overload = name.partition(".")
     plain = {name, f"{base.rstrip('_')}.{overload}".rstrip(".")} & _PLAIN
     return Policy.INSIDE if known.composite_implicit and not plain else Policy.NOTHING
+
+
+def _of_prim(name: str, device: str) -> Policy:
+    """A prim runs ATen's operator of its name, by other arguments where there are any beside the tensors."""
+    policy = REGISTERED[device].get(name, Policy.NOTHING)
+    return Policy.INSIDE if policy in (Policy.DTYPE, Policy.OVERLOAD) else policy

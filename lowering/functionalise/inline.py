@@ -106,7 +106,11 @@ class _Inliner:
         args = tuple(
             a._replace(value=_inlined(a.value, mode)) if isinstance(a.value, Graph) else a for a in node.args
         )
-        self.nodes += cast_arguments(replace(node, args=args), mode, self.values, self.unique)
+        node = replace(node, args=args)
+        if node.target in _RUN_IN_MODE:
+            self.nodes.append(node)
+        else:
+            self.nodes += cast_arguments(node, mode, self.values, self.unique)
 
     def dissolve(
         self, node: Node, graph: Graph, operands: list[Arg], names: dict[str, Arg], mode: Mode

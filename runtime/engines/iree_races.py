@@ -128,15 +128,20 @@ def _check_order(block: ir.Block) -> None:
         if timepoints and not isinstance(operation, _TIMEPOINTS):
             touched = list(work(operation))
             for number, (other, others) in enumerate(begun):
-                if number not in after and _conflict(touched, others) and not _both_free(operation, other):
+                if number not in after and _conflict(touched, others) and not _is_free(other):
                     raise ValueError(f"{_name(operation)} does not wait for {_name(other)}")
             after |= {len(begun)}
             begun.append((operation, touched))
         reached.update(dict.fromkeys(timepoints, after))
 
 
-def _both_free(one: ir.OpView, other: ir.OpView) -> bool:
-    return isinstance(one, stream.ResourceDeallocaOp) and isinstance(other, stream.ResourceDeallocaOp)
+def _is_free(operation: ir.OpView) -> bool:
+    """Whether an operation frees memory, of which nothing later in the program can be a use.
+
+    Two arguments of blocks may be one resource as far as is known here: the program then says that they are
+    not. Memory that is given out anew is another resource.
+    """
+    return isinstance(operation, stream.ResourceDeallocaOp)
 
 
 def _conflict(these: Sequence[Access], those: Sequence[Access]) -> bool:

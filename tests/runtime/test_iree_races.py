@@ -157,6 +157,9 @@ def test_parts_that_conflict_wait_for_one_another() -> None:
     freed = "%freed = stream.resource.dealloca await(%begin) => %made : !T{%c32} => !stream.timepoint"
     with pytest.raises(ValueError, match=r"stream\.resource\.dealloca does not wait"):
         check(MODULE.format(body=first + freed))
+    # Two loops hand on what may be one resource, but is not: one of them is freed, the other is read.
+    another = "%gone = stream.resource.dealloca await(%begin) => %a : !T{%c32} => !stream.timepoint"
+    check(MODULE.format(body=another + execute(fill("x", "c0", "c8"))))
 
 
 def test_iree_still_makes_the_wave_that_races() -> None:

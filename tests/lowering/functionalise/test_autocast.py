@@ -73,8 +73,8 @@ def test_casts_written_out_give_what_eager_gives(target: str) -> None:
             try:
                 with torch.autocast("cpu", dtype=torch.bfloat16):
                     program, given, expected = build_program(sample, eager)
-            except (RuntimeError, ValueError, NotImplementedError):
-                continue  # eager refuses it
+            except (RuntimeError, ValueError, NotImplementedError, AssertionError):
+                continue  # eager refuses it; the decomposed quantiser by an assertion
             values = dict(program.graph.values)
             names = iter(f"cast_{i}" for i in range(99))
             (node,) = program.graph.nodes
