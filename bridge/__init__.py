@@ -48,7 +48,14 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'bridge' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(_HOMES[name]), name)
+    from runtime.packages import brings, needs
+
+    try:
+        value = getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if not brings(error):
+            raise
+        raise ModuleNotFoundError(f"bridge.{name} {needs(error)}", name=error.name) from error
     globals()[name] = value
     return value
 

@@ -20,6 +20,8 @@ class Hide:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Hide())
 sys.argv[1:] = sys.argv[2:]
+"""
+COMMAND_LINE = """
 from bridge.cli import main
 main()
 """
@@ -32,7 +34,7 @@ COMMANDS = {
 
 
 def run(folder: Path, hidden: str, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", HIDING, hidden, *map(str, words)]
+    command = [sys.executable, "-c", HIDING + COMMAND_LINE, hidden, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder)
 
 
@@ -57,3 +59,10 @@ def test_a_command_says_what_it_lacks(name: str, tmp_path: Path) -> None:
     assert done.stderr.startswith("bridge: "), done.stderr
     assert missing in done.stderr
     assert "pip install" in done.stderr
+
+
+def test_a_name_says_what_it_lacks() -> None:
+    command = [sys.executable, "-c", HIDING + "import bridge; bridge.verify", "torch"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    wanted = "bridge.verify needs the package torch, which is not installed: pip install torch"
+    assert done.stderr.splitlines()[-1] == f"ModuleNotFoundError: {wanted}"
