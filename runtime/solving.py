@@ -25,7 +25,8 @@ def line(term: Term, symbol: str, known: Mapping[str, Scalar]) -> tuple[int, int
 def solve(term: Term, observed: int, symbol: str, known: Mapping[str, Scalar]) -> int | None:
     """The integer `symbol` for which a linear `term` has the value `observed`, or None if there is none.
 
-    What is linear near 2 and 3 only (`Max(s0, 1)`) counts if it has that value at the solution.
+    What is linear near 2 and 3 only (`Max(s0, 1)`) counts if it has that value at the solution. A condition
+    (`Eq(u0, 1)`, a boolean taken out of a tensor) has 0 or 1 for its symbol.
     """
     if isinstance(term, Symbol):
         return observed if term.name == symbol else None
@@ -33,6 +34,8 @@ def solve(term: Term, observed: int, symbol: str, known: Mapping[str, Scalar]) -
         return None
     try:
         at = [evaluate(term, {**known, symbol: point}) for point in (2, 3)]
+        if isinstance(at[0], bool):
+            return next((x for x in (0, 1) if evaluate(term, {**known, symbol: x}) == observed), None)
         slope = at[1] - at[0]
         if not slope:
             return None

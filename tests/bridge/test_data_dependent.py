@@ -132,3 +132,18 @@ def test_it_is_so_for_a_loaded_artifact(tmp_path: Any) -> None:
 def test_a_segment_of_typical_sizes_can_be_read() -> None:
     lowered = bridge.lower(torch.export.export(Module(rows), (draw(0),)))
     assert "tensor<2x4xf32>" in lowered.stablehlo(1)
+
+
+class Decided(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[bool, torch.Tensor]:
+        return bool((x.sum() > 0).item()), x + 1
+
+
+@pytest.mark.parametrize("engine", ["xla", "iree", "aten"])
+def test_a_boolean_out_of_a_tensor(engine: str) -> None:
+    """Its symbol is known from a condition: `Eq(u0, 1)`."""
+    compiled = bridge.lower(torch.export.export(Decided(), (draw(0),))).compile(engine)
+    for x in (torch.ones(6, 4), -torch.ones(6, 4)):
+        found, plus = compiled(x)
+        assert found is bool(x.sum() > 0)
+        torch.testing.assert_close(plus, x + 1)
