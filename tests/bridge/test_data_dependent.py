@@ -135,8 +135,8 @@ def test_a_segment_of_typical_sizes_can_be_read() -> None:
 
 
 class Decided(torch.nn.Module):
-    def forward(self, x: torch.Tensor) -> tuple[bool, torch.Tensor]:
-        return bool((x.sum() > 0).item()), x + 1
+    def forward(self, x: torch.Tensor) -> Any:
+        return (x.sum() > 0).item(), x + 1
 
 
 @pytest.mark.parametrize("engine", ["xla", "iree", "aten"])

@@ -1,7 +1,7 @@
 """Cases tried in forked children with limits: a crash, a hang or a leak ends a child, never the fuzzer.
 
-A child inherits what its parent has imported, takes the cases of a batch one after another, and tells how each
-ended. The case at which it died is charged with the death, and another child takes up the rest.
+A child inherits what its parent has imported, takes the cases of a batch one after another, and tells how
+each ended. The case at which it died is charged with the death, and another child takes up the rest.
 """
 
 from __future__ import annotations
