@@ -13,71 +13,108 @@
       tuning.json          what was measured for the engine `auto`, if it was
       binaries/<key>.bin   what engines compiled: a cache, rebuilt where it does not fit
 
-It is written to a temporary folder and renamed, so that there is a whole artifact or none.
+It is written to a folder beside its place, which then takes that place in one step: a reader finds the old
+artifact or the new one, whole.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
+import time
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from bridge import signing
 from bridge.api import import_all
 from bridge.consistency import check_consistent
 from bridge.errors import ArtifactError, UsageError
 from bridge.lowered import Binary, Lowered
-from bridge.manifest import MANIFEST, Contents, digest, write_json, write_manifest
+from bridge.manifest import (
+    MANIFEST,
+    Contents,
+    discard,
+    strange_entry,
+    write_json,
+    write_manifest,
+)
+from bridge.replacing import put_back
+from bridge.replacing import replace as replace_folder
 from bridge.tuning.record import from_json as tuning_from_json
 from bridge.tuning.record import to_json as tuning_to_json
+from bridge.vetting import vetted
 from bridge.weight_files import load_weights, save_weights
 from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.module import Check, CheckKind, Module, Port
 from lowering.ir.types import DType
+from runtime.drafts import draft_folder, drafts_of
 from runtime.weights import WeightError
 
-# How often a save may find that another one came first.
-_ATTEMPTS = 16
+# How often a reader may find that what it read was replaced, and how long it waits for an artifact that
+# another process is about to put where none is.
+_ATTEMPTS = 256
+_WAIT_S = 0.01
 
 
 def save(lowered: Lowered, path: Path) -> Path:
     """Write an artifact folder, replacing an artifact. Weights have the values that the program began with.
 
     Raises UsageError if something else is at `path`, ArtifactError if writing fails; then what was there is
-    there still.
+    there still. What saves that were killed left beside it is removed.
     """
-    check_target(path)
     target = Path(os.path.realpath(path))
-    staging = _sibling(target)
     try:
-        staging.parent.mkdir(parents=True, exist_ok=True)
-        staging.mkdir()
-        _write_contents(lowered, staging)
-        _replace(staging, target)
+        put_back(target, _is_whole)
+        check_target(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with draft_folder(target, discard) as draft:
+            _write_contents(lowered, draft)
+            replace_folder(draft, target, partial(_refuse_others, path=path))
     except (OSError, WeightError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ArtifactError(f"cannot write {path}: {reason}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return path
 
 
 def check_target(path: Path) -> None:
     """Raise UsageError where an artifact plainly cannot be written, before anything is computed."""
-    if os.path.lexists(path) and not is_artifact(path):
-        raise UsageError(f"{path} exists and is no artifact; give another path or remove it")
+    if os.path.lexists(path):
+        _refuse_others(Path(os.path.realpath(path)), path)
     parent = Path(os.path.realpath(path)).parent
     while not parent.exists():
         parent = parent.parent
     if not parent.is_dir():
-        raise UsageError(f"cannot write {path}: {parent} is no folder")
+        raise UsageError(f"cannot write {path}: {parent} is not a folder")
     if not os.access(parent, os.W_OK):
         raise UsageError(f"cannot write {path}: the folder {parent} is not writable")
+
+
+def _refuse_others(folder: Path, path: Path) -> None:
+    """Raise UsageError for what is not an artifact and nothing else. `path`: where it is for the user."""
+    if not is_artifact(folder):
+        raise UsageError(f"{path} exists and is not an artifact; give another path or remove it")
+    strange = strange_entry(folder)
+    if strange == MANIFEST:
+        raise UsageError(
+            f"{path} exists and its {MANIFEST} is not an artifact's; give another path or remove it"
+        )
+    if strange is not None:
+        raise UsageError(
+            f"{path} has {strange!r}, which is not part of the artifact there; give another path or move it"
+        )
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder is an artifact to its last file, in sizes."""
+    try:
+        with closing(Contents(folder)) as contents, contents:
+            contents.check_rest()
+    except ArtifactError:
+        return False
+    return True
 
 
 def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] = ()) -> Lowered:
@@ -92,13 +129,31 @@ def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] 
     another format.
     """
     import_all(imports)
-    with Contents(Path(path)) as contents:
-        lowered = _read(contents)
-        _take_binaries(lowered, contents, trust)
+    folder = Path(path)
+    for _ in range(_ATTEMPTS):
+        if not folder.exists() and drafts_of(Path(os.path.realpath(folder))):
+            time.sleep(_WAIT_S)  # only where the file system cannot exchange folders
+            continue
+        with closing(Contents(folder)) as contents:
+            try:
+                return _loaded(contents, trust)
+            except ArtifactError:
+                # Its files may have gone away because another artifact has taken its place.
+                if not contents.was_replaced():
+                    raise
+    raise ArtifactError(f"{path} cannot be read: other processes keep replacing it")
+
+
+def _loaded(contents: Contents, trust: bool) -> Lowered:
+    with contents:
+        ours = trust or contents.is_ours()
+        lowered = _read(contents, ours)
+        _take_binaries(lowered, contents, ours)
+        contents.check_rest()
     return lowered
 
 
-def _read(contents: Contents) -> Lowered:
+def _read(contents: Contents, ours: bool) -> Lowered:
     program = contents.parse("program.json", from_json)
     functional = program
     if "functional.json" in contents.files:
@@ -106,16 +161,15 @@ def _read(contents: Contents) -> Lowered:
     why_not = contents.header.get("not_functional", "")
     bounds_checks = contents.header.get("bounds_checks", True)
     if not isinstance(why_not, str) or not isinstance(bounds_checks, bool):
-        raise ArtifactError(f"{contents.folder / MANIFEST} is no manifest of an artifact")
-    archive = contents.folder / "weights.irpa"
+        raise ArtifactError(f"{contents.folder / MANIFEST} is not the manifest of an artifact")
     lowered = Lowered(
         program,
         functional,
         contents.parse("plan.json", plan_from_json),
-        contents.parse("weights.json", lambda table: load_weights(archive, table)),
+        contents.parse("weights.json", lambda table: load_weights(contents.weights, table)),
         why_not,
         bounds_checks,
-        contents.parse("modules.json", lambda rows: _modules_from_json(contents, rows)),
+        contents.parse("modules.json", lambda rows: _modules_from_json(contents, rows, ours)),
     )
     if "tuning.json" in contents.files:
         lowered.tuning = contents.parse("tuning.json", tuning_from_json)
@@ -143,19 +197,19 @@ def _write_contents(lowered: Lowered, folder: Path) -> None:
     write_json(folder / "plan.json", plan_to_json(lowered.plan))
     if lowered.tuning is not None:
         write_json(folder / "tuning.json", tuning_to_json(lowered.tuning))
-    write_json(folder / "modules.json", [_module_to_json(i, m) for i, m in sorted(lowered.modules.items())])
+    # What is signed below is this user's: a stranger's module is checked first, and written anew.
+    modules = {index: _vetted(module) for index, module in lowered.modules.items()}
+    signed = not any(module.foreign for module in modules.values())
+    write_json(folder / "modules.json", [_module_to_json(i, m) for i, m in sorted(modules.items())])
     (folder / "modules").mkdir()
-    for index, module in sorted(lowered.modules.items()):
+    for index, module in sorted(modules.items()):
         (folder / _module_file(index)).write_bytes(module.code)
         if module.preflight is not None:
             (folder / _preflight_file(index)).write_bytes(module.preflight.code)
     write_json(folder / "weights.json", save_weights(folder / "weights.irpa", lowered.weights))
     (folder / "binaries").mkdir()
-    digests: dict[str, str] = {}
     for key, binary in sorted(lowered.binaries.items()):
-        file = folder / _binary_file(key)
-        file.write_bytes(binary.code)
-        digests[_binary_file(key)] = digest(file)
+        (folder / _binary_file(key)).write_bytes(binary.code)
     from bridge import __version__
 
     header = {
@@ -163,12 +217,16 @@ def _write_contents(lowered: Lowered, folder: Path) -> None:
         "not_functional": lowered.not_functional,
         "bounds_checks": lowered.bounds_checks,
         "binaries": {k: [b.engine, b.version, b.device] for k, b in sorted(lowered.binaries.items())},
-        "signature": signing.sign(digests) if digests else "",
     }
-    write_manifest(folder, header)
+    write_manifest(folder, header, signed)
 
 
-def _take_binaries(lowered: Lowered, contents: Contents, trust: bool) -> None:
+def _vetted(module: Module) -> Module:
+    preflight = None if module.preflight is None else vetted(module.preflight)
+    return replace(vetted(module), preflight=preflight)
+
+
+def _take_binaries(lowered: Lowered, contents: Contents, ours: bool) -> None:
     """Read the binaries that may run; name the others."""
     rows = contents.header.get("binaries")
     described = isinstance(rows, dict) and all(
@@ -177,44 +235,12 @@ def _take_binaries(lowered: Lowered, contents: Contents, trust: bool) -> None:
     )
     if not isinstance(rows, dict) or not described:
         raise ArtifactError(f"{contents.folder / MANIFEST} does not describe the binaries")
-    digests = {_binary_file(key): contents.row(_binary_file(key))["digest"] for key in rows}
-    if rows and not trust and not signing.is_ours(digests, contents.header.get("signature")):
+    if not ours:
         lowered.set_aside = tuple(rows)
         return
     for key, row in rows.items():
         engine, version, device = row
         lowered.binaries[key] = Binary(engine, version, device, contents.read(_binary_file(key)))
-
-
-def _replace(staging: Path, path: Path) -> None:
-    """Put the finished folder at `path`; what was there goes away only once the new one stands."""
-    for _ in range(_ATTEMPTS):
-        old = _sibling(path)
-        try:
-            os.rename(path, old)
-        except FileNotFoundError:
-            old = None
-        try:
-            os.rename(staging, path)
-        except OSError:
-            if old is not None and not path.exists():
-                os.rename(old, path)
-                raise
-            if old is None and not path.exists():
-                raise
-            # Another save was faster: its artifact is the one to replace now.
-        else:
-            staging = path
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
-        if staging is path:
-            return
-    raise OSError("other processes keep writing there")
-
-
-def _sibling(path: Path) -> Path:
-    """A new name beside `path`, hidden."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
 
 
 def _module_file(index: int) -> str:
@@ -244,7 +270,7 @@ def _module_to_json(index: int, module: Module) -> dict[str, Any]:
     }
 
 
-def _modules_from_json(contents: Contents, rows: Any) -> dict[int, Module]:
+def _modules_from_json(contents: Contents, rows: Any, ours: bool) -> dict[int, Module]:
     def port(row: Any) -> Port:
         name, dtype, sizes, weight = row
         texts = isinstance(name, str) and (weight is None or isinstance(weight, str))
@@ -270,7 +296,8 @@ def _modules_from_json(contents: Contents, rows: Any) -> dict[int, Module]:
         known = {port.name: port for port in module.inputs}
         inputs = tuple(known[name] for name in names)
         code = contents.read(_preflight_file(index))
-        return Module(code, inputs, module.outputs[-1:], f"{module.name}_checks", module.checks)
+        checks = f"{module.name}_checks"
+        return Module(code, inputs, module.outputs[-1:], checks, module.checks, foreign=not ours)
 
     modules: dict[int, Module] = {}
     for row in rows:
@@ -279,7 +306,8 @@ def _modules_from_json(contents: Contents, rows: Any) -> dict[int, Module]:
             raise ValueError(f"module {index!r:.200} has no segment and name of its own")
         code = contents.read(_module_file(index))
         inputs, outputs = tuple(map(port, row["in"])), tuple(map(port, row["out"]))
-        module = Module(code, inputs, outputs, name, tuple(map(check, row["checks"])))
+        checks = tuple(map(check, row["checks"]))
+        module = Module(code, inputs, outputs, name, checks, foreign=not ours)
         donated = tuple(map(pair, row["donated"]))
         asked = preflight(index, module, row["preflight"])
         modules[index] = replace(module, donated=donated, preflight=asked)

@@ -10,6 +10,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bridge.compile_cache import open_cache
+from bridge.vetting import vetted
 from lowering.forms import REVISION, Form, form_for
 from lowering.ir.module import Module
 from runtime.engine import Engine, EngineError, Target
@@ -61,7 +62,7 @@ class Binaries:
         code = self._cache.get(key)
         if code is None:
             try:
-                code = site.engine.compile(formed(module, site), site.target)
+                code = site.engine.compile(formed(vetted(module), site), site.target)
             except EngineError as error:
                 _add(self._refused, key, (str(error), error.node))
                 raise

@@ -80,11 +80,13 @@ class Lowered:
     def stablehlo(self, segment: int = 0) -> str:
         """MLIR text of a segment's module at the example sizes; large constants are elided.
 
-        Raises UsageError for a segment that is not there or runs on ATen.
+        Raises UsageError for a segment that is not there or runs on ATen, EngineError for a module of a
+        stranger's artifact that is not one of Bridge's.
         """
+        from bridge.vetting import vetted
         from lowering.hlo import text_of
 
-        return text_of(self.module(segment).code)
+        return text_of(vetted(self.module(segment)).code)
 
     def module(self, segment: int) -> Module:
         """The portable StableHLO module of a segment at the example sizes, and at typical ones where only the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -45,14 +45,14 @@ def save_weights(path: Path, weights: Weights) -> dict[str, Any]:
     return table
 
 
-def load_weights(path: Path, table: dict[str, Any]) -> Weights:
-    """The weights of an artifact, mapped.
+def load_weights(archive: BinaryIO, table: dict[str, Any]) -> Weights:
+    """The weights of an artifact, mapped. The archive may be closed afterwards.
 
     Raises ValueError, TypeError, KeyError or WeightError where the files are not as `save_weights` writes.
     """
     if not isinstance(table, dict):
-        raise ValueError("it is no table of weights")
-    arrays = read_irpa(path)
+        raise ValueError("it is not a table of weights")
+    arrays = read_irpa(archive)
     storages: dict[str, Storage] = {}
     views: dict[str, WeightView] = {}
     keys: dict[tuple[int, int], str] = {}

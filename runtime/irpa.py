@@ -8,6 +8,7 @@ Each entry's metadata is our JSON of its dtype and sizes.
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Mapping
 from math import prod
@@ -93,15 +94,17 @@ def write_irpa(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         file.truncate(data_at + end)
 
 
-def read_irpa(path: Path) -> dict[str, np.ndarray]:
+def read_irpa(file: BinaryIO) -> dict[str, np.ndarray]:
     """The arrays of an archive that `write_irpa` wrote: read-only views of one mapping of the file.
 
-    Entries with the same bytes, dtype and sizes give one array. Raises WeightError for a damaged file.
+    The file may be closed afterwards. Entries with the same bytes, dtype and sizes give one array. Raises
+    WeightError for a damaged file.
     """
-    size = path.stat().st_size
+    path = file.name
+    size = os.fstat(file.fileno()).st_size
     if size < _HEADER.size:
         raise WeightError(f"{path}: not a parameter archive: it has {size} bytes")
-    raw = np.memmap(path, np.uint8, "r")
+    raw = np.memmap(file, np.uint8, "r")
     data = memoryview(raw.data)
     magic, major, _, _, _, _, count, *segments = _HEADER.unpack_from(data)
     if magic != _MAGIC or major != 0:
@@ -138,7 +141,7 @@ def read_irpa(path: Path) -> dict[str, np.ndarray]:
     return result
 
 
-def _part(path: Path, data: memoryview, start: int, length: int) -> memoryview:
+def _part(path: str, data: memoryview, start: int, length: int) -> memoryview:
     if start + length > len(data):
         raise WeightError(f"{path}: the archive is cut off: byte {start + length} is past its end")
     return data[start : start + length]

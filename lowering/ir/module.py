@@ -52,6 +52,9 @@ class Module:
     `donated`: (input, output) by name: a call may write the output where the input lies, for nothing reads
     the input's old value afterwards. `preflight`: a module of the same checks and nothing else, on some of
     the inputs: what is to be asked before a donated input is overwritten.
+
+    `foreign`: the bytes are a file's, and somebody else may have made them: no compiler of this process may
+    read them as they are.
     """
 
     code: bytes
@@ -62,6 +65,7 @@ class Module:
     load: Module | None = None
     donated: tuple[tuple[str, str], ...] = ()
     preflight: Module | None = None
+    foreign: bool = False
 
     def donations(self) -> tuple[tuple[int, int], ...]:
         """`donated` as places among the inputs and the outputs."""

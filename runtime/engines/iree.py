@@ -6,15 +6,15 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from ctypes import c_char_p, c_void_p, py_object, pythonapi, string_at
+from ctypes import POINTER, c_char_p, c_uint64, py_object, pythonapi, string_at
 from functools import cache
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lowering.ir.types import DType
-from runtime.engine import EngineError, Module, Target
+from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines.diagnostics import first_line
 from runtime.engines.dlpack import Views, capsule_import
 from runtime.engines.host import Patiently, cores, seal, unseal
@@ -52,8 +52,11 @@ if TYPE_CHECKING:
 
 _FLOAT8 = frozenset(dtype for dtype in DType if dtype.value.startswith("float8"))
 
+# The bits of IREE's element types that tell signed and unsigned numbers apart.
+_SIGN = 0x03000000
+
 _capsule_pointer = pythonapi.PyCapsule_GetPointer
-_capsule_pointer.restype = c_void_p
+_capsule_pointer.restype = POINTER(c_uint64)
 _capsule_pointer.argtypes = [py_object, c_char_p]
 
 _lock = threading.Lock()
@@ -159,6 +162,29 @@ class Iree:
         return tensor if tensor.dtype is wanted else tensor.view(wanted)
 
 
+class _Declared(NamedTuple):
+    """What a module says of a result, and the same as IREE says it of a buffer view.
+
+    `elements`: a whole number may come as one without a sign.
+    """
+
+    dtype: DType
+    sizes: tuple[int, ...]
+    nbytes: int
+    shape: list[int]
+    elements: tuple[int, ...]
+    is_float8: bool
+
+    @classmethod
+    def of(cls, port: Port) -> _Declared:
+        element = map_dtype_to_hal_element_type(numpy_dtype(port.dtype))
+        assert element is not None, "IREE has an element type for each of ours"
+        element = int(element)  # pyright: ignore[reportArgumentType] - an enumeration that converts
+        elements = (element, element & ~_SIGN) if port.dtype.is_integer else (element,)
+        nbytes = prod(port.sizes) * port.dtype.itemsize
+        return cls(port.dtype, port.sizes, nbytes, list(port.sizes), elements, port.dtype in _FLOAT8)
+
+
 class IreeExecutable:
     """A loaded IREE module with its weights bound."""
 
@@ -167,9 +193,7 @@ class IreeExecutable:
     ) -> None:
         self._module = module
         self._inputs = tuple(port for port in module.inputs if port.weight is None)
-        self._outputs = tuple(
-            (port.dtype, port.sizes, prod(port.sizes) * port.dtype.itemsize) for port in module.outputs
-        )
+        self._outputs = tuple(map(_Declared.of, module.outputs))
         places = {port.name: at for at, port in enumerate(self._inputs)}
         self._donated = {made: places[module.inputs[given].name] for given, made in module.donations()}
         self._device_type = target.device
@@ -237,7 +261,12 @@ class IreeExecutable:
                     memory.give(buffer)
         except Exception as error:
             raise EngineError(f"iree {self._module.name}: {first_line(error)}") from None
-        return self._collect(handles, results)
+        try:
+            return self._collect(handles, results)
+        except (IndexError, TypeError, ValueError) as error:
+            raise EngineError(
+                f"iree {self._module.name}: not all results came: {first_line(error)}"
+            ) from None
 
     def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
         """IREE's own call on these arguments: what a call's cost is measured against."""
@@ -257,9 +286,12 @@ class IreeExecutable:
         """
         taken = [(handle.start, handle.end) for handle in handles]
         outputs: list[Handle] = []
-        for index, (dtype, sizes, nbytes) in enumerate(self._outputs):
+        for index, (dtype, sizes, nbytes, shape, elements, is_float8) in enumerate(self._outputs):
             view = results.get_as_object(index, rt.HalBufferView)
-            start = _view_address(self._device, view, dtype) if nbytes else 0
+            # A binary may be another module's than it says, and what is read is as large as the port.
+            if view.byte_length != nbytes or view.shape != shape or view.element_type not in elements:
+                raise EngineError(self._unlike_declared(index, view))
+            start = _view_address(self._device, view, is_float8) if nbytes else 0
             handle = Handle(view, dtype, sizes, start, nbytes, self._device_type)
             if index in self._donated and start == handles[self._donated[index]].start:
                 handle = handles[self._donated[index]]
@@ -268,6 +300,14 @@ class IreeExecutable:
             taken.append((handle.start, handle.end))
             outputs.append(handle)
         return outputs
+
+    def _unlike_declared(self, index: int, view: rt.HalBufferView) -> str:
+        port = self._module.outputs[index]
+        return (
+            f"iree {self._module.name}: the binary gives {port.name} as {list(view.shape)} in "
+            f"{view.byte_length} bytes, and the module says {list(port.sizes)} of {port.dtype}; "
+            "compile the module anew"
+        )
 
     def _overlaps(self, start: int, end: int, taken: list[tuple[int, int]]) -> bool:
         for other_start, other_end in taken:
@@ -336,7 +376,9 @@ def _owned(array: np.ndarray) -> Handle:
         return _from_numpy(array)
     device, dtype = _device("local-sync"), dtype_of(array)
     view = _allocated(array, device, rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE)
-    return Handle(view, dtype, array.shape, _view_address(device, view, dtype), array.nbytes, "cpu")
+    return Handle(
+        view, dtype, array.shape, _view_address(device, view, dtype in _FLOAT8), array.nbytes, "cpu"
+    )
 
 
 def _allocated(array: np.ndarray, device: rt.HalDevice, kind: int) -> rt.HalBufferView:
@@ -351,12 +393,12 @@ def _allocated(array: np.ndarray, device: rt.HalDevice, kind: int) -> rt.HalBuff
     return view
 
 
-def _view_address(device: rt.HalDevice, view: rt.HalBufferView, dtype: DType) -> int:
-    """Where a host buffer lies: the first field of its DLPack description."""
-    if dtype in _FLOAT8:
+def _view_address(device: rt.HalDevice, view: rt.HalBufferView, is_float8: bool) -> int:
+    """Where a host buffer lies: the first field of its DLPack description, which knows no float8."""
+    if is_float8:
         view = rt.HalBufferView(view.get_buffer(), [view.byte_length], rt.HalElementType.UINT_8)
     capsule = device.create_dlpack_capsule(view, 1, 0)
-    return c_void_p.from_address(_capsule_pointer(capsule, b"dltensor")).value or 0
+    return _capsule_pointer(capsule, b"dltensor")[0]
 
 
 @cache

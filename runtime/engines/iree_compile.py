@@ -20,13 +20,14 @@ from contextlib import suppress
 from math import prod
 from pathlib import Path
 
+from lowering.ir.bytecode import check_operations
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
 from runtime.engines.host import memory
 from runtime.engines.iree_arguments import protect_values
 from runtime.engines.iree_casts import spell_out_casts
-from runtime.engines.iree_entries import bind_parameters
+from runtime.engines.iree_entries import bind_parameters, check_entry
 from runtime.engines.iree_inserts import protect_updates
 from runtime.engines.iree_limits import check_limits
 from runtime.engines.iree_rows import rows_in_strips
@@ -65,12 +66,17 @@ def compile_module(module: Module, target: Target) -> bytes:
     `target.options`: `flags` (more compiler flags, separated by spaces), `cuda_target` (default `sm_80`) and
     `timeout` (seconds). Raises EngineError.
     """
+    try:
+        check_operations(module.code)
+    except ValueError as error:
+        raise EngineError(f"iree {module.name}: the module is not to be compiled: {error}") from None
     flags = ("--mlir-print-debuginfo", *flags_for(target))
     timeout = float(target.options.get("timeout", TIMEOUT_S))
     converted = _iree_compile(
         module.code, (*_INPUT_FLAGS, *flags, "--compile-to=input"), module.name, timeout
     ).decode()
     flags = (*flags, "--compile-from=input")
+    check_entry(converted, module)
     check_limits(converted, module.name)
     donated = frozenset(given for given, _ in module.donations())
     converted = protect_updates(protect_values(converted, module.name, donated))

@@ -36,6 +36,18 @@ _MAIN = f"  util.func public @{MAIN}("
 _BODY = "bridge_body"
 
 
+def check_entry(text: str, module: Module) -> None:
+    """Raise EngineError unless the converted module has one entry, `@main`, with the types of the ports."""
+    arguments = ", ".join(f"%arg{at}: {_tensor(p)}{_encoding(p)}" for at, p in enumerate(module.inputs))
+    results = [_tensor(port) + _encoding(port) for port in module.outputs]
+    given = results[0] if len(results) == 1 and "{" not in results[0] else f"({', '.join(results)})"
+    entries = [line for line in text.splitlines() if line.startswith("  util.func public ")]
+    if entries != [f"{_MAIN}{arguments}) -> {given} {{"]:
+        raise EngineError(
+            f"iree {module.name}: the module is not to be compiled: its @main has other types than its ports"
+        )
+
+
 def bind_parameters(text: str, module: Module, takes_memory: bool = False) -> str:
     """The converted module with a new `@main` that has only the arguments that come with each call.
 

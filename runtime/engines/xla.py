@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from lowering.ir.types import DType
-from runtime.engine import EngineError, Module, Target
+from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines.diagnostics import first_error, first_line
 from runtime.engines.dlpack import Views, capsule_import
 from runtime.engines.host import cores, seal, unseal
@@ -163,7 +163,7 @@ class Xla:
 class XlaExecutable:
     """A loaded XLA executable with its weights bound."""
 
-    __slots__ = ("_arguments", "_loaded", "_made", "_name", "_slots", "_types", "_weights")
+    __slots__ = ("_arguments", "_loaded", "_made", "_name", "_outputs", "_slots", "_types", "_weights")
 
     def __init__(
         self,
@@ -177,6 +177,8 @@ class XlaExecutable:
         self._loaded = _loaded(parts.main, module.name, target)
         self._slots = tuple(at for at, source in enumerate(parts.inputs) if source is None)
         self._types = tuple((port.dtype, port.sizes) for port in module.outputs)
+        # Until a call has shown that the binary gives what the module says.
+        self._outputs: tuple[Port, ...] | None = module.outputs
         bound: dict[str, Handle] = {}
 
         def weight(name: str) -> Handle:
@@ -191,6 +193,10 @@ class XlaExecutable:
             self._made = _made(parts, [weight(name) for name in parts.load_inputs], module.name, target)
             bound.clear()
         made = self._made.arrays if self._made is not None else []
+        if any(isinstance(source, int) and not 0 <= source < len(made) for source in parts.inputs):
+            raise EngineError(
+                f"xla {self._name}: cannot load the binary: its part for load time is another's"
+            )
         self._arguments: list[Any] = [
             made[source] if isinstance(source, int) else weight(source).array if source is not None else None
             for source in parts.inputs
@@ -210,7 +216,26 @@ class XlaExecutable:
                 array.block_until_ready()
         except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
             raise EngineError(f"xla {self._name}: {first_line(error)}") from None
+        if self._outputs is not None:
+            self._check(arrays, self._outputs)
         return [Handle(array, *type_) for array, type_ in zip(arrays, self._types)]  # noqa: B905 - as many
+
+    def _check(self, arrays: Sequence[Any], ports: tuple[Port, ...]) -> None:
+        """Raise EngineError where the binary is another module's than it says: what is read is as large as
+        the port. An executable's results are of the same types in every call."""
+        if len(arrays) != len(ports):
+            raise EngineError(
+                f"xla {self._name}: the binary gives {len(arrays)} results, and the module says "
+                f"{len(ports)}; compile the module anew"
+            )
+        for array, port in zip(arrays, ports, strict=True):
+            if array.shape != port.sizes or array.dtype != numpy_dtype(port.dtype):
+                raise EngineError(
+                    f"xla {self._name}: the binary gives {port.name} as {list(array.shape)} of "
+                    f"{array.dtype}, and the module says {list(port.sizes)} of {port.dtype}; "
+                    "compile the module anew"
+                )
+        self._outputs = None
 
     def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
         """XLA's own call on these arguments, results waited for: what our cost is measured against."""

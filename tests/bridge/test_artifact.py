@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import bridge
-from bridge import signing
+from bridge import replacing, signing
 from bridge.errors import ArtifactError, UsageError
 from bridge.lowered import Binary, Lowered
 from bridge.manifest import digest
@@ -85,17 +85,18 @@ def test_a_failed_save_leaves_the_old_artifact(tmp_path: Path, monkeypatch: pyte
             lowered("norms").save(path)
     rename, calls = os.rename, []
 
-    def rename_but_the_second(source: Path, target: Path) -> None:
+    def rename_but_the_third(source: Path, target: Path) -> None:
         calls.append(source)
-        if len(calls) == 2:
+        if len(calls) == 3:
             raise OSError(5, "Input/output error")
         rename(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "rename", rename_but_the_second)
+        patch.setattr(replacing, "_rename", None)  # a file system that cannot exchange
+        patch.setattr(os, "rename", rename_but_the_third)
         with pytest.raises(ArtifactError, match="Input/output error"):
             lowered("norms").save(path)
-    assert len(calls) == 3
+    assert len(calls) == 4
     _same(lowered("mlp"), bridge.load(path))
     assert os.listdir(tmp_path) == ["a.bridge"]
 
@@ -106,9 +107,9 @@ def test_what_is_no_artifact_is_not_replaced(tmp_path: Path) -> None:
     file.write_text("mine")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     for path in (folder, file, tmp_path / "dangling"):
-        with pytest.raises(UsageError, match="exists and is no artifact; give another path or remove it"):
+        with pytest.raises(UsageError, match="exists and is not an artifact; give another path or remove it"):
             lowered("mlp").save(path)
-    with pytest.raises(UsageError, match=r"cannot write .*: .*file is no folder"):
+    with pytest.raises(UsageError, match=r"cannot write .*: .*file is not a folder"):
         lowered("mlp").save(file / "below" / "a.bridge")
     assert file.read_text() == "mine"
     assert sorted(os.listdir(tmp_path)) == ["dangling", "file", "folder"]

@@ -229,8 +229,8 @@ def test_cuda_without_a_gpu(engine: str, tmp_path: Path) -> None:
 def test_outputs_that_cannot_be_written(artifact: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder.npz").mkdir()
-    refused("file exists and is no artifact", "lower", MLP, "-o", tmp_path / "file")
-    refused("file is no folder", "lower", MLP, "-o", tmp_path / "file" / "a.bridge")
+    refused("file exists and is not an artifact", "lower", MLP, "-o", tmp_path / "file")
+    refused("file is not a folder", "lower", MLP, "-o", tmp_path / "file" / "a.bridge")
     run = ("run", artifact, "--input", tmp_path / "unread.npy", "--output")
     refused("are written as .npz", *run, tmp_path / "out.txt")
     refused("it is a folder", *run, tmp_path / "folder.npz")

@@ -176,9 +176,9 @@ def test_names_outside_the_artifact_are_refused(name: str, artifact: Path) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.pop("format"), "is no manifest"),
+        (lambda data: data.pop("format"), "is not the manifest"),
         (lambda data: data.update(format=2), "says format 2, this version reads 1; lower the model again"),
-        (lambda data: data.update(format=True), "is no manifest"),
+        (lambda data: data.update(format=True), "is not the manifest"),
         (lambda data: data.update(files=[]), "lists no files"),
         (lambda data: data["files"].update({"plan.json": 3}), "lists no files"),
         (lambda data: data["files"]["plan.json"].update(bytes="3"), "lists no files"),
@@ -187,7 +187,7 @@ def test_names_outside_the_artifact_are_refused(name: str, artifact: Path) -> No
         (lambda data: data.pop("binaries"), "does not describe the binaries"),
         (lambda data: data.update(binaries={"a": ["iree", "1", "cpu"]}), r"does not list binaries/a\.bin"),
         (lambda data: data.update(binaries={"a" * 64: ["iree", 1, "cpu"]}), "does not describe the binaries"),
-        (lambda data: data.update(not_functional=3), "is no manifest"),
+        (lambda data: data.update(not_functional=3), "is not the manifest"),
     ],
 )
 def test_a_doctored_manifest_is_refused(change: Callable[[Any], Any], message: str, artifact: Path) -> None:
@@ -213,7 +213,7 @@ def test_huge_and_deep_json_is_refused(artifact: Path, monkeypatch: pytest.Monke
     with pytest.raises(ArtifactError, match=r"plan\.json is not what this version writes"):
         bridge.load(artifact)
     monkeypatch.setattr(manifest, "MAX_JSON_BYTES", 200_000)
-    with pytest.raises(ArtifactError, match=r"plan\.json .*it has more than 200000 bytes"):
+    with pytest.raises(ArtifactError, match=r"plan\.json has more than 200000 bytes"):
         bridge.load(artifact)
     monkeypatch.setattr(manifest, "MAX_JSON_BYTES", 100)
     with pytest.raises(ArtifactError, match=r"program\.json would have \d+ bytes, the limit is 100"):
@@ -346,7 +346,7 @@ def test_what_is_no_artifact_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file.pt2").write_bytes(b"PK")
     for name, message in (
         ("nothing", "does not exist"),
-        ("empty", r"is no artifact: it has no manifest\.json; make one with `lower`"),
+        ("empty", r"is not an artifact: it has no manifest\.json; make one with `lower`"),
         ("file.pt2", r"is a file, and an artifact is a folder; bridge\.lower reads \.pt2 files"),
     ):
         with pytest.raises(ArtifactError, match=f"{name} {message}"):
