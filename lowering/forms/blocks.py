@@ -129,19 +129,19 @@ def _split(found: Scores) -> None:
     """Compute what is read afterwards block by block, and let it be read."""
     rows = found.shape[:-1]
     shapes = [Value(value).shape for value in found.used]
-    if any(shape[: len(rows)] != rows or shape == found.shape for shape in shapes):
+    if not shapes or any(shape[: len(rows)] != rows or shape == found.shape for shape in shapes):
         return
     steps = _steps(found.shape, Value(found.first.result).dtype.itemsize)
     blocks = _Blocks(found.behind)
     after = ir.InsertionPoint.after(found.last.operation)
     try:
         with after, found.last.location:
-            whole = {value: _assembled(blocks, value, steps, {}) for value in found.used}
+            whole = _assembled(blocks, list(found.used), steps, {})
     except _Refused:
         return
-    for value, uses in found.used.items():
+    for made, uses in zip(whole, found.used.values(), strict=True):
         for owner, number in uses:
-            owner.operands[number] = whole[value].ir
+            owner.operands[number] = made.ir
 
 
 def _steps(shape: tuple[int, ...], itemsize: int) -> list[int]:
@@ -158,14 +158,17 @@ def _steps(shape: tuple[int, ...], itemsize: int) -> list[int]:
     return steps
 
 
-def _assembled(blocks: _Blocks, value: ir.Value, steps: list[int], window: Window) -> Value:
+def _assembled(blocks: _Blocks, values: list[ir.Value], steps: list[int], window: Window) -> list[Value]:
+    """The values, of one block after the other: what one is made of is used up before the next."""
     axis = len(window)
     if axis == len(steps):
-        return blocks.part(value, window)
-    size = Value(value).shape[axis]
+        return [blocks.part(value, window) for value in values]
+    size = Value(values[0]).shape[axis]
     edges = [*range(0, size, steps[axis]), size]
-    pieces = [_assembled(blocks, value, steps, {**window, axis: edge}) for edge in pairwise(edges)]
-    return pieces[0] if len(pieces) == 1 else cx.concatenate(pieces, axis)
+    pieces = [_assembled(blocks, values, steps, {**window, axis: edge}) for edge in pairwise(edges)]
+    if len(pieces) == 1:
+        return pieces[0]
+    return [cx.concatenate(list(parts), axis) for parts in zip(*pieces, strict=True)]
 
 
 class _Blocks:
@@ -224,7 +227,17 @@ class _Blocks:
             raise _Refused
         first = self.part(op.lhs, {left[axis]: edge for axis, edge in window.items()})
         shared = {batch[1][axis]: edge for axis, edge in window.items() if axis < len(batch[1])}
-        return clone(op, [first, self.part(op.rhs, shared)], sizes)
+        second = self.part(op.rhs, shared)
+        if any(size > 1 for size in sizes[: len(batch[0])]):
+            return clone(op, [first, second], sizes)
+        # One head's product: engines have faster ones without batch axes.
+        contract = (summed, list(numbers.rhs_contracting_dimensions))
+        left_alone, left_summed = _without(first, batch[0], contract[0])
+        right_alone, right_summed = _without(second, batch[1], contract[1])
+        made = cx.dot_general(
+            left_alone, right_alone, (left_summed, right_summed), out=Value(op.result).dtype
+        )
+        return cx.reshape(made, sizes)
 
     def _reduced(self, op: Any, window: Window, sizes: tuple[int, ...]) -> Value:
         operand, *seeds = op.operation.operands
@@ -244,6 +257,12 @@ class _Blocks:
             raise _Refused
         moved = dict(zip(outer, inner, strict=True))
         return cx.reshape(self.part(op.operand, {moved[axis]: edge for axis, edge in window.items()}), sizes)
+
+
+def _without(value: Value, batch: list[int], summed: list[int]) -> tuple[Value, list[int]]:
+    """A value without its batch axes, which have one element each, and where the summed ones are then."""
+    kept = [axis for axis in range(value.rank) if axis not in batch]
+    return cx.reshape(value, [value.shape[axis] for axis in kept]), [kept.index(axis) for axis in summed]
 
 
 def _of(operand: ir.Value, window: Window) -> Window:

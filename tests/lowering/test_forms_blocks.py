@@ -118,6 +118,17 @@ def test_no_block_has_more_scores_than_it_may(monkeypatch: pytest.MonkeyPatch) -
     assert all(4 * prod(map(int, shape.split("x"))) <= 1 << 12 for shape in shapes)
 
 
+def test_a_block_is_used_up_before_the_next_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One head's products have no batch axes."""
+    monkeypatch.setattr(blocks, "_BLOCK", 1 << 12)
+    lowered = bridge.lower(Attention(), _heads(3, 32, 8))
+    text = text_of(form(lowered.module(0), Form(blocks=True)).code)
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    scores = ["-> tensor<32x32xf32>" in line for line in products]
+    assert scores == [True, False] * 6
+    assert not any("batching_dims" in line for line in products)
+
+
 def test_small_attention_stays_whole() -> None:
     counts = _formed(Attention(), _heads(3, 32, 16), Form(blocks=True))
     assert counts["dot_general"] == 2
