@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test test-portable lint conformance bench clean
+.PHONY: setup demo test test-portable lint conformance fuzz bench clean
 
 setup: $(INSTALLED)
 
@@ -44,6 +44,11 @@ conformance: $(INSTALLED)
 	$(BIN)/python -m tests.growth
 	$(BIN)/python -m tests.opdb --engine xla,iree,aten --dtype $(DTYPES) --jobs 2 --report
 	$(BIN)/python -m tests.databases --jobs 2
+
+# Hours; goes on where it ended. Exit status 1 where a file, an artifact or a value did harm (docs/security.md).
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz.files
+	$(BIN)/python -m tests.fuzz.artifacts
 
 # Hours, and the machine to itself; goes on where it ended. The results go into docs/benchmarks.md.
 bench: .venv/.installed-bench

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bridge.api import lower
     from bridge.artifact import load
+    from bridge.errors import BridgeError
     from bridge.lowered import Lowered
     from bridge.registration import register_decomposition, register_lowering
     from bridge.verification import verify
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 # Resolved on first use (PEP 562), so that `import bridge` imports neither torch nor jax.
 _HOMES = {
+    "BridgeError": "bridge.errors",
     "lower": "bridge.api",
     "load": "bridge.artifact",
     "verify": "bridge.verification",
@@ -32,6 +34,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BridgeError",
     "Compiled",
     "Lowered",
     "__version__",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lowering.ir.errors import BridgeError
 
-class BridgeError(Exception):
-    """Something the user can act on. The command line prints the message and exits with status 1."""
+__all__ = ["ArtifactError", "BridgeError", "UsageError", "first_line"]
 
 
 class ArtifactError(BridgeError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lowering.ir.errors import BridgeError
+
 
 class Unsupported(Exception):
     """A rule's way to say that it does not lower this node; the reason is shown to the user."""
@@ -11,11 +13,12 @@ class Unsupported(Exception):
         return str(self)
 
 
-class RuleError(Exception):
-    """A rule emitted what the program does not say: a bug in the rule, never the user's mistake."""
+class RuleError(BridgeError):
+    """A rule failed, or emitted what the program does not say: which node. A bug in the rule, or arguments
+    that its operator does not take."""
 
 
-class LoweringError(Exception):
+class LoweringError(BridgeError):
     """The program cannot be lowered as asked; the message says what, where and what to do."""
 
 

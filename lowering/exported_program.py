@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowering.flex_attention import without_flex_attention
+from lowering.ir.errors import BridgeError
 from lowering.ir.program import Program
 from lowering.ir.tree import NodeType, TreeSpec, namedtuple_type
 from lowering.ir.tree_spec import NAMEDTUPLE, STANDARD
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 
-class ExportError(ValueError):
+class ExportError(BridgeError, ValueError):
     """A module that cannot be exported, or an exported program that cannot be translated; one sentence."""
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from lowering.ir.errors import BridgeError
 from lowering.ir.module import Module, Port
 
 __all__ = ["Built", "Engine", "EngineError", "Executable", "Module", "Port", "Target"]
@@ -35,7 +36,7 @@ class Built(NamedTuple):
     preflight: bytes = b""
 
 
-class EngineError(Exception):
+class EngineError(BridgeError):
     """The engine could not compile or run a module. `node`: the IR node its diagnostic names, if any."""
 
     def __init__(self, message: str, node: str | None = None) -> None:

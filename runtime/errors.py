@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from functools import cache
 
+from lowering.ir.errors import BridgeError
 from lowering.ir.module import Check, CheckKind
 
 
-class InputError(ValueError, TypeError):
+class InputError(BridgeError, ValueError, TypeError):
     """A wrong argument: which, what was expected, what came."""
 
 
-class ExecutionError(RuntimeError):
+class ExecutionError(BridgeError, RuntimeError):
     """A node failed. The message names the node, its source line and what was wrong: on ATen torch's own
     error, in a StableHLO segment the check of the data that does not hold."""
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from lowering.ir.errors import BridgeError
 from lowering.ir.weights import Weights, WeightView
 from runtime.tensors import aligned, numpy_dtype
 
 
-class WeightError(Exception):
+class WeightError(BridgeError):
     """A weight is missing, or its description does not fit the bytes of its storage."""
 
 

@@ -9,23 +9,7 @@ from functools import wraps
 from typing import Any
 
 from bridge.errors import BridgeError
-from lowering.errors import LoweringError
-from lowering.ir.tree import TreeMismatch, TreeSpecError
-from runtime.engine import EngineError
-from runtime.errors import ExecutionError, InputError
 from runtime.packages import brings, needs
-from runtime.weights import WeightError
-
-_USER_ERRORS = (
-    BridgeError,
-    EngineError,
-    ExecutionError,
-    InputError,
-    LoweringError,
-    TreeMismatch,
-    TreeSpecError,
-    WeightError,
-)
 
 # What a shell reports for a program that a signal ended: 128 and the signal's number.
 _INTERRUPTED = 130
@@ -40,7 +24,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
             sys.stdout.flush()
-        except _USER_ERRORS as error:
+        except BridgeError as error:
             print(f"bridge: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(1)
         except ModuleNotFoundError as error:

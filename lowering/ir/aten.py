@@ -16,11 +16,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lowering.ir.errors import BridgeError
 from lowering.ir.program import Arg, Argument, Literal
 from lowering.ir.types import DType, MemoryFormat
 
 
-class SchemaError(ValueError):
+class SchemaError(BridgeError, ValueError):
     """A call that does not fit its operator's schema; the message names both."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NoReturn, TypeVar
 
+from lowering.ir.errors import BridgeError
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import (
     NO_LOCATION,
@@ -48,7 +49,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
 
 
-class JSONError(ValueError):
+class JSONError(BridgeError, ValueError):
     """What was read is not a program or plan; the message begins with where, as a path from `$`."""
 
 

@@ -21,6 +21,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from lowering.ir.errors import BridgeError
+
 MAX_BITS = 4096
 
 
@@ -52,7 +54,7 @@ Term = int | float | bool | Expr
 Scalar = int | float | bool
 
 
-class SymbolError(ValueError):
+class SymbolError(BridgeError, ValueError):
     """An expression that cannot be read or evaluated; the message says where and why."""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
+from lowering.ir.errors import BridgeError
 from lowering.ir.tree_spec import (
     DEFAULT,
     DEQUE,
@@ -53,7 +54,7 @@ __all__ = [
 ]
 
 
-class TreeMismatch(ValueError):
+class TreeMismatch(BridgeError, ValueError):
     """Values whose structure is not the program's. Says where, what was expected, what is there."""
 
 

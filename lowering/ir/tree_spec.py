@@ -14,6 +14,8 @@ from functools import lru_cache
 from keyword import iskeyword
 from typing import Any
 
+from lowering.ir.errors import BridgeError
+
 PROTOCOL = 1
 MAX_DEPTH = 100
 
@@ -34,7 +36,7 @@ _FACTORIES: dict[str, Callable[[], Any]] = {
 }
 
 
-class TreeSpecError(ValueError):
+class TreeSpecError(BridgeError, ValueError):
     """A spec that cannot be read, or asks for a type that is not known."""
 
 

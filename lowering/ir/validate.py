@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from lowering.ir.argument_types import fits
 from lowering.ir.aten import SchemaError, schema
+from lowering.ir.errors import BridgeError
 from lowering.ir.program import (
     MUTATIONS,
     Arg,
@@ -22,7 +24,7 @@ from lowering.ir.types import SymType, TensorType
 _BRANCHES = {"higher_order.cond": (1, 2)}
 
 
-class InvalidProgram(ValueError):
+class InvalidProgram(BridgeError, ValueError):
     """A program that breaks rules. `violations`: one sentence each, beginning with where."""
 
     def __init__(self, violations: list[str]) -> None:
@@ -123,12 +125,22 @@ def arguments_fit(graph: Graph) -> Iterator[str]:
         except SchemaError as error:
             yield f"node {node.name}: {error}"
             continue
+        for parameter in found.parameters:
+            if not fits(bound[parameter.name], parameter.type, graph.values):
+                yield (
+                    f"node {node.name}: {node.target} takes {parameter.name!r} as {parameter.type}, "
+                    f"not {_shown(bound[parameter.name])}"
+                )
         expected = len(found.returns)
         if node.functional:
             returned = {found.written_return(index) for index in range(expected)}
             expected += len([name for name in found.written(bound) if name not in returned])
         if len(node.outputs) != expected:
             yield f"node {node.name}: {node.target} has {expected} results, not {len(node.outputs)}"
+
+
+def _shown(value: Arg) -> str:
+    return f"the graph {value.name}" if isinstance(value, Graph) else f"{value!s:.60}"
 
 
 def branches_fit(graph: Graph) -> Iterator[str]:

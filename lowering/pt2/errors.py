@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lowering.ir.errors import BridgeError
 
-class ArchiveError(ValueError):
+
+class ArchiveError(BridgeError, ValueError):
     """A `.pt2` file that cannot be read. One sentence: which file, what is wrong, what to do about it."""
 
     def __init__(self, path: str | Path, problem: str) -> None:
@@ -14,7 +16,7 @@ class ArchiveError(ValueError):
         self.problem = problem
 
 
-class Malformed(ValueError):
+class Malformed(BridgeError, ValueError):
     """A document that is not what torch's schema says. Carries the place, as a path into the JSON."""
 
     def __init__(self, problem: str, step: str = "") -> None:

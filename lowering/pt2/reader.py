@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lowering.ir.program import Program
+from lowering.ir.validate import InvalidProgram, validate
 from lowering.ir.weights import Weights
 from lowering.pt2.archive import Archive
 from lowering.pt2.errors import ArchiveError, Malformed
@@ -23,8 +24,11 @@ def read(path: str | Path, model: str | None = None) -> tuple[Program, Weights]:
         document = archive.document(entry)
         try:
             program = read_program(document)
+            validate(program)
         except Malformed as problem:
             raise ArchiveError(path, f"{entry}: {problem}") from None
+        except InvalidProgram as problem:
+            raise ArchiveError(path, f"{entry}: {problem.violations[0]}") from None
         weights = read_weights(archive)
         try:
             check_weights(program, weights)
