@@ -89,7 +89,7 @@ class Handle:
         self.owner = owner
 
 
-REVISION = 2
+REVISION = 3
 """Which way of compiling made a binary; older ones are made anew. Before 2, operations might race."""
 
 

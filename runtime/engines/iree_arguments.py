@@ -76,10 +76,12 @@ def protect_values(text: str, name: str, donated: Collection[int] = ()) -> str:
         done = write.line
         body[done] = _renamed(body[done], write.value, f"%bridge_copy_{index}")
     protected += body[done:]
-    return "\n".join([*lines[: at + 1], "    %bridge_yes = arith.constant true", _OPAQUE, *protected])
-
-
-_OPAQUE = "    %bridge_opaque = util.optimization_barrier %bridge_yes : i1"
+    # Each copy has a condition of its own: the compiler makes one of two equal copies, which both write to.
+    opaque = [
+        f"    %bridge_opaque_{index} = util.optimization_barrier %bridge_yes : i1"
+        for index in range(len(writes))
+    ]
+    return "\n".join([*lines[: at + 1], "    %bridge_yes = arith.constant true", *opaque, *protected])
 
 
 def _to_protect(body: list[str], kept: Collection[str]) -> list[_Write]:
@@ -152,7 +154,7 @@ def _copy(index: int, value: str, type_: str) -> list[str]:
         f"iterator_types = [{iterators}]}} ins({value} : {type_}) "
         f"outs(%bridge_empty_{index} : {type_}) {{",
         f"    ^bb0(%in: {element}, %out: {element}):",
-        f"      %bridge_same = arith.select %bridge_opaque, %in, %bridge_zero_{index} : {element}",
+        f"      %bridge_same = arith.select %bridge_opaque_{index}, %in, %bridge_zero_{index} : {element}",
         f"      linalg.yield %bridge_same : {element}",
         f"    }} -> {type_}",
     ]
