@@ -16,6 +16,7 @@ from bridge.errors import UsageError
 from bridge.lowered import Sizes
 from bridge.registration import bring_operators
 from lowering.errors import Unsupported
+from lowering.ir.homes import import_home
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
@@ -123,6 +124,9 @@ def interpreted(lowered: Lowered) -> Interpreted:
     """The program as read, before any rewrite, on ATen alone."""
     from runtime.interpreted import Interpreted
 
+    # What brings the operators may bring the classes of containers too: for this and for all that follows.
+    for node in lowered.program.graph.nodes:
+        import_home(node.target.partition(".")[0])
     return Interpreted(
         lowered.program, _aten_plan(lowered, _ASKED_FOR), lowered.weights, container_types(lowered)
     )

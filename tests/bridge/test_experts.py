@@ -76,3 +76,28 @@ def test_running_them_on_aten_brings_transformers(path: Path) -> None:
     )
     run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert run.stdout == "True\n"
+
+
+def test_a_whole_mixture_through_the_command_line(tmp_path: Path) -> None:
+    """Its container's class comes with the package that its operators bring, for all sides alike."""
+    import transformers as hf
+
+    torch.manual_seed(0)
+    model = hf.MixtralForCausalLM(
+        hf.MixtralConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            num_local_experts=4,
+            vocab_size=99,
+        )
+    ).eval()
+    ids = torch.randint(0, 99, (1, 7))
+    exported = torch.export.export(model, (), {"input_ids": ids, "use_cache": False})
+    torch.export.save(exported, tmp_path / "m.pt2")
+    verify = [sys.executable, "-m", "bridge", "verify", str(tmp_path / "m.pt2"), "-e", "xla,iree"]
+    done = subprocess.run(verify, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| 237 | 0 |" in done.stdout
