@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import BridgeError, UsageError, first_line
+from bridge.errors import BridgeError, OperatorRefused, UsageError, first_line
 from bridge.lowered import Lowered, lower_program
 from lowering.ir.program import Program
 from lowering.ir.weights import Weights
@@ -42,7 +42,11 @@ def lower(
     """
     import_all(imports)
     program, weights = read(source, args, kwargs, dynamic_shapes, model)
-    return lower_program(program, weights, bounds_checks)
+    try:
+        return lower_program(program, weights, bounds_checks)
+    except OperatorRefused as error:
+        where = f"{source}: " if isinstance(source, str | PathLike) else ""
+        raise OperatorRefused(f"{where}{error}") from None
 
 
 def read(

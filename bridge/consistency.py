@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bridge.lowered import Lowered
+from lowering.ir.allowed import refused_node
 from lowering.ir.module import Module, Port
 from lowering.ir.plan import Placement, Segment
-from lowering.ir.program import InputKind, Program, Ref
+from lowering.ir.program import InputKind, Program, Ref, all_nodes
 from lowering.ir.symbols import evaluate
 from lowering.ir.types import DType, SymType, TensorType
 from lowering.ir.updates import donations
@@ -27,6 +28,7 @@ def check_consistent(lowered: Lowered) -> None:
         *_weights(lowered.program, lowered.weights),
         *_weights(lowered.functional, lowered.weights),
         *_plan(lowered),
+        *_operators(lowered),
         *_modules(lowered),
         *_tuning(lowered),
     )
@@ -86,6 +88,19 @@ def _plan(lowered: Lowered) -> Iterator[str]:
     for spec in lowered.functional.signature.outputs:
         if isinstance(spec.value, Ref) and spec.value.name not in made:
             yield f"no segment of the plan makes the output {spec.value.name!r}"
+
+
+def _operators(lowered: Lowered) -> Iterator[str]:
+    """ATen runs only what a file may have it run."""
+    placed = {
+        name
+        for segment in lowered.plan.segments
+        if segment.placement is Placement.ATEN
+        for name in segment.nodes
+    }
+    for node in all_nodes(n for n in lowered.functional.graph.nodes if n.name in placed):
+        if (why := refused_node(node)) is not None:
+            yield f"node {node.name}: {why}"
 
 
 def _modules(lowered: Lowered) -> Iterator[str]:

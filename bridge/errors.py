@@ -15,6 +15,10 @@ class UsageError(BridgeError):
     """What was asked for does not exist or does not fit together."""
 
 
+class OperatorRefused(BridgeError):
+    """A program has an operator that a file may not have ATen run, and that no rule lowers."""
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an exception's message; others' messages run to pages."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")

@@ -154,9 +154,10 @@ class Lowered:
 def lower_program(program: Program, weights: Weights, bounds_checks: bool = True) -> Lowered:
     """Functionalise, try every rule, partition, and emit the modules at the example sizes.
 
-    Raises BridgeError for an operator that is not registered anywhere.
+    Raises OperatorRefused for an operator that a file may not have ATen run, BridgeError for one that is not
+    registered anywhere.
     """
-    from bridge.registration import bring_operators, check_operators
+    from bridge.registration import bring_operators, check_allowed, check_operators
     from lowering.custom_ops import schema_of
     from lowering.emit import try_nodes
     from lowering.functionalise import NotFunctional, functionalise
@@ -164,6 +165,7 @@ def lower_program(program: Program, weights: Weights, bounds_checks: bool = True
 
     _refuse_gradients(program)
     bring_operators(program)
+    check_allowed(program)
     check_operators(program)
     try:
         functional = functionalise(program, weights, schema_of)

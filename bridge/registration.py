@@ -17,9 +17,10 @@ from importlib.metadata import EntryPoint, entry_points
 from inspect import Parameter, signature
 from typing import Any, TypeVar
 
-from bridge.errors import BridgeError, UsageError, first_line
+from bridge.errors import BridgeError, OperatorRefused, UsageError, first_line
 from lowering import registry
-from lowering.ir.program import Graph, Node, Operator, Program
+from lowering.ir.allowed import refused_node
+from lowering.ir.program import Node, Operator, Program, all_nodes, leaves_of
 
 GROUP = "bridge.operators"
 
@@ -105,7 +106,7 @@ def bring_operators(program: Program) -> None:
 
     Raises BridgeError where a package's entry point fails.
     """
-    for node in _nodes(program.graph):
+    for node in all_nodes(program.graph.nodes):
         for target in _targets(node):
             bring(target)
 
@@ -119,11 +120,24 @@ def bring(target: str) -> None:
         _load(namespace)
 
 
+def check_allowed(program: Program) -> None:
+    """Raise OperatorRefused, naming node and source line, for a node that a file may not have.
+
+    That is one which no rule lowers and ATen may not run.
+    """
+    for node in all_nodes(program.graph.nodes):
+        why = refused_node(node)
+        if why is None or registry.decomposition_for(node.target) or registry.rule_for(node.target):
+            continue
+        where = f" ({node.location})" if str(node.location) else ""
+        raise OperatorRefused(f"node {node.name}{where}: {why}; export the model without it")
+
+
 def check_operators(program: Program) -> None:
     """Raise BridgeError, naming node and source line, for an operator that nothing has registered."""
     from lowering.custom_ops import schema_of
 
-    for node in _nodes(program.graph):
+    for node in all_nodes(program.graph.nodes):
         for target in _targets(node):
             namespace = target.partition(".")[0]
             if namespace in _KNOWN or schema_of(target) is not None:
@@ -158,15 +172,4 @@ def _targets(node: Node) -> Iterator[str]:
     """The operators that a node calls: its own, and one that it is given."""
     yield node.target
     for argument in node.args:
-        if isinstance(argument.value, Operator):
-            yield argument.value.target
-
-
-def _nodes(graph: Graph) -> Iterator[Node]:
-    """All nodes, those of nested graphs included."""
-    for node in graph.nodes:
-        yield node
-        for argument in node.args:
-            for value in argument.value if isinstance(argument.value, tuple) else (argument.value,):
-                if isinstance(value, Graph):
-                    yield from _nodes(value)
+        yield from (item.target for item in leaves_of(argument.value) if isinstance(item, Operator))

@@ -17,6 +17,7 @@ import numpy as np
 from lowering.context import ConcreteType
 from lowering.custom_ops import schema_of
 from lowering.errors import OperatorError, Unsupported
+from lowering.ir.allowed import refusal
 from lowering.ir.aten import schema
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType, ValueType
@@ -114,6 +115,8 @@ def _resolve(target: str) -> torch._ops.OpOverload:
     """The overload to trace: the functional namesake of one that writes, if there is one."""
     import torch
 
+    if decomposition_for(target) is None and (why := refusal(target)) is not None:
+        raise Unsupported(why)
     op = _operator(target)
     if op is not None and decomposition_for(target) is not None:
         return op

@@ -22,6 +22,7 @@ from lowering.ir.program import (
 from lowering.ir.symbols import evaluate
 from lowering.ir.types import SymType, TensorType, ValueType
 from runtime import aten_targets as targets
+from runtime.arguments import checked
 from runtime.assertions import told
 from runtime.control_flow import Symbols, higher_order
 from runtime.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error
@@ -44,7 +45,8 @@ class Routine:
     `constants`: values that never change between calls; they become part of the closures and need not be in
     `env`. `in_place`: by node, arguments that it writes to rather than to a copy; what takes that back is
     added to the list `env[UNDO]`. A value that is made here is dropped from `env` after its last use unless
-    it is in `keep`. Unbacked symbols are bound in `symbols` as soon as a value shows them. Every operator is
+    it is in `keep`. `ours`: the nodes are not a file's: each was admitted, or put in the place of such ones.
+    Unbacked symbols are bound in `symbols` as soon as a value shows them. Every operator is
     resolved when the routine is made, so a missing one raises UnknownTarget before anything runs.
     """
 
@@ -55,8 +57,11 @@ class Routine:
         keep: Collection[str],
         constants: Mapping[str, torch.Tensor] = NO_CONSTANTS,
         in_place: InPlace = NOT_IN_PLACE,
+        ours: bool = False,
     ) -> None:
         self.nodes = tuple(nodes)
+        if not ours:
+            admit(nodes)
         self._graph = graph
         compiler = _Compiler(graph.values, _computed(graph, nodes), constants, in_place)
         steps = [compiler.node(node) for node in nodes]
@@ -87,6 +92,16 @@ class Routine:
             if node.target.startswith(_ASSERTIONS) and (text := told(str(error), self._graph, symbols)):
                 raise ExecutionError(text) from error
             _fail(node, error)
+
+
+def admit(nodes: Sequence[Node]) -> None:
+    """Raise UnknownTarget, naming the node, for a node that a file may not have ATen run."""
+    for node in nodes:
+        try:
+            targets.admit(node)
+        except UnknownTarget as error:
+            where = f" ({node.location})" if str(node.location) else ""
+            raise UnknownTarget(f"node {node.name}{where}: {error}") from None
 
 
 def _fail(node: Node, error: Exception) -> NoReturn:
@@ -152,7 +167,8 @@ class _Compiler:
         positional, keyword = _by_position(self.placed(node), op)
         if node.functional or node.name in self.in_place:
             return self.bind_outputs(node, self.functional(node, op, positional, keyword), returns=2)
-        return self.bind_outputs(node, self.call(op, positional, keyword), len(op._schema.returns))
+        call = self.call(checked(node.target, op, op), positional, keyword)
+        return self.bind_outputs(node, call, len(op._schema.returns))
 
     def placed(self, node: Node) -> Sequence[Argument]:
         """A node's arguments for the CPU, wherever the program was exported.
@@ -190,6 +206,9 @@ class _Compiler:
             return lambda env, symbols: function
         if isinstance(arg, Operator):
             op = targets.resolve(arg.target)
+            # Whoever takes an operator calls it as it is.
+            if checked(arg.target, op, op) is not op:
+                raise UnknownTarget(f"{arg.target} is checked before each call, and cannot be an argument")
             return lambda env, symbols: op
         raise UnknownTarget(f"an argument of type {type(arg).__name__} cannot be run on ATen")
 
@@ -252,7 +271,7 @@ class _Compiler:
         readers = {name: self.reader(arg) for name, arg in given.items()}
         in_place = self.in_place.get(node.name, frozenset())
         writes, also = targets.written(node, op) if node.functional else (tuple(in_place), ())
-        run = op if node.functional else writer(node.target)
+        run = checked(node.target, op, op if node.functional else writer(node.target))
         returns = len(op._schema.returns)
 
         def call(env: Env, symbols: Symbols) -> tuple[Any, ...]:

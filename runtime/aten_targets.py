@@ -1,7 +1,7 @@
 """What a node's target means in torch: the operator, the scalar function, and which arguments it writes.
 
-A file names its targets, and a file is untrusted: only registered torch operators and the functions of the
-tables here are ever called.
+A file names its targets, and a file is untrusted: only operators that `lowering.ir.allowed` lets pass, those
+that packages of the user's register, and the functions of the tables here are ever called.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from typing import Any
 import torch
 
 from lowering.ir import aten
+from lowering.ir.allowed import refused_node
 from lowering.ir.homes import import_home
 from lowering.ir.program import Node
 from lowering.ir.types import Device, DType, Layout, MemoryFormat
 from runtime.errors import UnknownTarget
 
-# Operators that reach outside the program: files, and memory that is not a tensor's.
-REFUSED = frozenset(("aten.from_file", "aten.save", "inductor._reinterpret_tensor", "debugprims.load_tensor"))
-REFUSED_NAMESPACES = frozenset(("prim", "profiler", "symm_mem", "c10d", "streams"))
 # Operators that speak with other processes: only those of a group that this process has joined.
 COLLECTIVES = "_c10d_functional"
 
@@ -113,14 +111,15 @@ _IDENTIFIER = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
 
 @lru_cache(maxsize=1 << 14)
 def resolve(target: str) -> Any:
-    """The torch operator (an OpOverload) of `aten.add.Tensor`. Raises UnknownTarget."""
+    """The torch operator (an OpOverload) of `aten.add.Tensor`. Raises UnknownTarget.
+
+    One that a file may not call is found all the same: for a node of ours (see `Routine`).
+    """
     parts = target.split(".")
     known = aten.schema(target) is not None
     if not known and (len(parts) != 3 or not all(_IDENTIFIER.fullmatch(part) for part in parts)):
         raise UnknownTarget(f"{target!r} is not an operator that this version can run on ATen")
     namespace, name, overload = parts
-    if f"{namespace}.{name}" in REFUSED or namespace in REFUSED_NAMESPACES:
-        raise UnknownTarget(f"{target} reaches outside the program, so a file may not call it")
     if namespace == COLLECTIVES and not _in_a_group():
         raise UnknownTarget(
             f"{target} speaks with other processes, and this one is in no group: "
@@ -138,6 +137,12 @@ def resolve(target: str) -> Any:
         f"custom operator {target} is not registered: import the module that defines it "
         "(on the command line: --import <module>)"
     )
+
+
+def admit(node: Node) -> None:
+    """Raise UnknownTarget for a node of a file that ATen may not run."""
+    if (why := refused_node(node)) is not None:
+        raise UnknownTarget(why)
 
 
 def _registered(namespace: str, name: str, overload: str) -> Any:

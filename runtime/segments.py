@@ -285,7 +285,7 @@ class AtenSegment:
     """A segment on ATen. Weights are part of its closures; imports torch when it is made."""
 
     def __init__(self, context: Context, segment: Segment, nodes: list[Node]) -> None:
-        from runtime.aten import Routine
+        from runtime.aten import Routine, admit
         from runtime.folding import fold
         from runtime.in_place import in_place_nodes
         from runtime.overwriting import overwrite
@@ -293,6 +293,8 @@ class AtenSegment:
 
         self.segment = segment
         self._context = context
+        # Before the passes below look for, or put in, operators of oneDNN.
+        admit(nodes)
         read = _read_from_outside(nodes)
         named = {name: context.constants[name] for name in read if name in context.constants}
         tensors = torch_weights(context.weights, named.values())
@@ -305,7 +307,7 @@ class AtenSegment:
         own = {old: new for old, new in context.updates.items() if old not in later and old in read}
         in_place = in_place_nodes(nodes, segment.outputs, context.graph.values, own)
         nodes = overwrite(context.graph, nodes, segment.outputs, in_place)
-        self._routine = Routine(context.graph, nodes, segment.outputs, constants, in_place)
+        self._routine = Routine(context.graph, nodes, segment.outputs, constants, in_place, ours=True)
         made = set(segment.outputs)
         self._lasting = context.updates.keys() | set(context.updates.values())
         # What others overwrite after this segment has read it.

@@ -7,7 +7,7 @@ pytrees a caller passes and receives, the ranges of the symbols and the guards o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -231,6 +231,28 @@ def refs_of(arg: Arg) -> Iterator[str]:
     elif isinstance(arg, dict):
         for item in arg.values():
             yield from refs_of(item)
+
+
+def leaves_of(arg: Arg) -> Iterator[Arg]:
+    """What is inside an argument's lists and dictionaries, in order."""
+    if isinstance(arg, tuple):
+        for item in arg:
+            yield from leaves_of(item)
+    elif isinstance(arg, dict):
+        for item in arg.values():
+            yield from leaves_of(item)
+    else:
+        yield arg
+
+
+def all_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Nodes, each before those of the graphs that it holds."""
+    for node in nodes:
+        yield node
+        for argument in node.args:
+            for item in leaves_of(argument.value):
+                if isinstance(item, Graph):
+                    yield from all_nodes(item.nodes)
 
 
 def parse_stack_trace(trace: str) -> tuple[Frame, ...]:
