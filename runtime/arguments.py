@@ -25,11 +25,10 @@ _POLYNOMIALS = (
     *("laguerre_polynomial_l", "legendre_polynomial_p"),
 )
 
-_SAMPLERS = ("grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "grid_sampler_2d_backward")
+_SAMPLERS = ("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
 _QUOTIENTS = (
-    *("div.Tensor_mode", "div.Scalar_mode", "div_.Tensor_mode", "div_.Scalar_mode", "div.out_mode"),
+    *("div.Tensor_mode", "div.Scalar_mode", "div_.Tensor_mode", "div_.Scalar_mode"),
     *("divide.Tensor_mode", "divide.Scalar_mode", "divide_.Tensor_mode", "divide_.Scalar_mode"),
-    "divide.out_mode",
 )
 
 # By target, or by its name alone, for all its overloads.

@@ -227,7 +227,7 @@ def test_auto_functionalized_and_effects():
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("aten.nothing.default", "has no operator aten.nothing.default"),
+        ("aten.nothing.default", "a file may not call aten.nothing.default: it is not among the operators"),
         ("mine.op.default", "custom operator mine.op.default is not registered: import the module"),
         ("os.system", "'os.system' is not an operator that this version can run on ATen"),
         ("builtins.eval", "'builtins.eval' is not an operator"),
@@ -236,8 +236,14 @@ def test_auto_functionalized_and_effects():
         ("math.__loader__.x", "'math.__loader__.x' is not an operator"),
         ("load_library.__call__.x", "is not an operator"),
         ("import_module.a.b", "custom operator import_module.a.b is not registered"),
-        ("aten.from_file.default", "aten.from_file.default reaches outside the program"),
-        ("aten.save.default", "aten.save.default reaches outside the program"),
+        (
+            "aten.from_file.default",
+            "a file may not call aten.from_file.default: it gives a tensor other memory",
+        ),
+        ("aten.save.default", "a file may not call aten.save.default"),
+        ("aten.mkldnn_rnn_layer.default", "a file may not call aten.mkldnn_rnn_layer.default"),
+        ("mkldnn._linear_pointwise.default", "a file may not call mkldnn._linear_pointwise.default"),
+        ("inductor.resize_storage_bytes_.default", "a file may not call inductor.resize_storage_bytes_"),
         (
             "higher_order.flex_attention",
             "the higher-order operator higher_order.flex_attention cannot be run",
@@ -248,6 +254,27 @@ def test_targets_that_are_not_run(target, message):
     with pytest.raises(UnknownTarget) as caught:
         run([node(target, "y", "%x")], "%y", x=X)
     assert message in str(caught.value)
+
+
+def test_operators_that_are_arguments_are_admitted_as_others_are():
+    called = [node("higher_order.with_effects", ("t", "y"), None, Operator("aten._print.default"), "%x")]
+    with pytest.raises(UnknownTarget, match=r"a file may not call aten\._print"):
+        run(called, "%y", x=X)
+    checked = [node("higher_order.with_effects", ("t", "y"), None, Operator("aten.lcm.default"), "%x", "%x")]
+    with pytest.raises(UnknownTarget, match=r"aten\.lcm\.default is checked before each call"):
+        run(checked, "%y", x=X)
+
+
+def test_arguments_are_checked_before_an_operator_that_trusts_them():
+    outside = torch.full((1, 1, 2, 2), 1 << 40)
+    given = {"u": torch.ones(1, 1, 2, 2), "z": torch.ones(1, 1, 4, 4), "k": outside}
+    pooled = node("aten.adaptive_max_pool2d_backward.default", "y", "%u", "%z", "%k")
+    with pytest.raises(
+        ExecutionError, match=r"node y, aten\.adaptive_max_pool2d.*indices has places outside self"
+    ):
+        run([pooled], "%y", **given)
+    (y,) = run([pooled], "%y", **{**given, "k": torch.arange(4).reshape(1, 1, 2, 2)})
+    torch.testing.assert_close(y.sum(), torch.tensor(4.0))
 
 
 def test_registered_custom_operators_run():
