@@ -19,6 +19,7 @@ Check = Callable[[Given], None]
 
 # Steps of a recurrence that is evaluated for each element; ATen does some hundred million a second.
 _MOST_STEPS = 1 << 30
+_PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
 
 
 class Unfit(ValueError):
@@ -101,11 +102,14 @@ def leading(name: str, other: str, axes: int) -> Check:
 def norm(given: Given) -> None:
     """A batch norm's parameters have one element for each channel; where it takes no moments, it has some."""
     tensor = given["input"]
-    _need(tensor.dim() >= 2, f"a batch norm of {_type(tensor)}, which has no channels")
-    for name in ("weight", "bias", "running_mean", "running_var"):
+    if tensor.dim() < 2:
+        raise Unfit(f"a batch norm of {_type(tensor)}, which has no channels")
+    channels = tensor.size(1)
+    for name in _PER_CHANNEL:
         value = given.get(name)
-        fits = value is None or value.shape == tensor.shape[1:2]
-        _need(fits, f"{name} is not one element for each of {tensor.shape[1]} channels")
+        # No text is made for what fits: this is called for each layer of a network.
+        if value is not None and (value.dim() != 1 or value.numel() != channels):
+            raise Unfit(f"{name} is not one element for each of {channels} channels")
     mean, variance = given.get("running_mean"), given.get("running_var")
     _need((mean is None) == (variance is None), "one of running_mean and running_var is missing")
     _need(mean is not None or given.get("training") is not False, "running_mean and running_var are missing")
@@ -217,16 +221,17 @@ def lstm(given: Given) -> None:
     _need(fits, f"{len(params)} weights for {layers} layers")
     batch = tensor.shape[0 if given["batch_first"] else 1]
     for state in hx:
-        fits = state.dim() == 3 and tuple(state.shape[:2]) == (layers * ways, batch)
-        _need(fits and state.dtype == tensor.dtype, f"a state is {_type(state)}")
+        if state.dim() != 3 or state.shape[:2] != (layers * ways, batch) or state.dtype != tensor.dtype:
+            raise Unfit(f"a state is {_type(state)}")
     states, cells = hx[0].shape[2], hx[1].shape[2]
+    of_states, bias, dtype = (4 * cells, states), (4 * cells,), tensor.dtype
+    tail = [(states, cells)] if projected else []
     for at in range(layers * ways):
         width = tensor.shape[2] if at < ways else ways * states
-        wanted = [(4 * cells, width), (4 * cells, states), *[(4 * cells,)] * 2][: each - projected]
-        wanted += [(states, cells)] if projected else []
+        wanted = [(4 * cells, width), of_states, *([bias, bias] if given["has_biases"] else []), *tail]
         own = params[at * each : (at + 1) * each]
-        fits = all(tuple(p.shape) == w and p.dtype == tensor.dtype for p, w in zip(own, wanted, strict=True))
-        _need(fits, f"weights of layer {at // ways} do not fit the input and the states")
+        if any(p.shape != w or p.dtype != dtype for p, w in zip(own, wanted, strict=True)):
+            raise Unfit(f"weights of layer {at // ways} do not fit the input and the states")
 
 
 def kernel(given: Given) -> None:
