@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
+
 from runtime import fitting
 from runtime.fitting import Check
 
@@ -78,7 +80,16 @@ CHECKS: Mapping[str, Sequence[Check]] = {
         "lu_solve": (fitting.pivots("LU_data", "LU_pivots"),),
         "linalg_lu_solve": (fitting.pivots("LU", "pivots"),),
         "linalg_ldl_solve": (fitting.pivots("LD", "pivots", signed=True),),
-        "_reshape_alias": (fitting.strided,),
+        **dict.fromkeys(("_reshape_alias", "as_strided_"), (fitting.strided,)),
+        **{
+            f"_upsample_{kind}2d_aa.default": (fitting.scales,) for kind in ("bilinear", "bicubic", "lanczos")
+        },
+        **{f"_upsample_{kind}2d_aa_backward.default": (fitting.scales,) for kind in ("bilinear", "bicubic")},
+        "embedding_dense_backward": (fitting.embedded,),
+        "_grouped_mm": (fitting.groups,),
+        **dict.fromkeys(("median.dim", "nanmedian.dim"), (fitting.spread,)),
+        "_pdist_forward": (fitting.matrix,),
+        "_weight_int4pack_mm_for_cpu": (fitting.packed_product,),
         "scaled_dot_product_attention": (fitting.same_length,),
         "_scaled_dot_product_flash_attention_for_cpu": (fitting.attention,),
         "_scaled_dot_product_flash_attention_for_cpu_backward": (
@@ -96,9 +107,14 @@ CHECKS: Mapping[str, Sequence[Check]] = {
 
 
 def checked(target: str, operator: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-    """`call`, with the checks of an operator before it if it has some. `operator`: the overload; it has the
-    schema."""
+    """`call`, with the checks of an operator before it if it has some. `operator`: the overload.
+
+    One that writes its results to `out` is given memory of its own, unless it goes element by element.
+    """
     checks = CHECKS.get(target) or CHECKS.get(target.rpartition(".")[0], ())
+    written = [a.name for a in operator._schema.arguments if a.kwarg_only and a.is_write]
+    if written and torch.Tag.pointwise not in operator.tags:
+        checks = (fitting.apart(written), *checks)
     if not checks:
         return call
     names = [argument.name for argument in operator._schema.arguments]

@@ -6,7 +6,7 @@ Which operator has which: `runtime/arguments.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -66,6 +66,28 @@ def within(name: str, sizes_of: str, axes: int) -> Check:
             _need(int(low) >= 0 and int(high) < count, f"{name} has places outside {sizes_of}")
 
     return check
+
+
+def apart(names: Collection[str]) -> Check:
+    """What a call writes its results to shares no memory with its other arguments."""
+
+    def check(given: Given) -> None:
+        seen: set[int] = set()
+        for name in (*(n for n in given if n not in names), *names):
+            for tensor in _tensors(given.get(name)):
+                place = tensor.untyped_storage()._cdata
+                _need(name not in names or place not in seen, f"{name} shares memory with another argument")
+                seen.add(place)
+
+    return check
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
 
 
 def gradient_of(name: str) -> Check:
@@ -145,9 +167,12 @@ def transform(given: Given) -> None:
 def strided(given: Given) -> None:
     """A view by sizes and strides stays in the tensor's memory."""
     tensor, size, stride = given["self"], given["size"], given["stride"]
-    _need(len(size) == len(stride) and min((*size, *stride), default=0) >= 0, "sizes and strides do not fit")
+    offset = given.get("storage_offset")
+    offset = tensor.storage_offset() if offset is None else offset
+    known = len(size) == len(stride) and min((*size, *stride, offset), default=0) >= 0
+    _need(known, f"size={list(size)} and stride={list(stride)} do not fit")
     if type(tensor) is torch.Tensor and 0 not in size:
-        last = tensor.storage_offset() + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+        last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
         inside = (last + 1) * tensor.element_size() <= tensor.untyped_storage().nbytes()
         _need(inside, f"size={list(size)} with stride={list(stride)} reach past the end of {_type(tensor)}")
 
@@ -201,11 +226,69 @@ def weight_norm_interface(given: Given) -> None:
 
 
 def bags(given: Given) -> None:
-    """Bags hold all indices: without a bag there is none."""
+    """Bags hold all indices, without a bag there is none; and they lie in memory one after the other."""
     indices, offsets = given["indices"], given["offsets"]
+    _need(indices.dim() == offsets.dim() == 1, "indices and offsets of bags have one axis")
+    for name in ("indices", "offsets", "per_sample_weights"):
+        value = given.get(name)
+        _need(value is None or value.is_contiguous(), f"{name} is not contiguous")
     ends = bool(given.get("include_last_offset"))
-    if indices.dim() == 1 and indices.numel():
+    if indices.numel():
         _need(offsets.numel() > (1 if ends else 0), "offsets of no bag, and indices")
+
+
+def embedded(given: Given) -> None:
+    """A gradient of an embedding has a row for each index, and each index a row of the weight."""
+    gradient, indices, count = given["grad_output"], given["indices"], given["num_weights"]
+    _need(indices.dtype in (torch.int32, torch.int64), f"indices is {_type(indices)}")
+    fits = gradient.dim() > 0 and gradient.shape[:-1] == indices.shape
+    _need(fits and count >= 0, f"grad_output is {_type(gradient)}, and indices {_type(indices)}")
+    if _has_values(indices):
+        low, high = torch.aminmax(indices)
+        _need(int(low) >= 0 and int(high) < count, f"indices are not all among {count} rows")
+
+
+def groups(given: Given) -> None:
+    """The ends of groups ascend within the axis that they part."""
+    one, two, ends = given["self"], given["mat2"], given["offs"]
+    if ends is None or not _has_values(ends):
+        return
+    size = one.shape[0 if two.dim() == 3 else 1] if one.dim() == 2 else two.shape[-1]
+    low, high = torch.aminmax(ends)
+    _need(int(low) >= 0 and int(high) <= size, f"offs has groups outside the axis of {size}")
+    _need(bool((ends.diff() >= 0).all()), "a group ends before it begins")
+
+
+def spread(given: Given) -> None:
+    """Each element has memory of its own: of others, ATen's medians are not computed."""
+    tensor = given["self"]
+    once = all(step or n < 2 for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    _need(once, "a median of a tensor that was expanded; make it contiguous first")
+
+
+def matrix(given: Given) -> None:
+    _need(given["self"].dim() == 2, f"self is {_type(given['self'])}, which is no matrix")
+
+
+def scales(given: Given) -> None:
+    """The factors of a resize are those of its sizes."""
+    sizes = given["input_size"] if "input_size" in given else given["self"].shape
+    for place, name in ((-2, "scales_h"), (-1, "scales_w")):
+        factor, made = given.get(name), given["output_size"][place]
+        fits = factor is None or abs(sizes[place] * factor - made) <= 1 + 1e-6 * made
+        _need(fits, f"{name}={factor} does not make {made} of {sizes[place]}")
+
+
+def packed_product(given: Given) -> None:
+    """A product with four-bit weights has a scale and a zero for each group of each row."""
+    one, two, group, of_groups = (given[n] for n in ("self", "mat2", "qGroupSize", "qScaleAndZeros"))
+    _need(one.dim() == two.dim() == 2 and group > 0, "a product of matrices, in groups")
+    rows, width = two.shape[0], one.shape[1]
+    fits = two.shape[1] * 2 == width and width % group == 0
+    _need(fits, f"self is {_type(one)}, and mat2 {_type(two)}, in groups of {group}")
+    wanted = [width // group, rows, 2]
+    _need(list(of_groups.shape) == wanted, f"qScaleAndZeros is {_type(of_groups)}, not {wanted}")
+    _need(all(x.is_contiguous() for x in (two, of_groups)), "mat2 and qScaleAndZeros are contiguous")
 
 
 def lstm(given: Given) -> None:
