@@ -45,8 +45,8 @@ _LIMITS = Limits(seconds=5.0, memory=1 << 31)
 _MOST = 1000
 # How many operators are tried before their results are written.
 _GROUP = 40
-# Results that nobody computed are what these are for, or part of what they give: what only a derivative takes,
-# rows of no group, and, on torch 2.13, a polynomial of NaN.
+# Results that nobody computed are what these are for, or part of what they give: what only a derivative
+# takes, rows of no group, and, on torch 2.13, a polynomial of NaN.
 _POLYNOMIALS = tuple(
     f"special_{name}" for name in ("chebyshev", "shifted", "hermite", "laguerre", "legendre")
 )
