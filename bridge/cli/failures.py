@@ -32,6 +32,9 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
                 raise
             print(f"bridge: this {needs(error)}", file=sys.stderr)
             sys.exit(1)
+        except MemoryError:
+            print("bridge: there is not enough memory for it", file=sys.stderr)
+            sys.exit(1)
         except KeyboardInterrupt:
             print("bridge: interrupted", file=sys.stderr)
             sys.exit(_INTERRUPTED)

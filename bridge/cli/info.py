@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import Imports, Json, Model, Source, Trust, open_source, print_json, working
 from bridge.cli.summary import print_contract, print_summary, print_tuning, summary
 
@@ -20,9 +21,12 @@ def command(
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,
+    timeout: Timeout = None,
+    max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
     """Describe a .pt2 file or an artifact: inputs, outputs, segments, what runs on ATen and why."""
+    limit(timeout, max_memory)
     with working(f"reading {source}"):
         lowered = open_source(source, imports, model, trust)
     if stablehlo is not None:

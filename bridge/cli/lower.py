@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bridge.artifact import check_target
+from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import (
     Device,
     Imports,
@@ -43,12 +44,15 @@ def command(
     no_bounds_checks: Annotated[
         bool, typer.Option("--no-bounds-checks", help="Take the nearest index for one out of bounds.")
     ] = False,
+    timeout: Timeout = None,
+    max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
     """Lower a .pt2 file into an artifact folder: StableHLO, weights, plan, compiled binaries.
 
     An artifact gets binaries for more engines.
     """
+    limit(timeout, max_memory)
     engines = [] if engine == "none" else split_engines(engine)
     for name in engines:
         check_engine(name, device)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import (
     Device,
     Engine,
@@ -42,9 +43,12 @@ def command(
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,
+    timeout: Timeout = None,
+    max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
     """Run an artifact or a .pt2 file on inputs from .npy files; show or write the outputs."""
+    limit(timeout, max_memory)
     if output is not None:
         check_output(output)
     check_engine(engine, device, tune)

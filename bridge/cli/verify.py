@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import (
     Device,
     Imports,
@@ -40,9 +41,12 @@ def command(
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,
+    timeout: Timeout = None,
+    max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
     """Compare engines with eager PyTorch; exit status 1 if anything differs."""
+    limit(timeout, max_memory)
     from bridge.verification import verify
 
     engines = split_engines(engine)
