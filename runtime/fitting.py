@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from lowering.ir.errors import BridgeError
+
 # Arguments by the schema's names.
 Given = Mapping[str, Any]
 # Raises Unfit.
@@ -22,7 +24,7 @@ _MOST_STEPS = 1 << 30
 _PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
 
 
-class Unfit(ValueError):
+class Unfit(BridgeError, ValueError):
     """Arguments that an operator must not be called with."""
 
 
