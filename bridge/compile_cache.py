@@ -16,9 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,21 +28,19 @@ import lowering.forms
 import runtime.engines
 from bridge import __version__, signing
 from bridge.errors import UsageError
+from runtime.drafts import draft_file, remove_abandoned
 
 DEFAULT_BYTES = 2 << 30
 # Looking through the folder, which each new entry takes, stays at tens of milliseconds.
 MAX_ENTRIES = 4096
-# After how many seconds a file that was being written is that of a process which ended in between.
-_ABANDONED_S = 3600.0
 
 _MAGIC = b"BRIDGEC1"
 _SIGNATURE_BYTES = 64
 _HEAD_BYTES = len(_MAGIC) + _SIGNATURE_BYTES
 _ENTRY = re.compile(r"[0-9a-f]{64}\.compiled")
-_DRAFT = re.compile(r"[0-9a-f]{64}\.compiled\.[0-9a-f]{16}")
+_DRAFT = re.compile(r"\.[0-9a-f]{64}\.compiled\.[0-9a-f]{16}")
 # A link is not followed; and to open a pipe that has no writer would wait for one.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class Usage(NamedTuple):
@@ -105,18 +101,16 @@ class CompileCache:
         signature = signing.sign(_signed(path.name, code))
         if not signature:
             return
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(os.open(draft, _CREATE, 0o600), "wb") as stream:
+            with draft_file(path, 0o600) as (draft, stream):
                 stream.write(_MAGIC + signature.encode())
                 stream.write(code)
-            os.replace(draft, path)
+                stream.flush()
+                os.replace(draft, path)
             self._make_room()
         except OSError:
             return
-        finally:
-            _remove(draft)
 
     def drop(self, key: str) -> None:
         """Forget a binary, for instance one that does not load."""
@@ -165,8 +159,7 @@ class CompileCache:
         """Remove what was abandoned half written, and as many entries as there are too many."""
         assert self.folder is not None
         for draft in self._files(_DRAFT):
-            if abs(time.time() - draft.used / 1e9) > _ABANDONED_S:
-                _remove(self.folder / draft.name)
+            remove_abandoned(self.folder / draft.name[1:].rpartition(".")[0], _remove)
         files = sorted(self._files(_ENTRY))
         count, total = len(files), sum(file.bytes for file in files)
         for file in files:

@@ -17,7 +17,10 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+from runtime.drafts import draft_file
 
 _KEY_BYTES = 32
 
@@ -68,17 +71,13 @@ def _make_key() -> bytes | None:
     path = _key_file()
     if path is None:
         return None
-    draft = path.with_name(f"key.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        with draft_file(path, 0o600) as (draft, stream):
             stream.write(secrets.token_bytes(_KEY_BYTES))
-        try:
-            os.link(draft, path)  # fails where a key is; a rename would replace it
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+            stream.flush()
+            with suppress(FileExistsError):
+                os.link(draft, path)  # fails where a key is; a rename would replace it
     except OSError:
         return None
     return _read_key()

@@ -10,7 +10,9 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,18 +44,28 @@ def draft_file(target: Path, mode: int = 0o666) -> Iterator[tuple[Path, BinaryIO
 
 
 @contextmanager
-def draft_folder(target: Path, discard: Callable[[Path], None]) -> Iterator[Path]:
+def draft_folder(target: Path, discard: Callable[[Path], None], mode: int = 0o777) -> Iterator[Path]:
     """A new folder beside `target`, which `discard` gets at the end; it may be another one by then, or none.
 
     Raises OSError where it cannot be made.
     """
     remove_abandoned(target, discard)
-    path, lock = _locked(target, _new_folder)
+    path, lock = _locked(target, lambda path: _new_folder(path, mode))
     try:
         yield path
     finally:
         os.close(lock)
         discard(path)
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """A new folder for temporary files that only this user reads, removed at the end with all that it has.
+
+    Those of the same name that killed processes left are removed too. Raises OSError where it cannot be made.
+    """
+    with draft_folder(Path(tempfile.gettempdir(), name), _remove_folder, 0o700) as folder:
+        yield folder
 
 
 def remove_abandoned(target: Path, discard: Callable[[Path], None]) -> None:
@@ -126,8 +138,8 @@ def _locked(target: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
     raise OSError("other processes keep removing what is being written")
 
 
-def _new_folder(path: Path) -> int:
-    path.mkdir()
+def _new_folder(path: Path, mode: int) -> int:
+    path.mkdir(mode)
     return os.open(path, _OPEN | os.O_DIRECTORY)
 
 
@@ -153,3 +165,7 @@ def is_at(descriptor: int, path: Path) -> bool:
 def _remove_file(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
+
+
+def _remove_folder(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)

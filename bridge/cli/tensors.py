@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from lowering.ir.program import InputKind, InputSpec
 from lowering.ir.tree import TreeSpecError, flatten, unflatten
 from lowering.ir.types import DType, SymType, TensorType
 from runtime.argument_paths import did_you_mean
+from runtime.drafts import draft_file
 from runtime.tensors import numpy_dtype, numpy_to_torch
 
 # What numpy raises for a file that is damaged, or made to do damage.
@@ -70,18 +70,16 @@ def write_outputs(path: Path, leaves: Sequence[Any]) -> None:
     arrays = [_for_file(leaf) for leaf in leaves]
     if path.suffix == ".npy" and len(arrays) != 1:
         raise UsageError(f"{path}: the program has {len(arrays)} outputs; write an .npz")
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with draft.open("xb") as stream:
+        with draft_file(path) as (draft, stream):
             if path.suffix == ".npy":
                 np.save(stream, arrays[0])
             else:
                 np.savez(stream, *(), **{f"out{i}": array for i, array in enumerate(arrays)})  # pyright: ignore[reportArgumentType]
-        draft.replace(path)
+            stream.flush()
+            draft.replace(path)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def check_output(path: Path) -> None:

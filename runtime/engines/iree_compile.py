@@ -14,14 +14,13 @@ import re
 import resource
 import signal
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from math import prod
-from pathlib import Path
 
 from lowering.ir.bytecode import check_operations
 from lowering.ir.types import DType
+from runtime.drafts import scratch_folder
 from runtime.engine import EngineError, Module, Target
 from runtime.engines.diagnostics import first_error, first_line
 from runtime.engines.host import memory
@@ -171,9 +170,9 @@ def _without_races(source: bytes, flags: Sequence[str], name: str, timeout: floa
 
     from runtime.engines.iree_races import check, split
 
-    with tempfile.TemporaryDirectory(prefix="bridge-iree-") as folder:
+    with scratch_folder("bridge-iree") as folder:
         binary = _iree_compile(source, (*flags, *_DUMP, f"--mlir-print-ir-tree-dir={folder}"), name, timeout)
-        shown = [path.read_text() for path in Path(folder).rglob(f"*_{_RANGES_UNTIL}.mlir")]
+        shown = [path.read_text() for path in folder.rglob(f"*_{_RANGES_UNTIL}.mlir")]
     constants = [text for text in shown if _OF_CONSTANTS.search(text)]
     if len(shown) - len(constants) != 1:
         raise EngineError(f"iree {name}: cannot check for races: the compiler shows {len(shown)} modules")
@@ -208,8 +207,8 @@ _DUMP = (
 
 def _iree_compile(source: bytes, flags: Sequence[str], name: str, timeout: float) -> bytes:
     """Run the compiler on MLIR text or bytecode; its output. Raises EngineError."""
-    with tempfile.TemporaryDirectory(prefix="bridge-iree-") as folder:
-        source_path, out_path = Path(folder, "source.mlir"), Path(folder, "out")
+    with scratch_folder("bridge-iree") as folder:
+        source_path, out_path = folder / "source.mlir", folder / "out"
         source_path.write_bytes(source)
         command = [_tool(), *flags, "-o", str(out_path), str(source_path)]
         child = subprocess.Popen(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import lowering.forms
 from bridge import compile_cache, signing
 from bridge.compile_cache import CompileCache, Usage
+from runtime.drafts import draft_file
 
 HEAD = 72  # the mark and the signature before the code
 ROOT = Path(__file__).parents[2]
@@ -263,15 +264,16 @@ def test_whatever_happens_it_says_the_truth_and_keeps_its_bound(
         assert cache.usage().bytes <= limit
 
 
-def test_half_written_files_go_once_they_are_old(cache: CompileCache) -> None:
+def test_half_written_files_go_once_nobody_writes_them(cache: CompileCache) -> None:
     cache.put("key", b"code")
-    young, old, future = (folder_of(cache) / f"{'0' * 64}.compiled.{digit * 16}" for digit in "abc")
-    for path, age in ((young, 10), (old, 7200), (future, -7200)):
-        path.write_bytes(b"BRID")
-        os.utime(path, (time.time() - age,) * 2)
-    cache.put("another", b"code")
-    assert [path.exists() for path in (young, old, future)] == [True, False, False]
-    assert cache.usage().entries == 2
+    names = [f"{digit * 64}.compiled" for digit in "ab"]
+    dead = folder_of(cache) / f".{names[0]}.{'0' * 16}"
+    dead.write_bytes(b"BRID")
+    with draft_file(folder_of(cache) / names[1]) as (living, _):
+        cache.put("another", b"code")
+        assert [dead.exists(), living.exists()] == [False, True]
+        assert cache.usage().entries == 2
+    dead.write_bytes(b"BRID")
     cache.clear()
     assert os.listdir(folder_of(cache)) == []
 

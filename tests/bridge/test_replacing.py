@@ -14,12 +14,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bridge
 from bridge import replacing
+from bridge.cli.tensors import write_outputs
 from bridge.errors import ArtifactError, BridgeError, UsageError
 from bridge.manifest import MANIFEST
+from runtime.drafts import scratch_folder
 from tests.bridge.samples import lowered
 
 SAVES = """
@@ -141,6 +144,29 @@ with draft_folder(Path({str(path)!r}), discard) as draft:
     lowered("norms").save(path)
     assert sorted(os.listdir(tmp_path)) == [strange.name, "a.bridge"]
     assert (strange / "thesis.tex").exists()
+
+
+def test_what_killed_programs_leave_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Temporary files of the compiler, and outputs that were being written."""
+    code = f"""
+from pathlib import Path
+from runtime.drafts import draft_file, scratch_folder
+import os, signal
+with scratch_folder("bridge-iree") as folder, draft_file(Path({str(tmp_path / "y.npz")!r})):
+    (folder / "source.mlir").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    killed = subprocess.run([sys.executable, "-c", code], env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(os.listdir(tmp_path)) == 2
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with scratch_folder("bridge-iree") as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700
+    write_outputs(tmp_path / "y.npz", [np.ones(2)])
+    assert os.listdir(tmp_path) == ["y.npz"]
 
 
 def test_a_save_that_was_killed_between_two_steps_loses_nothing(tmp_path: Path) -> None:
