@@ -113,7 +113,12 @@ def _wanted(engine: Engine, target: Target) -> Form:
     """The form that an engine runs fastest here."""
     has = processor()
     return form_for(
-        engine.name, target.device, cores(), has_avx512=has.has_avx512, has_bfloat16=has.has_bfloat16
+        engine.name,
+        target.device,
+        cores(),
+        has_avx512=has.has_avx512,
+        has_bfloat16=has.has_bfloat16,
+        has_float16=has.has_float16,
     )
 
 

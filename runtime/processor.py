@@ -29,6 +29,21 @@ _LEVELS: Mapping[str, frozenset[str]] = {
 }
 _XLA_LEVELS = {"x86-64-v2": "SSE4_2", "x86-64-v3": "AVX2", "x86-64-v4": "AVX512"}
 
+# What processors with float16 may have beside x86-64-v4: the kernel's names, and LLVM's.
+_BEYOND_V4: Mapping[str, str] = {
+    "avx512_bf16": "avx512bf16",
+    "avx512_bitalg": "avx512bitalg",
+    "avx512_vbmi2": "avx512vbmi2",
+    "avx512_vnni": "avx512vnni",
+    "avx512_vpopcntdq": "avx512vpopcntdq",
+    "avx512ifma": "avx512ifma",
+    "avx512vbmi": "avx512vbmi",
+    "avx_vnni": "avxvnni",
+    "gfni": "gfni",
+    "vaes": "vaes",
+    "vpclmulqdq": "vpclmulqdq",
+}
+
 # Instructions that multiply bfloat16 and sum in float32: x86-64's two, and Arm's.
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
@@ -51,9 +66,17 @@ class Processor:
         return not _BFLOAT16.isdisjoint(self.features)
 
     @property
-    def iree_cpu(self) -> str:
-        """Its name for `--iree-llvmcpu-target-cpu`."""
-        return self.name
+    def has_float16(self) -> bool:
+        """Whether it computes in float16, so that compilers may leave out roundings that eager makes."""
+        return "avx512_fp16" in self.features
+
+    @property
+    def iree_flags(self) -> tuple[str, ...]:
+        """How IREE's compiler is told of it: all that it has but float16, and matrices, which go unused."""
+        if self.name != HOST or not self.has_float16:
+            return (f"--iree-llvmcpu-target-cpu={self.name}",)
+        more = ",".join(f"+{llvm}" for kernel, llvm in _BEYOND_V4.items() if kernel in self.features)
+        return ("--iree-llvmcpu-target-cpu=x86-64-v4", f"--iree-llvmcpu-target-cpu-features={more}")
 
     @property
     def xla_isa(self) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Changed whenever the rewrites are: binaries of other forms are compiled anew.
-REVISION = 12
+REVISION = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Form:
     weights alone is a module of its own that runs once. `exact`: sines, cosines and tangents of float32 from
     reduced angles, absolute values of complex numbers without overflow, powers and atan2 as C has them.
     `divisions`: divisions that stay divisions. `subnormals`: comparisons of subnormal arguments by their
-    bits.
+    bits. `products`: products of float16 that are rounded on their own.
     """
 
     channels_last: bool = False
@@ -47,9 +47,12 @@ class Form:
     exact: bool = False
     divisions: bool = False
     subnormals: bool = False
+    products: bool = False
 
 
-def form_for(engine: str, device: str, cores: int, *, has_avx512: bool, has_bfloat16: bool) -> Form:
+def form_for(
+    engine: str, device: str, cores: int, *, has_avx512: bool, has_bfloat16: bool, has_float16: bool = False
+) -> Form:
     """What an engine wants on a device, given how many processor cores it may use, and what they have."""
     if device != "cpu":
         return Form()
@@ -67,6 +70,8 @@ def form_for(engine: str, device: str, cores: int, *, has_avx512: bool, has_bflo
             load_time=True,
             divisions=True,
             subnormals=True,
+            # LLVM draws products and sums together; IREE is told of a processor without float16.
+            products=has_float16,
         )
     # IREE hoists what rests on weights by itself, and has kernels for depthwise convolutions. Its own sine is
     # 3e-5 off at an angle of 1e3 and 3e-2 at 1e6, and its tangent as much near a pole; its complex absolute

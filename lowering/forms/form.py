@@ -11,6 +11,7 @@ from lowering.forms.blocks import in_blocks
 from lowering.forms.convolution import fold_scales
 from lowering.forms.dots import even_batches, pad_rows, weights_in_out
 from lowering.forms.exact import exact
+from lowering.forms.halves import products_rounded
 from lowering.forms.layout import channels_last
 from lowering.forms.load_time import split
 from lowering.forms.quotients import divisions
@@ -60,6 +61,8 @@ def _rewrites(wanted: Form) -> list[Callable[[func.FuncOp, set[ir.Value]], None]
         chosen.append(lambda entry, weights: exact(entry.entry_block))
     if wanted.divisions:
         chosen.append(lambda entry, weights: divisions(entry.entry_block))
+    if wanted.products:
+        chosen.append(lambda entry, weights: products_rounded(entry.entry_block))
     if wanted.subnormals:
         chosen.append(lambda entry, weights: compare_subnormals(entry.entry_block))
     return chosen

@@ -119,7 +119,7 @@ def flags_for(target: Target) -> tuple[str, ...]:
         raise EngineError(f"iree cannot compile for the device {target.device!r}; it knows cpu and cuda")
     flags = _DEVICE_FLAGS[target.device]
     if target.device == "cpu":
-        flags = (*flags, f"--iree-llvmcpu-target-cpu={processor().iree_cpu}")
+        flags = (*flags, *processor().iree_flags)
     if target.device == "cuda":
         flags = (*flags, f"--iree-cuda-target={target.options.get('cuda_target', 'sm_80')}")
     return (*flags, *target.options.get("flags", "").split())

@@ -16,9 +16,10 @@ from lowering import hlo
 from lowering.emit import emit_module
 from lowering.exported_program import export, from_exported_program
 from lowering.hlo import func, ir
-from lowering.ir.module import Module
+from lowering.ir.module import Module, Port
 from lowering.ir.program import Arg, Node, Ref
 from lowering.ir.types import TensorType
+from lowering.value import Value
 from runtime.engine import EngineError, Target
 from runtime.engines import get_engine
 from tests.opdb import selection, store
@@ -198,8 +199,22 @@ def _cuts(module: Module, error: str) -> Iterator[Module]:
                 code = _cut(op, _cone(op, made, depth), body)
                 if code is not None and code not in seen:
                     seen.add(code)
-                    yield Module(code, (), (), "alone")
+                    yield alone(code)
     yield module
+
+
+def alone(code: bytes) -> Module:
+    """A module of arguments without names, by its bytecode."""
+    with hlo.make_context() as context, ir.Location.unknown():
+        whole = hlo.deserialize(code, context)
+        entry = next(op for op in whole.body.operations if op.operation.name == "func.func")
+        block = entry.regions[0].blocks[0]
+        given, made = list(block.arguments), list(list(block.operations)[-1].operands)
+        inputs, outputs = (
+            tuple(Port(f"{letter}{i}", Value(x).dtype, Value(x).shape) for i, x in enumerate(values))
+            for letter, values in (("x", given), ("y", made))
+        )
+    return Module(code, inputs, outputs, "alone")
 
 
 def _cone(op: ir.Operation, made: dict[ir.Value, ir.Operation], depth: int) -> list[ir.Operation]:

@@ -54,7 +54,7 @@ def test_the_smallest_part_that_is_refused_is_shown(monkeypatch: pytest.MonkeyPa
     with hlo.make_context() as context, ir.Location.unknown():
         code = hlo.serialize(ir.Module.parse(TEXT, context))
     monkeypatch.setattr(store, "FOLDER", tmp_path)
-    monkeypatch.setattr(engine_errors, "_modules", lambda row, overloads: iter([Module(code, (), ())]))
+    monkeypatch.setattr(engine_errors, "_modules", lambda row, overloads: iter([engine_errors.alone(code)]))
     tried = []
 
     def failure(engine: str, module: Module) -> str | None:
@@ -78,7 +78,7 @@ def test_a_refused_operation_is_found_on_iree(monkeypatch: pytest.MonkeyPatch, t
     text = TEXT.replace("f32", "f64")
     with hlo.make_context() as context, ir.Location.unknown():
         code = hlo.serialize(ir.Module.parse(text, context))
-    monkeypatch.setattr(engine_errors, "_modules", lambda row, overloads: iter([Module(code, (), ())]))
+    monkeypatch.setattr(engine_errors, "_modules", lambda row, overloads: iter([engine_errors.alone(code)]))
     reason = "iree: iree segment_0: undefined symbol: sin"
     (refusal,) = refusals("iree", [_row("a/float64/0", aten_a=reason)])
     shown = engine_errors.example("iree", refusal)

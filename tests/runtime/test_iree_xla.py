@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from bridge.binaries import Site, formed
 from lowering.ir.types import DType
 from runtime.engine import Engine, EngineError, Module, Port, Target
 from runtime.engines import get_engine
@@ -269,6 +270,7 @@ def test_every_rounding_of_the_module_happens(engine: Engine, dtype: DType) -> N
     )
     generator = torch.Generator().manual_seed(0)
     p, q = (torch.randn(n, generator=generator).to(getattr(torch, dtype.value)) for _ in range(2))
+    program = formed(program, Site(engine, CPU))
     (result,) = call(engine, loaded(engine, program), p, q)
     expected = (p + q) * q - p
     assert result.tobytes() == torch_to_numpy(expected).tobytes()

@@ -11,7 +11,7 @@ from runtime import processor as subject
 from runtime.engine import EngineError, Target
 from runtime.engines import get_engine
 from runtime.engines.iree_compile import flags_for
-from runtime.processor import processor
+from runtime.processor import Processor, processor
 
 _V2 = {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"}
 _V3 = _V2 | {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}
@@ -92,5 +92,17 @@ def test_the_compilers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--iree-llvmcpu-target-cpu=x86-64-v2" in flags_for(Target())
     assert xla._options(add_one(), Target())["xla_cpu_max_isa"] == "SSE4_2"
     monkeypatch.setenv("BRIDGE_CPU", "")
-    assert "--iree-llvmcpu-target-cpu=host" in flags_for(Target())
+    told = "x86-64-v4" if processor().has_float16 else "host"
+    assert f"--iree-llvmcpu-target-cpu={told}" in flags_for(Target())
     assert "xla_cpu_max_isa" not in xla._options(add_one(), Target())
+
+
+def test_iree_is_not_told_of_float16() -> None:
+    """It would draw products and sums together, and leave out the product's rounding."""
+    features = frozenset({"avx512_fp16", "avx512_bf16", "amx_tile"})
+    assert Processor("host", features).iree_flags == (
+        "--iree-llvmcpu-target-cpu=x86-64-v4",
+        "--iree-llvmcpu-target-cpu-features=+avx512bf16",
+    )
+    assert Processor("host", features - {"avx512_fp16"}).iree_flags == ("--iree-llvmcpu-target-cpu=host",)
+    assert Processor("x86-64-v4", features).iree_flags == ("--iree-llvmcpu-target-cpu=x86-64-v4",)
