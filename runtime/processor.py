@@ -27,7 +27,8 @@ _LEVELS: Mapping[str, frozenset[str]] = {
     "x86-64-v3": frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}),
     "x86-64-v4": frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
 }
-_XLA_LEVELS = {"x86-64-v2": "SSE4_2", "x86-64-v3": "AVX2", "x86-64-v4": "AVX512"}
+# jaxlib itself needs AVX, and XLA's code for float16 the conversions of x86-64-v3: it is held to no less.
+_XLA_LEVELS = {"x86-64-v2": "AVX2", "x86-64-v3": "AVX2", "x86-64-v4": "AVX512"}
 
 # What processors with float16 may have beside x86-64-v4: the kernel's names, and LLVM's.
 _BEYOND_V4: Mapping[str, str] = {
@@ -80,7 +81,7 @@ class Processor:
 
     @property
     def xla_isa(self) -> str | None:
-        """Its name for `xla_cpu_max_isa`; None for all that this machine has."""
+        """Its name for XLA's flag `--xla_cpu_max_isa`; None for all that this machine has."""
         return _XLA_LEVELS.get(self.name)
 
     @property

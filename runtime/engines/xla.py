@@ -23,7 +23,7 @@ from runtime.engines.dlpack import Views, capsule_import
 from runtime.engines.host import cores, seal, unseal
 from runtime.engines.xla_binary import Parts, pack, unpack
 from runtime.engines.xla_donation import with_aliases
-from runtime.processor import processor
+from runtime.processor import Processor, processor
 from runtime.shutdown import closed_at_exit
 from runtime.tensors import (
     ALIGNMENT,
@@ -348,6 +348,7 @@ def _backend(device: str) -> tuple[Any, Any]:
     if device == "cpu":
         # A client of our own: results are waited for anyway, and a call that does not change threads is a
         # third faster where there is little to compute.
+        _hold_to(processor())
         client = xla_client.make_cpu_client(asynchronous=False)
         return client, xla_client.DeviceList(tuple(client.local_devices()[:1]))
     try:
@@ -356,6 +357,16 @@ def _backend(device: str) -> tuple[Any, Any]:
         need = "python -m pip install 'jax-cuda12-plugin[with-cuda]' on a machine with an NVIDIA GPU"
         raise EngineError(f"xla: jax has no {device} backend here; it needs {need}") from None
     return backend, xla_client.DeviceList(tuple(backend.local_devices()[:1]))
+
+
+def _hold_to(target: Processor) -> None:
+    """Have XLA compile for no more than a processor has.
+
+    XLA takes this from its variable alone, and reads that once: where jax was used before, it is too late.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    if target.xla_isa is not None and "--xla_cpu_max_isa" not in given:
+        os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_max_isa={target.xla_isa}".strip()
 
 
 @cache
@@ -374,8 +385,6 @@ def _options(module: Module, target: Target) -> dict[str, str]:
         ynn = cores() > 1 or any(port.dtype in _WITH_YNN for port in ports)
         options["xla_cpu_experimental_ynn_fusion_type"] = _YNN_DOTS if ynn else _NO_YNN
         target_cpu = processor()
-        if target_cpu.xla_isa is not None:
-            options["xla_cpu_max_isa"] = target_cpu.xla_isa
         if target_cpu.has_avx512:
             # At 512 bits, this jaxlib's atan2 of a constant second argument is wrong.
             options["xla_cpu_prefer_vector_width"] = "256" if b"atan2" in module.code else "512"

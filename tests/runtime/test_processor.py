@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -85,16 +88,11 @@ def test_an_engine_is_held_to_a_level(monkeypatch: pytest.MonkeyPatch, engine: s
 
 
 def test_the_compilers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from runtime.engines import xla
-    from tests.runtime.engine_modules import add_one
-
     monkeypatch.setenv("BRIDGE_CPU", "x86-64-v2")
     assert "--iree-llvmcpu-target-cpu=x86-64-v2" in flags_for(Target())
-    assert xla._options(add_one(), Target())["xla_cpu_max_isa"] == "SSE4_2"
     monkeypatch.setenv("BRIDGE_CPU", "")
     told = "x86-64-v4" if processor().has_float16 else "host"
     assert f"--iree-llvmcpu-target-cpu={told}" in flags_for(Target())
-    assert "xla_cpu_max_isa" not in xla._options(add_one(), Target())
 
 
 def test_iree_is_not_told_of_float16() -> None:
@@ -106,3 +104,18 @@ def test_iree_is_not_told_of_float16() -> None:
     )
     assert Processor("host", features - {"avx512_fp16"}).iree_flags == ("--iree-llvmcpu-target-cpu=host",)
     assert Processor("x86-64-v4", features).iree_flags == ("--iree-llvmcpu-target-cpu=x86-64-v4",)
+
+
+@pytest.mark.parametrize(("given", "told"), [("", "--xla_cpu_max_isa=AVX2"), ("--xla_cpu_max_isa=AVX", "")])
+def test_xla_is_held_to_a_lesser_processor(given: str, told: str) -> None:
+    """By its variable, which it reads when it is first used: no option of an executable does it."""
+    code = (
+        "import os; from runtime.engines import get_engine; from runtime.engine import Target; "
+        "import numpy as np; get_engine('xla').from_tensor(np.ones(2), Target()); "
+        "print(os.environ.get('XLA_FLAGS', ''))"
+    )
+    environment = {**os.environ, "BRIDGE_CPU": "x86-64-v2", "XLA_FLAGS": given}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == (told or given)
