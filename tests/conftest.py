@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-# Where the processor has float16, oneDNN sums eager's products of it in float16, and eager is no reference.
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 # How long an example takes, or its making, says how busy the machine is.
 settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -51,7 +51,12 @@ RUNS: tuple[tuple[str, ...], ...] = (
         "tests/ops/test_layouts.py",
         "tests/bridge/test_threads.py",
     ),
-    ("tests/ops/test_ops.py", "-k", f"xla and (bfloat16 or float16) and ({' or '.join(OPERATORS)})"),
+    # Held to less, oneDNN has no product of float8 for eager, which would look no further.
+    (
+        "tests/ops/test_ops.py",
+        "-k",
+        f"xla and (bfloat16 or float16) and ({' or '.join(OPERATORS)}) and not _scaled_mm",
+    ),
 )
 
 # They have less of the core than what is tested, so that together they take about a fifth of it.

@@ -30,12 +30,12 @@ def test_what_is_left_behind_is_found() -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_calls_leave_nothing(engine: str, shape: str, caller: str) -> None:
     # Other tests' threads may still be giving back theirs: a leak shows both times.
-    assert min(of_calls(engine, caller, shape, 1500).bytes for _ in range(2)) < MOST
+    assert any(of_calls(engine, caller, shape, 1500).bytes < MOST for _ in range(2))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_programs_that_are_dropped_leave_nothing(engine: str) -> None:
-    assert min(of_loads(engine, "torch", "static", 20).bytes for _ in range(2)) < MOST
+    assert any(of_loads(engine, "torch", "static", 20).bytes < MOST for _ in range(2))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
