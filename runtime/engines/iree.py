@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lowering.ir.bytecode import operations
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines.diagnostics import first_line
@@ -415,7 +416,24 @@ def _driver(device: str) -> str:
 def _choose(module: Module, target: Target) -> str:
     if target.device != "cpu":
         return _driver(target.device)
-    return "local-sync" if cores() == 1 or is_small(module) else "local-task"
+    one_thread = cores() == 1 or is_small(module) or _has_control_flow(module)
+    return "local-sync" if one_thread else "local-task"
+
+
+def _has_control_flow(module: Module) -> bool:
+    """Whether a module has loops or branches, which the host runs.
+
+    On threads, IREE 3.13 there touches memory before it is given out ("transient buffer has not been
+    committed"), and the call fails.
+    """
+    try:
+        names = {name.partition("_v")[0] for _, name in operations(module.code)}
+    except ValueError:
+        return True
+    return not names.isdisjoint(_CONTROL_FLOW)
+
+
+_CONTROL_FLOW = frozenset(("while", "if", "case"))
 
 
 _devices: dict[str, rt.HalDevice] = {}

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import bridge
 from runtime.engine import EngineError, Target
-from runtime.engines import iree_compile
+from runtime.engines import iree, iree_compile
 from runtime.engines.iree_races import Wave, check, split
 
 REPRO = Path(__file__).parents[1] / "data" / "iree" / "race.mlir"
@@ -238,3 +238,31 @@ def test_what_the_compiler_runs_itself_is_checked(racing: bool, monkeypatch: pyt
     monkeypatch.setattr(iree_compile, "_iree_compile", compiler)
     assert iree_compile._without_races(b"", (), "main", 1.0) == (b"2" if racing else b"1")
     assert len(asked) == 1 + racing
+
+
+def _more(count: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return count < 5
+
+
+def _step(count: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return count + 1, (y @ y).clamp(-1, 1)
+
+
+class Loop(torch.nn.Module):
+    """A loop over data that is large enough for threads."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.higher_order.while_loop(_more, _step, (torch.tensor(0), x), ())[1]
+
+
+def test_a_loop_runs_on_one_thread() -> None:
+    """On several, three calls in four of a Mixtral failed: a buffer was read before it was given out."""
+    x = torch.randn(128, 128, generator=torch.Generator().manual_seed(0))
+    model = Loop()
+    lowered = bridge.lower(model, (x,))
+    (module,) = lowered.modules.values()
+    assert iree._choose(module, Target("cpu")) == "local-sync"
+    compiled = lowered.compile("iree")
+    wanted = model(x)
+    for _ in range(50):
+        torch.testing.assert_close(compiled(x), wanted)
