@@ -63,7 +63,7 @@ def save(lowered: Lowered, path: Path) -> Path:
     """Write an artifact folder, replacing an artifact. Weights have the values that the program began with.
 
     Raises UsageError if something else is at `path`, ArtifactError if writing fails; then what was there is
-    there still. What saves that were killed left beside it is removed.
+    there still. The drafts of killed saves beside it are removed.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -197,7 +197,7 @@ def _write_contents(lowered: Lowered, folder: Path) -> None:
     write_json(folder / "plan.json", plan_to_json(lowered.plan))
     if lowered.tuning is not None:
         write_json(folder / "tuning.json", tuning_to_json(lowered.tuning))
-    # What is signed below is this user's: a stranger's module is checked first, and written anew.
+    # The signature below is this user's: a stranger's module is checked first, and written anew.
     modules = {index: _vetted(module) for index, module in lowered.modules.items()}
     signed = not any(module.foreign for module in modules.values())
     write_json(folder / "modules.json", [_module_to_json(i, m) for i, m in sorted(modules.items())])

@@ -18,6 +18,7 @@ from bridge.registration import bring_operators
 from lowering.errors import Unsupported
 from lowering.ir.homes import import_home
 from lowering.ir.plan import Placement, Plan, Segment
+from lowering.ir.program import all_nodes
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
 from runtime.engine import Built, EngineError, Target
@@ -124,9 +125,9 @@ def interpreted(lowered: Lowered) -> Interpreted:
     """The program as read, before any rewrite, on ATen alone."""
     from runtime.interpreted import Interpreted
 
-    # What brings the operators may bring the classes of containers too: for this and for all that follows.
-    for node in lowered.program.graph.nodes:
-        import_home(node.target.partition(".")[0])
+    # The modules of operators may bring the classes of containers too: for this and for all that follows.
+    for namespace in {node.target.partition(".")[0] for node in all_nodes(lowered.program.graph.nodes)}:
+        import_home(namespace)
     return Interpreted(
         lowered.program, _aten_plan(lowered, _ASKED_FOR), lowered.weights, container_types(lowered)
     )

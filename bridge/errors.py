@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowering.ir.errors import BridgeError
 
-__all__ = ["ArtifactError", "BridgeError", "UsageError", "first_line"]
+__all__ = ["ArtifactError", "BridgeError", "OperatorRefused", "UsageError", "first_line"]
 
 
 class ArtifactError(BridgeError):

@@ -248,7 +248,7 @@ def _damaged(path: Path) -> ArtifactError:
 
 
 def strange_entry(folder: Path) -> str | None:
-    """What a folder has that is not part of the artifact it should be, by name; None if it has nothing else.
+    """The name of an entry that is not part of the artifact that a folder should be; None if there is none.
 
     The manifest itself, where it is missing or is not an artifact's.
     """

@@ -91,7 +91,8 @@ class Handle:
 
 
 REVISION = 3
-"""Which way of compiling made a binary; older ones are made anew. Before 2, operations might race."""
+"""Which way of compiling made a binary; older ones are made anew. Before 2, operations might race; before 3,
+copies that keep values from being overwritten might be one."""
 
 
 @closed_at_exit("compile", "load")
