@@ -118,16 +118,15 @@ def busy(processes: int) -> Iterator[None]:
 
 @contextmanager
 def on_threads() -> Iterator[None]:
-    """IREE runs everything on its threads meanwhile, small modules too, as it does large ones."""
-    from runtime.engines import iree, iree_compile
+    """IREE takes small modules for large ones meanwhile, which run on threads unless the host has a part."""
+    from runtime.engines import iree_compile, iree_drivers
 
-    saved = iree._choose, iree_compile.is_small
-    iree._choose = lambda module, target: iree._driver(target.device)
-    iree_compile.is_small = lambda module: False
+    saved = iree_compile.is_small
+    iree_drivers.is_small = iree_compile.is_small = lambda module: False
     try:
         yield
     finally:
-        iree._choose, iree_compile.is_small = saved
+        iree_drivers.is_small = iree_compile.is_small = saved
 
 
 def cores() -> int:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from lowering.ir.bytecode import operations
 from lowering.ir.types import DType
 from runtime.engine import EngineError, Module, Port, Target
 from runtime.engines.diagnostics import first_line
 from runtime.engines.dlpack import Views, capsule_import
-from runtime.engines.host import Patiently, cores, seal, unseal
-from runtime.engines.iree_compile import compile_module, is_small
+from runtime.engines.host import Patiently, seal, unseal
+from runtime.engines.iree_compile import compile_module
+from runtime.engines.iree_drivers import choose_driver, device_of, driver_of
 from runtime.engines.iree_entries import MAIN, MAIN_IN, SCOPE
 from runtime.engines.iree_limits import explain
 from runtime.engines.iree_memory import NEEDED, CallMemory
@@ -59,8 +59,6 @@ _SIGN = 0x03000000
 _capsule_pointer = pythonapi.PyCapsule_GetPointer
 _capsule_pointer.restype = POINTER(c_uint64)
 _capsule_pointer.argtypes = [py_object, c_char_p]
-
-_lock = threading.Lock()
 
 
 class Handle:
@@ -149,7 +147,7 @@ class Iree:
 
     def to_numpy(self, handle: Handle) -> np.ndarray:
         if handle.device != "cpu":
-            mapped = rt.DeviceArray(_device(_driver(handle.device)), handle.view).to_host()
+            mapped = rt.DeviceArray(device_of(driver_of(handle.device)), handle.view).to_host()
             return mapped.view(numpy_dtype(handle.dtype)).reshape(handle.sizes)
         if handle.start == handle.end:
             return empty(numpy_dtype(handle.dtype), handle.sizes)
@@ -159,7 +157,7 @@ class Iree:
         foreign = handle.device != "cpu" or handle.owner is not None
         if foreign or handle.start == handle.end or handle.dtype in _FLOAT8:
             return numpy_to_torch(self.to_numpy(handle))
-        tensor = torch_from_dlpack()(_device("local-sync").create_dlpack_capsule(handle.view, 1, 0))
+        tensor = torch_from_dlpack()(device_of("local-sync").create_dlpack_capsule(handle.view, 1, 0))
         wanted = torch_dtype(handle.dtype)
         return tensor if tensor.dtype is wanted else tensor.view(wanted)
 
@@ -199,8 +197,8 @@ class IreeExecutable:
         places = {port.name: at for at, port in enumerate(self._inputs)}
         self._donated = {made: places[module.inputs[given].name] for given, made in module.donations()}
         self._device_type = target.device
-        driver = target.options.get("driver") or _choose(module, target)
-        self._device = _device(driver)
+        driver = target.options.get("driver") or choose_driver(module, target)
+        self._device = device_of(driver)
         self._waiting = Patiently if driver == "local-task" else nullcontext
         self._weights = {
             name: bound(name, weights) for name in {p.weight for p in module.inputs if p.weight is not None}
@@ -357,7 +355,7 @@ def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> _View:
     # IREE maps no memory without elements: such a view is of one byte, which nothing reads.
     mapped = sizes if count else (1,)
     raw = dtype if count and dtype not in _FLOAT8 else DType.UINT8
-    view = capsule_import(_device("local-sync").from_dlpack_capsule, start, raw, mapped)
+    view = capsule_import(device_of("local-sync").from_dlpack_capsule, start, raw, mapped)
     if raw is not dtype:
         element = map_dtype_to_hal_element_type(numpy_dtype(dtype))
         assert element is not None, "IREE has an element type for each of ours"
@@ -368,7 +366,7 @@ def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> _View:
 def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
     """A copy in the memory of an accelerator."""
     array = aligned(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
-    view = _allocated(array, _device(_driver(target.device)), rt.MemoryType.DEVICE_LOCAL)
+    view = _allocated(array, device_of(driver_of(target.device)), rt.MemoryType.DEVICE_LOCAL)
     return Handle(view, dtype_of(array), array.shape, 0, 0, target.device)
 
 
@@ -376,7 +374,7 @@ def _owned(array: np.ndarray) -> Handle:
     """A copy in memory that IREE allocates on the CPU."""
     if not array.size:
         return _from_numpy(array)
-    device, dtype = _device("local-sync"), dtype_of(array)
+    device, dtype = device_of("local-sync"), dtype_of(array)
     view = _allocated(array, device, rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE)
     return Handle(
         view, dtype, array.shape, _view_address(device, view, dtype in _FLOAT8), array.nbytes, "cpu"
@@ -406,51 +404,3 @@ def _view_address(device: rt.HalDevice, view: rt.HalBufferView, is_float8: bool)
 @cache
 def _instance() -> rt.VmInstance:
     return rt.VmInstance()
-
-
-def _driver(device: str) -> str:
-    if device not in ("cpu", "cuda"):
-        raise EngineError(f"iree cannot run on the device {device!r}; it knows cpu and cuda")
-    return "local-task" if device == "cpu" else device
-
-
-def _choose(module: Module, target: Target) -> str:
-    if target.device != "cpu":
-        return _driver(target.device)
-    one_thread = cores() == 1 or is_small(module) or _has_control_flow(module)
-    return "local-sync" if one_thread else "local-task"
-
-
-def _has_control_flow(module: Module) -> bool:
-    """Whether a module has loops or branches, which the host runs.
-
-    On threads, IREE 3.13 there touches memory before it is given out ("transient buffer has not been
-    committed"), and the call fails.
-    """
-    try:
-        names = {name.partition("_v")[0] for _, name in operations(module.code)}
-    except ValueError:
-        return True
-    return not names.isdisjoint(_CONTROL_FLOW)
-
-
-_CONTROL_FLOW = frozenset(("while", "if", "case"))
-
-
-_devices: dict[str, rt.HalDevice] = {}
-
-
-def _device(driver: str) -> rt.HalDevice:
-    """The process's one device of a driver. `local-task` gets a thread for each core this process may use."""
-    device = _devices.get(driver)
-    if device is not None:
-        return device
-    with _lock:
-        if driver not in _devices:
-            if driver == "local-task":
-                rt.flags.parse_flags(f"--task_topology_max_group_count={cores()}")
-            try:
-                _devices[driver] = rt.get_device(driver)
-            except Exception as error:
-                raise EngineError(f"iree: there is no usable {driver} device: {first_line(error)}") from None
-        return _devices[driver]

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 import bridge
 from runtime.engine import EngineError, Target
-from runtime.engines import iree, iree_compile
+from runtime.engines import iree_compile
+from runtime.engines.iree_drivers import choose_driver
 from runtime.engines.iree_races import Wave, check, split
 
 REPRO = Path(__file__).parents[1] / "data" / "iree" / "race.mlir"
@@ -261,7 +262,7 @@ def test_a_loop_runs_on_one_thread() -> None:
     model = Loop()
     lowered = bridge.lower(model, (x,))
     (module,) = lowered.modules.values()
-    assert iree._choose(module, Target("cpu")) == "local-sync"
+    assert choose_driver(module, Target("cpu")) == "local-sync"
     compiled = lowered.compile("iree")
     wanted = model(x)
     for _ in range(50):
