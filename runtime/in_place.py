@@ -8,10 +8,9 @@ the program did before it was made functional.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from lowering.ir import aten
-from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, refs_of
+from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, graphs_of, refs_of
 from lowering.ir.types import TensorType, ValueType
 from runtime import aten_targets as targets
 from runtime.undo import namesake
@@ -138,7 +137,7 @@ def _written(node: Node) -> Iterator[str]:
     if node.target in targets.SCALAR:
         return
     if node.target.startswith("higher_order."):
-        if any(_writes(graph) for graph in _graphs(node)):
+        if any(_writes(graph) for graph in graphs_of(node)):
             yield from node.refs()
         return
     given = targets.given(node)
@@ -148,19 +147,3 @@ def _written(node: Node) -> Iterator[str]:
 
 def _writes(graph: Graph) -> bool:
     return any(any(True for _ in _written(node)) for node in graph.nodes)
-
-
-def _graphs(node: Node) -> Iterator[Graph]:
-    for argument in node.args:
-        yield from _graphs_in(argument.value)
-
-
-def _graphs_in(arg: Any) -> Iterator[Graph]:
-    if isinstance(arg, Graph):
-        yield arg
-    elif isinstance(arg, tuple):
-        for item in arg:
-            yield from _graphs_in(item)
-    elif isinstance(arg, dict):
-        for item in arg.values():
-            yield from _graphs_in(item)

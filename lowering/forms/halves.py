@@ -9,26 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowering.forms.rewrite import cx, replace
+from lowering.forms.rewrite import cx, operations, replace
 from lowering.hlo import ir, stablehlo
 from lowering.ir.types import DType
 from lowering.value import Value
 
-# Regions whose operations run on whole tensors; those of reductions combine two scalars.
-_OUTER = frozenset({"stablehlo.while", "stablehlo.case", "stablehlo.if"})
 _EXPONENT_BITS, _MANTISSA_BITS = 5, 10
 _SMALLEST_NORMAL = 2.0**-14
 
 
 def products_rounded(block: ir.Block) -> None:
     """Round the products in a block that become float16, and in the control flow below it."""
-    for op in list(block.operations):
-        name = op.operation.name
-        if name in _OUTER:
-            for region in op.operation.regions:
-                for inner in region.blocks:
-                    products_rounded(inner)
-        elif name == "stablehlo.multiply":
+    for op in operations(block):
+        if op.operation.name == "stablehlo.multiply":
             _round(op)
 
 

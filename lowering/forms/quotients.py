@@ -9,23 +9,15 @@ from __future__ import annotations
 
 from math import frexp, isfinite
 
-from lowering.forms.rewrite import cx, maker
+from lowering.forms.rewrite import cx, maker, operations
 from lowering.hlo import ir
 from lowering.value import Value
-
-# Regions whose operations run on whole tensors; those of reductions combine two scalars.
-_OUTER = frozenset({"stablehlo.while", "stablehlo.case", "stablehlo.if"})
 
 
 def divisions(block: ir.Block) -> None:
     """Guard the divisions of floating-point numbers in a block, and in the control flow below it."""
-    for op in list(block.operations):
-        name = op.operation.name
-        if name in _OUTER:
-            for region in op.operation.regions:
-                for inner in region.blocks:
-                    divisions(inner)
-        elif name == "stablehlo.divide" and Value(op.operation.results[0]).dtype.is_floating:
+    for op in operations(block):
+        if op.operation.name == "stablehlo.divide" and Value(op.operation.results[0]).dtype.is_floating:
             dividend, divisor = op.operation.operands
             with ir.InsertionPoint(op), op.operation.location:
                 if maker(dividend, "stablehlo.divide") is not None:

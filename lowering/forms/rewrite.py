@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from lowering.context import Vocabulary
@@ -80,6 +80,20 @@ def rests_on(value: ir.Value, weights: set[ir.Value]) -> bool:
             return False
         left += list(owner.operands)
     return True
+
+
+# Regions whose operations run on whole tensors; those of reductions combine two scalars.
+_CONTROL_FLOW = frozenset({"stablehlo.while", "stablehlo.case", "stablehlo.if"})
+
+
+def operations(block: ir.Block) -> Iterator[Any]:
+    """The operations of a block and of the control flow below it, as they were when each block was begun."""
+    for op in list(block.operations):
+        if op.operation.name in _CONTROL_FLOW:
+            for region in op.operation.regions:
+                for inner in region.blocks:
+                    yield from operations(inner)
+        yield op
 
 
 def erase_dead(block: ir.Block) -> None:

@@ -223,6 +223,7 @@ class Guard(NamedTuple):
 
 def refs_of(arg: Arg) -> Iterator[str]:
     """Names of the values inside an argument, in order. A nested graph reads nothing but its inputs."""
+    # Not by `leaves_of`, which takes nearly twice as long: every pass asks this of every argument.
     if isinstance(arg, Ref):
         yield arg.name
     elif isinstance(arg, tuple):
@@ -245,14 +246,17 @@ def leaves_of(arg: Arg) -> Iterator[Arg]:
         yield arg
 
 
+def graphs_of(node: Node) -> Iterator[Graph]:
+    """The graphs that a node is given, in order."""
+    return (item for a in node.args for item in leaves_of(a.value) if isinstance(item, Graph))
+
+
 def all_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
     """Nodes, each before those of the graphs that it holds."""
     for node in nodes:
         yield node
-        for argument in node.args:
-            for item in leaves_of(argument.value):
-                if isinstance(item, Graph):
-                    yield from all_nodes(item.nodes)
+        for graph in graphs_of(node):
+            yield from all_nodes(graph.nodes)
 
 
 def parse_stack_trace(trace: str) -> tuple[Frame, ...]:

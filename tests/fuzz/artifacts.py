@@ -11,7 +11,6 @@ import json
 import random
 import shutil
 import tempfile
-import warnings
 import zipfile
 from contextlib import suppress
 from functools import cache
@@ -21,13 +20,11 @@ from pathlib import Path
 import torch
 
 import bridge
-from bridge.cli.summary import summary
 from bridge.manifest import MANIFEST
-from bridge.verification.draw import example_call
 from lowering import hlo
 from lowering.ir.bytecode import check_operations
 from tests.bridge.samples import lowered
-from tests.fuzz.campaign import Campaign
+from tests.fuzz.campaign import Campaign, attempt
 from tests.fuzz.mutations import damaged_bytes, damaged_json
 
 _PROGRAMS = ("mlp", "cached_attention", "tied_embedding", "mlp_dynamic", "branch", "data_dependent")
@@ -57,27 +54,20 @@ def _damaged(name: str, content: bytes, rng: random.Random) -> bytes:
 
 
 def act(content: bytes) -> str:
-    """Load, describe, read the modules, call on ATen. A refusal is a BridgeError; all else is a finding."""
-    warnings.simplefilter("ignore")
+    """Load an artifact with this content, read its modules' bytecode, and go on as `attempt` does."""
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             archive.extractall(folder)
-        try:
-            loaded = bridge.load(folder)
-            summary(loaded)
-            for module in loaded.modules.values():
-                _read(module.code)
-            compiled = loaded.compile("aten")
-            args, kwargs = example_call(loaded)
-            compiled(*args, **kwargs)
-        except bridge.BridgeError as error:
-            return "refused" if str(error).strip() else "refused without a word"
-    return "ran"
+        return attempt(lambda: _loaded(folder))
 
 
-def _read(code: bytes) -> None:
-    with suppress(ValueError):
-        check_operations(code)
+def _loaded(folder: str) -> bridge.Lowered:
+    loaded = bridge.load(folder)
+    for module in loaded.modules.values():
+        # Damaged bytecode is refused by a ValueError, which the callers turn into a sentence.
+        with suppress(ValueError):
+            check_operations(module.code)
+    return loaded
 
 
 def _agreeing(files: dict[str, bytes]) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import warnings
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable
@@ -16,10 +17,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import bridge
+from bridge.cli.summary import summary
+from bridge.verification.draw import example_call
 from tests.fuzz.children import Ending, Limits, Outcome, run_cases
 
 # How many cases a child takes, and after how many the progress is written.
 _BATCH = 200
+
+
+def attempt(read: Callable[[], bridge.Lowered]) -> str:
+    """Read a program, describe it and call it on ATen: how that ended. All but a BridgeError is a finding."""
+    warnings.simplefilter("ignore")
+    try:
+        lowered = read()
+        summary(lowered)
+        args, kwargs = example_call(lowered)
+        lowered.compile("aten")(*args, **kwargs)
+    except bridge.BridgeError as error:
+        return "refused" if str(error).strip() else "refused without a word"
+    return "ran"
 
 
 @dataclass(frozen=True)
