@@ -150,8 +150,9 @@ def test_bounds_are_those_that_torch_checks(name: str) -> None:
     derived = 1 if derive is None else derive(dim)
     second = derive(4) if derive else 1
     shapes = ({0: dim}, {0: derived} if derive else None)
-    function = lambda x, y: (x.sum(), y.sum())  # noqa: E731
-    exported = torch.export.export(Two(function), (rows(4), rows(second)), dynamic_shapes=shapes)
+    exported = torch.export.export(
+        Two(lambda x, y: (x.sum(), y.sum())), (rows(4), rows(second)), dynamic_shapes=shapes
+    )
     eager, compiled = exported.module(), bridge.lower(exported).compile("aten")
     for size in range(10):
         for other in {second, derive(size), size} if derive else {second}:

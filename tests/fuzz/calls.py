@@ -93,6 +93,7 @@ def _recorded() -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
             if dtype not in entry.supported_dtypes("cpu"):
                 continue
             differentiable = entry.supports_autograd and dtype is torch.float32
+            # torch's own samples and derivatives fail for some dtypes, each in its way.
             with warnings.catch_warnings(), contextlib.suppress(Exception):
                 warnings.simplefilter("ignore")
                 for sample in islice(entry.sample_inputs("cpu", dtype, requires_grad=differentiable), _RUN):
@@ -124,7 +125,7 @@ def _with_results(schema: OpSchema, other: OpSchema, call: Call) -> dict[str, An
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     written = [p.name for p in schema.parameters if p.writes and p.name not in given]
     if written and not any(parameter.writes for parameter in other.parameters):
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # the call itself may be one that raises
             made = operator(other.target)(*args, **kwargs)
             leaves = [x for x in tree_leaves(made) if isinstance(x, torch.Tensor)]
             given |= {name: torch.empty(0, dtype=x.dtype) for name, x in zip(written, leaves, strict=False)}

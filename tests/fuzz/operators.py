@@ -34,6 +34,7 @@ from lowering.ir.allowed import allowed
 from lowering.ir.homes import HOMES, import_home
 from runtime.arguments import checked
 from runtime.aten_targets import resolve
+from runtime.errors import UnknownTarget
 from tests.fuzz.calls import Calls, calls, complete
 from tests.fuzz.children import Ending, Limits, Outcome, run_cases
 from tests.fuzz.hostile import draw
@@ -63,7 +64,7 @@ def candidates() -> list[str]:
 def _is_here(target: str) -> bool:
     try:
         resolve(target)
-    except Exception:
+    except UnknownTarget:
         return False
     return True
 

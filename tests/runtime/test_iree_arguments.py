@@ -145,7 +145,7 @@ SORTS = """module @m {
     util.return %2#1, %3#1 : tensor<4xi64>, tensor<4xi64>
   }
 }
-"""  # noqa: E501
+"""  # noqa: E501 - an operation is a line, as IREE prints it
 
 
 def test_the_compiler_does_not_make_one_of_two_copies() -> None:
