@@ -114,7 +114,12 @@ def draw_inputs(program: Program, sizes: Mapping[str, int], seed: int = 0) -> li
         elif spec.kind is InputKind.USER:
             type_ = program.graph.values[spec.name]
             if isinstance(type_, TensorType):
-                leaves.append(_draw(type_, sizes, bounds.get(spec.name, PLAIN_INTEGERS), generator))
+                bound = bounds.get(spec.name, PLAIN_INTEGERS)
+                try:
+                    leaves.append(_draw(type_, sizes, bound, generator))
+                except RuntimeError as error:  # torch's, of too many bytes
+                    reason = str(error).partition("\n")[0]
+                    raise UsageError(f"input {spec.name!r} cannot be drawn: {reason}") from error
             elif isinstance(type_, SymType):
                 value = type_.value
                 leaves.append(value if isinstance(value, bool | int | float) else evaluate(value, sizes))

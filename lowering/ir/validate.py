@@ -16,6 +16,7 @@ from lowering.ir.program import (
     OutputKind,
     Program,
     Ref,
+    leaves_of,
     refs_of,
 )
 from lowering.ir.symbols import Term, free_symbols, is_unbacked
@@ -126,10 +127,11 @@ def arguments_fit(graph: Graph) -> Iterator[str]:
             yield f"node {node.name}: {error}"
             continue
         for parameter in found.parameters:
-            if not fits(bound[parameter.name], parameter.type, graph.values):
+            value = bound[parameter.name]
+            if not fits(value, parameter.type, graph.values) or (parameter.writes and _has_number(value)):
                 yield (
                     f"node {node.name}: {node.target} takes {parameter.name!r} as {parameter.type}, "
-                    f"not {_shown(bound[parameter.name])}"
+                    f"not {_shown(value)}"
                 )
         expected = len(found.returns)
         if node.functional:
@@ -137,6 +139,11 @@ def arguments_fit(graph: Graph) -> Iterator[str]:
             expected += len([name for name in found.written(bound) if name not in returned])
         if len(node.outputs) != expected:
             yield f"node {node.name}: {node.target} has {expected} results, not {len(node.outputs)}"
+
+
+def _has_number(value: Arg) -> bool:
+    """torch takes a number for a tensor that is read; one that is written must be there to be written."""
+    return any(isinstance(item, int | float | complex) for item in leaves_of(value))
 
 
 def _shown(value: Arg) -> str:

@@ -152,6 +152,9 @@ class Archive:
         """A whole entry, checksum checked. zipfile never gives more than the declared size."""
         if info.file_size > limit:
             raise ArchiveError(self.path, f"{name} has {info.file_size} bytes; {limit} are allowed")
+        # zipfile makes room for as many bytes as the directory claims before it reads one.
+        if info.compress_size > self._file_size:
+            raise ArchiveError(self.path, f"{name} is damaged: it claims more bytes than the file has")
         try:
             data = self._zip.read(info)
         except _BAD as problem:
