@@ -20,11 +20,11 @@ import bridge
 from benchmarks.overhead import microseconds
 from bridge.compilation import compile_configured
 from bridge.configuration import Configuration
+from lowering.host.weights import materialise
 from lowering.ir.plan import Placement
-from runtime.engine import Target
-from runtime.engines import get_engine
+from lowering.targets import get_engine
+from lowering.targets.target import Target
 from runtime.executor import Compiled
-from runtime.weights import materialise
 
 _SHORT, _LONG = 2, 10
 

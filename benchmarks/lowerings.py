@@ -25,12 +25,8 @@ def _bridge() -> Lower:
     """All of the StableHLO, as portable bytecode."""
     import bridge
     import bridge.lowered
-    import lowering.emit
-    import lowering.functionalise
-    import lowering.partition
-    import lowering.pt2  # noqa: F401 - imported before the clock starts
     from lowering.ir.plan import Placement
-    from lowering.registry import load_families
+    from lowering.stablehlo.registry import load_families
 
     load_families()
 

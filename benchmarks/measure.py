@@ -29,7 +29,7 @@ from benchmarks.sides import SIDES, Run, Subject, quiet
 from bridge.tuning.race import rest
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import Kind, kind_of
-from runtime.engines.host import cores
+from lowering.host.machine import cores
 from tests.models.zoo import Call
 
 # A turn of quick calls lasts this long, after one that is not timed; of slow ones it is one call.

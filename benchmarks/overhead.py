@@ -19,9 +19,9 @@ import torch
 
 import bridge
 from bridge.binaries import Site, formed
-from runtime.engine import Target
-from runtime.engines import ENGINES, get_engine
-from runtime.weights import materialise
+from lowering.host.weights import materialise
+from lowering.targets import ENGINES, get_engine
+from lowering.targets.target import Target
 
 _ROUNDS, _CALLS = 300, 30
 

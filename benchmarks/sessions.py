@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runtime.engines.host import cores
+from lowering.host.machine import cores
 
 
 def onnx_session(path: Path) -> Any:

@@ -60,7 +60,7 @@ def from_model(side: str, model: str, small: bool, folder: Path, leaves: bool) -
         torch.set_grad_enabled(False)
     from benchmarks.cases import CASES
     from benchmarks.sides import SIDES, Subject, quiet
-    from runtime.engines.host import cores
+    from lowering.host.machine import cores
 
     quiet()
     torch.set_num_threads(cores())

@@ -51,7 +51,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'bridge' has no attribute {name!r}")
     from importlib import import_module
 
-    from runtime.packages import brings, needs
+    from lowering.host.packages import brings, needs
 
     try:
         value = getattr(import_module(_HOMES[name]), name)

@@ -71,9 +71,9 @@ def read(
 
 def read_file(path: Path, model: str | None = None) -> tuple[Program, Weights]:
     """Read a `.pt2` file. Raises BridgeError for one that cannot be read, UsageError for an artifact."""
+    from lowering.frontend.pt2 import read as read_pt2
+    from lowering.frontend.pt2.errors import ArchiveError
     from lowering.ir.tree import TreeSpecError
-    from lowering.pt2 import read as read_pt2
-    from lowering.pt2.errors import ArchiveError
 
     if (path / "manifest.json").is_file():
         raise UsageError(f"{path} is an artifact, which was lowered already; read it with bridge.load")
@@ -87,7 +87,7 @@ def read_file(path: Path, model: str | None = None) -> tuple[Program, Weights]:
 
 def read_exported(exported: torch.export.ExportedProgram) -> tuple[Program, Weights]:
     """Read an ExportedProgram in memory. Raises BridgeError for what the IR cannot hold."""
-    from lowering.exported_program import ExportError, from_exported_program
+    from lowering.frontend.exported_program import ExportError, from_exported_program
     from lowering.ir.tree import TreeSpecError
 
     try:
@@ -119,7 +119,7 @@ def exported_from(
         )
     if args is None and kwargs is None:
         raise UsageError(f"{_kind(source)}: a module needs example arguments to be exported with")
-    from lowering.exported_program import export
+    from lowering.frontend.exported_program import export
 
     positional, named = checked_call(args, kwargs)
     try:

@@ -47,11 +47,11 @@ from bridge.tuning.record import from_json as tuning_from_json
 from bridge.tuning.record import to_json as tuning_to_json
 from bridge.vetting import vetted
 from bridge.weight_files import load_weights, save_weights
+from lowering.host.drafts import draft_folder, drafts_of
+from lowering.host.weights import WeightError
 from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.module import Check, CheckKind, Module, Port
 from lowering.ir.types import DType
-from runtime.drafts import draft_folder, drafts_of
-from runtime.weights import WeightError
 
 # How often a reader may find that what it read was replaced, and how long it waits for an artifact that
 # another process is about to put where none is.

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bridge.compile_cache import open_cache
 from bridge.vetting import vetted
-from lowering.forms import REVISION, Form, form_for
+from lowering.host.machine import cores
+from lowering.host.processor import processor
+from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
-from runtime.engine import Engine, EngineError, Target
-from runtime.engines.host import cores
-from runtime.processor import processor
+from lowering.stablehlo.passes import REVISION, Form, form_for
+from lowering.targets.target import Engine, Target
 
 if TYPE_CHECKING:
     from bridge.lowered import Binary
@@ -103,7 +104,7 @@ def cache_key(module: Module, engine: Engine, target: Target) -> str:
 def formed(module: Module, site: Site) -> Module:
     """The module in the form that the engine runs fastest; as it is where jax, which rewrites, is not."""
     try:
-        from lowering.forms.form import form
+        from lowering.stablehlo.passes.form import form
     except ImportError:
         return module
     return form(module, _wanted(*site))

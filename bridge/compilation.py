@@ -15,15 +15,16 @@ from bridge.configuration import ATEN, CHOICES, Configuration
 from bridge.errors import UsageError
 from bridge.lowered import Sizes
 from bridge.registration import bring_operators
-from lowering.errors import Unsupported
+from lowering.host.packages import needs
+from lowering.ir.errors import EngineError
 from lowering.ir.homes import import_home
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import all_nodes
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
-from runtime.engine import Built, EngineError, Target
-from runtime.engines import ENGINES, get_engine
-from runtime.packages import needs
+from lowering.stablehlo.errors import Unsupported
+from lowering.targets import ENGINES, get_engine
+from lowering.targets.target import Built, Target
 
 if TYPE_CHECKING:
     from bridge.lowered import Lowered
@@ -137,7 +138,7 @@ def container_types(lowered: Lowered) -> dict[str, NodeType]:
     """The container types of the program's arguments and results that are registered in this process."""
     if "torch" not in sys.modules:
         return {}
-    from lowering.exported_program import registered_types
+    from lowering.frontend.exported_program import registered_types
 
     signature = lowered.program.signature
     return registered_types(signature.in_spec, signature.out_spec)
@@ -235,7 +236,7 @@ class _Builder:
         """The plan with these nodes on ATen, for these reasons."""
         if not moved:
             return plan
-        from lowering.partition import partition
+        from lowering.passes.partition import partition
 
         return partition(self._lowered.functional, {**plan.reasons, **moved})
 
@@ -259,6 +260,6 @@ class _Builder:
 
 
 def _aten_plan(lowered: Lowered, reason: str) -> Plan:
-    from lowering.partition import all_on_aten
+    from lowering.passes.partition import all_on_aten
 
     return lowered.plan if lowered.not_functional else all_on_aten(lowered.functional, reason)

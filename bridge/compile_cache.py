@@ -24,11 +24,11 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import lowering.forms
-import runtime.engines
+import lowering.stablehlo.passes
+import lowering.targets
 from bridge import __version__, signing
 from bridge.errors import UsageError
-from runtime.drafts import draft_file, remove_abandoned
+from lowering.host.drafts import draft_file, remove_abandoned
 
 DEFAULT_BYTES = 2 << 30
 # Looking through the folder, which each new entry takes, stays at tens of milliseconds.
@@ -199,8 +199,8 @@ def _makers() -> str:
     The engine's version does not change when its flags do, or a rewrite of ours; an entry outlives both.
     """
     digest = hashlib.sha256(f"{__version__}\n{os.environ.get('XLA_FLAGS', '')}\n".encode())
-    for package in (lowering.forms, runtime.engines):
-        for file in sorted(Path(package.__path__[0]).glob("*.py")):
+    for package in (lowering.stablehlo.passes, lowering.targets):
+        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
             content = file.read_bytes()
             digest.update(f"{file.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()

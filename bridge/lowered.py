@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BridgeError, UsageError
-from lowering.errors import RuleError, Unsupported
 from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import OutputKind, Program
 from lowering.ir.symbols import is_unbacked
 from lowering.ir.unbacked import has_data_sizes, typical_sizes
 from lowering.ir.weights import Weights
+from lowering.stablehlo.errors import RuleError, Unsupported
 
 if TYPE_CHECKING:
     from bridge.tuning.record import Tuning
@@ -84,7 +84,7 @@ class Lowered:
         stranger's artifact that is not one of Bridge's.
         """
         from bridge.vetting import vetted
-        from lowering.hlo import text_of
+        from lowering.stablehlo.hlo import text_of
 
         return text_of(vetted(self.module(segment)).code)
 
@@ -109,8 +109,8 @@ class Lowered:
         own = plan is self.plan and dict(sizes) == dict(self.example_sizes)
         if own and segment.index in self.modules:
             return self.modules[segment.index]
-        from lowering.donation import donate
         from lowering.ir.updates import donations
+        from lowering.stablehlo.donation import donate
 
         module = emit_segment(self.functional, segment, sizes, self.bounds_checks)
         module = donate(module, donations(self.functional, plan, segment))
@@ -158,10 +158,10 @@ def lower_program(program: Program, weights: Weights, bounds_checks: bool = True
     registered anywhere.
     """
     from bridge.registration import bring_operators, check_allowed, check_operators
-    from lowering.custom_ops import schema_of
-    from lowering.emit import try_nodes
-    from lowering.functionalise import NotFunctional, functionalise
-    from lowering.partition import all_on_aten, data_reasons, partition
+    from lowering.ir.custom_operators import schema_of
+    from lowering.passes.functionalise import NotFunctional, functionalise
+    from lowering.passes.partition import all_on_aten, data_reasons, partition
+    from lowering.stablehlo.emit import try_nodes
 
     _refuse_gradients(program)
     bring_operators(program)
@@ -214,7 +214,7 @@ def _emit_all(lowered: Lowered) -> bool:
 
 def emit_segment(program: Program, segment: Segment, sizes: Sizes, bounds_checks: bool) -> Module:
     """Emit one segment at these sizes."""
-    from lowering.emit import emit_module
+    from lowering.stablehlo.emit import emit_module
 
     wanted = set(segment.nodes)
     nodes = [node for node in program.graph.nodes if node.name in wanted]
@@ -240,7 +240,7 @@ _UNBOUNDED = 1 << 30
 def planning_sizes(program: Program) -> list[dict[str, int]]:
     """The sizes at which every rule is tried: the example's, and both ends of the ranges where a call can
     have them."""
-    from lowering.admitted import admits
+    from lowering.stablehlo.admitted import admits
 
     example = example_sizes(program)
     low, high = dict(example), dict(example)

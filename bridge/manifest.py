@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, TypeVar
 
 from bridge import signing
 from bridge.errors import ArtifactError
-from runtime.drafts import is_at
-from runtime.weights import WeightError
+from lowering.host.drafts import is_at
+from lowering.host.weights import WeightError
 
 FORMAT = 1
 MANIFEST = "manifest.json"

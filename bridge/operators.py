@@ -46,7 +46,7 @@ class Operator:
 
 def operator(target: str) -> Operator:
     """What is known of an overload."""
-    from lowering.registry import decomposition_for, rule_for
+    from lowering.stablehlo.registry import decomposition_for, rule_for
 
     entry: dict[str, Any] = measured()["operators"].get(target, {})
     seen = tuple(

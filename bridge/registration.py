@@ -18,9 +18,9 @@ from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 from bridge.errors import BridgeError, OperatorRefused, UsageError, first_line
-from lowering import registry
 from lowering.ir.allowed import refused_node
 from lowering.ir.program import Node, Operator, Program, all_nodes, leaves_of
+from lowering.stablehlo import registry
 
 GROUP = "bridge.operators"
 
@@ -36,8 +36,8 @@ def register_lowering(name: str, *, replace: bool = False) -> Callable[[F], F]:
 
     The decorated function takes a context (docs/reference/op-rules.md), then arguments by the names of the
     operator's schema, tensors as `Value`; it returns the result's `Value`, or a tuple of them, or raises
-    `lowering.errors.Unsupported`. An operator that writes arguments also returns their new values, after its
-    own results. `replace`: whether another registration may go.
+    `lowering.stablehlo.errors.Unsupported`. An operator that writes arguments also returns their new values,
+    after its own results. `replace`: whether another registration may go.
 
     Raises UsageError for a name that is malformed or taken, and for a function that takes no such arguments.
     What does not have the dtypes and sizes that the program says is an OperatorError when it is lowered.
@@ -135,7 +135,7 @@ def check_allowed(program: Program) -> None:
 
 def check_operators(program: Program) -> None:
     """Raise BridgeError, naming node and source line, for an operator that nothing has registered."""
-    from lowering.custom_ops import schema_of
+    from lowering.ir.custom_operators import schema_of
 
     for node in all_nodes(program.graph.nodes):
         for target in _targets(node):

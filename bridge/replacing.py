@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from runtime.drafts import abandoned, held
+from lowering.host.drafts import abandoned, held
 
 # How often a save may find that another one came first.
 _ATTEMPTS = 256

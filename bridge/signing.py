@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.drafts import draft_file
+from lowering.host.drafts import draft_file
 
 _KEY_BYTES = 32
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import lowering
 from lowering.ir.bytecode import check_operations
+from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
-from runtime.engine import EngineError
 
-_COMMAND = ("-m", "lowering.vetting")
+_COMMAND = ("-m", "lowering.stablehlo.vetting")
 _TIMEOUT_S = 300.0
 
 

@@ -8,10 +8,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lowering.host.irpa import read_irpa, write_irpa
+from lowering.host.weights import materialise
 from lowering.ir.types import DType, contiguous_strides
 from lowering.ir.weights import Storage, Weights, WeightView
-from runtime.irpa import read_irpa, write_irpa
-from runtime.weights import materialise
 
 
 def save_weights(path: Path, weights: Weights) -> dict[str, Any]:

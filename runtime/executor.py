@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from lowering.host.shutdown import closed_at_exit
+from lowering.host.tensors import aligned
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Program, Ref
 from lowering.ir.tree import NodeType, TreeSpec, unflatten
@@ -31,10 +33,8 @@ from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.report import Fallback, Report
 from runtime.results import Results, read_contract
 from runtime.segments import AtenSegment, Context, Frame, Loaded, Specialise, StableHloSegment
-from runtime.shutdown import closed_at_exit
 from runtime.small_sizes import SmallSizes
 from runtime.state import State, in_kind, private_copy
-from runtime.tensors import aligned
 
 # How many combinations of the inputs' shapes are remembered as checked.
 MAX_SHAPES = 1024
@@ -50,7 +50,7 @@ class Compiled:
     raise EngineError, and then the segment runs on ATen. `engine`: what the report calls all that.
     `device`: where tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are
     kept. `types`: containers beyond Python's own. `packed`: what runs on ATen runs there by
-    `runtime.packing`.
+    `lowering.targets.aten.prepacking`.
 
     Raises WeightError for a weight that is missing, UnknownTarget for an operator that ATen does not have.
     """

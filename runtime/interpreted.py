@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from lowering.host.shutdown import closed_at_exit
+from lowering.host.tensors import numpy_to_torch, torch_to_numpy
 from lowering.ir.plan import Plan
 from lowering.ir.program import InputKind, Program
 from lowering.ir.tree import NodeType, unflatten
 from lowering.ir.weights import Weights
-from runtime.in_place import written_inputs
+from lowering.targets.aten.reference import interpret
+from lowering.targets.aten.reinplacing import written_inputs
 from runtime.inputs import NO_TYPES, Binder
-from runtime.reference import interpret
 from runtime.report import Report
-from runtime.shutdown import closed_at_exit
 from runtime.state import torch_weights
-from runtime.tensors import numpy_to_torch, torch_to_numpy
 
 _STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lowering.host.weights import materialise
 from lowering.ir.program import MUTATIONS, Arg, InputKind, OutputKind, Program, Ref
 from lowering.ir.types import SymType
 from lowering.ir.updates import tied
-from runtime.errors import ExecutionError, InputError
+from lowering.targets.errors import ExecutionError, InputError
 from runtime.inputs import Bound, Leaf
 from runtime.segments import Context, Frame, read_scalar
 from runtime.state import State, base, in_kind, overlap, private_copy, torch_weights
-from runtime.weights import materialise
 
 STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 RETURNED = (OutputKind.USER, OutputKind.LOSS)

@@ -12,21 +12,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lowering.host.packages import needs
+from lowering.host.tensors import ALIGNMENT, aligned, numpy_dtype, numpy_to_torch
+from lowering.host.weights import materialise
 from lowering.ir.effects import sees_memory
-from lowering.ir.module import Check
+from lowering.ir.errors import EngineError
+from lowering.ir.module import Check, Module, Port
 from lowering.ir.plan import Segment
 from lowering.ir.program import Graph, Node
 from lowering.ir.symbols import Scalar, evaluate, is_unbacked
 from lowering.ir.types import SymType, TensorType, TokenType, contiguous_strides
 from lowering.ir.unbacked import symbols_of
 from lowering.ir.weights import Weights
-from runtime.engine import Built, Engine, EngineError, Executable, Module, Port, Target
-from runtime.errors import error_of
-from runtime.packages import needs
+from lowering.targets.aten import UNDO
+from lowering.targets.errors import error_of
+from lowering.targets.target import Built, Engine, Executable, Target
 from runtime.report import Fallback, Report
-from runtime.state import UNDO, base, private_copy, torch_weights
-from runtime.tensors import ALIGNMENT, aligned, numpy_dtype, numpy_to_torch
-from runtime.weights import materialise
+from runtime.state import base, private_copy, torch_weights
 
 # At which call with sizes from the data they are compiled for; until then the segment runs on ATen.
 PATIENCE = 2
@@ -58,7 +60,7 @@ class Context(NamedTuple):
     `constants`: full names of the unchanging weights by value name. `updates`: the buffers' values that a
     call may overwrite, and the new values that take their place. `arrays`: weights bound to engines. `aten`:
     the segments that run on ATen, fallbacks included. `engines`: those that loaded a segment, by the type of
-    their handles. `packed`: what runs on ATen runs there by `runtime.packing`.
+    their handles. `packed`: what runs on ATen runs there by `lowering.targets.aten.prepacking`.
     """
 
     graph: Graph
@@ -285,11 +287,11 @@ class AtenSegment:
     """A segment on ATen. Weights are part of its closures; imports torch when it is made."""
 
     def __init__(self, context: Context, segment: Segment, nodes: list[Node]) -> None:
-        from runtime.aten import Routine, admit
-        from runtime.folding import fold
-        from runtime.in_place import in_place_nodes
-        from runtime.overwriting import overwrite
-        from runtime.packing import pack
+        from lowering.targets.aten.buffer_reuse import overwrite
+        from lowering.targets.aten.constant_folding import fold
+        from lowering.targets.aten.prepacking import pack
+        from lowering.targets.aten.reinplacing import in_place_nodes
+        from lowering.targets.aten.routine import Routine, admit
 
         self.segment = segment
         self._context = context

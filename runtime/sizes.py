@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lowering.ir.program import Program
+from lowering.ir.symbol_solving import line, solve
 from lowering.ir.symbols import (
     Apply,
     Expr,
@@ -20,8 +21,7 @@ from lowering.ir.symbols import (
     to_text,
 )
 from lowering.ir.types import SymType, TensorType
-from runtime.errors import InputError
-from runtime.solving import line, solve
+from lowering.targets.errors import InputError
 
 _ANY = (None, None)
 

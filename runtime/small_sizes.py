@@ -63,7 +63,7 @@ def _problem(program: Program, symbols: Mapping[str, Scalar]) -> str:
     try:
         from torch._subclasses.fake_tensor import FakeTensorMode
 
-        from runtime.aten import Routine
+        from lowering.targets.aten.routine import Routine
     except ModuleNotFoundError:
         return "sizes below 2 need torch, to check what the exporter took for granted"
     graph, bound = program.graph, dict(symbols)
@@ -111,7 +111,7 @@ def _fake(type_: ValueType, symbols: Mapping[str, Scalar]) -> Any:
     """A value of this type without elements; in a mode of fake tensors."""
     import torch
 
-    from runtime.tensors import torch_dtype
+    from lowering.host.tensors import torch_dtype
 
     if isinstance(type_, SymType):
         return evaluate(type_.value, symbols)

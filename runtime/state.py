@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowering.host.tensors import (
+    address,
+    aligned_copy,
+    numpy_to_torch,
+    torch_dtype,
+    torch_to_numpy,
+    writable_alias,
+)
+from lowering.host.weights import WeightError, materialise
 from lowering.ir.types import DType
 from lowering.ir.weights import Weights
-from runtime.tensors import address, aligned_copy, numpy_to_torch, torch_dtype, torch_to_numpy, writable_alias
-from runtime.weights import WeightError, materialise
 
 if TYPE_CHECKING:
     import torch
-
-# Where the environment of a segment on ATen holds the list of what takes back its writes: no value's name.
-UNDO = ""
 
 
 def torch_weights(

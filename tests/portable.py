@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from runtime.engine import EngineError
-from runtime.processor import processor
+from lowering.host.processor import processor
+from lowering.ir.errors import EngineError
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,12 +41,12 @@ OPERATORS = "conv mm matmul linear attention norm softmax sum mean cumsum dtype"
 # Engines, packing, forms and numerics: arguments of pytest, a run each.
 RUNS: tuple[tuple[str, ...], ...] = (
     (
-        "tests/runtime/test_iree_xla.py",
-        "tests/runtime/test_packing.py",
-        "tests/runtime/test_activations.py",
-        "tests/runtime/test_load_time.py",
-        "tests/lowering/test_forms.py",
-        "tests/lowering/test_forms_blocks.py",
+        "tests/lowering/targets/test_iree_xla.py",
+        "tests/lowering/targets/aten/test_prepacking.py",
+        "tests/lowering/targets/aten/test_activations.py",
+        "tests/lowering/targets/test_load_time.py",
+        "tests/lowering/stablehlo/passes/test_form.py",
+        "tests/lowering/stablehlo/passes/test_blocks.py",
         "tests/ops/test_accuracy.py",
         "tests/ops/test_layouts.py",
         "tests/bridge/test_threads.py",

@@ -119,7 +119,8 @@ def busy(processes: int) -> Iterator[None]:
 @contextmanager
 def on_threads() -> Iterator[None]:
     """IREE takes small modules for large ones meanwhile, which run on threads unless the host has a part."""
-    from runtime.engines import iree_compile, iree_drivers
+    from lowering.targets.iree import compile as iree_compile
+    from lowering.targets.iree import drivers as iree_drivers
 
     saved = iree_compile.is_small
     iree_drivers.is_small = iree_compile.is_small = lambda module: False

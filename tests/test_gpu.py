@@ -7,7 +7,7 @@ import ctypes.util
 import pytest
 
 import bridge
-from runtime.engine import EngineError
+from lowering.ir.errors import EngineError
 from tests.pt2_samples import DATA_DEPENDENT, SAMPLES, Pt2Sample, check_values
 
 pytestmark = [

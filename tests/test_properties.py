@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import bridge
 from bridge.lowered import Lowered
-from lowering import partition as partitioning
 from lowering.ir.plan import Placement
-from lowering.partition import partition
+from lowering.passes import partition as partitioning
+from lowering.passes.partition import partition
 
 Body = Callable[..., Any]
 

@@ -12,9 +12,9 @@ import pytest
 
 import bridge
 from bridge.lowered import lower_program
+from lowering.frontend.pt2 import read
 from lowering.ir.plan import Placement
 from lowering.ir.weights import Weights
-from lowering.pt2 import read
 from tests.pt2_samples import DATA_DEPENDENT, ROOT, SAMPLES, Pt2Sample, check_values
 
 _REPOSITORY = ROOT.parents[2]

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 import bridge
 from bridge.compilation import compile_configured
 from bridge.configuration import Configuration
-from lowering import partition as partitioning
 from lowering.ir.plan import Placement
-from lowering.partition import partition
-from runtime.errors import ExecutionError
+from lowering.passes import partition as partitioning
+from lowering.passes.partition import partition
+from lowering.targets.errors import ExecutionError
 from runtime.inputs import InputError
 from tests.random_programs import OPS, SIZES, Program, decode, inputs
 

@@ -34,7 +34,8 @@ REGISTER = (
 # Torch's namespaces in builds other than the pinned one, and such as are registered on demand.
 NAMESPACES = ("caffe2", "cuda", "metal", "mps", "nvprims", "prepacked", "rprims", "tensorexpr", "vulkan")
 NAMESPACES += ("vulkan_prepack", "xnnpack", "xpu", "_caffe2", "c10d_functional", "_inductor_test", "streams")
-# Runs in a process that has joined a group of others, and nowhere else: `runtime/aten_targets.py` sees to it.
+# Runs in a process that has joined a group of others, and nowhere else:
+# `lowering/targets/aten/operators.py` sees to it.
 COLLECTIVES = "_c10d_functional"
 
 # Kernels that run on the CPU. An operator without any may be declared all the same.

@@ -47,7 +47,7 @@ def _missing(path: Path, imports: list[str] | None, model: str | None, as_json: 
 def _one(op: str, imports: list[str] | None, as_json: bool) -> None:
     from bridge.operators import describe, operator
     from bridge.registration import bring
-    from lowering.custom_ops import schema_of
+    from lowering.ir.custom_operators import schema_of
 
     import_all(imports or ())
     bring(op)
@@ -65,7 +65,7 @@ def _one(op: str, imports: list[str] | None, as_json: bool) -> None:
 
 def _all(imports: list[str] | None, as_json: bool) -> None:
     from lowering.ir.aten import targets
-    from lowering.registry import all_rules
+    from lowering.stablehlo.registry import all_rules
 
     import_all(imports or ())
     rules = all_rules()

@@ -14,12 +14,12 @@ import numpy as np
 from bridge.compilation import container_types
 from bridge.errors import UsageError, first_line
 from bridge.lowered import Lowered
+from lowering.host.drafts import draft_file
+from lowering.host.tensors import numpy_dtype, numpy_to_torch
 from lowering.ir.program import InputKind, InputSpec
 from lowering.ir.tree import TreeSpecError, flatten, unflatten
 from lowering.ir.types import DType, SymType, TensorType
 from runtime.argument_paths import did_you_mean
-from runtime.drafts import draft_file
-from runtime.tensors import numpy_dtype, numpy_to_torch
 
 # What numpy raises for a file that is damaged, or made to do damage.
 _BAD_FILE = (

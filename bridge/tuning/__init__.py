@@ -13,10 +13,10 @@ from bridge.compilation import AUTO, compile_configured
 from bridge.configuration import ATEN, Configuration
 from bridge.errors import BridgeError
 from bridge.tuning.record import Trial, Tuning
+from lowering.host.machine import cores
+from lowering.ir.errors import EngineError
 from lowering.ir.program import OutputKind
-from runtime.engine import EngineError
-from runtime.engines import ENGINES, get_engine
-from runtime.engines.host import cores
+from lowering.targets import ENGINES, get_engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

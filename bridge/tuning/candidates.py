@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from bridge.configuration import ATEN, CHOICES, Configuration
+from lowering.host.machine import cores
 from lowering.ir.plan import Placement, Plan
 from lowering.ir.program import Program, refs_of
-from lowering.partition import computes
-from runtime.engines.host import cores
+from lowering.passes.partition import computes
 
 #: A candidate's name and what it is.
 Candidate = tuple[str, Configuration]
@@ -19,7 +19,7 @@ FAMILIES: Mapping[str, re.Pattern[str]] = {
     "attention": re.compile(r"aten\._?scaled_dot_product\w*attention"),
     "convolutions": re.compile(r"aten\.(_?convolution|conv[1-3]d)\b"),
 }
-# What `runtime.packing` has a better call for.
+# What `lowering.targets.aten.prepacking` has a better call for.
 _PACKED = re.compile(r"aten\.((conv[12]d|convolution|linear|addmm|mm|matmul)\.default|lstm\.input)")
 
 

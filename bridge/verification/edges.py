@@ -14,7 +14,7 @@ from bridge.lowered import Lowered
 from bridge.verification.draw import PLAIN_INTEGERS, index_bounds, limit
 from bridge.verification.trial import Call, copy_tensors
 from lowering.ir.tree import unflatten
-from runtime.errors import InputError
+from lowering.targets.errors import InputError
 from runtime.inputs import Binder
 
 # Elements of floating-point inputs, by kind; None keeps the number of the ordinary call.

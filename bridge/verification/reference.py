@@ -11,8 +11,8 @@ import torch
 from bridge.compilation import interpreted
 from bridge.lowered import Lowered
 from lowering.ir.program import InputKind, OutputKind, Program
+from lowering.targets.errors import InputError
 from runtime.argument_paths import top_level_names
-from runtime.errors import InputError
 
 
 class ExportedReference:

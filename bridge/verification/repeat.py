@@ -12,7 +12,7 @@ from bridge.verification.compare import Difference, compare
 from bridge.verification.tolerances import Kind
 from lowering.ir.program import Graph, Node
 from lowering.ir.types import DType, TensorType
-from runtime.aten_targets import given
+from lowering.targets.aten.operators import given
 
 # How many calls that differ are described.
 _MOST = 5

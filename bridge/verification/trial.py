@@ -18,11 +18,11 @@ from bridge.verification.compare import Difference, compare
 from bridge.verification.repeat import Repeats, Seen, any_order, repeat, same_bits
 from bridge.verification.report import EdgeReport, EngineReport
 from bridge.verification.tolerances import Kind, coarsest_of, kind_of
+from lowering.host.tensors import numpy_to_torch
 from lowering.ir.plan import Placement
 from lowering.ir.types import DType
-from runtime.errors import InputError
+from lowering.targets.errors import InputError
 from runtime.executor import Compiled
-from runtime.tensors import numpy_to_torch
 
 if TYPE_CHECKING:
     from runtime.interpreted import Interpreted

@@ -2,7 +2,8 @@
 
 A file names its operators, and a file is untrusted. `allowed.json` names those that keep to the memory of
 their tensors and come to an end, whatever they are given: some by themselves, some by a check before the call
-(`runtime/arguments.py`). `third_party/generate_allowed.py` writes it; docs/security.md says what admits one.
+(`lowering/targets/aten/arguments.py`). `third_party/generate_allowed.py` writes it; docs/security.md says
+what admits one.
 """
 
 from __future__ import annotations

@@ -10,6 +10,11 @@ from lowering.ir.program import Graph, Node
 # Namespaces of functions of Python numbers; a higher-order operator has the effects of its graphs.
 _PURE = ("_operator", "math", "torch", "builtins", "higher_order")
 
+# Nodes that only check, or only speak of sizes: the executor and the guards see to them before a call. What
+# they say of numbers that only the data gives is for ATen to check.
+NO_CODE = frozenset({"aten._assert_tensor_metadata.default", "aten.sym_constrain_range_for_size.default",
+                     "aten.sym_constrain_range.default"})  # fmt: skip
+ASSERT_SCALAR = "aten._assert_scalar.default"
 
 # By such an argument a random operator has nothing to draw.
 _DRAWS_NOTHING = {"dropout_p": 0.0, "train": False, "training": False}

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 import bridge
+from lowering.host.tensors import aligned_copy, numpy_to_torch, torch_to_numpy
+from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.ir.program import Program
-from runtime.aten import Routine
-from runtime.engine import EngineError, Target
-from runtime.tensors import aligned_copy, numpy_to_torch, torch_to_numpy
+from lowering.targets.aten.routine import Routine
+from lowering.targets.target import Target
 
 # Whether to refuse a module's nodes: None, or the message and the node that it names.
 Refusal = Callable[[tuple[str, ...]], tuple[str, str | None] | None]

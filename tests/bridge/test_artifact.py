@@ -18,9 +18,9 @@ from bridge import replacing, signing
 from bridge.errors import ArtifactError, UsageError
 from bridge.lowered import Binary, Lowered
 from bridge.manifest import digest
+from lowering.host.weights import materialise
 from lowering.ir.types import DType
 from lowering.ir.weights import Storage, Weights, WeightView
-from runtime.weights import materialise
 from tests.bridge.samples import NAMES, Counter, lowered
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import bridge
-from runtime.errors import ExecutionError
+from lowering.targets.errors import ExecutionError
 
 
 class Call(torch.nn.Module):

@@ -17,9 +17,9 @@ import bridge
 from bridge import compilation
 from bridge.compile_cache import CompileCache, open_cache
 from bridge.errors import UsageError
+from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
-from runtime.engine import EngineError
-from runtime.engines import get_engine
+from lowering.targets import get_engine
 from runtime.executor import Compiled
 from tests.bridge.engines import TestEngine
 from tests.bridge.samples import path_of
@@ -178,7 +178,7 @@ def test_real_binaries(engine: str, cache: CompileCache, monkeypatch: pytest.Mon
 _CHILD = """
 import sys
 import bridge
-from runtime.engines import get_engine
+from lowering.targets import get_engine
 
 def refuses(*_):
     raise AssertionError("it was compiled before")

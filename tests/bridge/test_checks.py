@@ -12,12 +12,12 @@ import torch
 
 import bridge
 from bridge.errors import ArtifactError
-from lowering import registry
-from lowering.context import Context
-from lowering.errors import Unsupported
 from lowering.ir.module import CheckKind
-from lowering.value import Value
-from runtime.errors import ExecutionError
+from lowering.stablehlo import registry
+from lowering.stablehlo.context import Context
+from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.value import Value
+from lowering.targets.errors import ExecutionError
 from tests.bridge.test_damage import _edit
 
 ENGINES = ["xla", "iree"]

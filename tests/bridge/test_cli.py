@@ -160,10 +160,10 @@ def test_ops() -> None:
 def test_ops_of_one_operator() -> None:
     lines = ok("ops", "aten.grid_sampler_2d.default").splitlines()
     assert lines == operators.describe("aten.grid_sampler_2d.default")
-    assert lines[0] == "aten.grid_sampler_2d.default: rule in lowering.ops.sampling"
+    assert lines[0] == "aten.grid_sampler_2d.default: rule in lowering.stablehlo.ops.sampling"
     data = json.loads(ok("ops", "aten.grid_sampler_2d.default", "--json"))
     assert data == operators.operator("aten.grid_sampler_2d.default").json()
-    assert (data["op"], data["how"]) == ("aten.grid_sampler_2d.default", "lowering.ops.sampling")
+    assert (data["op"], data["how"]) == ("aten.grid_sampler_2d.default", "lowering.stablehlo.ops.sampling")
 
 
 def test_compiled_code_of_others_is_not_run(

@@ -27,7 +27,7 @@ for engine in ("aten", "xla"):
     assert torch.equal(lowered.compile(engine)(x), exported.module()(x))
 lowered = bridge.lower(exported)
 dist.destroy_process_group()
-from runtime.aten_targets import resolve
+from lowering.targets.aten.operators import resolve
 resolve.cache_clear()
 try:
     lowered.compile("aten")

@@ -10,9 +10,9 @@ from bridge import binaries, compilation
 from bridge.binaries import cache_key
 from bridge.errors import UsageError
 from bridge.lowered import Binary
-from lowering.errors import Unsupported
+from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
-from runtime.engine import EngineError
+from lowering.stablehlo.errors import Unsupported
 from runtime.executor import Compiled
 from tests.bridge.engines import Refusal, TestEngine
 
@@ -227,7 +227,7 @@ def test_a_device_that_is_not_there_is_no_reason_to_run_elsewhere(
 def test_a_cache_key_depends_on_what_a_binary_does(
     change: dict[str, str], lowered: bridge.Lowered, engine: TestEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from runtime.engine import Target
+    from lowering.targets.target import Target
 
     module = lowered.module(0)
     before = cache_key(module, engine, Target())

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import lowering.forms
+import lowering.stablehlo.passes
 from bridge import compile_cache, signing
 from bridge.compile_cache import CompileCache, Usage
-from runtime.drafts import draft_file
+from lowering.host.drafts import draft_file
 
 HEAD = 72  # the mark and the signature before the code
 ROOT = Path(__file__).parents[2]
@@ -88,10 +88,10 @@ def test_code_made_by_other_sources_of_ours_is_not_found(
     cache.put("key", b"code")
     copy = tmp_path / "forms"
     copy.mkdir()
-    for file in Path(lowering.forms.__path__[0]).glob("*.py"):
+    for file in Path(lowering.stablehlo.passes.__path__[0]).glob("*.py"):
         (copy / file.name).write_bytes(file.read_bytes())
     monkeypatch.setattr(compile_cache, "_makers", compile_cache._makers.__wrapped__)
-    monkeypatch.setattr(lowering.forms, "__path__", [str(copy)])
+    monkeypatch.setattr(lowering.stablehlo.passes, "__path__", [str(copy)])
     assert cache.get("key") == b"code"
     with (copy / "layout.py").open("a") as stream:
         stream.write("# another rewrite\n")

@@ -135,7 +135,7 @@ def test_a_class_is_found_where_its_package_is_imported() -> None:
     text = json.dumps([1, {"type": name, "context": '["last_hidden_state"]', "children_spec": [leaf]}])
     code = (
         "import sys, torch\n"
-        "from lowering.exported_program import registered_types\n"
+        "from lowering.frontend.exported_program import registered_types\n"
         "from lowering.ir.tree import parse_spec\n"
         f"spec = parse_spec({text!r})\n"
         "assert registered_types(spec) == {}\n"

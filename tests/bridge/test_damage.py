@@ -17,7 +17,7 @@ from bridge import manifest
 from bridge.errors import ArtifactError
 from bridge.lowered import Binary, Lowered
 from bridge.manifest import MANIFEST, digest
-from runtime.irpa import write_irpa
+from lowering.host.irpa import write_irpa
 from tests.bridge.samples import lowered
 
 

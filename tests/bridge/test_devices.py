@@ -95,7 +95,7 @@ def test_a_file_from_a_gpu_on_iree(exported: Path, tmp_path: Path) -> None:
 def test_memory_is_not_pinned(target: str) -> None:
     from lowering.ir.program import Argument, Graph, Ref
     from lowering.ir.types import Device
-    from runtime.aten import run_graph
+    from lowering.targets.aten.routine import run_graph
     from tests.runtime.fakes import node, tensor
 
     made = node(target, "y", size=(3,))

@@ -37,7 +37,7 @@ SHOWN: dict[str, tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]] =
 _NOT_SHOWN = {
     "float to integer of what does not fit, on ARM": "needs another processor",
     "Products of float16 matrices": "needs another processor",
-    "NaN and infinities beside other values": "only where the form is chosen: tests/lowering/test_forms.py",
+    "NaN and infinities beside other values": "only where the form is: tests/lowering/stablehlo/passes",
 }
 
 CASTS = [torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64]

@@ -16,12 +16,13 @@ import bridge
 from bridge.binaries import cache_key
 from bridge.lowered import Binary, Lowered
 from bridge.vetting import vetted
-from lowering import hlo
 from lowering.ir.bytecode import check_operations, operations
+from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
-from runtime.engine import EngineError, Target
-from runtime.engines import get_engine
+from lowering.stablehlo import hlo
+from lowering.targets import get_engine
+from lowering.targets.target import Target
 from tests.bridge.test_damage import reseal
 
 ENGINES = ("iree", "xla")

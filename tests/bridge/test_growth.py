@@ -9,8 +9,9 @@ from typing import cast
 import pytest
 
 from bridge.binaries import Binaries, Site
+from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
-from runtime.engine import Engine, EngineError, Target
+from lowering.targets.target import Engine, Target
 from runtime.report import MAX_FALLBACKS, Fallback, Report
 from tests.bridge.engines import TestEngine
 from tests.growth import CALLERS, ENGINES, grown, lowered, of_calls, of_loads

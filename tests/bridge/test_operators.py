@@ -18,7 +18,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found: dict[str, Any] = {"aten.relu.default": {"xla": NUMBERS, "iree": NUMBERS}}
     found |= {"aten.addr.default": {"xla": NUMBERS}, "aten.nonzero.default": {"xla": NEVER}}
     monkeypatch.setattr(operators, "measured", lambda: {"versions": {}, "operators": found})
-    monkeypatch.setattr("lowering.registry.rule_for", {"aten.relu.default": _Rule}.get)
+    monkeypatch.setattr("lowering.stablehlo.registry.rule_for", {"aten.relu.default": _Rule}.get)
     return found
 
 

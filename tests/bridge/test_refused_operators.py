@@ -12,8 +12,8 @@ from bridge.errors import ArtifactError, OperatorRefused
 from bridge.lowered import lower_program
 from lowering.ir.types import DType, contiguous
 from lowering.ir.weights import Weights
-from runtime.aten import run_graph
-from runtime.errors import UnknownTarget
+from lowering.targets.aten.routine import run_graph
+from lowering.targets.errors import UnknownTarget
 from tests.bridge.test_damage import reseal
 from tests.lowering.graphs import node, program
 

@@ -10,7 +10,7 @@ from torch._higher_order_ops.while_loop import while_loop
 
 import bridge
 from lowering.ir.module import CheckKind
-from runtime.errors import ExecutionError
+from lowering.targets.errors import ExecutionError
 from tests.bridge.calls import Call
 
 T = torch.tensor

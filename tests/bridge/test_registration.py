@@ -16,9 +16,9 @@ import torch
 
 import bridge
 from bridge.errors import BridgeError, UsageError
-from lowering import registry
-from lowering.errors import OperatorError, Unsupported
 from lowering.ir.types import DType
+from lowering.stablehlo import registry
+from lowering.stablehlo.errors import OperatorError, Unsupported
 
 LIBRARY = torch.library.Library("bridge_reg", "DEF")
 

@@ -22,7 +22,7 @@ from bridge import replacing
 from bridge.cli.tensors import write_outputs
 from bridge.errors import ArtifactError, BridgeError, UsageError
 from bridge.manifest import MANIFEST
-from runtime.drafts import scratch_folder
+from lowering.host.drafts import scratch_folder
 from tests.bridge.samples import lowered
 
 SAVES = """
@@ -129,7 +129,7 @@ def test_drafts_of_the_dead_are_removed_and_of_the_living_are_not(tmp_path: Path
 import sys
 from pathlib import Path
 from bridge.manifest import discard
-from runtime.drafts import draft_folder
+from lowering.host.drafts import draft_folder
 with draft_folder(Path({str(path)!r}), discard) as draft:
     print(draft.name, flush=True)
     sys.stdin.read()
@@ -152,7 +152,7 @@ def test_what_killed_programs_leave_is_removed_by_the_next(
     """Temporary files of the compiler, and outputs that were being written."""
     code = f"""
 from pathlib import Path
-from runtime.drafts import draft_file, scratch_folder
+from lowering.host.drafts import draft_file, scratch_folder
 import os, signal
 with scratch_folder("bridge-iree") as folder, draft_file(Path({str(tmp_path / "y.npz")!r})):
     (folder / "source.mlir").write_text("half")

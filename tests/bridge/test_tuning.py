@@ -15,8 +15,8 @@ from bridge.compilation import compile_configured
 from bridge.configuration import ATEN, Configuration
 from bridge.errors import UsageError
 from bridge.tuning import candidates, race, search
+from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
-from runtime.engine import EngineError
 from tests.bridge.samples import lowered as lowered_sample
 
 

@@ -15,7 +15,7 @@ import bridge
 from bridge import compilation
 from bridge.errors import BridgeError, UsageError
 from bridge.verification import Report
-from runtime.engine import EngineError
+from lowering.ir.errors import EngineError
 from runtime.results import Results
 from tests.bridge.engines import TestEngine
 from tests.bridge.samples import NAMES, Counter, lowered, path_of

@@ -17,8 +17,8 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.utils.checkpoint import checkpoint
 
 from bridge.lowered import lower_program
-from lowering.exported_program import from_exported_program
-from runtime.errors import ExecutionError
+from lowering.frontend.exported_program import from_exported_program
+from lowering.targets.errors import ExecutionError
 from tests.databases import hops
 from tests.databases.judge import Arguments, Case, judge
 from tests.opdb.cases import Row, Word

@@ -21,8 +21,8 @@ import torch
 
 import bridge
 from bridge.manifest import MANIFEST
-from lowering import hlo
 from lowering.ir.bytecode import check_operations
+from lowering.stablehlo import hlo
 from tests.bridge.samples import lowered
 from tests.fuzz.campaign import Campaign, attempt
 from tests.fuzz.mutations import damaged_bytes, damaged_json

@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 import tests.ops
-from lowering.custom_ops import schema_of
 from lowering.ir import aten
 from lowering.ir.aten import OpSchema
+from lowering.ir.custom_operators import schema_of
 from tests.opdb.selection import database
 from tests.ops.driver import Sample, operator
 

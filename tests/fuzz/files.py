@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 import bridge
-from lowering import hlo
+from lowering.stablehlo import hlo
 from tests.fuzz.campaign import Campaign, attempt
 from tests.fuzz.mutations import damaged_file
 from tests.pt2_samples import ROOT

@@ -29,12 +29,12 @@ from typing import Any
 import torch
 from torch.utils._pytree import tree_leaves
 
-from lowering.custom_ops import schema_of
 from lowering.ir.allowed import allowed
+from lowering.ir.custom_operators import schema_of
 from lowering.ir.homes import HOMES, import_home
-from runtime.arguments import checked
-from runtime.aten_targets import resolve
-from runtime.errors import UnknownTarget
+from lowering.targets.aten.arguments import checked
+from lowering.targets.aten.operators import resolve
+from lowering.targets.errors import UnknownTarget
 from tests.fuzz.calls import Calls, calls, complete
 from tests.fuzz.children import Ending, Limits, Outcome, run_cases
 from tests.fuzz.hostile import draw

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lowering.custom_ops import schema_of
 from lowering.ir.allowed import allowed
+from lowering.ir.custom_operators import schema_of
 from tests.fuzz.calls import calls
 from tests.fuzz.hostile import draw
 

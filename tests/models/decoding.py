@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import transformers as hf
 
+from lowering.host.tensors import address
 from runtime.executor import Compiled
-from runtime.tensors import address
 from tests.models.zoo import seeded, tokens
 
 VOCABULARY = 99

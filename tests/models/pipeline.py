@@ -20,7 +20,7 @@ import bridge
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import kind_of
 from lowering.ir.plan import Placement
-from lowering.registry import load_families
+from lowering.stablehlo.registry import load_families
 from tests.models.zoo import ZOO, Call, Model
 
 ENGINES = ("xla", "iree")

@@ -12,10 +12,10 @@ from torch.utils import _pytree as pytree
 
 from bridge.errors import first_line
 from bridge.lowered import Lowered, lower_program
-from lowering.exported_program import ExportError, export, from_exported_program
+from lowering.frontend.exported_program import ExportError, export, from_exported_program
 from lowering.ir.plan import Placement
 from lowering.ir.program import Graph
-from lowering.partition import TOO_SMALL
+from lowering.passes.partition import TOO_SMALL
 from tests.opdb.compare import compare
 from tests.opdb.fingerprint import Sources, fingerprint, recording
 

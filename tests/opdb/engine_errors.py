@@ -12,16 +12,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 
 from bridge.lowered import Lowered, lower_program
-from lowering import hlo
-from lowering.emit import emit_module
-from lowering.exported_program import export, from_exported_program
-from lowering.hlo import func, ir
+from lowering.frontend.exported_program import export, from_exported_program
+from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
 from lowering.ir.program import Arg, Node, Ref
 from lowering.ir.types import TensorType
-from lowering.value import Value
-from runtime.engine import EngineError, Target
-from runtime.engines import get_engine
+from lowering.stablehlo import hlo
+from lowering.stablehlo.emit import emit_module
+from lowering.stablehlo.hlo import func, ir
+from lowering.stablehlo.value import Value
+from lowering.targets import get_engine
+from lowering.targets.target import Target
 from tests.opdb import selection, store
 from tests.opdb.cases import Call, Row, clones
 

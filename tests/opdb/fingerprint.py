@@ -19,13 +19,13 @@ from typing import Any
 import torch
 
 from bridge.lowered import Lowered
-from lowering import emit
 from lowering.ir.json import to_json
-from lowering.registry import all_rules, rule_for
-from runtime.engines import ENGINES, get_engine
+from lowering.stablehlo import emit
+from lowering.stablehlo.registry import all_rules, rule_for
+from lowering.targets import ENGINES, get_engine
 
 ROOT = Path(__file__).parents[2]
-_RULES = "lowering/ops"
+_RULES = "lowering/stablehlo/ops"
 _JUDGES = ("compare.py", "cases.py", "selection.py")
 
 
@@ -33,7 +33,7 @@ class Sources:
     """Hashes of the tree's sources, as they are at construction. `judges`: files that judge, besides ours."""
 
     def __init__(self, judges: Iterable[Path] = ()) -> None:
-        engines = {path for name in ENGINES for path in ROOT.glob(f"runtime/engines/{name}*.py")}
+        engines = {path for name in ENGINES for path in ROOT.glob(f"lowering/targets/{name}*.py")}
         runtime = set(ROOT.glob("runtime/**/*.py")) - engines
         lowering = {p for s in ("py", "json") for p in ROOT.glob(f"lowering/**/*.{s}")}
         lowering -= set(ROOT.glob(f"{_RULES}/*.py"))
@@ -41,7 +41,7 @@ class Sources:
         running = runtime | judging | {ROOT / "bridge/compilation.py"}
         self._running = _hash_files(running)
         self._core = _hash_files(running | lowering | {ROOT / "bridge/lowered.py"})
-        self._engines = {name: _hash_files(ROOT.glob(f"runtime/engines/{name}*.py")) for name in ENGINES}
+        self._engines = {name: _hash_files(ROOT.glob(f"lowering/targets/{name}*.py")) for name in ENGINES}
         self._registered = _hash(sorted(all_rules()))
         self._all = _hash_files(ROOT.glob(f"{_RULES}/*.py"))
         self._modules: dict[str, str] = {}
@@ -110,7 +110,7 @@ def fingerprint(lowered: Lowered, tensors: Sequence[torch.Tensor], engine: str, 
 
 @cache
 def _closure(module: str) -> frozenset[Path]:
-    """The file of a module under lowering/ops, with the files there that it imports, and theirs."""
+    """The file of a module under lowering/stablehlo/ops, with the files there that it imports, and theirs."""
     files: set[Path] = set()
     left = [module]
     while left:

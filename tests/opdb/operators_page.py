@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from bridge.operators import Operator, measured, operator
 from lowering.ir.aten import schema, targets
-from lowering.registry import all_rules, rule_for
+from lowering.stablehlo.registry import all_rules, rule_for
 from tests.opdb.fingerprint import ROOT
 
 PAGE = ROOT / "docs" / "operators.md"
@@ -44,7 +44,7 @@ def render() -> str:
 
 
 def _row(found: Operator) -> str:
-    how = found.how.removeprefix("lowering.ops.")
+    how = found.how.removeprefix("lowering.stablehlo.ops.")
     lowered = {item.engine: _dtypes(item.lowered) for item in found.seen}
     reasons = [
         f"{item.engine} ({_dtypes(dtypes)}): {reason}" for item in found.seen for reason, dtypes in item.aten

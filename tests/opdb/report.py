@@ -10,9 +10,9 @@ from importlib.metadata import version
 from typing import Any
 
 from bridge.operators import MEASURED
-from lowering.decompose import RANDOM
 from lowering.ir.aten import schema
-from lowering.partition import TOO_SMALL
+from lowering.passes.partition import TOO_SMALL
+from lowering.stablehlo.decompose import RANDOM
 from tests.opdb import engine_errors, operators_page, selection, store
 from tests.opdb.cases import Row, Word
 from tests.opdb.compare import NOT_UNIQUE, TIES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lowering import hlo
-from lowering.hlo import ir
 from lowering.ir.module import Module
+from lowering.stablehlo import hlo
+from lowering.stablehlo.hlo import ir
 from tests.opdb import engine_errors, store
 from tests.opdb.cases import Row
 from tests.opdb.engine_errors import error_text, refusals

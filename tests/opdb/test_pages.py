@@ -18,7 +18,7 @@ def test_core_operators_without_a_rule_have_a_reason() -> None:
 
 
 def test_an_operator_is_described() -> None:
-    assert describe("aten.addr.default")[0] == "aten.addr.default: rule in lowering.ops.matmul"
+    assert describe("aten.addr.default")[0] == "aten.addr.default: rule in lowering.stablehlo.ops.matmul"
     assert "no rule" in describe("aten.nonzero.out")[0]
 
 

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 
 from bridge.binaries import Site, formed
-from lowering.decompose import constant
-from lowering.emit import emit_module, try_nodes
+from lowering.host.processor import processor
 from lowering.ir.aten import schema
 from lowering.ir.program import (
     Argument,
@@ -30,8 +29,9 @@ from lowering.ir.program import (
 )
 from lowering.ir.tree import LEAF
 from lowering.ir.types import DType, Layout, TensorType
-from runtime.engine import Engine, Target
-from runtime.processor import processor
+from lowering.stablehlo.decompose import constant
+from lowering.stablehlo.emit import emit_module, try_nodes
+from lowering.targets.target import Engine, Target
 
 
 @dataclass(frozen=True)

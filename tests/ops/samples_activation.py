@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/activation.py`."""
+"""Samples of `lowering/stablehlo/ops/activation.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/affine.py`."""
+"""Samples of `lowering/stablehlo/ops/affine.py`."""
 
 from __future__ import annotations
 

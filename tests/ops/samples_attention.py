@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/attention.py`."""
+"""Samples of `lowering/stablehlo/ops/attention.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/bags.py`."""
+"""Samples of `lowering/stablehlo/ops/bags.py`."""
 
 from __future__ import annotations
 

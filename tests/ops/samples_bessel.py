@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/bessel.py`."""
+"""Samples of `lowering/stablehlo/ops/bessel.py`."""
 
 from __future__ import annotations
 

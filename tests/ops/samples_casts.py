@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/casts.py`."""
+"""Samples of `lowering/stablehlo/ops/casts.py`."""
 
 from __future__ import annotations
 

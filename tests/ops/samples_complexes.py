@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/complexes.py`."""
+"""Samples of `lowering/stablehlo/ops/complexes.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/contraction.py`."""
+"""Samples of `lowering/stablehlo/ops/contraction.py`."""
 
 from __future__ import annotations
 

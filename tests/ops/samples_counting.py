@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/counting.py`."""
+"""Samples of `lowering/stablehlo/ops/counting.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/creation.py`. Of `empty` only the type is compared."""
+"""Samples of `lowering/stablehlo/ops/creation.py`. Of `empty` only the type is compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/cumulative.py`."""
+"""Samples of `lowering/stablehlo/ops/cumulative.py`."""
 
 from __future__ import annotations
 

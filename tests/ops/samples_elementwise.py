@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/elementwise.py` and `lowering/ops/power.py`."""
+"""Samples of `lowering/stablehlo/ops/elementwise.py` and `lowering/stablehlo/ops/power.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/grouped.py`."""
+"""Samples of `lowering/stablehlo/ops/grouped.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/histograms.py`, but for histc's."""
+"""Samples of `lowering/stablehlo/ops/histograms.py`, but for histc's."""
 
 from __future__ import annotations
 

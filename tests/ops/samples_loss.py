@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/loss.py`."""
+"""Samples of `lowering/stablehlo/ops/loss.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/margins.py`."""
+"""Samples of `lowering/stablehlo/ops/margins.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/matmul.py`."""
+"""Samples of `lowering/stablehlo/ops/matmul.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/moments.py`."""
+"""Samples of `lowering/stablehlo/ops/moments.py`."""
 
 from __future__ import annotations
 

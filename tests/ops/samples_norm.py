@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/norm.py`."""
+"""Samples of `lowering/stablehlo/ops/norm.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/packed_products.py`."""
+"""Samples of `lowering/stablehlo/ops/packed_products.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Samples of `lowering/ops/polynomials.py`. A NaN argument of degree 2 or more is undefined in torch."""
+"""Samples of `lowering/stablehlo/ops/polynomials.py`.
+
+A NaN argument of degree 2 or more is undefined in torch.
+"""
 
 from __future__ import annotations
 

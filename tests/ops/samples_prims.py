@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/prims.py`."""
+"""Samples of `lowering/stablehlo/ops/prims.py`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 
 import torch
 
-from lowering.ops.prims import BINARY, UNARY
+from lowering.stablehlo.ops.prims import BINARY, UNARY
 from tests.ops.data import (
     BF16,
     BOOL,

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/quantization.py`."""
+"""Samples of `lowering/stablehlo/ops/quantization.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/quantization_ranges.py` and of what takes one scale per row or group."""
+"""Samples of `lowering/stablehlo/ops/quantization_ranges.py` and of what takes one scale per row or group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/recurrent.py`."""
+"""Samples of `lowering/stablehlo/ops/recurrent.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/reduction.py`."""
+"""Samples of `lowering/stablehlo/ops/reduction.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/segments.py`."""
+"""Samples of `lowering/stablehlo/ops/segments.py`."""
 
 from __future__ import annotations
 

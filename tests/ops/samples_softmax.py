@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/softmax.py`."""
+"""Samples of `lowering/stablehlo/ops/softmax.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/special.py`."""
+"""Samples of `lowering/stablehlo/ops/special.py`."""
 
 from __future__ import annotations
 

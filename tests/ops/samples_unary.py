@@ -1,4 +1,4 @@
-"""Samples of `lowering/ops/unary.py`."""
+"""Samples of `lowering/stablehlo/ops/unary.py`."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from lowering.emit import emit_module
-from runtime.engine import Target
-from runtime.engines import get_engine
+from lowering.stablehlo.emit import emit_module
+from lowering.targets import get_engine
+from lowering.targets.target import Target
 from tests.ops.data import floats
 from tests.ops.driver import Sample, build_program, operator
 

@@ -10,12 +10,12 @@ import torch
 from torch._higher_order_ops import map as map_rows
 from torch._higher_order_ops import scan, while_loop
 
-from lowering.emit import emit_module
-from lowering.exported_program import export, from_exported_program
-from lowering.functionalise import functionalise
+from lowering.frontend.exported_program import export, from_exported_program
 from lowering.ir.program import Program
-from runtime.engine import Target
-from runtime.engines import get_engine
+from lowering.passes.functionalise import functionalise
+from lowering.stablehlo.emit import emit_module
+from lowering.targets import get_engine
+from lowering.targets.target import Target
 
 
 class Call(torch.nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from runtime.engines import get_engine
+from lowering.targets import get_engine
 from tests.ops.driver import Sample, check, reason_not_lowered
 
 storage = torch.arange(20.0)

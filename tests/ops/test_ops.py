@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tests.ops
-from runtime.engines import get_engine
+from lowering.targets import get_engine
 from tests.ops.driver import Sample, check
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lowering.host.tensors import aligned_copy, dtype_of, numpy_to_torch, torch_to_numpy
+from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import (
@@ -27,10 +29,9 @@ from lowering.ir.symbols import Symbol, evaluate
 from lowering.ir.tree import LEAF, TreeSpec
 from lowering.ir.types import DType, SymType, TensorType, ValueType, contiguous
 from lowering.ir.weights import Storage, Weights, WeightView
-from runtime.aten import Routine
-from runtime.engine import Built, EngineError, Target
+from lowering.targets.aten.routine import Routine
+from lowering.targets.target import Built, Target
 from runtime.executor import Compiled
-from runtime.tensors import aligned_copy, dtype_of, numpy_to_torch, torch_to_numpy
 
 F32 = DType.FLOAT32
 N = Symbol("s0")

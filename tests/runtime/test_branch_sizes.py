@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import bridge
-from runtime.errors import ExecutionError
+from lowering.targets.errors import ExecutionError
 
 
 class Branches(torch.nn.Module):

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from lowering.host.weights import WeightError
+from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement, Plan
 from lowering.ir.program import OutputKind, OutputSpec, Ref
 from lowering.ir.symbols import Apply
 from lowering.ir.tree import LEAF
 from lowering.ir.types import SymKind, SymType
 from lowering.ir.weights import Weights
-from runtime.engine import EngineError
-from runtime.errors import ExecutionError, UnknownTarget
+from lowering.targets.errors import ExecutionError, UnknownTarget
 from runtime.executor import Compiled
 from runtime.inputs import InputError
-from runtime.weights import WeightError
 from tests.runtime.fakes import N, compiled, node, plan, program, tensor, tree, weights
 
 HLO, ATEN = Placement.STABLEHLO, Placement.ATEN

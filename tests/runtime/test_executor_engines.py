@@ -10,8 +10,8 @@ import torch
 
 import bridge
 from lowering.ir.tree import flatten, unflatten
+from lowering.targets.aten.reference import interpret
 from runtime.inputs import Binder
-from runtime.reference import interpret
 from runtime.state import torch_weights
 
 DATA = Path(__file__).parents[1] / "data" / "pt2" / "torch-2.13.0"

@@ -12,7 +12,7 @@ from torch.export import Dim
 
 import bridge
 from bridge.lowered import Lowered
-from runtime.errors import ExecutionError, InputError
+from lowering.targets.errors import ExecutionError, InputError
 
 AUTO = Dim.AUTO
 ROWS = Dim("rows", min=2, max=64)

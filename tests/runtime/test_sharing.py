@@ -12,20 +12,20 @@ import pytest
 import torch
 
 import bridge
-from runtime.engine import Target
-from runtime.engines import get_engine
-from tests.runtime.engine_modules import add_one
+from lowering.targets import get_engine
+from lowering.targets.target import Target
+from tests.lowering.targets.engine_modules import add_one
 
 ROOT = Path(__file__).parents[2]
 MEGABYTES = 64
 RESIDENT = f"""
 import sys
 import numpy as np
-from runtime.engine import Target
-from runtime.engines import get_engine
-from tests.runtime.engine_modules import add_one, module, tensor
+from lowering.targets.target import Target
+from lowering.targets import get_engine
+from tests.lowering.targets.engine_modules import add_one, module, tensor
 from lowering.ir.types import DType
-from runtime.engine import Port
+from lowering.ir.module import Port
 
 def resident():
     # Private memory alone: mapped files are the page cache's.

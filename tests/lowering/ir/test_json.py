@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowering.functionalise import functionalise
+from lowering.frontend.pt2 import read
 from lowering.ir.json import JSONError, from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.plan import Placement, Plan, Segment
-from lowering.pt2 import read
+from lowering.passes.functionalise import functionalise
 from tests.lowering.ir.programs import FILES, names, programs
 
 

@@ -1,10 +1,10 @@
 """The printed form of programs."""
 
-from lowering.functionalise import functionalise
+from lowering.frontend.pt2 import read
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.text import print_type
 from lowering.ir.types import Device, DType, Layout, ObjectType, SymKind, SymType, TensorType, TokenType
-from lowering.pt2 import read
+from lowering.passes.functionalise import functionalise
 from tests.lowering.ir.programs import FILES
 
 

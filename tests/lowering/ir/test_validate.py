@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from lowering.functionalise import functionalise
+from lowering.frontend.pt2 import read
 from lowering.ir import validate as rules
 from lowering.ir.program import Argument, OutputKind, OutputSpec, Range, Ref
 from lowering.ir.symbols import Symbol
 from lowering.ir.tree import LEAF
 from lowering.ir.types import DType, TensorType
 from lowering.ir.validate import InvalidProgram, validate
-from lowering.pt2 import read
+from lowering.passes.functionalise import functionalise
 from tests.lowering.ir.programs import FILES
 
 

@@ -1,0 +1,396 @@
+"""The in-memory way in: a `torch.export.ExportedProgram` to a `Program` and its `Weights`.
+
+torch's graph serialiser gives the document that a `.pt2` file holds, without copying a weight, and it is read
+by the same code. Only this module calls the serialiser, which promises nothing to its callers.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowering.frontend.flex_attention import without_flex_attention
+from lowering.frontend.pt2.errors import Malformed
+from lowering.frontend.pt2.schema import read_program
+from lowering.frontend.pt2.weights import check_weights
+from lowering.ir.errors import BridgeError
+from lowering.ir.program import Program
+from lowering.ir.tree import NodeType, TreeSpec, namedtuple_type
+from lowering.ir.tree_spec import NAMEDTUPLE, STANDARD
+from lowering.ir.types import DType
+from lowering.ir.weights import Storage, Weights, WeightView
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+
+class ExportError(BridgeError, ValueError):
+    """A module that cannot be exported, or an exported program that cannot be translated; one sentence."""
+
+
+def export(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+) -> ExportedProgram:
+    """Export a module with example inputs, by `torch.export.export`, not strict. torch's own errors pass."""
+    import torch
+
+    return torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
+
+
+def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:
+    """Translate a program. Its weights are views of the module's own memory, read-only, never copied.
+
+    Weights on another device than the CPU are copied, each time that they are opened. Raises `ExportError`.
+    """
+    _refuse_generators(exported)
+    exported = _with_plain_weights(exported)
+    try:
+        program = read_program(_document(exported))
+        weights = _weights(exported)
+        check_weights(program, weights)
+    except Malformed as problem:
+        raise ExportError(f"cannot translate the exported program: {problem}") from None
+    return program, weights
+
+
+def _refuse_generators(exported: torch.export.ExportedProgram) -> None:
+    import torch
+
+    if any(isinstance(value, torch.Generator) for value in exported.constants.values()):
+        raise ExportError(
+            "the program draws from a torch.Generator of its own, whose state is not part of it: draw from "
+            "torch's default generator, which torch.manual_seed seeds, and export again"
+        )
+
+
+def _with_plain_weights(exported: ExportedProgram) -> ExportedProgram:
+    """The program on the plain tensors that its weights of tensor subclasses are made of, as torch takes them
+    apart: those of quantised models, whose arithmetic is otherwise hidden in the class."""
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+    named = {**exported.state_dict, **exported.constants}
+    wrapped = [name for name, value in named.items() if is_traceable_wrapper_subclass(value)]
+    if not wrapped:
+        return exported
+    try:
+        return exported.run_decompositions({})
+    except Exception as problem:  # the subclass's own code runs, and may raise anything
+        kind = type(named[wrapped[0]]).__name__
+        raise ExportError(
+            f"torch cannot take the weight {wrapped[0]!r}, a {kind}, apart into plain tensors: "
+            f"{_root_cause(problem)}"
+        ) from problem
+
+
+def registered_types(*specs: TreeSpec) -> dict[str, NodeType]:
+    """The container types of these specs that are registered with torch in this process, as the registry
+    that `lowering.ir.tree` takes. Types that are not registered are left out.
+    """
+
+    found: dict[str, NodeType] = {}
+    for spec in specs:
+        name = spec.context if spec.type == NAMEDTUPLE else spec.type
+        if spec.type == NAMEDTUPLE and (name or "").startswith(_RETURN_TYPES):
+            found[name or ""] = _return_type(name or "")
+            continue
+        cls = _class_named(name or "")
+        if name is not None and cls is not None and (spec.type == NAMEDTUPLE or name not in STANDARD):
+            found[name] = namedtuple_type(cls) if spec.type == NAMEDTUPLE else _registered_type(cls)
+        found |= registered_types(*spec.children)
+    return found
+
+
+def _class_named(name: str) -> type | None:
+    """The class that is registered by this name, if it is in this process.
+
+    A package that was imported may bring its modules only when they are asked for, and the class with them.
+    """
+    from torch.utils import _pytree as pytree
+
+    if name not in pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE:
+        _ask_for(name)
+    named = pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE.get(name)
+    named = named or _NAMEDTUPLES.get(name)
+    return named or next((cls for cls in pytree.SUPPORTED_NODES if _own_name(cls) == name), None)
+
+
+def _ask_for(name: str) -> None:
+    """Have an imported package bring what it has under a dotted name. Nothing new is imported by name."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        found: Any = sys.modules.get(".".join(parts[:length]))
+        if found is not None:
+            with suppress(Exception):  # it is not there, or its package cannot bring it
+                for part in parts[length:]:
+                    found = getattr(found, part)
+            return
+
+
+def _own_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+# The classes of the namedtuples that programs in memory had, by name: torch registers none by itself.
+_NAMEDTUPLES: dict[str, type] = {}
+
+
+@contextmanager
+def _all_named(spec: Any) -> Iterator[None]:
+    """While it lasts, torch can write down the types of a spec that have no registered name, by their own."""
+    from torch.utils import _pytree as pytree
+
+    types, classes = pytree.SUPPORTED_SERIALIZED_TYPES, pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE
+    nameless = pytree.NO_SERIALIZED_TYPE_NAME_FOUND
+    before = types.copy(), classes.copy()
+    try:
+        for cls in _classes_of(spec):
+            entry = types.get(cls) or pytree._SerializeNodeDef(cls, nameless, None, None)
+            name = _own_name(cls)
+            if entry.serialized_type_name == nameless and name not in classes:
+                types[cls] = entry._replace(serialized_type_name=name)
+                classes[name] = cls
+                if issubclass(cls, tuple):
+                    _NAMEDTUPLES[name] = cls
+        yield
+    finally:
+        for registry, content in zip((types, classes), before, strict=True):
+            registry.clear()
+            registry.update(content)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def _classes_of(spec: Any) -> Iterator[type]:
+    """The classes of a spec's containers that are not Python's own; a namedtuple's is its context."""
+    if spec.is_leaf():
+        return
+    cls = spec.context if isinstance(spec.context, type) else spec.type
+    if _own_name(cls) not in STANDARD and cls.__module__ != "torch.return_types":
+        yield cls
+    for child in spec.children():
+        yield from _classes_of(child)
+
+
+# What torch.sort, torch.max and others return; torch's own serialiser has no names for these.
+_RETURN_TYPES = "torch.return_types."
+
+
+def _return_type(name: str) -> NodeType:
+    import torch
+
+    cls = getattr(torch.return_types, name.removeprefix(_RETURN_TYPES))
+    return NodeType(cls, lambda value: (tuple(value), None), lambda children, _: cls(children))
+
+
+def _name_return_types() -> None:
+    """Give torch's return types the names by which its serialiser may write them down."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    for cls, serialization in list(pytree.SUPPORTED_SERIALIZED_TYPES.items()):
+        if (
+            cls.__module__ == "torch.return_types"
+            and cls not in pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE.values()
+        ):
+            name = f"{_RETURN_TYPES}{cls.__name__}"
+            assert getattr(torch.return_types, cls.__name__) is cls
+            pytree.SUPPORTED_SERIALIZED_TYPES[cls] = serialization._replace(serialized_type_name=name)
+            pytree.SERIALIZED_TYPE_TO_PYTHON_TYPE[name] = cls
+
+
+def _as_namedtuples(spec: Any, fields: dict[str, Any]) -> Any:
+    """Spec JSON with torch's return types as the namedtuples that they are; notes their `fields`."""
+    import torch
+
+    if isinstance(spec, list):
+        return [_as_namedtuples(item, fields) for item in spec]
+    if not isinstance(spec, dict):
+        return spec
+    name = spec["type"] or ""
+    children = _as_namedtuples(spec["children_spec"], fields)
+    if not name.startswith(_RETURN_TYPES):
+        return {**spec, "children_spec": children}
+    cls = getattr(torch.return_types, name.removeprefix(_RETURN_TYPES))
+    fields[name] = {"field_names": list(cls.__match_args__)}
+    return {"type": NAMEDTUPLE, "context": name, "children_spec": children}
+
+
+def _registered_type(cls: type) -> NodeType:
+    from torch.utils import _pytree as pytree
+
+    flatten, unflatten = pytree.SUPPORTED_NODES[cls].flatten_fn, pytree.SUPPORTED_NODES[cls].unflatten_fn
+    serialization = pytree.SUPPORTED_SERIALIZED_TYPES[cls]
+    dump = serialization.to_dumpable_context or json.dumps
+    load = serialization.from_dumpable_context or json.loads
+
+    def take_apart(value: Any) -> tuple[Any, Any]:
+        children, context = flatten(value)
+        return children, dump(context)
+
+    return NodeType(cls, take_apart, lambda children, context: unflatten(children, load(context)))
+
+
+def _document(exported: ExportedProgram) -> dict[str, Any]:
+    """What torch.export.save would write of the graph and the contract around it."""
+    import torch
+    from torch._export.serde import schema
+    from torch._export.serde.serialize import (
+        GraphModuleSerializer,
+        SerializeError,
+        serialize_range_constraints,
+    )
+
+    serializer = GraphModuleSerializer(exported.graph_signature, [])
+    _teach_bools(serializer)
+    try:
+        module = _plain(serializer.serialize(without_flex_attention(exported.graph_module)))
+    except (SerializeError, AssertionError, KeyError, AttributeError) as problem:
+        raise ExportError(f"torch cannot serialise the graph: {_root_cause(problem)}") from None
+    _name_return_types()
+    specs = {}
+    fields: dict[str, Any] = {}
+    for name in ("in_spec", "out_spec"):
+        try:
+            spec = getattr(exported.call_spec, name)
+            with _all_named(spec):
+                text = serializer.serialize_treespec(spec)
+            specs[name] = json.dumps(_as_namedtuples(json.loads(text), fields))
+        except (NotImplementedError, TypeError) as problem:
+            raise ExportError(
+                f"the program's {name} has a container that torch cannot write down: register it with a "
+                f"serialized_type_name before exporting ({problem})"
+            ) from None
+    module["module_call_graph"] = [
+        {"fqn": "", "signature": {**specs, "forward_arg_names": _argument_names(exported)}}
+    ]
+    module["treespec_namedtuple_fields"] = _plain(serializer.treespec_namedtuple_fields) | fields
+    major, minor = schema.SCHEMA_VERSION
+    return {
+        "graph_module": module,
+        "range_constraints": _plain(serialize_range_constraints(exported.range_constraints)),
+        "guards_code": list(getattr(exported, "_guards_code", ())),
+        "schema_version": {"major": major, "minor": minor},
+        "torch_version": str(torch.__version__),
+    }
+
+
+def _teach_bools(serializer: Any) -> None:
+    """torch's serialiser knows no truth value that is an input or output of a program."""
+    from torch._export.serde import schema
+    from torch.export import graph_signature
+
+    others = serializer.serialize_argument_spec
+
+    def serialize_argument_spec(spec: Any) -> Any:
+        if not isinstance(spec, graph_signature.SymBoolArgument):
+            return others(spec)
+        return schema.Argument.create(as_sym_bool=schema.SymBoolArgument.create(as_name=spec.name))
+
+    serializer.serialize_argument_spec = serialize_argument_spec
+
+
+def _argument_names(exported: ExportedProgram) -> list[str]:
+    for entry in exported.module_call_graph:
+        if entry.fqn == "" and entry.signature is not None:
+            return list(entry.signature.forward_arg_names or ())
+    return []
+
+
+def _root_cause(problem: BaseException) -> str:
+    """The innermost complaint's first line; the serialiser wraps it in whole tracebacks."""
+    while problem.__cause__ is not None:
+        problem = problem.__cause__
+    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+
+
+@cache
+def _field_names(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
+def _plain(value: Any) -> Any:
+    """The serialiser's dataclasses as the JSON they would be written as."""
+    if isinstance(value, str | int | float | None):
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    tag = vars(value).get("_type")
+    if tag is not None:
+        return {str(tag): _plain(vars(value)[str(tag)])}
+    return {name: _plain(vars(value)[name]) for name in _field_names(type(value))}
+
+
+def _weights(exported: ExportedProgram) -> Weights:
+    """Every tensor of the state and the constants, as views of as few storages as there are."""
+    storages: dict[str, Storage] = {}
+    views: dict[str, WeightView] = {}
+    keys: dict[tuple[str, int, int], str] = {}
+    named: Mapping[str, Any] = {**exported.state_dict, **exported.constants}
+    for name, tensor in named.items():
+        plain = _plain_tensor(name, tensor)
+        if plain is None:
+            continue
+        storage = plain.untyped_storage()
+        nbytes = storage.nbytes()
+        # Weights are tied if they lie at one address. Empty storages have none.
+        identity = (str(plain.device), storage.data_ptr() if nbytes else -len(keys), nbytes)
+        key = keys.setdefault(identity, f"storage_{len(keys)}")
+        if key not in storages:
+            storages[key] = Storage(nbytes, _opener(storage))
+        dtype = _dtype(name, plain.dtype)
+        views[name] = WeightView(
+            key, dtype, tuple(plain.shape), tuple(plain.stride()), int(plain.storage_offset())
+        )
+    return Weights(storages, views)
+
+
+def _plain_tensor(name: str, tensor: Any) -> torch.Tensor | None:
+    """A weight as a plain strided tensor with its own bytes; None for a script object."""
+    import torch
+    from torch._subclasses import FakeTensor
+
+    if not isinstance(tensor, torch.Tensor):
+        return None
+    plain = tensor.detach()
+    if isinstance(plain, FakeTensor) or plain.device.type == "meta":
+        raise Malformed(
+            f"the weight {name!r} has no data: it is a fake or meta tensor; load its values first"
+        )
+    if type(plain) is not torch.Tensor:
+        raise Malformed(f"the weight {name!r} is a {type(plain).__name__}: only plain tensors can be used")
+    if plain.layout is not torch.strided or plain.is_quantized:
+        kind = "quantized" if plain.is_quantized else str(plain.layout)
+        raise Malformed(f"the weight {name!r} is {kind}: only plain strided tensors can be used")
+    # A conjugate or negative view has the bytes of what it is a view of.
+    return plain.resolve_conj().resolve_neg()
+
+
+def _dtype(name: str, dtype: torch.dtype) -> DType:
+    try:
+        return DType(str(dtype).removeprefix("torch."))
+    except ValueError:
+        raise Malformed(f"the weight {name!r} has the dtype {dtype}, which is not known") from None
+
+
+def _opener(storage: torch.UntypedStorage) -> Callable[[], np.ndarray]:
+    """Keeps the storage alive as long as anything may open it."""
+
+    def open_storage() -> np.ndarray:
+        import torch
+
+        view = torch.empty(0, dtype=torch.uint8).set_(storage.cpu()).numpy()
+        view.flags.writeable = False
+        return view
+
+    return open_storage

@@ -1,0 +1,37 @@
+"""A `.pt2` file to a `Program` and its `Weights`, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lowering.frontend.pt2.archive import Archive
+from lowering.frontend.pt2.errors import ArchiveError, Malformed
+from lowering.frontend.pt2.schema import read_program
+from lowering.frontend.pt2.weights import check_weights, read_weights
+from lowering.ir.program import Program
+from lowering.ir.validate import InvalidProgram, validate
+from lowering.ir.weights import Weights
+
+
+def read(path: str | Path, model: str | None = None) -> tuple[Program, Weights]:
+    """Read a `.pt2` file as torch 2.9 and later write them. No weight is read, only located.
+
+    `model`: which one, where the archive holds several. Raises `ArchiveError`, one sentence that says what is
+    wrong with the file, where, and what to do.
+    """
+    with Archive(path, model) as archive:
+        entry = f"models/{archive.model}.json"
+        document = archive.document(entry)
+        try:
+            program = read_program(document)
+            validate(program)
+        except Malformed as problem:
+            raise ArchiveError(path, f"{entry}: {problem}") from None
+        except InvalidProgram as problem:
+            raise ArchiveError(path, f"{entry}: {problem.violations[0]}") from None
+        weights = read_weights(archive)
+        try:
+            check_weights(program, weights)
+        except Malformed as problem:
+            raise ArchiveError(path, str(problem)) from None
+    return program, weights

@@ -1,9 +1,0 @@
-"""Functionalisation: in-place operators become values, and what they write becomes outputs of the program.
-
-`functionalise(program, weights)` is a pass over the IR alone: it needs neither torch nor a run.
-"""
-
-from lowering.functionalise.errors import NotFunctional
-from lowering.functionalise.program import functionalise
-
-__all__ = ["NotFunctional", "functionalise"]

@@ -1,0 +1,137 @@
+"""`functionalise`: the pass over a whole program and its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from lowering.ir.aten import schema
+from lowering.ir.program import (
+    MUTATIONS,
+    Arg,
+    Graph,
+    InputKind,
+    InputSpec,
+    Node,
+    OutputKind,
+    OutputSpec,
+    Program,
+    Ref,
+    Signature,
+)
+from lowering.ir.weights import Weights, WeightView
+from lowering.passes.functionalise.builder import substitute
+from lowering.passes.functionalise.errors import NotFunctional
+from lowering.passes.functionalise.inline import inline
+from lowering.passes.functionalise.noted import as_eager
+from lowering.passes.functionalise.prune import prune
+from lowering.passes.functionalise.rewrite import Rewriter, SchemaOf
+from lowering.passes.functionalise.rows import all_rows_at_once
+
+_KINDS = {
+    InputKind.PARAMETER: OutputKind.PARAMETER_MUTATION,
+    InputKind.BUFFER: OutputKind.BUFFER_MUTATION,
+    # A tensor that the module holds without registering it: state like a buffer, once it is written.
+    InputKind.CONSTANT: OutputKind.BUFFER_MUTATION,
+    InputKind.USER: OutputKind.INPUT_MUTATION,
+}
+
+
+def functionalise(program: Program, weights: Weights | None = None, schema_of: SchemaOf = schema) -> Program:
+    """The same program without writes: nodes that write read a copy and give the written copy as a value.
+
+    What it writes to buffers, parameters and user inputs becomes outputs of the program, before its own.
+    `weights` says which weights share memory. `schema_of` knows the operators; one outside ATen whose schema
+    it does not know is taken to write.
+
+    Raises NotFunctional for what cannot be expressed so: writes through views whose inverse is not known,
+    writes to tensors that perhaps share elements with others, writes inside a branch to what is outside it.
+    """
+    signature = program.signature
+    same = same_weights(signature, weights)
+    inlined = as_eager(inline(program.graph))
+    rewriter = Rewriter(merged(all_rows_at_once(inlined), same), schema_of)
+    graph = rewriter.run()
+    check_shared(signature, rewriter.written, weights, same)
+    outputs, signature = _with_mutations(signature, rewriter, same)
+    graph = prune(replace(graph, outputs=outputs), schema_of)
+    return replace(program, graph=graph, signature=signature)
+
+
+def same_weights(signature: Signature, weights: Weights | None) -> dict[str, str]:
+    """For each input that is the very same tensor as an earlier one, under another name, that one."""
+    if weights is None:
+        return {}
+    first: dict[WeightView, str] = {}
+    same: dict[str, str] = {}
+    for spec in signature.inputs:
+        view = weights.views.get(spec.target) if spec.target is not None else None
+        if view is not None and first.setdefault(view, spec.name) != spec.name:
+            same[spec.name] = first[view]
+    return same
+
+
+def merged(graph: Graph, same: Mapping[str, str]) -> Graph:
+    """The graph with every use of one of these inputs replaced by a use of the other."""
+    if not same:
+        return graph
+
+    def read(name: str) -> Ref:
+        return Ref(same.get(name, name))
+
+    nodes = tuple(
+        replace(node, args=tuple(a._replace(value=substitute(a.value, read)) for a in node.args))
+        if any(name in same for name in node.refs())
+        else node
+        for node in graph.nodes
+    )
+    return replace(graph, nodes=nodes, outputs=tuple(substitute(o, read) for o in graph.outputs))
+
+
+def _with_mutations(
+    signature: Signature, rewriter: Rewriter, same: Mapping[str, str]
+) -> tuple[tuple[Arg, ...], Signature]:
+    """The signature's outputs, up to date; those for what the nodes wrote come before the returned ones."""
+    stated = {(spec.kind, spec.target) for spec in signature.outputs}
+    leading: list[OutputSpec] = []
+    trailing: list[OutputSpec] = []
+    values = rewriter.outputs
+    for spec, value in zip(signature.outputs, values, strict=True):
+        place = leading if spec.kind in (OutputKind.TOKEN, *MUTATIONS) else trailing
+        place.append(replace(spec, value=value))
+    for spec in signature.inputs:
+        name = same.get(spec.name, spec.name)
+        node = rewriter.written.get(name)
+        if node is None:
+            continue
+        kind, target = _mutation(spec, node)
+        if (kind, target) not in stated:
+            leading.append(OutputSpec(kind, rewriter.read(name), target))
+    outputs = (*leading, *trailing)
+    return tuple(spec.value for spec in outputs), replace(signature, outputs=outputs)
+
+
+def _mutation(spec: InputSpec, node: Node) -> tuple[OutputKind, str | None]:
+    kind = _KINDS.get(spec.kind)
+    if kind is None:
+        raise NotFunctional(f"it writes to the {spec.kind.value} {spec.target or spec.name}", node)
+    return kind, spec.name if kind is OutputKind.INPUT_MUTATION else spec.target
+
+
+def check_shared(
+    signature: Signature, written: Mapping[str, Node], weights: Weights | None, same: Mapping[str, str]
+) -> None:
+    """Refuse writes to weights that share some of their memory with another weight of the program."""
+    if weights is None:
+        return
+    owners: dict[str, list[str]] = {}
+    for spec in signature.inputs:
+        view = weights.views.get(spec.target) if spec.target is not None else None
+        if view is not None and spec.target is not None and spec.name not in same:
+            owners.setdefault(view.storage, []).append(spec.target)
+    for spec in signature.inputs:
+        node = written.get(spec.name)
+        view = weights.views.get(spec.target) if spec.target is not None else None
+        if node is not None and view is not None and len(owners[view.storage]) > 1:
+            others = ", ".join(name for name in owners[view.storage] if name != spec.target)
+            raise NotFunctional(f"it writes to {spec.target}, which shares its memory with {others}", node)

@@ -1,0 +1,273 @@
+"""From reasons to a plan: which nodes run as StableHLO segments, which on ATen.
+
+Each node gets a level, its segment's number. Nodes in StableHLO, those of them whose sizes only the data
+gives, and nodes on ATen take turns, and a node has the first level of its own kind that is not before those
+of what it reads. So a segment is convex by construction, there are no more of them than the longest chain of
+alternations needs, and an ATen node that nothing waits for does not cut what surrounds it. Of the kinds that
+may come first the one with the fewest segments wins. A StableHLO segment that is too small joins a later one
+if what reads it can wait, and else the ATen nodes around it.
+
+A pass over the nodes is linear; each round of moving small segments makes one more.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from enum import IntEnum
+
+from lowering.ir.aten import schema
+from lowering.ir.effects import ASSERT_SCALAR, NO_CODE, has_effect
+from lowering.ir.plan import Placement, Plan, Segment
+from lowering.ir.program import Graph, Node, Program, refs_of
+from lowering.ir.types import SymType, TensorType
+from lowering.ir.unbacked import binders, gives_number, symbols_of_node
+
+# A StableHLO segment between ATen ones with fewer nodes that compute costs more to enter and leave than it
+# saves: a crossing is about as dear as three small ATen calls.
+MIN_NODES = 3
+TOO_SMALL = "too little beside ATen nodes to pay for a segment"
+# A segment whose sizes only the data gives is compiled for each size that comes again: that pays for many
+# nodes, or for a dear one.
+MIN_DATA_NODES = 8
+TOO_SMALL_FOR_DATA = "too little to compile for each size that the data gives"
+_DEAR = re.compile(r"(aten|higher_order)\.\w*(mm|bmm|matmul|linear|conv|attention|einsum|lstm|gru|scan|loop)")
+
+
+def data_reasons(graph: Graph) -> dict[str, str]:
+    """The nodes that ATen has to run, whatever has a rule: they give the sizes and numbers that only the data
+    tells, or check them."""
+    binding = set(binders(graph).values())
+    reasons: dict[str, str] = {}
+    for node in graph.nodes:
+        if gives_number(graph, node):
+            reasons[node.name] = "its value is known only once the data is"
+        elif node.name in binding:
+            reasons[node.name] = "the size of its result depends on the data"
+        elif (node.target in NO_CODE or node.target == ASSERT_SCALAR) and symbols_of_node(graph, node):
+            reasons[node.name] = "checks a number that is known only once the data is"
+    return reasons
+
+
+def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
+    """Place every node of a functional program: on ATen where `reasons` names it, else in StableHLO.
+
+    Nodes whose results are symbolic scalars, which follow from the inputs' sizes and from what other nodes
+    found, belong to no segment; nobody runs them.
+    """
+    graph = program.graph
+    reasons = dict(reasons)
+    nodes = [node for node in graph.nodes if node.name in reasons or not _is_free(node, graph)]
+    waits = _waits(nodes, reasons, graph)
+    computing = {node.name for node in nodes if computes(node, graph)}
+    for name in _views_on_aten(waits, reasons, computing):
+        reasons[name] = f"{TOO_SMALL} (a view that only they read)"
+    data = {node.name for node in nodes if symbols_of_node(graph, node)}
+    dear = {node.name for node in nodes if _DEAR.match(node.target)}
+    while True:
+        kinds = {node.name: _kind(node.name, reasons, data) for node in nodes}
+        orders = [_levels(nodes, waits, kinds, first) for first in Kind]
+        levels = min(orders, key=lambda order: len(set(order.values())))
+        _sink(nodes, waits, kinds, levels, _small_levels(levels, kinds, computing, dear))
+        small = _small_levels(levels, kinds, computing, dear)
+        if not small:
+            return Plan(_segments(program, _batches(nodes, levels, kinds)), reasons)
+        for name, level in levels.items():
+            if level in small:
+                why = TOO_SMALL_FOR_DATA if kinds[name] is Kind.DATA else TOO_SMALL
+                count = small[level]
+                reasons[name] = f"{why} ({count} node{'s' * (count != 1)} that compute)"
+
+
+class Kind(IntEnum):
+    """Where a node runs, in the order of their turns. DATA: in StableHLO, with sizes that the data gives."""
+
+    STABLEHLO = 0
+    DATA = 1
+    ATEN = 2
+
+
+def _kind(name: str, reasons: Mapping[str, str], data: Set[str]) -> Kind:
+    if name in reasons:
+        return Kind.ATEN
+    return Kind.DATA if name in data else Kind.STABLEHLO
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    placement: Placement
+    nodes: tuple[Node, ...]
+
+
+def _is_free(node: Node, graph: Graph) -> bool:
+    """Whether a node produces no tensor: a size computation or a check that is done before the call."""
+    if node.target in NO_CODE:
+        return not symbols_of_node(graph, node)
+    results = [graph.values[name] for name in node.results()]
+    return bool(results) and all(isinstance(type_, SymType) for type_ in results)
+
+
+def computes(node: Node, graph: Graph) -> bool:
+    """Whether a node does work: views and checks do not."""
+    found = schema(node.target)
+    is_view = found is not None and any(result.alias and not result.writes for result in found.returns)
+    return not is_view and any(isinstance(graph.values[name], TensorType) for name in node.results())
+
+
+def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> dict[str, set[str]]:
+    """What each node runs after: those it reads, those that find the sizes it is of, and for an ATen node
+    with effects the one before it."""
+    defined_by = {name: node.name for node in nodes for name in node.results()}
+    found_by = binders(graph)
+    waits: dict[str, set[str]] = {}
+    last_effect: str | None = None
+    for node in nodes:
+        before = {defined_by[ref] for ref in node.refs() if ref in defined_by}
+        before |= {found_by[symbol] for symbol in symbols_of_node(graph, node)}
+        waits[node.name] = before & waits.keys()
+        if node.name in reasons and has_effect(node):
+            if last_effect is not None:
+                waits[node.name].add(last_effect)
+            last_effect = node.name
+    return waits
+
+
+def _views_on_aten(
+    waits: Mapping[str, set[str]], reasons: Mapping[str, str], computing: Set[str]
+) -> list[str]:
+    """Views that only ATen nodes read, of what ATen nodes or nobody made: in StableHLO they would be copies,
+    and cut the ATen nodes around them apart."""
+    neighbours = {name: set(before) for name, before in waits.items()}
+    read: set[str] = set()
+    for name, before in waits.items():
+        read |= before
+        for other in before:
+            neighbours[other].add(name)
+    views = {name for name in read if name not in reasons and name not in computing}
+    left = list(views)
+    while left:
+        name = left.pop()
+        if name in views and not all(other in reasons or other in views for other in neighbours[name]):
+            views.remove(name)
+            left += neighbours[name] & views
+    return [name for name in waits if name in views]
+
+
+def _levels(
+    nodes: Sequence[Node], waits: Mapping[str, set[str]], kinds: Mapping[str, Kind], first: Kind
+) -> dict[str, int]:
+    """The first level that each node may have; those of `first` are divisible by the number of kinds."""
+    levels: dict[str, int] = {}
+    for node in nodes:
+        least = max((levels[name] for name in waits[node.name]), default=0)
+        levels[node.name] = least + (kinds[node.name] - first - least) % len(Kind)
+    return levels
+
+
+def _small_levels(
+    levels: Mapping[str, int], kinds: Mapping[str, Kind], computing: Set[str], dear: Set[str]
+) -> dict[int, int]:
+    """The StableHLO levels that do too little, and how many nodes that compute they have."""
+    if Kind.ATEN not in kinds.values():
+        return {}  # nothing is crossed
+    counts: dict[int, int] = {}
+    least: dict[int, int] = {}
+    for name, level in levels.items():
+        if kinds[name] is not Kind.ATEN:
+            counts[level] = counts.get(level, 0) + (name in computing)
+            least.setdefault(level, MIN_DATA_NODES if kinds[name] is Kind.DATA else MIN_NODES)
+            if kinds[name] is Kind.DATA and name in dear:
+                least[level] = 1
+    return {level: count for level, count in counts.items() if count < least[level]}
+
+
+def _sink(
+    nodes: Sequence[Node],
+    waits: Mapping[str, set[str]],
+    kinds: Mapping[str, Kind],
+    levels: dict[str, int],
+    small: Collection[int],
+) -> None:
+    """Move nodes of small levels to the last large one at which all that wait for them can still run."""
+    kept = {
+        kind: sorted({n for name, n in levels.items() if kinds[name] is kind} - set(small)) for kind in Kind
+    }
+    if not small or not (kept[Kind.STABLEHLO] or kept[Kind.DATA]):
+        return
+    latest = dict.fromkeys(levels, max(levels.values()))
+    for node in reversed(nodes):
+        name, large = node.name, kept[kinds[node.name]]
+        if kinds[name] is not Kind.ATEN and levels[name] in small:
+            place = bisect_right(large, latest[name]) - 1
+            levels[name] = max(levels[name], large[place] if place >= 0 else 0)
+        for other in waits[name]:
+            limit = levels[name] - (kinds[name] is not kinds[other])
+            latest[other] = min(latest[other], limit)
+
+
+def _batches(nodes: Sequence[Node], levels: Mapping[str, int], kinds: Mapping[str, Kind]) -> list[_Batch]:
+    """Nodes by level; levels of one kind with nothing between them are one batch."""
+    by_level: dict[int, list[Node]] = {}
+    for node in nodes:
+        by_level.setdefault(levels[node.name], []).append(node)
+    groups: list[tuple[Kind, list[Node]]] = []
+    for level in sorted(by_level):
+        kind = kinds[by_level[level][0].name]
+        if groups and groups[-1][0] is kind:
+            groups[-1][1].extend(by_level[level])
+        else:
+            groups.append((kind, by_level[level]))
+    return [
+        _Batch(Placement.ATEN if kind is Kind.ATEN else Placement.STABLEHLO, tuple(members))
+        for kind, members in groups
+    ]
+
+
+def _segments(program: Program, batches: Sequence[_Batch]) -> tuple[Segment, ...]:
+    graph = program.graph
+    made_in = {name: i for i, batch in enumerate(batches) for node in batch.nodes for name in node.results()}
+    wanted: list[set[str]] = [set() for _ in batches]
+    for name in _outputs(graph):
+        if name in made_in:
+            wanted[made_in[name]].add(name)
+    reads: list[list[str]] = []
+    for i, batch in enumerate(batches):
+        read = [
+            ref
+            for ref in _unique(ref for node in batch.nodes for ref in node.refs())
+            if made_in.get(ref) != i
+        ]
+        for ref in read:
+            if ref in made_in:
+                wanted[made_in[ref]].add(ref)
+        # Symbolic scalars come from the sizes, or from the node that computed them, never through a port.
+        reads.append([ref for ref in read if not isinstance(graph.values[ref], SymType)])
+    return tuple(
+        Segment(
+            i,
+            batch.placement,
+            tuple(node.name for node in batch.nodes),
+            tuple(reads[i]),
+            tuple(name for node in batch.nodes for name in node.results() if name in wanted[i]),
+        )
+        for i, batch in enumerate(batches)
+    )
+
+
+def _outputs(graph: Graph) -> list[str]:
+    return [name for output in graph.outputs for name in refs_of(output)]
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def all_on_aten(program: Program, reason: str) -> Plan:
+    """One ATen segment with every node that runs, for the one reason."""
+    graph = program.graph
+    from_data = data_reasons(graph)
+    nodes = tuple(node for node in graph.nodes if node.name in from_data or not _is_free(node, graph))
+    batches = [_Batch(Placement.ATEN, nodes)] if nodes else []
+    return Plan(_segments(program, batches), {node.name: reason for node in nodes})

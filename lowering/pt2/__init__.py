@@ -1,6 +1,0 @@
-"""Reading `.pt2` files: `read(path)` gives a `Program` and its `Weights`, without importing torch."""
-
-from lowering.pt2.errors import ArchiveError
-from lowering.pt2.reader import read
-
-__all__ = ["ArchiveError", "read"]

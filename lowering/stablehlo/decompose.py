@@ -1,0 +1,416 @@
+"""The decomposition of one operator, torch's own or a registered one, as an IR graph of operators with rules.
+
+The only file that touches make_fx, FakeTensorMode and torch's tables of decompositions. torch is imported
+once a node without a rule is met, not before; `smoke` says whether these surfaces still work as this file
+takes them to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lowering.ir.allowed import refusal
+from lowering.ir.aten import schema
+from lowering.ir.custom_operators import schema_of
+from lowering.ir.program import Arg, Argument, Graph, Node, Ref
+from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType, ValueType
+from lowering.stablehlo.context import ConcreteType
+from lowering.stablehlo.errors import OperatorError, Unsupported
+from lowering.stablehlo.registry import (
+    changes,
+    decomposition_for,
+    decompositions,
+    described,
+    functional_name,
+    rule_for,
+)
+from lowering.stablehlo.value import Value, array, numpy_dtype, types_text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx
+
+NO_WAY = "no rule and no decomposition"
+LAPACK = "it takes LAPACK, which no portable module can call"
+RANDOM = "random: its numbers come from torch's generator, so that seeds mean what they mean in eager"
+
+_OF_LAPACK = frozenset({"aten.linalg_eig.default", "aten.linalg_ldl_factor_ex.default"})
+# Tags of operators whose results' sizes or values as Python numbers are known only once the data is.
+_DATA_DEPENDENT = frozenset({"data_dependent_output", "dynamic_output_shape"})
+
+
+def decompose(
+    target: str, arguments: dict[str, Any], outs: Sequence[ConcreteType]
+) -> tuple[Graph, list[Value]]:
+    """A graph that computes `target(**arguments)` by operators with rules, and its operands in order.
+
+    `arguments` by schema name, as a rule gets them; `outs` are the types of the results. Operands are the
+    tensors among the arguments, in the order of their first use there, then the constants of the
+    decomposition. Raises Unsupported, with a reason for the user, where torch has no decomposition, has one
+    that fails, or one that needs what has no rule; OperatorError where a registered one fails or is wrong.
+    """
+    if target.startswith("higher_order."):
+        raise Unsupported("a control-flow operator without a rule")
+    operands: list[Value] = []
+    frozen = {name: _freeze(value, operands) for name, value in arguments.items()}
+    traced = _trace(_Call(target, repr(frozen), frozen))
+    actual = [(out.dtype, out.sizes) for out in traced.outputs]
+    expected = [(out.dtype, out.shape) for out in outs]
+    if actual != expected:
+        own = decomposition_for(target)
+        if own is not None:
+            raise OperatorError(
+                f"the decomposition {described(own)} of {target} gives {types_text(actual)}, "
+                f"the program says {types_text(expected)}"
+            )
+        raise Unsupported(f"torch's own decomposition of {target} gives results of other types")
+    return traced.graph, operands + [array(data) for data in traced.constants]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Stands for the operand with this number and type."""
+
+    number: int
+    dtype: DType
+    shape: tuple[int, ...]
+
+
+def _freeze(value: Any, operands: list[Value]) -> Any:
+    """An argument with its tensors taken out into `operands`; what is left has a telling `repr`."""
+    if isinstance(value, Value):
+        operands.append(value)
+        return _Slot(len(operands) - 1, value.dtype, value.shape)
+    if isinstance(value, tuple | list):
+        return tuple(_freeze(item, operands) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a trace depends on. Compared by text: 1, 1.0 and True are equal values, but not equal calls."""
+
+    target: str
+    text: str
+    arguments: dict[str, Any] = field(compare=False)
+    changes: int = field(default_factory=changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Traced:
+    graph: Graph
+    outputs: tuple[TensorType, ...]
+    constants: tuple[np.ndarray, ...]
+
+
+@lru_cache(maxsize=1024)
+def _trace(call: _Call) -> _Traced:
+    try:
+        op = _resolve(call.target)
+        module = _traced_module(op, call)
+    except ImportError:
+        raise Unsupported("no rule, and torch, which may know a decomposition, is not installed") from None
+    return _Translation(call.target).run(module)
+
+
+def _resolve(target: str) -> torch._ops.OpOverload:
+    """The overload to trace: the functional namesake of one that writes, if there is one."""
+    import torch
+
+    if decomposition_for(target) is None and (why := refusal(target)) is not None:
+        raise Unsupported(why)
+    op = _operator(target)
+    if op is not None and decomposition_for(target) is not None:
+        return op
+    if op is not None and op._schema.is_mutable:
+        op = _operator(functional_name(target)) or op
+    if op is None:
+        raise Unsupported(f"no rule, and torch knows no operator {target}")
+    tags = {tag.name for tag in op.tags}
+    implicit = torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd")
+    if "nondeterministic_seeded" in tags and not implicit:
+        raise Unsupported(RANDOM)
+    if tags & _DATA_DEPENDENT:
+        raise Unsupported("the size of its result depends on the data")
+    if not implicit and not op._schema.is_mutable and op not in _table():
+        raise Unsupported(LAPACK if target in _OF_LAPACK else NO_WAY)
+    return op
+
+
+def _operator(target: str) -> torch._ops.OpOverload | None:
+    import torch
+
+    parts = target.split(".")
+    if len(parts) != 3:
+        return None
+    found: Any = torch.ops
+    for part in parts:
+        found = getattr(found, part, None)
+        if found is None:
+            return None
+    return found
+
+
+@cache
+def _table() -> dict[Any, Callable[..., Any]]:
+    """torch's decompositions by overload."""
+    from torch._decomp import core_aten_decompositions, decomposition_table
+
+    return {**decomposition_table, **core_aten_decompositions()}
+
+
+def _registered(op: torch._ops.OpOverload) -> Callable[..., Any] | None:
+    """An operator's registered decomposition, which is given every argument: torch leaves out those that
+    have the schema's default, and the function need not have the same."""
+    function = decomposition_for(str(op))
+    if function is None:
+        return None
+    declared = op._schema.arguments
+    defaults = {a.name: a.default_value for a in declared if a.has_default_value()}
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        positional = {a.name: value for a, value in zip(declared, args, strict=False)}
+        return function(**{**defaults, **positional, **kwargs})
+
+    return call
+
+
+def _whole_table() -> dict[Any, Callable[..., Any]]:
+    """torch's decompositions and the registered ones, which come first."""
+    mine = {op: _registered(op) for op in map(_operator, decompositions()) if op is not None}
+    return {**_table(), **{op: function for op, function in mine.items() if function is not None}}
+
+
+def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
+    """torch's trace of the call: operators with rules are left whole, all others decomposed."""
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    table = {o: fn for o, fn in _whole_table().items() if o is op or rule_for(str(o)) is None}
+    own = _registered(op)
+    slots = list(_slots(tuple(call.arguments.values())))
+    try:
+        with FakeTensorMode(), torch.no_grad():
+            fakes = [torch.empty(slot.shape, dtype=_torch_dtype(slot.dtype)) for slot in slots]
+            given = _declared(op, call.arguments)
+            written = _written(call) if op._schema.is_mutable else []
+
+            def run(*tensors: torch.Tensor) -> list[Any]:
+                if op._schema.is_mutable:
+                    tensors = tuple(tensor.clone() for tensor in tensors)
+                thawed = {name: _thaw(value, tensors) for name, value in given.items()}
+                results = (own or op)(**thawed)
+                listed = [results] if isinstance(results, torch.Tensor) else list(results or ())
+                return listed + [thawed[name] for name in written]
+
+            traceable = torch.func.functionalize(run, remove="mutations") if op._schema.is_mutable else run
+            module = make_fx(traceable, decomposition_table=table)(*fakes)
+            if any(_writes(node) for node in module.graph.nodes):
+                functional = torch.func.functionalize(module, remove="mutations")
+                module = make_fx(functional, decomposition_table=table)(*fakes)
+    except Unsupported:
+        raise
+    except Exception as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        if own is not None:
+            given_by = described(decompositions()[call.target])
+            failed = f"the decomposition {given_by} of {call.target} fails"
+            raise OperatorError(f"{failed}: {type(error).__name__}: {lines[0]}") from error
+        raise Unsupported(f"torch's own decomposition of {call.target} fails: {lines[0]}") from None
+    module.graph.eliminate_dead_code()
+    return module
+
+
+def _declared(op: torch._ops.OpOverload, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments this overload has: the functional form of one with `out` has none."""
+    names = {argument.name for argument in op._schema.arguments}
+    return {name: value for name, value in arguments.items() if name in names}
+
+
+def _written(call: _Call) -> list[str]:
+    """The arguments that the call writes and does not return, in schema order (see `Node.functional`)."""
+    found = schema(call.target) if decomposition_for(call.target) is None else schema_of(call.target)
+    if found is None:
+        raise Unsupported("no rule, and an operator outside ATen that writes is not decomposed")
+    bound = {p.name: call.arguments.get(p.name, p.default) for p in found.parameters}
+    returned = {found.written_return(index) for index in range(len(found.returns))}
+    return [name for name in found.written(bound) if name not in returned]
+
+
+def _slots(value: Any) -> Iterator[_Slot]:
+    if isinstance(value, _Slot):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _slots(item)
+
+
+def _thaw(value: Any, tensors: Sequence[torch.Tensor]) -> Any:
+    """A frozen argument as torch takes it. Everything lies on the CPU: devices are not part of StableHLO."""
+    import torch
+
+    if isinstance(value, _Slot):
+        return tensors[value.number]
+    if isinstance(value, tuple):
+        return [_thaw(item, tensors) for item in value]
+    if isinstance(value, DType):
+        return _torch_dtype(value)
+    if isinstance(value, Device):
+        return torch.device("cpu")
+    if isinstance(value, Layout | MemoryFormat):
+        return getattr(torch, value.value)
+    return value
+
+
+def _torch_dtype(dtype: DType) -> torch.dtype:
+    import torch
+
+    return getattr(torch, dtype.value)
+
+
+def _writes(node: fx.Node) -> bool:
+    found = getattr(node.target, "_schema", None)
+    return found is not None and found.is_mutable
+
+
+class _Translation:
+    """From torch's graph to ours."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.values: dict[str, ValueType] = {}
+        self.nodes: list[Node] = []
+        self.inputs: list[Ref] = []
+        self.constants: list[tuple[Ref, np.ndarray]] = []
+        # Names of the results of nodes that return several, by node name.
+        self.several: dict[str, tuple[str | None, ...]] = {}
+        self.aliases: dict[str, Ref] = {}
+
+    def run(self, module: fx.GraphModule) -> _Traced:
+        from torch.utils._pytree import tree_leaves
+
+        outputs: tuple[Ref, ...] = ()
+        for node in module.graph.nodes:
+            if node.op == "placeholder":
+                self.values[node.name] = _type(node.meta["val"])
+                self.inputs.append(Ref(node.name))
+            elif node.op == "get_attr":
+                self._constant(node.name, getattr(module, node.target))
+            elif node.op == "output":
+                outputs = tuple(self._ref(item) for item in tree_leaves(node.args[0]))
+            elif getattr(node.target, "__name__", "") == "getitem":
+                self._getitem(node)
+            else:
+                self._call(node)
+        types = [self.values[ref.name] for ref in outputs]
+        tensors = tuple(type_ for type_ in types if isinstance(type_, TensorType))
+        refs = (*self.inputs, *(ref for ref, _ in self.constants))
+        graph = Graph(refs, outputs, tuple(self.nodes), self.values, self.target)
+        return _Traced(graph, tensors, tuple(data for _, data in self.constants))
+
+    def _constant(self, name: str, tensor: torch.Tensor) -> None:
+        """A tensor that the decomposition makes from Python numbers."""
+        import torch
+
+        type_ = self.values[name] = _type(tensor)
+        data = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+        self.constants.append((Ref(name), data.view(numpy_dtype(type_.dtype)).reshape(tuple(tensor.shape))))
+
+    def _getitem(self, node: fx.Node) -> None:
+        args: tuple[Any, ...] = node.args
+        source, index = args
+        name = self.several[source.name][index]
+        if name is None:
+            raise Unsupported(f"torch's own decomposition of {self.target} reads what is not computed")
+        self.aliases[node.name] = Ref(name)
+
+    def _call(self, node: fx.Node) -> None:
+        target = str(node.target)
+        self._refuse(node, target)
+        found = schema_of(target)
+        names = [parameter.name for parameter in found.parameters] if found else []
+        args = [Argument(name, self._arg(value)) for name, value in zip(names, node.args, strict=False)]
+        args += [Argument(name, self._arg(value), keyword=True) for name, value in node.kwargs.items()]
+        self.nodes.append(Node(node.name, target, tuple(args), self._results(node)))
+
+    def _refuse(self, node: fx.Node, target: str) -> None:
+        """Say no to what has no rule, now that torch has decomposed as far as it can."""
+        tags = {tag.name for tag in getattr(node.target, "tags", ())}
+        if target == self.target:
+            raise Unsupported(NO_WAY)
+        if rule_for(target) is not None:
+            return
+        if "nondeterministic_seeded" in tags:
+            raise Unsupported(RANDOM)
+        why = f": {LAPACK}" if target in _OF_LAPACK else ""
+        raise Unsupported(f"torch decomposes it into {target}, which has no rule{why}")
+
+    def _results(self, node: fx.Node) -> tuple[Any, ...]:
+        target: Any = node.target
+        declared = target._schema.returns
+        if not declared:
+            return ()
+        made: Any = node.meta["val"]
+        if not isinstance(made, list | tuple):
+            self.values[node.name] = _type(made)
+            return (node.name,)
+        names: list[str | None] = []
+        for index, item in enumerate(made):
+            if item is None:
+                names.append(None)
+                continue
+            names.append(f"{node.name}_{index}")
+            self.values[f"{node.name}_{index}"] = _type(item)
+        self.several[node.name] = tuple(names)
+        # One declared result that is a list, or several declared results.
+        return (tuple(names),) if len(declared) == 1 else tuple(names)
+
+    def _ref(self, node: Any) -> Ref:
+        if not hasattr(node, "meta"):
+            raise Unsupported(f"torch's own decomposition of {self.target} returns {node!r}")
+        return self.aliases.get(node.name, Ref(node.name))
+
+    def _arg(self, value: Any) -> Arg:
+        import torch
+
+        match value:
+            case list() | tuple():
+                return tuple(self._arg(item) for item in value)
+            case torch.dtype() | torch.device() | torch.layout() | torch.memory_format():
+                return constant(value)
+            case None | bool() | int() | float() | complex() | str():
+                return value
+        return self._ref(value)
+
+
+def constant(value: torch.dtype | torch.device | torch.layout | torch.memory_format) -> Arg:
+    """What the IR has for it."""
+    import torch
+
+    match value:
+        case torch.device():
+            return Device(value.type, value.index)
+        case torch.dtype():
+            return DType(str(value).removeprefix("torch."))
+        case torch.layout():
+            return Layout(str(value).removeprefix("torch."))
+    return MemoryFormat(str(value).removeprefix("torch."))
+
+
+def _type(tensor: torch.Tensor) -> TensorType:
+    dtype = DType(str(tensor.dtype).removeprefix("torch."))
+    return TensorType(dtype, tuple(tensor.shape), tuple(tensor.stride()), int(tensor.storage_offset()))
+
+
+def smoke() -> None:
+    """Raise unless torch's tracing and decompositions still work as this file needs them."""
+    frozen = {"self": _Slot(0, DType.FLOAT32, (2,)), "eps": 0.25}
+    traced = _trace(_Call("aten.logit.default", repr(frozen), frozen))
+    if not traced.graph.nodes or [out.sizes for out in traced.outputs] != [(2,)]:
+        raise RuntimeError("torch's decomposition of aten.logit.default is not what it was")

@@ -1,0 +1,404 @@
+"""From nodes to one StableHLO module: bind each rule's arguments, run it, check what it built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lowering.ir.aten import REQUIRED, OpSchema
+from lowering.ir.custom_operators import schema_of
+from lowering.ir.effects import ASSERT_SCALAR, NO_CODE
+from lowering.ir.module import Check, Module, Port
+from lowering.ir.program import Arg, Graph, InputKind, Node, Program, Ref
+from lowering.ir.symbols import Scalar, SymbolError, Term, UnboundSymbol, evaluate
+from lowering.ir.types import DType, Layout, ObjectType, SymType, TensorType, TokenType, ValueType
+from lowering.ir.unbacked import gives_number
+from lowering.stablehlo import hlo
+from lowering.stablehlo.checks import Checks
+from lowering.stablehlo.context import ConcreteType, Context
+from lowering.stablehlo.errors import RuleError, Unsupported
+from lowering.stablehlo.hlo import func, ir
+from lowering.stablehlo.registry import OPTIONS, Rule, rule_for
+from lowering.stablehlo.value import Value, constant, tensor_type, types_text
+
+Sizes = Mapping[str, int]
+
+NO_REASONS: Mapping[str, str] = {}
+
+# The name of the output that says which checks failed.
+CHECKS = "checks"
+
+# How deep graphs may lie in graphs: each level costs a dozen frames of Python's stack.
+MAX_DEPTH = 32
+
+
+def emit_module(
+    program: Program,
+    nodes: Iterable[Node],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    sizes: Sizes,
+    name: str,
+    bounds_checks: bool = True,
+) -> Module:
+    """Lower these nodes of the program's graph into a portable StableHLO module named `name`.
+
+    `inputs` and `outputs` are tensor values of the main graph; `sizes` gives every symbol its value;
+    `bounds_checks` says whether the module tells of indices that are out of bounds. Raises
+    Unsupported where a node has no lowering at these sizes, RuleError where a rule is wrong.
+    """
+    values = program.graph.values
+    weights = weight_names(program)
+    in_ports = tuple(_port(value, values[value], sizes, weights.get(value)) for value in inputs)
+    with hlo.make_context(), ir.Location.unknown():
+        module, entry = _open_module(name, in_ports)
+        emitter = Emitter(sizes, bounds_checks=bounds_checks)
+        env: dict[str, Value] = dict(zip(inputs, map(Value, entry.entry_block.arguments), strict=True))
+        with ir.InsertionPoint(entry.entry_block):
+            emitter.emit_nodes(program.graph, nodes, env)
+            results = [env[value] for value in outputs]
+            checks = emitter.checks.found()
+            if checks:
+                results.append(_flags(list(checks.values())))
+            func.ReturnOp([value.ir for value in results])
+        entry.attributes["function_type"] = ir.TypeAttr.get(
+            ir.FunctionType.get(list(entry.type.inputs), [value.ir.type for value in results])
+        )
+        _verify(module)
+        hlo.legalise_chlo(module)
+        code = hlo.serialize(module)
+    names = [*outputs, CHECKS] if checks else outputs
+    out_ports = tuple(Port(v, r.dtype, r.shape) for v, r in zip(names, results, strict=True))
+    return Module(code, in_ports, out_ports, name, tuple(checks))
+
+
+def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REASONS) -> dict[str, str]:
+    """Run every node's rule and keep nothing: the reasons of those that do not lower, by node name.
+
+    What such a node would produce stands as a placeholder for the nodes after it. `known`: nodes that are not
+    tried, with their reasons; these are among what is returned.
+    """
+    graph = program.graph
+    emitter = Emitter(sizes, reasons=dict(known))
+    with hlo.make_context(), ir.Location.unknown():
+        _, entry = _open_module("trial", ())
+        with ir.InsertionPoint(entry.entry_block):
+            env: dict[str, Value] = {}
+            for item in graph.inputs:
+                if isinstance(item, Ref):
+                    emitter.bind_placeholder(item.name, graph.values[item.name], env)
+            emitter.emit_nodes(graph, graph.nodes, env)
+    assert emitter.reasons is not None
+    return emitter.reasons
+
+
+def weight_names(program: Program) -> dict[str, str]:
+    """Full weight names by value name, of the inputs whose bytes never change between calls."""
+    written = {spec.target for spec in program.signature.outputs if spec.target is not None}
+    kinds = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
+    return {
+        spec.name: spec.target
+        for spec in program.signature.inputs
+        if spec.kind in kinds and spec.target is not None and spec.target not in written
+    }
+
+
+_KINDS = {SymType: "a Python number", ObjectType: "a script object", TokenType: "a token"}
+
+
+def concrete(type_: ValueType, sizes: Sizes) -> ConcreteType:
+    """A tensor's dtype and sizes for these symbols; Unsupported where they are not known before the call."""
+    if not isinstance(type_, TensorType):
+        raise Unsupported(f"{_KINDS[type(type_)]} is no tensor")
+    if type_.layout is not Layout.STRIDED:
+        raise Unsupported(f"StableHLO has no {type_.layout.value} tensors")
+    if type_.device.type == "meta":
+        raise Unsupported("a tensor on the device meta has no data")
+    shape = tuple(scalar_of(size, sizes, "its size ") for size in type_.sizes)
+    for size, term in zip(shape, type_.sizes, strict=True):
+        if not isinstance(size, int) or not 0 <= size < 1 << 63:
+            raise Unsupported(f"its size {term} would be {size}")
+    return ConcreteType(type_.dtype, tuple(int(size) for size in shape))
+
+
+def scalar_of(term: Term, sizes: Sizes, what: str = "") -> Scalar:
+    """The value of a symbolic scalar; Unsupported where it is not known before the call, or has none."""
+    if isinstance(term, int | float | bool):
+        return term
+    try:
+        return evaluate(term, sizes)
+    except UnboundSymbol as error:
+        raise Unsupported(f"{what}{error.name} is known only once the data is") from None
+    except SymbolError as error:
+        raise Unsupported(f"{what}has no value at these sizes: {error}") from None
+
+
+class Emitter:
+    """Walks nodes, calling their rules at the current insertion point.
+
+    With `reasons`, a node that does not lower is noted there and its results become placeholders; without,
+    Unsupported passes through. What else a rule raises becomes a RuleError that names the node. `depth`: how
+    many graphs this one lies in. `bounds_checks`: whether the module tells of indices out of bounds.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        reasons: dict[str, str] | None = None,
+        depth: int = 0,
+        bounds_checks: bool = True,
+    ) -> None:
+        self.sizes = sizes
+        self.reasons = reasons
+        self.depth = depth
+        self.bounds_checks = bounds_checks
+        self.checks = Checks()
+
+    def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: dict[str, Value]) -> None:
+        """Emit nodes in order; `env` holds the values they read and gains those they define."""
+        for node in nodes:
+            try:
+                with hlo.location(node.name, node.location.frames):
+                    if self.reasons is not None and node.name in self.reasons:
+                        raise Unsupported(self.reasons[node.name])
+                    self.emit_node(graph, node, env)
+            except Unsupported as error:
+                if self.reasons is None:
+                    raise
+                self.reasons[node.name] = error.reason
+                for result in node.results():
+                    self.bind_placeholder(result, graph.values[result], env)
+            except RuleError:
+                raise
+            except Exception as error:
+                where = f" ({node.location})" if node.location.stack_trace else ""
+                rule = rule_for(node.target)
+                raise (rule.mistake if rule else RuleError)(
+                    f"node {node.name}, {node.target}{where}: {type(error).__name__}: {error}"
+                ) from error
+
+    def emit_node(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
+        results = list(node.results())
+        types = [graph.values[name] for name in results]
+        if node.target in NO_CODE or node.target == ASSERT_SCALAR:
+            self._check(graph, node, env)
+            return
+        if gives_number(graph, node):
+            raise Unsupported("its value is known only once the data is")
+        if self._is_known(types):
+            return
+        if not results and rule_for(node.target) is None:
+            raise Unsupported("run for its effect alone, and StableHLO has none")
+        outs = tuple(concrete(type_, self.sizes) for type_ in types)
+        cx = Context(self, node, outs, graph)
+        arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args if name}
+        if node.target.startswith("higher_order."):
+            positional = tuple(self._argument(value, graph, env) for name, value, _ in node.args if not name)
+        else:
+            positional = ()
+        produced = self._run(cx, node.target, positional, arguments)
+        for name, value in zip(results, produced, strict=True):
+            env[name] = value
+
+    def call(
+        self, cx: Context, target: str, args: tuple, kwargs: dict[str, Any], outs: tuple[ConcreteType, ...]
+    ) -> Any:
+        """`Context.call`: lower another overload with these arguments."""
+        names = [parameter.name for parameter in _schema(target).parameters]
+        if len(args) > len(names):
+            raise RuleError(f"{target} takes {len(names)} arguments, a rule gives it {len(args)}")
+        arguments = dict(zip(names, args, strict=False)) | kwargs
+        produced = self._run(Context(self, cx.node, outs), target, (), arguments)
+        return produced[0] if len(produced) == 1 else tuple(produced)
+
+    def _run(self, cx: Context, target: str, positional: tuple, arguments: dict[str, Any]) -> list[Value]:
+        # A rule's refusal stands: it knows where torch's own decomposition rounds otherwise than eager does
+        # (resized bytes, windows of halves), or never ends in what StableHLO has.
+        rule = rule_for(target)
+        if rule is None:
+            return self._decompose(cx, target, arguments)
+        produced = rule.emit(cx, *positional, **_accepted(rule, target, arguments))
+        flat = _flatten(produced)
+        actual = [(value.dtype, value.shape) for value in flat]
+        expected = [(out.dtype, out.shape) for out in cx.outs]
+        if actual != expected:
+            raise rule.mistake(
+                f"{rule} built {types_text(actual)} for node {cx.node.name!r}, "
+                f"the program says {types_text(expected)}"
+            )
+        return flat
+
+    def _decompose(self, cx: Context, target: str, arguments: dict[str, Any]) -> list[Value]:
+        from lowering.stablehlo.decompose import decompose
+
+        graph, operands = decompose(target, arguments, cx.outs)
+        return list(self.inline_graph(graph, operands))
+
+    def inline_graph(self, graph: Graph, operands: Sequence[Value]) -> tuple[Value, ...]:
+        """Emit a nested graph's nodes; a node in it that does not lower makes the whole not lower."""
+        names = [item.name for item in graph.inputs if isinstance(item, Ref)]
+        tensors = [name for name in names if isinstance(graph.values[name], TensorType)]
+        if len(tensors) != len(operands):
+            raise Unsupported(f"its graph {graph.name} takes {len(tensors)} tensors, given {len(operands)}")
+        if self.depth == MAX_DEPTH:
+            raise Unsupported(f"graphs lie more than {MAX_DEPTH} deep in graphs")
+        env = dict(zip(tensors, operands, strict=True))
+        inner = Emitter(self.sizes, depth=self.depth + 1, bounds_checks=self.bounds_checks)
+        inner.checks = self.checks
+        for node in graph.nodes:
+            frames = node.location.frames
+            # What torch's decomposition made has no line of its own, but the node's that it is part of.
+            place = hlo.location(node.name, frames) if frames else hlo.current_location()
+            try:
+                with place:
+                    inner.emit_node(graph, node, env)
+            except Unsupported as error:
+                raise Unsupported(f"{node.target}: {error.reason}") from None
+        results = [self._argument(item, graph, env) for item in graph.outputs]
+        if not all(isinstance(value, Value) for value in results):
+            raise Unsupported("a nested graph returns what is no tensor")
+        return tuple(results)
+
+    def add_check(self, node: Node, failed: Value, check: Check) -> None:
+        """Have the module return whether this failed; the error will name the node and its source line."""
+        where = f" ({node.location})" if node.location.stack_trace else ""
+        message = f"node {node.name}, {node.target}{where}: {check.message}"
+        self.checks.add(Check(check.kind, message), failed)
+
+    def layout_of(self, type_: TensorType) -> tuple[tuple[int, ...], int]:
+        """Concrete strides and storage offset of a tensor."""
+        strides = tuple(int(scalar_of(stride, self.sizes)) for stride in type_.strides)
+        return strides, int(scalar_of(type_.offset, self.sizes))
+
+    def bind_placeholder(self, name: str, type_: ValueType, env: dict[str, Value]) -> None:
+        """A value of the right type that nothing made; none where StableHLO has no such type."""
+        try:
+            out = concrete(type_, self.sizes)
+            env[name] = constant(0, out.dtype, out.shape)
+        except Unsupported:
+            env.pop(name, None)
+
+    def _is_known(self, types: Sequence[ValueType]) -> bool:
+        """Whether all results are symbolic scalars; Unsupported where the sizes do not tell their values."""
+        if not types or not all(isinstance(type_, SymType) for type_ in types):
+            return False
+        for type_ in types:
+            assert isinstance(type_, SymType)
+            scalar_of(type_.value, self.sizes)
+        return True
+
+    def _check(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
+        """A node that only checks. Unsupported where it reads what is not known, or where it does not hold:
+        ATen then raises what eager raises."""
+        arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args}
+        if not _holds(arguments):
+            raise Unsupported("an assertion that does not hold at these sizes")
+
+    def _argument(self, arg: Arg, graph: Graph, env: dict[str, Value]) -> Any:
+        """An IR argument as a rule sees it: Values, tuples, Python scalars, enums, nested graphs."""
+        if isinstance(arg, Ref):
+            type_ = graph.values[arg.name]
+            if isinstance(type_, SymType):
+                return scalar_of(type_.value, self.sizes)
+            if arg.name not in env:
+                concrete(type_, self.sizes)
+                raise Unsupported(
+                    f"reads {arg.name}, a {type_.dtype if isinstance(type_, TensorType) else type_}"
+                )
+            return env[arg.name]
+        if isinstance(arg, tuple):
+            return tuple(self._argument(item, graph, env) for item in arg)
+        if isinstance(arg, dict):
+            return {key: self._argument(item, graph, env) for key, item in arg.items()}
+        return arg
+
+
+def _holds(arguments: Mapping[str, Any]) -> bool:
+    """Whether an assertion holds. Of numbers: one that is true, or lies in a range. Of a tensor's metadata:
+    dtype and sizes; its strides are those that the program says."""
+    tensor = arguments.get("a")
+    if isinstance(tensor, Value):
+        wanted = arguments.get("dtype"), arguments.get("size")
+        return wanted[0] in (None, tensor.dtype) and wanted[1] in (None, tensor.shape)
+    if "size" not in arguments:
+        return bool(arguments["self"])
+    size, low, high = arguments["size"], arguments.get("min"), arguments.get("max")
+    return (low is None or size >= low) and (high is None or size <= high)
+
+
+def _flags(failed: Sequence[Value]) -> Value:
+    """0-d bools as one tensor."""
+    rows = [Value(hlo.stablehlo.reshape(tensor_type(DType.BOOL, (1,)), value.ir)).ir for value in failed]
+    return Value(hlo.stablehlo.concatenate(rows, 0))
+
+
+def _schema(target: str) -> OpSchema:
+    found = schema_of(target)
+    if found is None:
+        raise RuleError(f"the table of ATen overloads has no {target}")
+    return found
+
+
+def _accepted(rule: Rule, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments a rule takes, defaults filled in. Others must be immaterial or have their default."""
+    found = schema_of(rule.target)
+    if found is None:
+        return arguments
+    extra = rule.accepts - {parameter.name for parameter in found.parameters}
+    if extra and rule.mistake is not RuleError:
+        names = ", ".join(parameter.name for parameter in found.parameters)
+        raise rule.mistake(f"{rule} takes {min(extra)!r}; the arguments of {target} are {names or 'none'}")
+    if rule.target != target:
+        # An in-place overload on its namesake's rule: `dropout_` calls `self` what `dropout` calls `input`.
+        names = zip(_schema(target).parameters, found.parameters, strict=False)
+        renamed = {own.name: theirs.name for own, theirs in names}
+        arguments = {renamed[name]: value for name, value in arguments.items()}
+    bound: dict[str, Any] = {}
+    for parameter in found.parameters:
+        name, default = parameter.name, parameter.default
+        if name in rule.accepts:
+            value = arguments.get(name, default)
+            if value is REQUIRED:
+                raise RuleError(f"{target} is not given {name!r}")
+            bound["from_" if name == "from" else name] = value
+        elif name in arguments and name not in OPTIONS and not _is_default(arguments[name], default):
+            raise Unsupported(f"{name}={arguments[name]!r} is not lowered")
+    return bound
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    # `==` between Values would build an operation.
+    if isinstance(value, tuple) and isinstance(default, tuple):
+        return len(value) == len(default) and all(map(_is_default, value, default))
+    return not isinstance(value, Value | tuple) and bool(value == default)
+
+
+def _flatten(produced: Any) -> list[Value]:
+    if isinstance(produced, Value):
+        return [produced]
+    if produced is None:
+        return []
+    return [value for item in produced for value in _flatten(item)]
+
+
+def _port(name: str, type_: ValueType, sizes: Sizes, weight: str | None) -> Port:
+    out = concrete(type_, sizes)
+    return Port(name, out.dtype, out.shape, weight)
+
+
+def _open_module(name: str, ports: Sequence[Port]) -> tuple[ir.Module, func.FuncOp]:
+    """A module with an empty public `@main` taking these ports."""
+    module = ir.Module.create()
+    module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
+    types = [tensor_type(port.dtype, port.sizes) for port in ports]
+    with ir.InsertionPoint(module.body):
+        entry = func.FuncOp("main", ir.FunctionType.get(types, []))
+        entry.add_entry_block([hlo.location(port.name, ()) for port in ports])
+    return module, entry
+
+
+def _verify(module: ir.Module) -> None:
+    try:
+        module.operation.verify()
+    except ir.MLIRError as error:
+        raise RuleError(f"a rule emitted invalid StableHLO: {error}") from error

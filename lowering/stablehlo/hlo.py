@@ -1,0 +1,166 @@
+"""The one door to `jax.extend.mlir`: MLIR types, dialects, locations, bytecode.
+
+Nothing else in Bridge imports jax's MLIR; a jax release that moves something is answered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jax.extend import mlir as _mlir
+from jax.extend.mlir import ir, passmanager
+from jax.extend.mlir.dialects import chlo, func, stablehlo
+from jax.interpreters import mlir as _jax_mlir
+
+from lowering.ir.types import DType
+from lowering.stablehlo.errors import Unsupported
+
+__all__ = ["chlo", "func", "ir", "stablehlo"]
+
+stablehlo.register_stablehlo_passes()
+
+# The oldest StableHLO that understands what we emit: readers of that age and younger load our artifacts.
+PORTABLE_VERSION = "1.8.0"
+
+# Element types by name of the ir class and its arguments.
+_INTEGER_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
+_UNSIGNED_BITS = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
+_FLOATS = {
+    "float16": "F16Type",
+    "bfloat16": "BF16Type",
+    "float32": "F32Type",
+    "float64": "F64Type",
+    "float8_e4m3fn": "Float8E4M3FNType",
+    "float8_e5m2": "Float8E5M2Type",
+    "float8_e4m3fnuz": "Float8E4M3FNUZType",
+    "float8_e5m2fnuz": "Float8E5M2FNUZType",
+    "float8_e8m0fnu": "Float8E8M0FNUType",
+}
+_COMPLEX_PARTS = {"complex64": "F32Type", "complex128": "F64Type"}
+
+
+def make_context() -> ir.Context:
+    """An MLIR context that knows func, StableHLO and CHLO."""
+    context = _jax_mlir.make_ir_context()
+    context.enable_multithreading(False)
+    return context
+
+
+def element_type(dtype: DType) -> ir.Type | None:
+    """The MLIR element type, or None where StableHLO has none (complex32). Needs a current context."""
+    name = dtype.value
+    if dtype is DType.BOOL:
+        return ir.IntegerType.get_signless(1)
+    if name in _INTEGER_BITS:
+        return ir.IntegerType.get_signless(_INTEGER_BITS[name])
+    if name in _UNSIGNED_BITS:
+        return ir.IntegerType.get_unsigned(_UNSIGNED_BITS[name])
+    if name in _FLOATS:
+        return getattr(ir, _FLOATS[name]).get()
+    if name in _COMPLEX_PARTS:
+        return ir.ComplexType.get(getattr(ir, _COMPLEX_PARTS[name]).get())
+    return None
+
+
+_DTYPES = {
+    "i1": DType.BOOL,
+    **{f"i{bits}": DType(name) for name, bits in _INTEGER_BITS.items()},
+    **{f"ui{bits}": DType(name) for name, bits in _UNSIGNED_BITS.items()},
+    "f16": DType.FLOAT16,
+    "bf16": DType.BFLOAT16,
+    "f32": DType.FLOAT32,
+    "f64": DType.FLOAT64,
+    "f8E4M3FN": DType.FLOAT8_E4M3FN,
+    "f8E5M2": DType.FLOAT8_E5M2,
+    "f8E4M3FNUZ": DType.FLOAT8_E4M3FNUZ,
+    "f8E5M2FNUZ": DType.FLOAT8_E5M2FNUZ,
+    "f8E8M0FNU": DType.FLOAT8_E8M0FNU,
+    "complex<f32>": DType.COMPLEX64,
+    "complex<f64>": DType.COMPLEX128,
+}
+
+
+def dtype_of(element: ir.Type) -> DType:
+    """The dtype of an MLIR element type; Unsupported for one that StableHLO infers and does not have."""
+    dtype = _DTYPES.get(str(element))
+    if dtype is None:
+        raise Unsupported(f"StableHLO has no {element}")
+    return dtype
+
+
+def dense(array: np.ndarray, type_: ir.RankedTensorType) -> ir.Attribute:
+    """A constant attribute holding an array whose bits are those of `type_`'s elements, row-major."""
+    array = np.ascontiguousarray(array)
+    if array.dtype == np.bool_ and array.size:
+        # A packed buffer of one byte would be read as a splat.
+        bits = [ir.IntegerAttr.get(type_.element_type, int(bit)) for bit in array.flat]
+        return ir.DenseElementsAttr.get(bits, type_)
+    if array.dtype.name == "bfloat16" or array.dtype.name.startswith("float8"):
+        array = array.view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
+    buffer: Any = array  # which numpy declares as one only from Python 3.12 on
+    return ir.DenseElementsAttr.get(buffer, type=type_.element_type, shape=type_.shape)
+
+
+def location(name: str, frames: Sequence[tuple[str, int, str, str]]) -> ir.Location:
+    """`loc("node"("file.py":12:0))`: the node's name over the model's source line."""
+    child = ir.Location.file(_utf8(frames[-1][0]), frames[-1][1], 0) if frames else None
+    return ir.Location.name(_utf8(name), childLoc=child)
+
+
+def current_location() -> ir.Location:
+    """The location that operations made now get."""
+    return ir.Location.current  # pyright: ignore[reportReturnType]
+
+
+def relocate(op: ir.Operation, place: ir.Location) -> None:
+    """Give an operation, and those inside its regions, another location."""
+    op.location = place
+    for region in op.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                relocate(inner.operation, place)
+
+
+def _utf8(text: str) -> str:
+    """Text that MLIR can hold: JSON may name half a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def legalise_chlo(module: ir.Module) -> None:
+    """Rewrite CHLO operations into StableHLO, in place: the portable format does not know CHLO."""
+    _run(module, "chlo-legalize-to-stablehlo")
+
+
+def simplify(module: ir.Module) -> None:
+    """Fold, merge equal operations and drop those that nothing reads, in place."""
+    _run(module, "canonicalize,cse")
+
+
+def merge_equal(module: ir.Module) -> None:
+    """Let one of several equal operations stand for all of them, in place."""
+    _run(module, "cse")
+
+
+def _run(module: ir.Module, passes: str) -> None:
+    """Run MLIR passes, by their names, on each function of a module."""
+    manager = passmanager.PassManager.parse(f"builtin.module(func.func({passes}))", module.context)
+    manager.run(module.operation)
+
+
+def serialize(module: ir.Module) -> bytes:
+    """Portable bytecode (VHLO) at `PORTABLE_VERSION`."""
+    return _mlir.serialize_portable_artifact(module, PORTABLE_VERSION)
+
+
+def deserialize(code: bytes, context: ir.Context) -> ir.Module:
+    """The module that portable bytecode holds."""
+    return _mlir.deserialize_portable_artifact(code, context)
+
+
+def text_of(code: bytes, locations: bool = False) -> str:
+    """MLIR text of portable bytecode, with the location of each operation if asked for."""
+    with make_context() as context, ir.Location.unknown():
+        module = deserialize(code, context)
+        return str(module.operation.get_asm(enable_debug_info=locations, large_elements_limit=64))

@@ -1,0 +1,172 @@
+"""Special functions: Bessel, incomplete gamma, zeta and the normal distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log, pi, sqrt
+from typing import Any
+
+from lowering.stablehlo.context import Context
+from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.ops.elementwise import narrowed
+from lowering.stablehlo.registry import add_rules, lowers
+from lowering.stablehlo.value import Scalar, Value
+
+
+def apply_special(*operands: Any, function: str) -> Any:
+    """A function of jax.scipy.special, traced by `Context.jax`."""
+    import jax.scipy.special as library
+
+    return getattr(library, function)(*operands)
+
+
+# Overload -> the function's name in jax.scipy.special.
+IN_JAX = {
+    "aten.i0.default": "i0",
+    "aten.special_i0.default": "i0",
+    "aten.special_i0e.default": "i0e",
+    "aten.special_i1.default": "i1",
+    "aten.special_i1e.default": "i1e",
+    "aten.special_log_ndtr.default": "log_ndtr",
+    "aten.special_modified_bessel_i0.default": "i0",
+    "aten.special_modified_bessel_i1.default": "i1",
+    "aten.special_ndtri.default": "ndtri",
+}
+
+IN_JAX_OF_TWO = {
+    "aten.igamma.default": "gammainc",
+    "aten.igammac.default": "gammaincc",
+    "aten.special_gammainc.default": "gammainc",
+    "aten.special_gammaincc.default": "gammaincc",
+}
+
+
+def _of_one(function: str) -> Callable[..., Value]:
+    def rule(cx: Context, self: Value) -> Value:
+        return cx.pointwise(lambda x: cx.jax(apply_special, x, function=function), self, out=cx.out.dtype)
+
+    return rule
+
+
+def _of_two(function: str) -> Callable[..., Value]:
+    def rule(cx: Context, self: Value, other: Value) -> Value:
+        return narrowed(cx, lambda a, b: cx.jax(apply_special, a, b, function=function), self, other)
+
+    return rule
+
+
+add_rules((target, _of_one(function)) for target, function in IN_JAX.items())
+add_rules((target, _of_two(function)) for target, function in IN_JAX_OF_TWO.items())
+
+
+@lowers("aten.special_entr.default")
+def entr(cx: Context, self: Value) -> Value:
+    """-x log(x); 0 at 0, -inf below."""
+
+    def fn(x: Value) -> Value:
+        inside = cx.select(x == 0, 0, -x * cx.log(x))
+        return cx.select(cx.is_nan(x), x, cx.select(x < 0, float("-inf"), inside))
+
+    return cx.pointwise(fn, self, out=cx.out.dtype)
+
+
+@lowers("aten.special_ndtr.default")
+def ndtr(cx: Context, self: Value) -> Value:
+    """The normal distribution function; erfc keeps the digits of the lower tail."""
+
+    def fn(x: Value) -> Value:
+        t = x * (1 / sqrt(2))
+        size = cx.abs(t)
+        tail = 0.5 * cx.erfc(size)
+        return cx.select(size < 1, 0.5 + 0.5 * cx.erf(t), cx.select(t > 0, 1 - tail, tail))
+
+    return cx.pointwise(fn, self, out=cx.out.dtype)
+
+
+@lowers("aten.special_spherical_bessel_j0.default")
+def spherical_bessel_j0(cx: Context, x: Value) -> Value:
+    """sin(x) / x, and its series near 0, where torch switches at 0.5."""
+
+    def fn(v: Value) -> Value:
+        square = v * v
+        series = cx.constant(1.0, v.dtype, v.shape)
+        for factor in (-1 / 210, -1 / 156, -1 / 110, -1 / 72, -1 / 42, -1 / 20, -1 / 6):
+            series = 1 + square * factor * series
+        near = cx.abs(v) < 0.5
+        far = cx.sin(v) / cx.select(near, 1, v)
+        return cx.select(cx.abs(v) == float("inf"), 0, cx.select(near, series, far))
+
+    return cx.pointwise(fn, x, out=cx.out.dtype)
+
+
+@lowers("aten.polygamma.default", "aten.special_polygamma.default")
+def polygamma(cx: Context, n: int, self: Value) -> Value:
+    """The n-th derivative of digamma; below 0 by reflection, since CHLO's holds above 0 only."""
+    if n == 0:
+        return cx.call("aten.digamma.default", self)
+
+    sign = -1 if n % 2 == 0 else 1
+    at_infinity, at_minus_infinity = (0.0, float("nan")) if n == 1 else (float("nan"), sign * float("inf"))
+
+    def fn(x: Value) -> Value:
+        negative = x <= 0
+        above = cx.polygamma(float(n), cx.select(negative, 1 - x, x))
+        if n == 1:
+            # Eager does not reduce the angle first, and its roundings show.
+            sine = cx.sin(x * pi)
+            reflected = pi**2 / (sine * sine) - above
+        else:
+            cot = 1 / cx.tan((x - cx.round_even(x)) * pi)
+            reflected = -sign * above - pi ** (n + 1) * _horner(cx, cotangent_derivative(n), cot)
+        value = cx.select(negative, reflected, above)
+        ends = cx.select(x > 0, at_infinity, cx.constant(at_minus_infinity, x.dtype, x.shape))
+        return cx.select(cx.abs(x) == float("inf"), ends, value)
+
+    return cx.pointwise(fn, self, out=cx.out.dtype)
+
+
+def cotangent_derivative(n: int) -> list[float]:
+    """The n-th derivative of cot(x) as a polynomial in cot(x), lowest power first.
+
+    By the rule (p(cot))' = -(1 + cot^2) p'(cot).
+    """
+    powers = [0.0, 1.0]
+    for _ in range(n):
+        slope = [i * factor for i, factor in enumerate(powers)][1:]
+        powers = [-(a + b) for a, b in zip([*slope, 0.0, 0.0], [0.0, 0.0, *slope], strict=True)]
+    return powers
+
+
+def _horner(cx: Context, factors: list[float], x: Value) -> Value:
+    """A polynomial; terms with factor 0 are left out, so that infinite `x` makes no NaN."""
+    result = cx.constant(factors[-1], x.dtype, x.shape)
+    for factor in factors[-2::-1]:
+        result = result * x
+        result = result + factor if factor else result
+    return result
+
+
+@lowers("aten.mvlgamma.default", "aten.special_multigammaln.default")
+def multivariate_lgamma(cx: Context, self: Value, p: int) -> Value:
+    """sum of lgamma(x - i / 2) for i below p, plus p (p - 1) / 4 log(pi)."""
+    if not 1 <= p <= 32:
+        raise Unsupported(f"mvlgamma of order {p} is not lowered")
+
+    def fn(x: Value) -> Value:
+        total = cx.lgamma(x)
+        for i in range(1, p):
+            total = total + cx.lgamma(x - i / 2)
+        return total + p * (p - 1) / 4 * log(pi)
+
+    return cx.pointwise(fn, self, out=cx.out.dtype)
+
+
+@lowers("aten.special_zeta.default", "aten.special_zeta.other_scalar", "aten.special_zeta.self_scalar")
+def zeta(cx: Context, self: Value | Scalar, other: Value | Scalar) -> Value:
+    """NaN below 1 for any `other`: eager looks at `self` first."""
+
+    def fn(x: Value, q: Value) -> Value:
+        value = cx.select((q <= 0) & (q == cx.floor(q)), float("inf"), cx.zeta(x, q))
+        return cx.select(x == 1, float("inf"), cx.select(x < 1, float("nan"), value))
+
+    return narrowed(cx, fn, self, other)

@@ -1,0 +1,39 @@
+"""Divisions that stay divisions.
+
+XLA multiplies by the reciprocal of a constant or of a broadcast tensor, and draws quotients of quotients
+together. Each costs a rounding, by which a quantised integer is one step off. Behind a barrier it sees
+neither. It drops the barriers before it fuses, so that they cost nothing but the division.
+"""
+
+from __future__ import annotations
+
+from math import frexp, isfinite
+
+from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.passes.rewrite import cx, maker, operations
+from lowering.stablehlo.value import Value
+
+
+def divisions(block: ir.Block) -> None:
+    """Guard the divisions of floating-point numbers in a block, and in the control flow below it."""
+    for op in operations(block):
+        if op.operation.name == "stablehlo.divide" and Value(op.operation.results[0]).dtype.is_floating:
+            dividend, divisor = op.operation.operands
+            with ir.InsertionPoint(op), op.operation.location:
+                if maker(dividend, "stablehlo.divide") is not None:
+                    op.operation.operands[0] = cx.opaque(Value(dividend)).ir
+                if not _is_power_of_two(divisor):
+                    op.operation.operands[1] = cx.opaque(Value(divisor)).ir
+
+
+def _is_power_of_two(value: ir.Value) -> bool:
+    """Whether a value is full of one constant whose reciprocal is exact."""
+    spread = maker(value, "stablehlo.broadcast_in_dim")
+    made = maker(value if spread is None else spread.operand, "stablehlo.constant")
+    if made is None:
+        return False
+    elements = ir.DenseElementsAttr(made.value)
+    if not elements.is_splat:
+        return False
+    number = ir.FloatAttr(elements.get_splat_value()).value
+    return isfinite(number) and abs(frexp(number)[0]) == 0.5

@@ -1,0 +1,136 @@
+"""Comparisons of subnormal numbers, which both engines take for zeros on CPU.
+
+XLA and IREE set the processor's modes that flush subnormals in every thread that runs their code, and have no
+switch for it. A comparison can do without: the bits of floating-point numbers, as integers, are in order.
+Results of arithmetic are flushed already, so that only what comes as it is from outside is compared so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lowering.ir.types import DType
+from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.passes.rewrite import cx, maker, replace
+from lowering.stablehlo.value import Value
+
+_BITS = {DType.BFLOAT16: DType.INT16, DType.FLOAT32: DType.INT32, DType.FLOAT64: DType.INT64}
+_INFINITY = {DType.BFLOAT16: 0x7F80, DType.FLOAT32: 0x7F80_0000, DType.FLOAT64: 0x7FF0_0000_0000_0000}
+_SMALLEST = {DType.BFLOAT16: 2.0**-126, DType.FLOAT32: 2.0**-126, DType.FLOAT64: 2.0**-1022}
+# Of the smallest subnormal, by whose number of times the bits of a subnormal are.
+_EXPONENT = {DType.BFLOAT16: -133, DType.FLOAT32: -149, DType.FLOAT64: -1074}
+_SWAPPED = {"EQ": "EQ", "NE": "NE", "LT": "GT", "GT": "LT", "LE": "GE", "GE": "LE"}
+
+# What moves numbers, or changes no bit of them but the sign.
+_MOVES = frozenset(
+    f"stablehlo.{name}"
+    for name in """
+    abs broadcast_in_dim concatenate dynamic_slice dynamic_update_slice gather negate optimization_barrier pad
+    real imag reshape reverse select slice transpose
+    """.split()
+)
+# Regions that see the values around them as they are.
+_BRANCHES = frozenset(("stablehlo.case", "stablehlo.if"))
+
+
+def compare_subnormals(block: ir.Block) -> None:
+    """Let comparisons see the subnormals of a block's arguments, in its branches too."""
+    for op in list(block.operations):
+        if op.operation.name in _BRANCHES:
+            for region in op.regions:
+                for inner in region.blocks:
+                    compare_subnormals(inner)
+        if op.operation.name != "stablehlo.compare":
+            continue
+        left, right = map(Value, op.operands)
+        if left.dtype not in _BITS or left.ir == right.ir:
+            continue  # a number that is not equal to itself is NaN, whatever its size
+        direction = str(op.attributes["comparison_direction"]).rpartition(" ")[2].rstrip(">")
+        with ir.InsertionPoint(op), op.location:
+            result = _compared(left, right, direction)
+            if result is not None:
+                replace(op, result)
+
+
+def _compared(left: Value, right: Value, direction: str) -> Value | None:
+    """The comparison on bits; None where no subnormal can come, or none makes a difference."""
+    fixed = _scalar(left.ir)
+    if fixed is not None:
+        left, right, direction = right, left, _SWAPPED[direction]
+    else:
+        fixed = _scalar(right.ir)
+    if not (_may_be_subnormal(left.ir) or (fixed is None and _may_be_subnormal(right.ir))):
+        return None
+    if fixed == 0:
+        return _with_zero(left, direction)
+    if fixed is not None and not 0 < abs(fixed) < _SMALLEST[left.dtype]:
+        return None
+    if fixed is not None:
+        keys = cx.compare(_key(left), _key_of(fixed, left.dtype), direction)
+        return keys | cx.is_nan(left) if direction == "NE" else keys & ~cx.is_nan(left)
+    keys = cx.compare(_key(left), _key(right), direction)
+    if direction == "NE":
+        return keys | cx.is_nan(left) | cx.is_nan(right)
+    return keys & ~cx.is_nan(left) & ~cx.is_nan(right)
+
+
+def _with_zero(x: Value, direction: str) -> Value:
+    """By integers alone, and not by `bits & ~sign == 0`, which LLVM takes for `x == 0`."""
+    key = _key(x)
+    if direction in ("EQ", "NE"):
+        return cx.compare(key, 0, direction)
+    held = key <= _INFINITY[x.dtype] if direction in ("GT", "GE") else key >= -_INFINITY[x.dtype]
+    return held & cx.compare(key, 0, direction)
+
+
+def _key(x: Value) -> Value:
+    """Integers in the order of the numbers, both zeros being 0; those of NaN lie beyond the infinities'."""
+    bits = cx.bitcast(x, _BITS[x.dtype])
+    return cx.select(bits < 0, -(1 << 8 * x.dtype.itemsize - 1) - bits, bits)
+
+
+def _key_of(number: float, dtype: DType) -> int:
+    """The key of a constant, which is not left to the engine to compute."""
+    size = abs(number) / 2.0 ** _EXPONENT[dtype]
+    return int(-size if number < 0 else size)
+
+
+def _scalar(value: ir.Value) -> float | None:
+    """The number that a constant is full of; None for any other value."""
+    spread = maker(value, "stablehlo.broadcast_in_dim")
+    made = maker(value if spread is None else spread.operand, "stablehlo.constant")
+    if made is None:
+        return None
+    data = ir.DenseElementsAttr(made.value)
+    if not data.is_splat:
+        return None
+    return _number(data.get_splat_value())
+
+
+def _number(attribute: ir.Attribute) -> float:
+    return float(ir.FloatAttr(attribute).value)
+
+
+def _may_be_subnormal(value: ir.Value) -> bool:
+    """Whether a value may hold subnormals: those of arguments, unless arithmetic has been done on them."""
+    seen: set[ir.Value] = set()
+    left = [value]
+    while left:
+        found = left.pop()
+        if found in seen:
+            continue
+        seen.add(found)
+        owner = found.owner
+        if isinstance(owner, ir.Block):
+            return True
+        if owner.name in _MOVES or _widens(owner):
+            left += [operand for operand in owner.operands if Value(operand).dtype not in _WHOLE]
+    return False
+
+
+def _widens(owner: Any) -> bool:
+    """bfloat16 becomes float32 by a shift of its bits."""
+    return owner.name == "stablehlo.convert" and Value(owner.operands[0]).dtype is DType.BFLOAT16
+
+
+_WHOLE = frozenset(dtype for dtype in DType if dtype.is_integer or dtype is DType.BOOL)

@@ -1,0 +1,211 @@
+"""`Value`: an SSA value of the StableHLO module being built, with operators for readable rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lowering.ir.types import DType
+from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.hlo import dense, dtype_of, element_type, ir, stablehlo
+
+Scalar = bool | int | float | complex
+Shape = tuple[int, ...]
+
+
+class Value:
+    """A tensor in the module being built. `dtype` and `shape` (concrete ints) are read off its MLIR type.
+
+    Operators (`+ - * / ** -x`, `& | ^ ~` on bool and integers) take Values of the same dtype or Python
+    scalars, which become constants of that dtype, and broadcast shapes as NumPy does. Nothing is promoted:
+    operands of different dtypes are a bug in the rule. `/` truncates integers, as `stablehlo.divide` does.
+    """
+
+    __slots__ = ("dtype", "ir", "shape")
+
+    def __init__(self, value: ir.Value) -> None:
+        self.ir = value
+        type_ = ir.RankedTensorType(value.type)
+        self.dtype = dtype_of(type_.element_type)
+        self.shape: Shape = tuple(type_.shape)
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<{self.dtype}{list(self.shape)}>"
+
+    @property
+    def _sum(self) -> Callable[..., ir.Value]:
+        # Of bools it is "or" by definition, which IREE forgets in scalars and in the regions of scatters.
+        return stablehlo.or_ if self.dtype is DType.BOOL else stablehlo.add
+
+    def __add__(self, other: Value | Scalar) -> Value:
+        return binary(self._sum, self, other)
+
+    def __radd__(self, other: Scalar) -> Value:
+        return binary(self._sum, other, self)
+
+    def __sub__(self, other: Value | Scalar) -> Value:
+        return binary(stablehlo.subtract, self, other)
+
+    def __rsub__(self, other: Scalar) -> Value:
+        return binary(stablehlo.subtract, other, self)
+
+    def __mul__(self, other: Value | Scalar) -> Value:
+        return binary(stablehlo.multiply, self, other)
+
+    def __rmul__(self, other: Scalar) -> Value:
+        return binary(stablehlo.multiply, other, self)
+
+    def __truediv__(self, other: Value | Scalar) -> Value:
+        return binary(stablehlo.divide, self, other)
+
+    def __rtruediv__(self, other: Scalar) -> Value:
+        return binary(stablehlo.divide, other, self)
+
+    def __pow__(self, other: Value | Scalar) -> Value:
+        return binary(stablehlo.power, self, other)
+
+    def __and__(self, other: Value | Scalar) -> Value:
+        return binary(stablehlo.and_, self, other)
+
+    def __or__(self, other: Value | Scalar) -> Value:
+        return binary(stablehlo.or_, self, other)
+
+    def __xor__(self, other: Value | Scalar) -> Value:
+        return binary(stablehlo.xor, self, other)
+
+    def __neg__(self) -> Value:
+        return Value(stablehlo.negate(self.ir))
+
+    def __invert__(self) -> Value:
+        return Value(stablehlo.not_(self.ir))
+
+    # Comparisons give bool Values, so `==` is not identity here and a Value has no hash.
+    def __lt__(self, other: Value | Scalar) -> Value:
+        return compare(self, other, "LT")
+
+    def __le__(self, other: Value | Scalar) -> Value:
+        return compare(self, other, "LE")
+
+    def __gt__(self, other: Value | Scalar) -> Value:
+        return compare(self, other, "GT")
+
+    def __ge__(self, other: Value | Scalar) -> Value:
+        return compare(self, other, "GE")
+
+    def __eq__(self, other: object) -> Value:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return compare(self, other, "EQ")  # pyright: ignore[reportArgumentType]
+
+    def __ne__(self, other: object) -> Value:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return compare(self, other, "NE")  # pyright: ignore[reportArgumentType]
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
+
+
+_NUMPY_NAMES = {DType.BOOL: "bool"}
+
+
+def numpy_dtype(dtype: DType) -> np.dtype:
+    """The numpy dtype with the same bits (ml_dtypes for bfloat16 and float8)."""
+    if dtype is DType.COMPLEX32:
+        raise Unsupported("numpy and StableHLO have no complex32")
+    if dtype is DType.BFLOAT16 or dtype.value.startswith("float8"):
+        import ml_dtypes
+
+        return np.dtype(getattr(ml_dtypes, dtype.value))
+    return np.dtype(_NUMPY_NAMES.get(dtype, dtype.value))
+
+
+def tensor_type(dtype: DType, shape: Shape) -> ir.RankedTensorType:
+    """The MLIR type `tensor<...>`; Unsupported where StableHLO has no such element type."""
+    element = element_type(dtype)
+    if element is None:
+        raise Unsupported(f"StableHLO has no {dtype}")
+    return ir.RankedTensorType.get(shape, element)
+
+
+def array(data: np.ndarray) -> Value:
+    """A constant tensor holding these elements, whose dtype is the array's."""
+    return Value(stablehlo.constant(dense(data, tensor_type(DType(data.dtype.name), data.shape))))
+
+
+def constant(value: Scalar, dtype: DType, shape: Shape = ()) -> Value:
+    """A tensor full of one scalar, rounded to `dtype` once.
+
+    Integers out of the range of an integer `dtype` wrap around, as in torch.
+    """
+    if dtype.is_integer and isinstance(value, int):
+        bits = 8 * dtype.itemsize
+        value = int(value) & (1 << bits) - 1
+        if dtype.is_signed and value >> bits - 1:
+            value -= 1 << bits
+    with np.errstate(over="ignore", invalid="ignore"):
+        scalar = np.asarray(value).astype(numpy_dtype(dtype))
+    result = Value(stablehlo.constant(dense(scalar, tensor_type(dtype, ()))))
+    return broadcast(result, shape)
+
+
+def broadcast_in_dim(value: Value, shape: Shape, dims: tuple[int, ...]) -> Value:
+    """Place axis i of `value` at axis `dims[i]` of `shape`; axes of size 1 stretch."""
+    if value.shape == shape and dims == tuple(range(len(shape))):
+        return value
+    return Value(stablehlo.broadcast_in_dim(tensor_type(value.dtype, shape), value.ir, dims))
+
+
+def broadcast(value: Value, shape: Shape) -> Value:
+    """Broadcast as NumPy does: trailing axes align, axes of size 1 stretch."""
+    if value.shape == shape:
+        return value
+    offset = len(shape) - len(value.shape)
+    return broadcast_in_dim(value, shape, tuple(range(offset, len(shape))))
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """The NumPy-broadcast shape of several."""
+    return tuple(int(size) for size in np.broadcast_shapes(*shapes))
+
+
+def _pair(lhs: Value | Scalar, rhs: Value | Scalar) -> tuple[Value, Value]:
+    if not isinstance(lhs, Value):
+        assert isinstance(rhs, Value)
+        lhs = constant(lhs, rhs.dtype, rhs.shape)
+    if not isinstance(rhs, Value):
+        rhs = constant(rhs, lhs.dtype, lhs.shape)
+    if lhs.shape != rhs.shape:
+        shape = broadcast_shapes(lhs.shape, rhs.shape)
+        lhs, rhs = broadcast(lhs, shape), broadcast(rhs, shape)
+    if lhs.dtype is not rhs.dtype:
+        raise TypeError(f"operands of {lhs.dtype} and {rhs.dtype}: a rule converts before it combines")
+    return lhs, rhs
+
+
+def binary(op: Callable[..., ir.Value], lhs: Value | Scalar, rhs: Value | Scalar) -> Value:
+    """Apply a StableHLO binary operation after broadcasting."""
+    left, right = _pair(lhs, rhs)
+    return Value(op(left.ir, right.ir))
+
+
+_DIRECTIONS: dict[str, str] = {name: f"#stablehlo<comparison_direction {name}>" for name in
+                               ("EQ", "NE", "LT", "LE", "GT", "GE")}  # fmt: skip
+
+
+def compare(lhs: Value | Scalar, rhs: Value | Scalar, direction: str) -> Value:
+    """Compare element by element, to bool: `EQ NE LT LE GT GE`. NaN is unequal to everything (IEEE 754)."""
+    left, right = _pair(lhs, rhs)
+    return Value(stablehlo.compare(left.ir, right.ir, ir.Attribute.parse(_DIRECTIONS[direction])))
+
+
+def types_text(types: Iterable[tuple[DType, Iterable[Any]]]) -> str:
+    """Types of tensors as a message names them."""
+    return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in types) or "nothing"

@@ -1,0 +1,24 @@
+"""The engines, by name. Each is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from lowering.host.packages import needs
+from lowering.ir.errors import EngineError
+from lowering.targets.target import Engine
+
+ENGINES = {"iree": ("lowering.targets.iree.engine", "Iree"), "xla": ("lowering.targets.xla.engine", "Xla")}
+
+
+@cache
+def get_engine(name: str) -> Engine:
+    """The engine `iree` or `xla`; raises EngineError for any other name."""
+    if name not in ENGINES:
+        raise EngineError(f"there is no engine {name!r}; there are {', '.join(sorted(ENGINES))}")
+    module, attribute = ENGINES[name]
+    try:
+        return getattr(import_module(module), attribute)()
+    except ModuleNotFoundError as error:
+        raise EngineError(f"the engine {name} {needs(error)}") from error

@@ -1,0 +1,166 @@
+"""Activations that a program spells out, such as `0.5 * x * (1 + tanh(...))`, as one call of their operator.
+
+They are recognised by what they compute, at some points and in float64, not by how they are spelled: GELU by
+its tangent alone is written in half a dozen ways. In eager each step of a spelled one is a pass over memory,
+and rounds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+
+import torch
+
+from lowering.ir.program import Arg, Argument, Graph, Node, Ref
+from lowering.ir.symbols import Dim
+from lowering.ir.types import DType, TensorType
+from lowering.targets.aten import operators as targets
+
+# The operators that they are spelled with, the last of which is a product or a quotient.
+_LAST = frozenset({"aten.mul.Tensor", "aten.div.Tensor"})
+_STEPS = _LAST | {
+    "aten.mul.Scalar",
+    "aten.add.Tensor",
+    "aten.add.Scalar",
+    "aten.sub.Tensor",
+    "aten.rsub.Scalar",
+    "aten.neg.default",
+    "aten.pow.Tensor_Scalar",
+    "aten.square.default",
+    "aten.tanh.default",
+    "aten.erf.default",
+    "aten.exp.default",
+    "aten.sigmoid.default",
+}
+_MOST_STEPS = 16
+_VIEWS = frozenset(
+    f"aten.{name}"
+    for name in (
+        "view.default",
+        "_unsafe_view.default",
+        "reshape.default",
+        "unsqueeze.default",
+        "squeeze.dim",
+    )
+)
+# What they may be: an operator, and what it is given beside the input.
+_KNOWN: tuple[tuple[str, Mapping[str, Arg]], ...] = (
+    ("aten.gelu.default", {"approximate": "tanh"}),
+    ("aten.gelu.default", {"approximate": "none"}),
+    ("aten.silu.default", {}),
+)
+# Constants are written with ten digits.
+_CLOSE = 1e-9
+
+
+def spelled_out(graph: Graph, nodes: Sequence[Node], kept: Collection[str]) -> list[Node]:
+    """The nodes with each activation that some of them spell out as one node.
+
+    `kept`: values that are read when the nodes have run.
+    """
+    makers = {name: node for node in nodes if node.target in _STEPS for name in node.results()}
+    readers: dict[str, set[str]] = {}
+    for node in nodes:
+        for name in node.refs():
+            readers.setdefault(name, set()).add(node.name)
+    made: dict[str, Node] = {}
+    gone: set[str] = set()
+    for last in nodes:
+        if last.target not in _LAST:
+            continue
+        steps, inputs = _steps(last, makers)
+        names = {step.name for step in steps}
+        inner = [name for step in steps if step is not last for name in step.results()]
+        if len(inputs) != 1 or any(name in kept or not readers[name] <= names for name in inner):
+            continue
+        (of,) = inputs
+        if _kind(graph, of) is not None and _kind(graph, of) == _kind(graph, next(last.results())):
+            node = _recognised(last, steps, of)
+            if node is not None:
+                made[last.name] = node
+                gone |= names
+    return [made.get(node.name, node) for node in nodes if node.name in made or node.name not in gone]
+
+
+def before_views(nodes: Sequence[Node], activations: Collection[str], kept: Collection[str]) -> list[Node]:
+    """The nodes with each activation of a view, that nothing else reads, before the view.
+
+    So it follows what makes the elements. `activations`: their targets. `kept`: as above.
+    """
+    reads = Counter(name for node in nodes for name in node.refs())
+    views = {
+        name: node
+        for node in nodes
+        if node.target in _VIEWS
+        for name in node.results()
+        if reads[name] == 1 and name not in kept
+    }
+    found: dict[str, tuple[Node, ...]] = {}
+    for node in nodes:
+        view = views.get(next(node.refs(), "")) if node.target in activations else None
+        if view is not None:
+            inner = f"{node.name}.inner"
+            first = replace(_reading(node, next(view.refs())), name=inner, outputs=(inner,))
+            found |= {view.name: (), node.name: (first, replace(_reading(view, inner), outputs=node.outputs))}
+    return [one for node in nodes for one in found.get(node.name, (node,))]
+
+
+def _reading(node: Node, name: str) -> Node:
+    """The node on another value than its first."""
+    first, *others = node.args
+    return replace(node, args=(first._replace(value=Ref(name)), *others))
+
+
+def _steps(last: Node, makers: Mapping[str, Node]) -> tuple[list[Node], set[str]]:
+    """The nodes that lead to this one, in order, as far as steps go; and the values that they start from."""
+    steps: dict[str, Node] = {}
+    inputs: set[str] = set()
+
+    def visit(node: Node) -> None:
+        if node.name in steps or len(steps) > _MOST_STEPS:
+            return
+        for name in node.refs():
+            if name in makers:
+                visit(makers[name])
+            else:
+                inputs.add(name)
+        steps[node.name] = node
+
+    visit(last)
+    return (list(steps.values()), inputs) if len(steps) <= _MOST_STEPS else ([last], set())
+
+
+def _recognised(last: Node, steps: Sequence[Node], of: str) -> Node | None:
+    """The node of the operator that computes what these steps do; None if none does, or there is one step."""
+    if len(steps) < 2:
+        return None
+    values = {of: _points()}
+    for step in steps:
+        given = {
+            name: values[value.name] if isinstance(value, Ref) else targets.constant(value)
+            for name, value in targets.given(step).items()
+        }
+        values[next(step.results())] = targets.resolve(step.target)(**given)
+    found = values[next(last.results())]
+    for target, more in _KNOWN:
+        expected = targets.resolve(target)(_points(), **more)
+        if torch.allclose(found, expected, rtol=_CLOSE, atol=_CLOSE):
+            given = (Argument(name, value, True) for name, value in more.items())
+            return replace(last, target=target, args=(Argument("self", Ref(of), False), *given))
+    return None
+
+
+@cache
+def _points() -> torch.Tensor:
+    return torch.linspace(-8, 8, 97, dtype=torch.float64)
+
+
+def _kind(graph: Graph, name: str) -> tuple[DType, tuple[Dim, ...]] | None:
+    """Element type and sizes of a tensor of floating point."""
+    type_ = graph.values.get(name)
+    if not isinstance(type_, TensorType) or not type_.dtype.is_floating:
+        return None
+    return type_.dtype, type_.sizes

@@ -1,0 +1,84 @@
+"""On ATen, a tensor that nothing else will read is overwritten: no memory is taken, and none is given back.
+
+A result of some megabytes is memory that the system hands out anew, a page at a time: with eight images, a
+tenth of what convolutional networks take.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from lowering.ir.aten import schema
+from lowering.ir.program import Argument, Graph, Node, Ref
+from lowering.ir.types import TensorType, ValueType
+from lowering.targets.aten import operators as targets
+from lowering.targets.aten.rollback import namesake
+
+# Their operands may change places.
+_SYMMETRIC = frozenset({"aten.add.Tensor", "aten.mul.Tensor"})
+# What makes a tensor that is nobody else's, beside elementwise operators: oneDNN's layers.
+_MAKERS = ("mkldnn._convolution_pointwise.", "mkldnn._linear_pointwise.")
+
+
+def overwrite(
+    graph: Graph, nodes: Sequence[Node], kept: Collection[str], spared: Collection[str]
+) -> list[Node]:
+    """The nodes, elementwise ones in place where their operand's memory is nobody else's.
+
+    `kept`: values that are read when the nodes have run. `spared`: names of nodes that stay as they are.
+    """
+    reads = Counter(name for node in nodes for name in node.refs())
+    # Made here, and read by one node only, be it as a view.
+    own: set[str] = set()
+    found: list[Node] = []
+    for node in nodes:
+        makes_own = _makes_own(node)
+        if node.name not in spared and makes_own:
+            node = _in_place(graph.values, node, own)
+        found.append(node)
+        if makes_own:
+            own.update(name for name in node.results() if reads[name] == 1 and name not in kept)
+    return found
+
+
+def _makes_own(node: Node) -> bool:
+    """Whether a node is elementwise or a layer, and its results have memory of their own."""
+    if node.functional:
+        return False
+    if node.target.startswith(_MAKERS):
+        return True
+    known = schema(node.target)
+    if known is None or "pointwise" not in known.tags or len(known.returns) != 1:
+        return False
+    return not known.aliased(0)
+
+
+def _in_place(values: Mapping[str, ValueType], node: Node, own: Collection[str]) -> Node:
+    """The node as one that writes to its first operand, or to its second where they may change places."""
+    target = namesake(node.target)
+    if target is None:
+        return node
+    given = targets.given(node)
+    first, *others = given
+    if not _may_take(values, node, given[first], own):
+        if node.target not in _SYMMETRIC or given.get("alpha", 1) != 1:
+            return node
+        if not _may_take(values, node, given["other"], own):
+            return node
+        given |= {"self": given["other"], "other": given["self"]}
+    parameters = schema(node.target).parameters  # pyright: ignore[reportOptionalMemberAccess]
+    keywords = {parameter.name: parameter.keyword for parameter in parameters}
+    args = tuple(Argument(name, given[name], keywords[name]) for name in (first, *others))
+    return replace(node, target=target, args=args)
+
+
+def _may_take(values: Mapping[str, ValueType], node: Node, operand: object, own: Collection[str]) -> bool:
+    """Whether the operand's memory is free, and the result would have its type."""
+    if not isinstance(operand, Ref) or operand.name not in own:
+        return False
+    one, other = values.get(operand.name), values.get(next(node.results()))
+    if not isinstance(one, TensorType) or not isinstance(other, TensorType):
+        return False
+    return (one.dtype, one.sizes, one.strides) == (other.dtype, other.sizes, other.strides)

@@ -1,0 +1,76 @@
+"""What a segment on ATen computes of weights and numbers alone is computed once, when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from math import prod
+
+import torch
+
+from lowering.ir.aten import schema
+from lowering.ir.effects import sees_memory
+from lowering.ir.program import Graph, Node
+from lowering.ir.types import TensorType, ValueType
+from lowering.ir.unbacked import DATA_DEPENDENT
+from lowering.targets.aten.routine import Routine
+from lowering.targets.errors import ExecutionError
+
+Constants = Mapping[str, torch.Tensor]
+
+# More than this many bytes are rather computed at each call than kept.
+_MOST_BYTES = 1 << 24
+
+
+def fold(
+    graph: Graph, nodes: Sequence[Node], constants: Constants, kept: Collection[str]
+) -> tuple[list[Node], Constants]:
+    """The nodes that are left, and the constants with the results of the others among them.
+
+    `constants`: what never changes, by value name. `kept`: values that are read when the nodes have run: each
+    call makes its own. A node that fails is left, to fail when it is called.
+    """
+    found = dict(constants)
+    left: list[Node] = []
+    with torch.no_grad():
+        for node in nodes:
+            made = _made(graph, node, found, kept)
+            if made is None:
+                left.append(node)
+            else:
+                found |= made
+    return left, found
+
+
+def _made(
+    graph: Graph, node: Node, constants: Constants, kept: Collection[str]
+) -> dict[str, torch.Tensor] | None:
+    """The results of a node, if it makes the same of the same at each call."""
+    names = list(node.results())
+    if not names or not constants.keys() >= set(node.refs()) or any(name in kept for name in names):
+        return None
+    if not _is_pure(node) or not all(_may_keep(node, graph.values.get(name)) for name in names):
+        return None
+    env: dict[str, torch.Tensor] = {}
+    try:
+        Routine(graph, [node], names, constants)(env, {})
+    except ExecutionError:
+        return None
+    return env
+
+
+def _is_pure(node: Node) -> bool:
+    """Whether all that a node does is to compute what its arguments determine."""
+    found = schema(node.target)
+    if found is None or node.functional or sees_memory(node) or found.written(found.bind(node.args)):
+        return False
+    return not DATA_DEPENDENT & found.tags and not node.target.startswith("aten.empty")
+
+
+def _may_keep(node: Node, type_: ValueType | None) -> bool:
+    """Whether a result is a tensor with elements, and a view or small."""
+    if not isinstance(type_, TensorType) or not type_.is_static or type_.device.type == "meta":
+        return False
+    found = schema(node.target)
+    is_view = found is not None and all(found.aliased(at) for at in range(len(found.returns)))
+    sizes = [size for size in type_.sizes if isinstance(size, int)]
+    return is_view or prod(sizes) * type_.dtype.itemsize <= _MOST_BYTES

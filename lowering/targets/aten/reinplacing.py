@@ -1,0 +1,149 @@
+"""Which nodes on ATen may write their result where a buffer's old value lies, and which inputs nodes write.
+
+A functional program gives each buffer a new value. Where a segment makes it, step by step, from the old one,
+and nothing reads an old value or a view of it after the step that replaces it, the steps run in place: what
+the program did before it was made functional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from lowering.ir import aten
+from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, graphs_of, refs_of
+from lowering.ir.types import TensorType, ValueType
+from lowering.targets.aten import operators as targets
+from lowering.targets.aten.rollback import namesake
+
+InPlace = Mapping[str, frozenset[str]]
+
+
+def in_place_nodes(
+    nodes: Sequence[Node],
+    outputs: Collection[str],
+    values: Mapping[str, ValueType],
+    updates: Mapping[str, str],
+) -> dict[str, frozenset[str]]:
+    """By node name, the arguments that it may write to rather than to a copy.
+
+    `outputs`: what is read after these nodes. `updates`: the old values of buffers that nothing reads after
+    these nodes, and the new ones.
+    """
+    makers = {name: node for node in nodes for name in node.results()}
+    order = {node.name: place for place, node in enumerate(nodes)}
+    found: dict[str, set[str]] = {}
+    for old, new in updates.items():
+        chain = _chain(old, new, makers, values)
+        steps = [(node, argument, targets.given(node)[argument]) for node, argument in chain]
+        if all(_is_last(nodes, order[node.name], ref, outputs) for node, _, ref in steps):
+            for node, argument in chain:
+                found.setdefault(node.name, set()).add(argument)
+    return {name: frozenset(arguments) for name, arguments in found.items()}
+
+
+def _chain(
+    old: str, new: str, makers: Mapping[str, Node], values: Mapping[str, ValueType]
+) -> list[tuple[Node, str]]:
+    """The nodes that make the new value from the old one, last first, and the argument that each replaces."""
+    chain: list[tuple[Node, str]] = []
+    name = new
+    while name != old:
+        node = makers.get(name)
+        argument = None if node is None else _replaces(node, name)
+        given = None if node is None or argument is None else targets.given(node)[argument]
+        if node is None or argument is None or not isinstance(given, Ref):
+            return []
+        if not _same_type(values.get(given.name), values.get(name)):
+            return []
+        chain.append((node, argument))
+        name = given.name
+    return chain
+
+
+def _same_type(one: ValueType | None, other: ValueType | None) -> bool:
+    if not isinstance(one, TensorType) or not isinstance(other, TensorType):
+        return False
+    return (one.dtype, one.sizes, one.layout) == (other.dtype, other.sizes, other.layout)
+
+
+def _is_last(nodes: Sequence[Node], place: int, given: Arg, outputs: Collection[str]) -> bool:
+    """Whether nothing reads the memory of an argument's value beside this node and after it."""
+    assert isinstance(given, Ref)
+    shared = aliases(nodes, [given.name])
+    if not shared.isdisjoint(outputs):
+        return False
+    if sum(name in shared for name in nodes[place].refs()) > 1:
+        return False
+    return not any(name in shared for node in nodes[place + 1 :] for name in node.refs())
+
+
+def _replaces(node: Node, result: str) -> str | None:
+    """The argument of a node whose written copy is this result."""
+    if not node.functional:
+        schema = aten.schema(node.target)
+        return schema.parameters[0].name if schema is not None and namesake(node.target) else None
+    names, unreturned = targets.written(node, targets.resolve(node.target))
+    own = len(node.outputs) - len(unreturned)
+    for output, name in zip(node.outputs[own:], unreturned, strict=True):
+        if output == result:
+            return name
+    schema = aten.schema(node.target)
+    if schema is None or "inplace_view" in schema.tags:
+        return None
+    replaced = {output: schema.written_return(i) for i, output in enumerate(node.outputs[:own])}
+    return replaced.get(result) if replaced.get(result) in names else None
+
+
+def aliases(nodes: Iterable[Node], names: Iterable[str]) -> set[str]:
+    """These values, and what may be a view of them."""
+    shared = set(names)
+    for node in nodes:
+        for place, output in enumerate(node.outputs):
+            if not shared.isdisjoint(_viewed(node, place)):
+                shared.update((output,) if isinstance(output, str) else (n for n in output or () if n))
+    return shared
+
+
+def _viewed(node: Node, place: int) -> Iterator[str]:
+    """Values that a result of a node may be a view of; all that it reads where nothing is known of it."""
+    schema = aten.schema(node.target)
+    if schema is None:
+        yield from node.refs()
+        return
+    if place >= len(schema.returns):
+        return
+    given = schema.bind(node.args)
+    copied = schema.written(given) if node.functional else ()
+    for name in schema.aliased(place):
+        if name not in copied:
+            yield from refs_of(given[name])
+
+
+def written_inputs(program: Program) -> set[str]:
+    """Names of the graph inputs that running a program as it was read may write to."""
+    nodes = program.graph.nodes
+    written = {name for node in nodes for name in _written(node)}
+    targets_ = {spec.target for spec in program.signature.outputs if spec.kind in MUTATIONS}
+    found: set[str] = set()
+    for spec in program.signature.inputs:
+        stated = spec.target in targets_ or spec.name in targets_
+        if stated or not written.isdisjoint(aliases(nodes, [spec.name])):
+            found.add(spec.name)
+    return found
+
+
+def _written(node: Node) -> Iterator[str]:
+    """Values that a node may write to."""
+    if node.target in targets.SCALAR:
+        return
+    if node.target.startswith("higher_order."):
+        if any(_writes(graph) for graph in graphs_of(node)):
+            yield from node.refs()
+        return
+    given = targets.given(node)
+    for name in targets.written(node, targets.resolve(node.target))[0]:
+        yield from refs_of(given[name])
+
+
+def _writes(graph: Graph) -> bool:
+    return any(any(True for _ in _written(node)) for node in graph.nodes)

@@ -1,0 +1,391 @@
+"""Running IR nodes on ATen: each node becomes one closure over its resolved operator and argument template.
+
+This module imports torch; only what needs ATen imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import torch
+
+from lowering.ir.program import (
+    Arg,
+    Argument,
+    Graph,
+    Node,
+    Operator,
+    Ref,
+)
+from lowering.ir.symbols import evaluate
+from lowering.ir.types import SymType, TensorType, ValueType
+from lowering.targets.aten import UNDO
+from lowering.targets.aten import operators as targets
+from lowering.targets.aten.arguments import checked
+from lowering.targets.aten.assertions import told
+from lowering.targets.aten.control_flow import Symbols, higher_order
+from lowering.targets.aten.reinplacing import InPlace
+from lowering.targets.aten.rollback import prepare, writer
+from lowering.targets.aten.symbol_binding import Env, Step, symbol_bindings
+from lowering.targets.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error
+
+__all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "run_graph"]
+
+Reader = Callable[[Env, Symbols], Any]
+_ASSERTIONS = ("aten._assert_scalar", "aten._functional_assert_scalar")
+NO_CONSTANTS: Mapping[str, torch.Tensor] = {}
+NOT_IN_PLACE: InPlace = {}
+
+
+class Routine:
+    """Nodes of one graph, compiled once: `routine(env, symbols)` reads and writes values by name in `env`.
+
+    `constants`: values that never change between calls; they become part of the closures and need not be in
+    `env`. `in_place`: by node, arguments that it writes to rather than to a copy; what takes that back is
+    added to the list `env[UNDO]`. A value that is made here is dropped from `env` after its last use unless
+    it is in `keep`. `ours`: the nodes are not a file's: each was admitted, or put in the place of such ones.
+    Unbacked symbols are bound in `symbols` as soon as a value shows them. Every operator is
+    resolved when the routine is made, so a missing one raises UnknownTarget before anything runs.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        nodes: Sequence[Node],
+        keep: Collection[str],
+        constants: Mapping[str, torch.Tensor] = NO_CONSTANTS,
+        in_place: InPlace = NOT_IN_PLACE,
+        ours: bool = False,
+    ) -> None:
+        self.nodes = tuple(nodes)
+        if not ours:
+            admit(nodes)
+        self._graph = graph
+        compiler = _Compiler(graph.values, _computed(graph, nodes), constants, in_place)
+        steps = [compiler.node(node) for node in nodes]
+        dead = _last_uses(nodes, keep)
+        self.steps = tuple(zip(steps, dead, strict=True))
+
+    def __call__(self, env: Env, symbols: Symbols) -> None:
+        """Run under no_grad. Raises ExecutionError, or its kin for ATen's IndexError and LinAlgError."""
+        # To switch takes as long as a small operator: whoever runs many routines has done so.
+        if torch.is_grad_enabled():
+            with torch.no_grad():
+                self._run(env, symbols)
+        else:
+            self._run(env, symbols)
+
+    def _run(self, env: Env, symbols: Symbols) -> None:
+        done = 0
+        try:
+            for step, dead in self.steps:
+                step(env, symbols)
+                for name in dead:
+                    del env[name]
+                done += 1
+        except ExecutionError:
+            raise
+        except Exception as error:
+            node = self.nodes[done]
+            if node.target.startswith(_ASSERTIONS) and (text := told(str(error), self._graph, symbols)):
+                raise ExecutionError(text) from error
+            _fail(node, error)
+
+
+def admit(nodes: Sequence[Node]) -> None:
+    """Raise UnknownTarget, naming the node, for a node that a file may not have ATen run."""
+    for node in nodes:
+        try:
+            targets.admit(node)
+        except UnknownTarget as error:
+            where = f" ({node.location})" if str(node.location) else ""
+            raise UnknownTarget(f"node {node.name}{where}: {error}") from None
+
+
+def _fail(node: Node, error: Exception) -> NoReturn:
+    where = f" ({node.location})" if str(node.location) else ""
+    kind = ExecutionError
+    if isinstance(error, IndexError):
+        kind = ExecutionIndexError
+    elif isinstance(error, torch.linalg.LinAlgError):  # pyright: ignore[reportPrivateImportUsage]
+        kind = linear_algebra_error()
+    raise kind(f"node {node.name}, {node.target}{where}: {type(error).__name__}: {error}") from error
+
+
+def _last_uses(nodes: Sequence[Node], keep: Collection[str]) -> list[tuple[str, ...]]:
+    """For each node, the values that nothing after it reads."""
+    seen = set(keep)
+    dead: list[tuple[str, ...]] = []
+    own = {name for node in nodes for name in node.results()}
+    for node in reversed(nodes):
+        # What a segment reads from outside belongs to the caller, who frees it.
+        names = dict.fromkeys(name for name in (*node.refs(), *node.results()) if name in own)
+        dead.append(tuple(name for name in names if name not in seen))
+        seen.update(names)
+    return dead[::-1]
+
+
+def _computed(graph: Graph, nodes: Sequence[Node]) -> set[str]:
+    """Names of the values that a graph is given or that these nodes of it make."""
+    given = {item.name for item in graph.inputs if isinstance(item, Ref)}
+    return given | {name for node in nodes for name in node.results()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiler:
+    """Turns nodes into closures. `computed`: names that are given or that these nodes make."""
+
+    values: Mapping[str, ValueType]
+    computed: Collection[str]
+    constants: Mapping[str, torch.Tensor]
+    in_place: InPlace = field(default_factory=dict)
+
+    def node(self, node: Node) -> Step:
+        if node.target.startswith("higher_order."):
+            arguments = [self.reader(argument.value) for argument in self.placed(node)]
+            names = [argument.name if argument.keyword else "" for argument in node.args]
+            function = higher_order(node.target)
+
+            def run(env: Env, symbols: Symbols) -> Any:
+                given = [read(env, symbols) for read in arguments]
+                named = {name: value for name, value in zip(names, given, strict=True) if name}
+                plain = [value for name, value in zip(names, given, strict=True) if not name]
+                return function(symbols, *plain, **named)
+
+            return self.bind_outputs(node, run, returns=2)
+        scalar = targets.SCALAR.get(node.target)
+        if scalar is not None:
+            call = self.call(scalar, [argument.value for argument in node.args], {})
+            return self.bind_outputs(node, call, returns=1)
+        try:
+            op = targets.resolve(node.target)
+        except UnknownTarget as error:
+            where = f" ({node.location})" if str(node.location) else ""
+            raise UnknownTarget(f"node {node.name}{where}: {error}") from None
+        positional, keyword = _by_position(self.placed(node), op)
+        if node.functional or node.name in self.in_place:
+            return self.bind_outputs(node, self.functional(node, op, positional, keyword), returns=2)
+        call = self.call(checked(node.target, op, op), positional, keyword)
+        return self.bind_outputs(node, call, len(op._schema.returns))
+
+    def placed(self, node: Node) -> Sequence[Argument]:
+        """A node's arguments for the CPU, wherever the program was exported.
+
+        Memory is not pinned for a copy to a device. Autocast for a device that has tensors is for the CPU's.
+        """
+        if node.target == "higher_order.wrap_with_autocast":
+            device, *rest = node.args
+            here = any(
+                isinstance(t, TensorType) and t.device.type == device.value for t in self.values.values()
+            )
+            return [device._replace(value="cpu") if here else device, *rest]
+        return [a._replace(value=False) if a.name == "pin_memory" and a.value else a for a in node.args]
+
+    def reader(self, arg: Arg) -> Reader:
+        """A function that gives an argument's value at run time."""
+        if not self.varies(arg):
+            literal = self.constant(arg)
+            return lambda env, symbols: literal
+        if isinstance(arg, Ref):
+            name = arg.name
+            type_ = self.values.get(name)
+            if self.is_free(name) and isinstance(type_, SymType):
+                term = type_.value
+                return lambda env, symbols: env[name] if name in env else evaluate(term, symbols)
+            return lambda env, symbols: env[name]
+        if isinstance(arg, tuple):
+            readers = [self.reader(item) for item in arg]
+            return lambda env, symbols: [read(env, symbols) for read in readers]
+        if isinstance(arg, dict):
+            items = {key: self.reader(item) for key, item in arg.items()}
+            return lambda env, symbols: {key: read(env, symbols) for key, read in items.items()}
+        if isinstance(arg, Graph):
+            function = Function(arg)
+            return lambda env, symbols: function
+        if isinstance(arg, Operator):
+            op = targets.resolve(arg.target)
+            # Whoever takes an operator calls it as it is.
+            if checked(arg.target, op, op) is not op:
+                raise UnknownTarget(f"{arg.target} is checked before each call, and cannot be an argument")
+            return lambda env, symbols: op
+        raise UnknownTarget(f"an argument of type {type(arg).__name__} cannot be run on ATen")
+
+    def is_free(self, name: str) -> bool:
+        """Whether a value is a scalar that none of these nodes computes: of another segment, or of nobody."""
+        return name not in self.computed and isinstance(self.values.get(name), SymType)
+
+    def varies(self, arg: Arg) -> bool:
+        """Whether an argument has to be read at run time."""
+        if isinstance(arg, tuple):
+            return any(self.varies(item) for item in arg)
+        if isinstance(arg, Ref):
+            return arg.name not in self.constants
+        return isinstance(arg, (Graph, Operator, dict))
+
+    def constant(self, arg: Arg) -> Any:
+        if isinstance(arg, tuple):
+            return [self.constant(item) for item in arg]
+        return self.constants[arg.name] if isinstance(arg, Ref) else targets.constant(arg)
+
+    def call(self, op: Callable[..., Any], positional: Sequence[Arg], keyword: Mapping[str, Arg]) -> Reader:
+        """A call whose constant arguments are in a template and whose others are filled in."""
+        template = [None if self.varies(arg) else self.constant(arg) for arg in positional]
+        named = {name: None if self.varies(arg) else self.constant(arg) for name, arg in keyword.items()}
+        simple, fills = [], []
+        for index, arg in enumerate(positional):
+            if isinstance(arg, Ref) and self.varies(arg) and not self.is_free(arg.name):
+                simple.append((index, arg.name))
+            elif self.varies(arg):
+                fills.append((index, self.reader(arg)))
+        named_fills = [(name, self.reader(arg)) for name, arg in keyword.items() if self.varies(arg)]
+        if len(simple) == len(template) == 1 and not named:
+            only = simple[0][1]
+            return lambda env, symbols: op(env[only])
+
+        def call(env: Env, symbols: Symbols) -> Any:
+            args = template[:]
+            for index, name in simple:
+                args[index] = env[name]
+            for index, read in fills:
+                args[index] = read(env, symbols)
+            if not named:
+                return op(*args)
+            kwargs = dict(named)
+            for name, read in named_fills:
+                kwargs[name] = read(env, symbols)
+            return op(*args, **kwargs)
+
+        return call
+
+    def functional(
+        self, node: Node, op: Any, positional: Sequence[Arg], keyword: Mapping[str, Arg]
+    ) -> Reader:
+        """The operator on copies of what it writes; its own results, then the copies it does not return.
+
+        What the node may write in place is no copy; then `op` may be one that writes nothing itself.
+        """
+        names = [argument.name for argument in op._schema.arguments]
+        given = {**dict(zip(names, positional, strict=False)), **keyword}
+        readers = {name: self.reader(arg) for name, arg in given.items()}
+        in_place = self.in_place.get(node.name, frozenset())
+        writes, also = targets.written(node, op) if node.functional else (tuple(in_place), ())
+        run = checked(node.target, op, op if node.functional else writer(node.target))
+        returns = len(op._schema.returns)
+
+        def call(env: Env, symbols: Symbols) -> tuple[Any, ...]:
+            kwargs = {name: read(env, symbols) for name, read in readers.items()}
+            for name in writes:
+                if name in in_place:
+                    kwargs[name], undo = prepare(node.target, kwargs[name], kwargs)
+                    if undo is not None:
+                        env[UNDO].append(undo)
+                else:
+                    kwargs[name] = _copy(kwargs[name])
+            result = run(**kwargs)
+            own = () if returns == 0 else (result,) if returns == 1 else tuple(result)
+            return (*own, *(kwargs[name] for name in also))
+
+        return call
+
+    def bind_outputs(self, node: Node, call: Reader, returns: int) -> Step:
+        """Store a call's results under the node's output names. `returns`: how many; several are a tuple."""
+        outputs = node.outputs
+        bindings = list(symbol_bindings(node, self.values))
+        if not outputs:
+            return lambda env, symbols: _discard(call(env, symbols))
+        if len(outputs) == 1 and isinstance(outputs[0], str) and returns == 1:
+            name = outputs[0]
+
+            def single(env: Env, symbols: Symbols) -> None:
+                env[name] = call(env, symbols)
+
+            return _then(single, bindings)
+
+        def several(env: Env, symbols: Symbols) -> None:
+            result = call(env, symbols)
+            results = (result,) if returns == 1 or not isinstance(result, (tuple, list)) else result
+            if len(results) != len(outputs):
+                raise ValueError(f"returned {len(results)} values, the program names {len(outputs)}")
+            for output, value in zip(outputs, results, strict=True):
+                _store(env, output, value)
+
+        return _then(several, bindings)
+
+
+def _discard(_: Any) -> None:
+    return None
+
+
+def _then(step: Step, bindings: Sequence[Step]) -> Step:
+    if not bindings:
+        return step
+
+    def both(env: Env, symbols: Symbols) -> None:
+        step(env, symbols)
+        for bind in bindings:
+            bind(env, symbols)
+
+    return both
+
+
+def _store(env: Env, output: Any, value: Any) -> None:
+    if isinstance(output, str):
+        env[output] = value
+    elif output is not None:
+        if len(output) != len(value):
+            raise ValueError(f"returned a list of {len(value)} values, the program names {len(output)}")
+        for name, item in zip(output, value, strict=True):
+            if name is not None:
+                env[name] = item
+
+
+def _copy(value: Any) -> Any:
+    return [item.clone() for item in value] if isinstance(value, (list, tuple)) else value.clone()
+
+
+def _by_position(args: Sequence[Argument], op: Any) -> tuple[list[Arg], dict[str, Arg]]:
+    """Arguments split as torch takes them: the schema's leading ones by position, the rest by name."""
+    schema = op._schema.arguments
+    positional: list[Arg] = []
+    keyword: dict[str, Arg] = {}
+    for index, argument in enumerate(args):
+        place = schema[index] if index < len(schema) and not keyword else None
+        if place is not None and not place.kwarg_only and argument.name in ("", place.name):
+            positional.append(argument.value)
+        elif argument.name:
+            keyword[argument.name] = argument.value
+        else:
+            raise UnknownTarget(f"{op} takes {len(schema)} arguments, the program gives {len(args)}")
+    return positional, keyword
+
+
+class Function:
+    """A graph as a callable over its inputs' values: `function(symbols, *values)` gives its outputs."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.names = [item.name if isinstance(item, Ref) else None for item in graph.inputs]
+        kept = {item.name for item in graph.outputs if isinstance(item, Ref)}
+        self.routine = Routine(graph, graph.nodes, kept)
+        reader = _Compiler(graph.values, _computed(graph, graph.nodes), NO_CONSTANTS)
+        self.outputs = [reader.reader(output) for output in graph.outputs]
+
+    def __call__(self, symbols: Symbols, *values: Any) -> list[Any]:
+        if len(values) != len(self.names):
+            raise ValueError(
+                f"graph {self.graph.name} takes {len(self.names)} values, {len(values)} were given"
+            )
+        env = {name: value for name, value in zip(self.names, values, strict=True) if name is not None}
+        self.routine(env, symbols)
+        return [read(env, symbols) for read in self.outputs]
+
+
+def run_graph(graph: Graph, env: Mapping[str, Any], symbols: Symbols) -> list[Any]:
+    """Run a graph. `env`: its inputs' values by name; `symbols`: sizes by symbol, extended by what is found.
+
+    Returns one value per graph output. Mutations happen in place on the given tensors.
+    """
+    function = Function(graph)
+    return function(symbols, *(env[item.name] if isinstance(item, Ref) else item for item in graph.inputs))

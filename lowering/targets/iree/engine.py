@@ -1,0 +1,408 @@
+"""The engine `iree`. Compiles in a child process; runs in a process that imports neither torch nor jax."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from ctypes import POINTER, c_char_p, c_uint64, py_object, pythonapi, string_at
+from functools import cache
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lowering.host.dlpack import Views, capsule_import
+from lowering.host.machine import Patiently, seal, unseal
+from lowering.host.processor import processor
+from lowering.host.shutdown import closed_at_exit
+from lowering.host.tensors import (
+    ALIGNMENT,
+    address,
+    aligned,
+    at_address,
+    dtype_of,
+    empty,
+    numpy_dtype,
+    numpy_to_torch,
+    raw_dtype,
+    torch_dtype,
+    torch_from_dlpack,
+    torch_to_numpy,
+)
+from lowering.ir.errors import EngineError
+from lowering.ir.module import Module, Port
+from lowering.ir.types import DType
+from lowering.targets.diagnostics import first_line
+from lowering.targets.iree.compile import compile_module
+from lowering.targets.iree.drivers import choose_driver, device_of, driver_of
+from lowering.targets.iree.entries import MAIN, MAIN_IN, SCOPE
+from lowering.targets.iree.limits import explain
+from lowering.targets.iree.memory import NEEDED, CallMemory
+from lowering.targets.iree.weights import bound, lend
+from lowering.targets.target import Target
+
+try:
+    from iree import runtime as rt
+    from iree.runtime.dtypes import map_dtype_to_hal_element_type
+    from iree.runtime.version import VERSION
+except ImportError:
+    raise EngineError("iree's runtime is not installed: python -m pip install iree-base-runtime") from None
+
+if TYPE_CHECKING:
+    import torch
+
+_FLOAT8 = frozenset(dtype for dtype in DType if dtype.value.startswith("float8"))
+
+# The bits of IREE's element types that tell signed and unsigned numbers apart.
+_SIGN = 0x03000000
+
+_capsule_pointer = pythonapi.PyCapsule_GetPointer
+_capsule_pointer.restype = POINTER(c_uint64)
+_capsule_pointer.argtypes = [py_object, c_char_p]
+
+
+class Handle:
+    """An IREE buffer view, its type, and the addresses it covers (`start == end` when it has no elements).
+
+    `owner`: what keeps imported memory, None for IREE's own.
+    """
+
+    __slots__ = ("device", "dtype", "end", "owner", "sizes", "start", "view")
+
+    def __init__(
+        self,
+        view: rt.HalBufferView,
+        dtype: DType,
+        sizes: tuple[int, ...],
+        start: int,
+        nbytes: int,
+        device: str,
+        owner: object = None,
+    ) -> None:
+        self.view = view
+        self.dtype = dtype
+        self.sizes = sizes
+        self.start = start
+        self.end = start + nbytes
+        self.device = device
+        self.owner = owner
+
+
+REVISION = 3
+"""Which way of compiling made a binary; older ones are made anew. Before 2, operations might race; before 3,
+copies that keep values from being overwritten might be one."""
+
+
+@closed_at_exit("compile", "load")
+class Iree:
+    """The engine `iree`: CPU and CUDA, static shapes."""
+
+    name = "iree"
+    handle = Handle
+
+    def version(self) -> str:
+        return f"{VERSION}+{REVISION}+{processor().key}"
+
+    def compile(self, module: Module, target: Target) -> bytes:
+        """Compile in a child process. `target.options`: see `compile_module`, and `driver` at load.
+
+        Raises EngineError, with the node its first diagnostic points at.
+        """
+        return seal(self.name, self.version(), target.device, compile_module(module, target))
+
+    def load(
+        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+    ) -> IreeExecutable:
+        """Load a binary and bind its weights where they lie. Raises EngineError.
+
+        `target.options["driver"]`: `local-sync` or `local-task`; by default `local-task` on more than one
+        core unless the module's data is small.
+        """
+        payload = unseal(self.name, self.version(), target.device, binary)
+        return IreeExecutable(payload, module, target, weights)
+
+    def from_tensor(self, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+        """A handle over the tensor's memory where that is on the CPU, dense and aligned; else over a copy."""
+        if target.device != "cpu":
+            return _to_device(tensor, target)
+        if isinstance(tensor, np.ndarray):
+            return _from_numpy(tensor)
+        return _from_torch(tensor)
+
+    def from_known(self, tensor: torch.Tensor, target: Target) -> Handle:
+        view = _views.get((tensor.data_ptr(), tensor.dtype, tensor.shape))
+        if view is None or target.device != "cpu":
+            return self.from_tensor(tensor, target)
+        return Handle(*view, tensor)
+
+    def read(self, handle: Handle, target: Target) -> bytes:
+        if handle.device != "cpu":
+            return self.to_numpy(handle).tobytes()
+        return string_at(handle.start, handle.end - handle.start) if handle.start else b""
+
+    def own(self, handle: Handle, target: Target) -> Handle:
+        """The handle where its memory is IREE's, else one over a copy: not all writes to imported memory are
+        allowed."""
+        return handle if handle.owner is None else _owned(self.to_numpy(handle))
+
+    def to_numpy(self, handle: Handle) -> np.ndarray:
+        if handle.device != "cpu":
+            mapped = rt.DeviceArray(device_of(driver_of(handle.device)), handle.view).to_host()
+            return mapped.view(numpy_dtype(handle.dtype)).reshape(handle.sizes)
+        if handle.start == handle.end:
+            return empty(numpy_dtype(handle.dtype), handle.sizes)
+        return at_address(handle.start, numpy_dtype(handle.dtype), handle.sizes, handle)
+
+    def to_torch(self, handle: Handle) -> torch.Tensor:
+        foreign = handle.device != "cpu" or handle.owner is not None
+        if foreign or handle.start == handle.end or handle.dtype in _FLOAT8:
+            return numpy_to_torch(self.to_numpy(handle))
+        tensor = torch_from_dlpack()(device_of("local-sync").create_dlpack_capsule(handle.view, 1, 0))
+        wanted = torch_dtype(handle.dtype)
+        return tensor if tensor.dtype is wanted else tensor.view(wanted)
+
+
+class _Declared(NamedTuple):
+    """What a module says of a result, and the same as IREE says it of a buffer view.
+
+    `elements`: a whole number may come as one without a sign.
+    """
+
+    dtype: DType
+    sizes: tuple[int, ...]
+    nbytes: int
+    shape: list[int]
+    elements: tuple[int, ...]
+    is_float8: bool
+
+    @classmethod
+    def of(cls, port: Port) -> _Declared:
+        element = map_dtype_to_hal_element_type(numpy_dtype(port.dtype))
+        assert element is not None, "IREE has an element type for each of ours"
+        element = int(element)  # pyright: ignore[reportArgumentType] - an enumeration that converts
+        elements = (element, element & ~_SIGN) if port.dtype.is_integer else (element,)
+        nbytes = prod(port.sizes) * port.dtype.itemsize
+        return cls(port.dtype, port.sizes, nbytes, list(port.sizes), elements, port.dtype in _FLOAT8)
+
+
+class IreeExecutable:
+    """A loaded IREE module with its weights bound."""
+
+    def __init__(
+        self, payload: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+    ) -> None:
+        self._module = module
+        self._inputs = tuple(port for port in module.inputs if port.weight is None)
+        self._outputs = tuple(map(_Declared.of, module.outputs))
+        places = {port.name: at for at, port in enumerate(self._inputs)}
+        self._donated = {made: places[module.inputs[given].name] for given, made in module.donations()}
+        self._device_type = target.device
+        driver = target.options.get("driver") or choose_driver(module, target)
+        self._device = device_of(driver)
+        self._waiting = Patiently if driver == "local-task" else nullcontext
+        self._weights = {
+            name: bound(name, weights) for name in {p.weight for p in module.inputs if p.weight is not None}
+        }
+        self._spans = sorted(
+            (address(array), address(array) + array.nbytes) for array in self._weights.values()
+        )
+        self._starts = [start for start, _ in self._spans]
+        self._lock = threading.Lock()
+        self._memory: CallMemory | None = None
+        self._needed = 0
+        self._context, self._main = self._link(payload)
+
+    def _link(self, payload: bytes) -> tuple[rt.VmContext, rt.VmFunction]:
+        instance = _instance()
+        self._index = rt.ParameterIndex()
+        for name, array in self._weights.items():
+            self._index.add_buffer(name, lend(array))
+        try:
+            modules = [
+                rt.create_hal_module(instance, self._device),
+                rt.create_io_parameters_module(instance, self._index.create_provider(scope=SCOPE)),
+                rt.VmModule.copy_buffer(instance, payload),
+            ]
+            context = rt.VmContext(instance, modules)
+            main = modules[-1].lookup_function(MAIN)
+            main_in = modules[-1].lookup_function(MAIN_IN)
+        except Exception as error:
+            raise EngineError(
+                f"iree {self._module.name}: cannot load the binary: {explain(first_line(error))}"
+            ) from None
+        if main is None:
+            raise EngineError(f"iree {self._module.name}: the binary has no function @{MAIN}")
+        if main_in is not None and NEEDED in main_in.reflection:
+            self._memory = CallMemory.of(self._device)
+            self._needed = int(main_in.reflection[NEEDED])
+            return context, main_in
+        return context, main
+
+    def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
+        """Run; raises EngineError for handles that do not fit, and for IREE's own failures."""
+        if len(handles) != len(self._inputs):
+            raise EngineError(
+                f"iree {self._module.name}: {len(handles)} arguments given, {len(self._inputs)} wanted"
+            )
+        arguments = rt.VmVariantList(len(handles) + 1)
+        push = arguments.push_ref
+        for handle in handles:
+            push(handle.view)  # pyright: ignore[reportArgumentType]
+        results = rt.VmVariantList(len(self._outputs))
+        memory = self._memory
+        try:
+            with self._lock, self._waiting():
+                if memory is None:
+                    self._context.invoke(self._main, arguments, results)
+                else:
+                    buffer = memory.take(self._needed)
+                    push(buffer)  # pyright: ignore[reportArgumentType]
+                    self._context.invoke(self._main, arguments, results)
+                    memory.give(buffer)
+        except Exception as error:
+            raise EngineError(f"iree {self._module.name}: {first_line(error)}") from None
+        try:
+            return self._collect(handles, results)
+        except (IndexError, TypeError, ValueError) as error:
+            raise EngineError(
+                f"iree {self._module.name}: not all results came: {first_line(error)}"
+            ) from None
+
+    def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
+        """IREE's own call on these arguments: what a call's cost is measured against."""
+        arguments = rt.VmVariantList(len(handles) + 1)
+        for handle in handles:
+            arguments.push_ref(handle.view)  # pyright: ignore[reportArgumentType]
+        if self._memory is not None:
+            arguments.push_ref(self._memory.take(self._needed))  # pyright: ignore[reportArgumentType]
+        count = len(self._outputs)
+        return lambda: self._context.invoke(self._main, arguments, rt.VmVariantList(count))
+
+    def _collect(self, handles: Sequence[Handle], results: rt.VmVariantList) -> list[Handle]:
+        """Handles over the results; one that shares memory with an argument, a weight or another is copied.
+
+        IREE returns one buffer for two equal results, and may return an argument's or a weight's own. A
+        donated argument's is the result's to have.
+        """
+        taken = [(handle.start, handle.end) for handle in handles]
+        outputs: list[Handle] = []
+        for index, (dtype, sizes, nbytes, shape, elements, is_float8) in enumerate(self._outputs):
+            view = results.get_as_object(index, rt.HalBufferView)
+            # A binary may be another module's than it says, and what is read is as large as the port.
+            if view.byte_length != nbytes or view.shape != shape or view.element_type not in elements:
+                raise EngineError(self._unlike_declared(index, view))
+            start = _view_address(self._device, view, is_float8) if nbytes else 0
+            handle = Handle(view, dtype, sizes, start, nbytes, self._device_type)
+            if index in self._donated and start == handles[self._donated[index]].start:
+                handle = handles[self._donated[index]]
+            elif nbytes and self._overlaps(start, handle.end, taken):
+                handle = self._copy(handle)
+            taken.append((handle.start, handle.end))
+            outputs.append(handle)
+        return outputs
+
+    def _unlike_declared(self, index: int, view: rt.HalBufferView) -> str:
+        port = self._module.outputs[index]
+        return (
+            f"iree {self._module.name}: the binary gives {port.name} as {list(view.shape)} in "
+            f"{view.byte_length} bytes, and the module says {list(port.sizes)} of {port.dtype}; "
+            "compile the module anew"
+        )
+
+    def _overlaps(self, start: int, end: int, taken: list[tuple[int, int]]) -> bool:
+        for other_start, other_end in taken:
+            if start < other_end and other_start < end:
+                return True
+        # Weights are sorted, and disjoint or equal: only the last that starts before `end` can reach `start`.
+        at = bisect_right(self._starts, end - 1) - 1
+        return at >= 0 and self._spans[at][1] > start
+
+    def _copy(self, handle: Handle) -> Handle:
+        array = Iree().to_numpy(handle)
+        if self._device_type != "cpu":
+            return _to_device(array, Target(self._device_type))
+        return _owned(array)
+
+
+def _from_numpy(array: np.ndarray) -> Handle:
+    dense = aligned(array)
+    start = address(dense)
+    key = (start, dense.dtype, dense.shape)
+    view = _views.get(key) or _views.add(key, _view(start, dtype_of(dense), dense.shape))
+    return Handle(*view, dense)
+
+
+def _from_torch(tensor: torch.Tensor) -> Handle:
+    if not tensor.is_cpu:
+        raise EngineError(f"iree: a tensor on {tensor.device} given, and the target is the cpu")
+    start = tensor.data_ptr()
+    if start % ALIGNMENT or not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
+        return _from_numpy(torch_to_numpy(tensor))
+    if tensor.numel() == 0:
+        return _from_numpy(empty(numpy_dtype(dtype_of(tensor)), tuple(tensor.shape)))
+    key = (start, tensor.dtype, tensor.shape)
+    view = _views.get(key) or _views.add(key, _view(start, dtype_of(tensor), tuple(tensor.shape)))
+    return Handle(*view, tensor)
+
+
+_View = tuple["rt.HalBufferView", DType, tuple[int, ...], int, int, str]
+_views: Views[_View] = Views()
+
+
+def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> _View:
+    """A view of memory on the CPU, and the rest of what a handle says of it."""
+    count = prod(sizes)
+    # IREE maps no memory without elements: such a view is of one byte, which nothing reads.
+    mapped = sizes if count else (1,)
+    raw = dtype if count and dtype not in _FLOAT8 else DType.UINT8
+    view = capsule_import(device_of("local-sync").from_dlpack_capsule, start, raw, mapped)
+    if raw is not dtype:
+        element = map_dtype_to_hal_element_type(numpy_dtype(dtype))
+        assert element is not None, "IREE has an element type for each of ours"
+        view = rt.HalBufferView(view.get_buffer(), list(sizes), element)
+    return view, dtype, sizes, start, count * dtype.itemsize, "cpu"
+
+
+def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+    """A copy in the memory of an accelerator."""
+    array = aligned(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
+    view = _allocated(array, device_of(driver_of(target.device)), rt.MemoryType.DEVICE_LOCAL)
+    return Handle(view, dtype_of(array), array.shape, 0, 0, target.device)
+
+
+def _owned(array: np.ndarray) -> Handle:
+    """A copy in memory that IREE allocates on the CPU."""
+    if not array.size:
+        return _from_numpy(array)
+    device, dtype = device_of("local-sync"), dtype_of(array)
+    view = _allocated(array, device, rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE)
+    return Handle(
+        view, dtype, array.shape, _view_address(device, view, dtype in _FLOAT8), array.nbytes, "cpu"
+    )
+
+
+def _allocated(array: np.ndarray, device: rt.HalDevice, kind: int) -> rt.HalBufferView:
+    view = device.allocator.allocate_buffer_copy(
+        memory_type=kind,
+        allowed_usage=rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING,
+        device=device,
+        buffer=array.view(raw_dtype(dtype_of(array))),
+        element_type=map_dtype_to_hal_element_type(array.dtype),
+    )
+    assert isinstance(view, rt.HalBufferView), "a copy with an element type is a view"
+    return view
+
+
+def _view_address(device: rt.HalDevice, view: rt.HalBufferView, is_float8: bool) -> int:
+    """Where a host buffer lies: the first field of its DLPack description, which knows no float8."""
+    if is_float8:
+        view = rt.HalBufferView(view.get_buffer(), [view.byte_length], rt.HalElementType.UINT_8)
+    capsule = device.create_dlpack_capsule(view, 1, 0)
+    return _capsule_pointer(capsule, b"dltensor")[0]
+
+
+@cache
+def _instance() -> rt.VmInstance:
+    return rt.VmInstance()

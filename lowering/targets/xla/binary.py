@@ -1,0 +1,68 @@
+"""The engine `xla`'s binaries: XLA's own of a module and of its load-time part, and what feeds which.
+
+    u32 length | JSON {"inputs": [...], "load": [...], "load_key": "...", "bytes": [main, load]} | main | load
+
+`inputs` has an entry for each argument of the main executable: null (it comes with each call), the name of a
+weight, or the number of a result of the load-time executable, whose own arguments are the weights in `load`.
+`load_key` is the same for load-time parts that compute the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+
+from lowering.ir.errors import EngineError
+from lowering.ir.module import Module
+
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A binary, taken apart."""
+
+    inputs: tuple[str | int | None, ...]
+    main: bytes
+    load_inputs: tuple[str, ...] = ()
+    load: bytes | None = None
+    load_key: str = ""
+
+
+def pack(module: Module, main: bytes, load: bytes | None) -> bytes:
+    """One binary of a module's executable and of its load-time part's."""
+    made: dict[str, int] = {}
+    sources: list[str] = []
+    if module.load is not None:
+        made = {port.name: index for index, port in enumerate(module.load.outputs)}
+        sources = [port.weight for port in module.load.inputs if port.weight is not None]
+    inputs = [None if p.weight is None else made.get(p.weight, p.weight) for p in module.inputs]
+    key = hashlib.sha256(module.load.code).hexdigest() if module.load is not None else ""
+    blobs = [main] if load is None else [main, load]
+    sizes = [len(blob) for blob in blobs]
+    head = json.dumps({"inputs": inputs, "load": sources, "load_key": key, "bytes": sizes}).encode()
+    return b"".join((_LENGTH.pack(len(head)), head, *blobs))
+
+
+def unpack(payload: bytes, name: str) -> Parts:
+    """Take a binary apart. Raises EngineError for one that is not of this form."""
+    try:
+        (length,) = _LENGTH.unpack_from(payload)
+        start = _LENGTH.size + length
+        head = json.loads(payload[_LENGTH.size : start])
+        inputs, sources, sizes = tuple(head["inputs"]), tuple(head["load"]), head["bytes"]
+        texts = (head["load_key"], *sources)
+        sound = all(isinstance(text, str) for text in texts) and len(sizes) in (1, 2)
+        if not sound or not all(item is None or isinstance(item, str | int) for item in inputs):
+            raise ValueError
+        blobs = []
+        for size in sizes:
+            blobs.append(payload[start : start + size])
+            start += size
+        if start != len(payload):
+            raise ValueError
+    except (struct.error, ValueError, KeyError, TypeError):
+        raise EngineError(f"xla {name}: cannot load the binary: it is not of this version") from None
+    return Parts(inputs, blobs[0], sources, blobs[1] if len(blobs) == 2 else None, head["load_key"])

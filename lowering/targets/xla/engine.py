@@ -1,0 +1,424 @@
+"""The engine `xla`: XLA through jaxlib's client, without tracing or jit.
+
+The only file that touches jaxlib's client. A raw executable checks nothing but byte sizes, so every handle
+made here is dense and row-major; whoever calls checks dtypes and sizes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from ctypes import string_at
+from functools import cache
+from math import prod
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from lowering.host.dlpack import Views, capsule_import
+from lowering.host.machine import cores, seal, unseal
+from lowering.host.processor import Processor, processor
+from lowering.host.shutdown import closed_at_exit
+from lowering.host.tensors import (
+    ALIGNMENT,
+    address,
+    aligned,
+    at_address,
+    dtype_of,
+    empty,
+    numpy_dtype,
+    numpy_to_torch,
+    torch_dtype,
+    torch_from_dlpack,
+    torch_to_numpy,
+)
+from lowering.ir.errors import EngineError
+from lowering.ir.module import Module, Port
+from lowering.ir.types import DType
+from lowering.targets.diagnostics import first_error, first_line
+from lowering.targets.target import Target
+from lowering.targets.xla.binary import Parts, pack, unpack
+from lowering.targets.xla.donation import with_aliases
+
+# XLA's C++ logs a line for each refused module and each unknown CPU feature; errors are raised anyway.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+try:
+    import jax
+    from jax.extend import backend as jax_backend
+    from jaxlib import _jax, xla_client  # pyright: ignore[reportAttributeAccessIssue]
+    from jaxlib.version import __version__ as jaxlib_version
+except ImportError:
+    raise EngineError("XLA is not installed: python -m pip install jax jaxlib") from None
+
+if TYPE_CHECKING:
+    import torch
+
+_TESTED = (0, 10)
+_SURFACE = {
+    _jax: ("dlpack_managed_tensor_to_buffer", "buffer_to_dlpack_managed_tensor"),
+    xla_client: ("DeviceList", "make_cpu_client"),
+    jax_backend: ("get_backend", "get_compile_options"),
+}
+_PROBE = """
+module { func.func public @main(%x: tensor<f32>) -> tensor<f32> { return %x : tensor<f32> } }
+"""
+_NO_YNN = ""
+_YNN_DOTS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+_WITH_YNN = frozenset({DType.FLOAT16, DType.BFLOAT16})
+
+
+class Handle:
+    """An XLA buffer and its element type and sizes: imported memory may bear an integer type of that size.
+
+    `owner`: what keeps imported memory, None for XLA's own. XLA must not: see `lowering.host.dlpack`.
+    """
+
+    __slots__ = ("array", "dtype", "owner", "sizes")
+
+    def __init__(self, array: Any, dtype: DType, sizes: tuple[int, ...], owner: Any = None) -> None:
+        self.array = array
+        self.dtype = dtype
+        self.sizes = sizes
+        self.owner = owner
+
+
+@closed_at_exit("compile", "load")
+class Xla:
+    """The engine `xla`: CPU and CUDA, static shapes."""
+
+    name = "xla"
+    handle = Handle
+
+    def __init__(self) -> None:
+        missing = [name for owner, names in _SURFACE.items() for name in names if not hasattr(owner, name)]
+        if missing:
+            found = f"jaxlib {jaxlib_version} lacks {', '.join(missing)}"
+            raise EngineError(f"xla: {found}; install jaxlib {_TESTED[0]}.{_TESTED[1]}")
+
+    def version(self) -> str:
+        return f"{jaxlib_version}+{processor().key}"
+
+    def compile(self, module: Module, target: Target) -> bytes:
+        """Compile. Entries of `target.options` whose name starts with `xla_` are XLA's own options.
+
+        Raises EngineError.
+        """
+        load = _compiled(module.load, target) if module.load is not None else None
+        payload = pack(module, _compiled(module, target), load)
+        return seal(self.name, self.version(), target.device, payload)
+
+    def load(
+        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+    ) -> XlaExecutable:
+        """Load a binary, bind its weights where they lie, and run its load-time part. Raises EngineError."""
+        payload = unseal(self.name, self.version(), target.device, binary)
+        return XlaExecutable(self, unpack(payload, module.name), module, target, weights)
+
+    def from_tensor(self, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+        """A handle over the tensor's memory where that is on the CPU, dense and aligned; else over a copy."""
+        if target.device != "cpu":
+            return _to_device(tensor, target)
+        if isinstance(tensor, np.ndarray):
+            return _from_numpy(tensor)
+        return _from_torch(tensor)
+
+    def from_known(self, tensor: torch.Tensor, target: Target) -> Handle:
+        view = _views.get((tensor.data_ptr(), tensor.dtype, tensor.shape))
+        if view is None or target.device != "cpu":
+            return self.from_tensor(tensor, target)
+        return Handle(*view, tensor)
+
+    def read(self, handle: Handle, target: Target) -> bytes:
+        if target.device != "cpu":
+            return self.to_numpy(handle).tobytes()
+        size = prod(handle.sizes) * handle.dtype.itemsize
+        return string_at(handle.array.unsafe_buffer_pointer(), size) if size else b""
+
+    def own(self, handle: Handle, target: Target) -> Handle:
+        """The handle where its memory is XLA's, else one over a copy: XLA does not overwrite other memory."""
+        if handle.owner is None:
+            return handle
+        device = next(iter(_backend(target.device)[1]))
+        array = jax.device_put(handle.array, device, may_alias=False)
+        return Handle(array.block_until_ready(), handle.dtype, handle.sizes)
+
+    def to_numpy(self, handle: Handle) -> np.ndarray:
+        dtype = numpy_dtype(handle.dtype)
+        if 0 in handle.sizes:
+            return empty(dtype, handle.sizes)
+        array = handle.array
+        if array.device.platform != "cpu":
+            return np.array(array).view(dtype).reshape(handle.sizes)
+        return at_address(array.unsafe_buffer_pointer(), dtype, handle.sizes, handle)
+
+    def to_torch(self, handle: Handle) -> torch.Tensor:
+        if handle.owner is not None:
+            return numpy_to_torch(self.to_numpy(handle))
+        tensor = torch_from_dlpack()(_jax.buffer_to_dlpack_managed_tensor(handle.array))
+        # Imported float8 is a view of bytes, and what is computed from it may come back as such.
+        wanted = torch_dtype(handle.dtype)
+        return tensor if tensor.dtype is wanted else tensor.view(wanted)
+
+
+class XlaExecutable:
+    """A loaded XLA executable with its weights bound."""
+
+    __slots__ = ("_arguments", "_loaded", "_made", "_name", "_outputs", "_slots", "_types", "_weights")
+
+    def __init__(
+        self,
+        engine: Xla,
+        parts: Parts,
+        module: Module,
+        target: Target,
+        weights: Mapping[str, np.ndarray],
+    ) -> None:
+        self._name = module.name
+        self._loaded = _loaded(parts.main, module.name, target)
+        self._slots = tuple(at for at, source in enumerate(parts.inputs) if source is None)
+        self._types = tuple((port.dtype, port.sizes) for port in module.outputs)
+        # Until a call has shown that the binary gives what the module says.
+        self._outputs: tuple[Port, ...] | None = module.outputs
+        bound: dict[str, Handle] = {}
+
+        def weight(name: str) -> Handle:
+            if name not in weights:
+                raise EngineError(f"xla {module.name}: the weight {name!r} was not given")
+            if name not in bound:
+                bound[name] = engine.from_tensor(weights[name], target)
+            return bound[name]
+
+        self._made = None
+        if parts.load is not None:
+            self._made = _made(parts, [weight(name) for name in parts.load_inputs], module.name, target)
+            bound.clear()
+        made = self._made.arrays if self._made is not None else []
+        if any(isinstance(source, int) and not 0 <= source < len(made) for source in parts.inputs):
+            raise EngineError(
+                f"xla {self._name}: cannot load the binary: its part for load time is another's"
+            )
+        self._arguments: list[Any] = [
+            made[source] if isinstance(source, int) else weight(source).array if source is not None else None
+            for source in parts.inputs
+        ]
+        self._weights = tuple(bound.values())
+
+    def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
+        """Run, and wait: arguments are the caller's memory. Raises EngineError."""
+        if len(handles) != len(self._slots):
+            raise EngineError(f"xla {self._name}: {len(handles)} arguments given, {len(self._slots)} wanted")
+        arguments = self._arguments.copy()
+        for at, handle in zip(self._slots, handles):  # noqa: B905 - as many, and strict costs time
+            arguments[at] = handle.array
+        try:
+            arrays = self._loaded.execute(arguments)
+            for array in arrays:
+                array.block_until_ready()
+        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"xla {self._name}: {first_line(error)}") from None
+        if self._outputs is not None:
+            self._check(arrays, self._outputs)
+        return [Handle(array, *type_) for array, type_ in zip(arrays, self._types)]  # noqa: B905 - as many
+
+    def _check(self, arrays: Sequence[Any], ports: tuple[Port, ...]) -> None:
+        """Raise EngineError where the binary is another module's than it says: what is read is as large as
+        the port. An executable's results are of the same types in every call."""
+        if len(arrays) != len(ports):
+            raise EngineError(
+                f"xla {self._name}: the binary gives {len(arrays)} results, and the module says "
+                f"{len(ports)}; compile the module anew"
+            )
+        for array, port in zip(arrays, ports, strict=True):
+            if array.shape != port.sizes or array.dtype != numpy_dtype(port.dtype):
+                raise EngineError(
+                    f"xla {self._name}: the binary gives {port.name} as {list(array.shape)} of "
+                    f"{array.dtype}, and the module says {list(port.sizes)} of {port.dtype}; "
+                    "compile the module anew"
+                )
+        self._outputs = None
+
+    def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
+        """XLA's own call on these arguments, results waited for: what our cost is measured against."""
+        arguments = self._arguments.copy()
+        for at, handle in zip(self._slots, handles, strict=True):
+            arguments[at] = handle.array
+
+        def call() -> None:
+            for array in self._loaded.execute(arguments):
+                array.block_until_ready()
+
+        return call
+
+
+class Made:
+    """What a load-time part made of some weights, which it keeps: no others shall lie at their addresses."""
+
+    def __init__(self, arrays: list[Any], weights: Sequence[Handle]) -> None:
+        self.arrays = arrays
+        self._weights = tuple(weights)
+
+
+# One for all segments and sizes that want the same of the same weights, as long as one of them lives.
+_all_made: WeakValueDictionary[tuple[Any, ...], Made] = WeakValueDictionary()
+
+
+def _made(parts: Parts, weights: Sequence[Handle], name: str, target: Target) -> Made:
+    """The results of a load-time part on these weights. Raises EngineError."""
+    key = (parts.load_key, target.device, *(handle.array.unsafe_buffer_pointer() for handle in weights))
+    found = _all_made.get(key)
+    if found is None:
+        assert parts.load is not None
+        try:
+            arrays = _loaded(parts.load, name, target).execute([handle.array for handle in weights])
+            for array in arrays:
+                array.block_until_ready()
+        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"xla {name}: the part for load time failed: {first_line(error)}") from None
+        found = _all_made[key] = Made(arrays, weights)
+    return found
+
+
+def _compiled(module: Module, target: Target) -> bytes:
+    """XLA's own binary of a module. Raises EngineError."""
+    backend, devices = _backend(target.device)
+    options = _options(module, target)
+    code = with_aliases(module) if module.donated else module.code
+    try:
+        loaded = backend.compile_and_load(code, devices, _compile_options(options))
+        return backend.serialize_executable(loaded)
+    except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+        text, node = first_error(str(error))
+        raise EngineError(f"xla {module.name}: {text or first_line(error)}", node) from None
+
+
+def _loaded(binary: bytes, name: str, target: Target) -> Any:
+    """XLA's executable of its own binary. Raises EngineError."""
+    backend, devices = _backend(target.device)
+    try:
+        return backend.deserialize_executable(binary, devices)
+    except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+        raise EngineError(f"xla {name}: cannot load the binary: {first_line(error)}") from None
+
+
+def _from_numpy(array: np.ndarray) -> Handle:
+    dense = aligned(array)
+    start = address(dense)
+    key = (start, dense.dtype, dense.shape)
+    view = _views.get(key) or _views.add(key, _view(start, dtype_of(dense), dense.shape))
+    return Handle(*view, dense)
+
+
+def _from_torch(tensor: torch.Tensor) -> Handle:
+    if not tensor.is_cpu:
+        raise EngineError(f"xla: a tensor on {tensor.device} given, and the target is the cpu")
+    start = tensor.data_ptr()
+    # A raw executable does not look at strides.
+    if start % ALIGNMENT or not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
+        return _from_numpy(torch_to_numpy(tensor))
+    key = (start, tensor.dtype, tensor.shape)
+    view = _views.get(key) or _views.add(key, _view(start, dtype_of(tensor), tuple(tensor.shape)))
+    return Handle(*view, tensor)
+
+
+_views: Views[tuple[Any, DType, tuple[int, ...]]] = Views()
+
+
+def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> tuple[Any, DType, tuple[int, ...]]:
+    """A view of memory on the CPU as an array. Unlike jax's own importer it keeps 64-bit types."""
+    return capsule_import(_take, start, dtype, sizes), dtype, sizes
+
+
+def _take(capsule: Any) -> Any:
+    return _jax.dlpack_managed_tensor_to_buffer(capsule, _cpu_device(), None, None, 1)
+
+
+def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+    """A copy in the memory of an accelerator."""
+    _, devices = _backend(target.device)
+    host = _from_numpy(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
+    array = jax.device_put(host.array, next(iter(devices)))
+    return Handle(array.block_until_ready(), host.dtype, host.sizes)
+
+
+@cache
+def _backend(device: str) -> tuple[Any, Any]:
+    """The client of a kind of device, and the list of its first device."""
+    if device not in ("cpu", "cuda"):
+        raise EngineError(f"xla cannot run on the device {device!r}; it knows cpu and cuda")
+    if device == "cpu":
+        # A client of our own: results are waited for anyway, and a call that does not change threads is a
+        # third faster where there is little to compute.
+        _hold_to(processor())
+        client = xla_client.make_cpu_client(asynchronous=False)
+        return client, xla_client.DeviceList(tuple(client.local_devices()[:1]))
+    try:
+        backend = jax_backend.get_backend(device)
+    except (RuntimeError, AssertionError):
+        need = "python -m pip install 'jax-cuda12-plugin[with-cuda]' on a machine with an NVIDIA GPU"
+        raise EngineError(f"xla: jax has no {device} backend here; it needs {need}") from None
+    return backend, xla_client.DeviceList(tuple(backend.local_devices()[:1]))
+
+
+def _hold_to(target: Processor) -> None:
+    """Have XLA compile for no more than a processor has.
+
+    XLA takes this from its variable alone, and reads that once: where jax was used before, it is too late.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    if target.xla_isa is not None and "--xla_cpu_max_isa" not in given:
+        os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_max_isa={target.xla_isa}".strip()
+
+
+@cache
+def _cpu_device() -> Any:
+    return _backend("cpu")[0].local_devices()[0]
+
+
+def _options(module: Module, target: Target) -> dict[str, str]:
+    """XLA's options for this module: measured defaults where this jaxlib takes them, then the caller's."""
+    given = {key: value for key, value in target.options.items() if key.startswith("xla_")}
+    # Never round less often than the module says: eager's half-precision results depend on it.
+    options: dict[str, str] = {"xla_allow_excess_precision": "False"}
+    if target.device == "cpu":
+        ports = (*module.inputs, *module.outputs)
+        # Eigen's dots are faster on one thread in float32; YNN's have bfloat16 and scale over threads.
+        ynn = cores() > 1 or any(port.dtype in _WITH_YNN for port in ports)
+        options["xla_cpu_experimental_ynn_fusion_type"] = _YNN_DOTS if ynn else _NO_YNN
+        target_cpu = processor()
+        if target_cpu.has_avx512:
+            # At 512 bits, this jaxlib's atan2 of a constant second argument is wrong.
+            options["xla_cpu_prefer_vector_width"] = "256" if b"atan2" in module.code else "512"
+    kept = {key: value for key, value in options.items() if _accepts(target.device, key, value)}
+    for key, value in given.items():
+        if not _accepts(target.device, key, value):
+            raise EngineError(f"xla: this jaxlib refuses the option {key}={value}")
+    return {**kept, **given}
+
+
+@cache
+def _accepts(device: str, key: str, value: str) -> bool:
+    """Whether this jaxlib takes the option, found out by compiling a trivial module with it."""
+    backend, devices = _backend(device)
+    try:
+        backend.compile_and_load(_PROBE, devices, _compile_options({key: value}))
+    except (jax.errors.JaxRuntimeError, ValueError, RuntimeError):
+        return False
+    return True
+
+
+def _compile_options(overrides: dict[str, str]) -> Any:
+    return jax_backend.get_compile_options(1, 1, env_options_overrides=overrides)
+
+
+def smoke() -> float:
+    """Compile and run x + 1 for x = 41 through every surface this file uses; the result, 42."""
+    code = "module { func.func public @main(%x: tensor<f32>) -> tensor<f32> {\n"
+    code += "%c = stablehlo.constant dense<1.0> : tensor<f32>\n"
+    code += "%y = stablehlo.add %x, %c : tensor<f32>\n return %y : tensor<f32> } }"
+    backend, devices = _backend("cpu")
+    loaded = backend.compile_and_load(code, devices, _compile_options({}))
+    loaded = backend.deserialize_executable(backend.serialize_executable(loaded), devices)
+    (result,) = loaded.execute([_from_numpy(np.array(41.0, np.float32)).array])
+    return float(np.asarray(result.block_until_ready()))

@@ -1,0 +1,91 @@
+"""Which mode-setting operators are dissolved."""
+
+from dataclasses import replace
+
+import torch
+
+from lowering.ir.program import Argument
+from lowering.ir.types import Device, DType
+from lowering.passes.functionalise.autocast import AUTOCAST
+from lowering.passes.functionalise.inline import GRAD, inline
+from tests.lowering.passes.functionalise.eager import Body, check, exported, inputs
+
+
+def targets(graph):
+    return [node.target for node in graph.nodes]
+
+
+def modes(device, enabled):
+    def function(state, x, y):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=enabled):
+            product = x @ y.t()
+        return product + 1
+
+    return Body(function)
+
+
+def no_grad(state, x, y):
+    with torch.no_grad():
+        add = x + y
+        mul = add * 2
+    with torch.no_grad():
+        add_1 = mul + add
+        state.add_(add_1)
+    return add_1, mul, state + 1
+
+
+def test_grad_modes_are_dissolved():
+    module = Body(no_grad)
+    module.weight = torch.nn.Parameter(torch.ones(1))
+    program, _ = exported(module, inputs())
+    assert GRAD in targets(program.graph)
+    assert GRAD not in targets(inline(program.graph))
+    check(module, inputs())
+
+
+def test_autocast_that_is_off_is_dissolved():
+    program, _ = exported(modes("cpu", False), inputs())
+    assert targets(program.graph).count(AUTOCAST) == 1
+    assert AUTOCAST not in targets(inline(program.graph))
+    check(modes("cpu", False), inputs())
+
+
+def casts(graph):
+    return [node.args[1].value for node in graph.nodes if node.target == "aten._to_copy.default"]
+
+
+def test_autocast_for_an_absent_device_casts_nothing():
+    program, _ = exported(modes("cpu", True), inputs())
+    nodes = [
+        replace(node, args=(Argument("", "cuda"), *node.args[1:])) if node.target == AUTOCAST else node
+        for node in program.graph.nodes
+    ]
+    assert casts(inline(program.graph)) == [DType.BFLOAT16, DType.BFLOAT16]
+    absent = inline(replace(program.graph, nodes=tuple(nodes)))
+    assert AUTOCAST not in targets(absent)
+    assert not casts(absent)
+
+
+def test_autocast_for_a_device_of_unknown_policies_stays():
+    program, _ = exported(modes("cpu", True), inputs())
+    region = next(node for node in program.graph.nodes if node.target == AUTOCAST)
+    inner = region.args[4].value
+    types = {name: replace(type_, device=Device("mps")) for name, type_ in inner.values.items()}
+    args = (
+        Argument("", "mps"),
+        *region.args[1:4],
+        Argument("", replace(inner, values=types)),
+        *region.args[5:],
+    )
+    nodes = [replace(node, args=args) if node is region else node for node in program.graph.nodes]
+    assert AUTOCAST in targets(inline(replace(program.graph, nodes=tuple(nodes))))
+
+
+def test_a_write_after_autocast_shows_in_the_views_it_returned():
+    def function(state, x, y):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            flat = state.view(-1)
+        state.add_(1)
+        return flat + 1
+
+    check(Body(function), inputs())

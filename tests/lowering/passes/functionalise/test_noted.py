@@ -1,0 +1,55 @@
+"""Dtypes that the exporter notes otherwise than eager gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from lowering.passes.functionalise import NotFunctional, functionalise
+from tests.lowering.passes.functionalise.eager import Body, check, exported, inputs
+
+F32 = torch.float32
+HALF = torch.bfloat16
+
+CALLS: dict[str, Callable[[Any, Any], Any]] = {
+    **{
+        f"{name} {reduction}": lambda x, y, name=name, reduction=reduction: getattr(F, name)(
+            x, y, reduction=reduction
+        )
+        for name in ("huber_loss", "soft_margin_loss", "mse_loss", "l1_loss", "smooth_l1_loss")
+        for reduction in ("none", "mean", "sum")
+    },
+    "addr": lambda x, y: torch.addr(x, y[:, 0], y[0]),
+    "layer norm": lambda x, y: torch.ops.aten.native_layer_norm(x, [4], y[0], y[1], 1e-5),
+}
+
+
+@pytest.mark.parametrize("dtypes", [(HALF, F32), (F32, HALF), (F32, torch.float64)], ids=str)
+@pytest.mark.parametrize("name", CALLS)
+def test_results_have_eagers_dtype(name: str, dtypes: tuple[torch.dtype, torch.dtype]) -> None:
+    def function(state: Any, x: Any, y: Any) -> Any:
+        return CALLS[name](x, y)
+
+    args = tuple(item.to(dtype) for item, dtype in zip(inputs(), dtypes, strict=True))
+    try:
+        expected = function(None, *args)
+    except RuntimeError:
+        pytest.skip("eager refuses these dtypes")
+    functional = check(Body(function), args)
+    results = expected if isinstance(expected, tuple) else (expected,)
+    noted = [functional.graph.values[ref.name].dtype.value for ref in functional.graph.outputs]  # pyright: ignore
+    assert noted == [str(result.dtype).removeprefix("torch.") for result in results]
+
+
+def test_what_is_made_of_a_wrong_dtype_runs_as_eager_does() -> None:
+    def function(state: Any, x: Any, y: Any) -> Any:
+        return F.huber_loss(x, y) * 2
+
+    x, y = inputs()
+    program, weights = exported(Body(function), (x.to(HALF), y))
+    with pytest.raises(NotFunctional, match="gives bfloat16 where the exporter noted float32"):
+        functionalise(program, weights)

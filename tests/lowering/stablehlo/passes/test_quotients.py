@@ -1,0 +1,69 @@
+"""On XLA a division is one: quotients, and the integers that they round to, are eager's to the last bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import bridge
+from lowering.stablehlo.hlo import text_of
+from lowering.stablehlo.passes import Form, form_for
+from lowering.stablehlo.passes.form import form
+
+ROWS, COLUMN = torch.randn(64, 96, generator=torch.Generator().manual_seed(0)), torch.rand(64, 1) + 0.01
+OTHER = torch.rand(64, 96, generator=torch.Generator().manual_seed(1)) + 0.01
+
+
+def symmetric(x: torch.Tensor) -> torch.Tensor:
+    return (x.abs().amax(1, keepdim=True) / 127.5).clamp(min=1e-5)
+
+
+CASES = {
+    "constant": lambda x, s, y: x / 127,
+    "scalar": lambda x, s, y: x / s[0, 0],
+    "row": lambda x, s, y: x / s,
+    "whole": lambda x, s, y: x / y,
+    "of a quotient": lambda x, s, y: (x / y) / s,
+    "by a quotient": lambda x, s, y: x / (y / s),
+    "of largest": lambda x, s, y: symmetric(x),
+    "steps, by the reciprocal": lambda x, s, y: torch.round(x * (1.0 / symmetric(x))),
+    "steps, divided": lambda x, s, y: torch.round(x / symmetric(x)),
+    "steps of halves": lambda x, s, y: torch.round(x.bfloat16() / symmetric(x.bfloat16())),
+    "double": lambda x, s, y: x.double() / s.double(),
+    "looped": lambda x, s, y: torch.cond(x[0, 0] > 5, lambda x, s: x / s, lambda x, s: x / (s * 3), (x, s)),
+}
+
+
+class Quotients(nn.Module):
+    def forward(self, x: torch.Tensor, s: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(case(x, s, y) for case in CASES.values())
+
+
+@pytest.fixture(scope="module")
+def lowered() -> bridge.Lowered:
+    return bridge.lower(Quotients(), (ROWS, COLUMN, OTHER))
+
+
+def test_quotients_are_eager_s(lowered: bridge.Lowered) -> None:
+    assert set(lowered.placement.values()) == {"stablehlo"}
+    results = lowered.compile("xla")(ROWS, COLUMN, OTHER)
+    for name, result, expected in zip(CASES, results, Quotients()(ROWS, COLUMN, OTHER), strict=True):
+        assert torch.equal(result, expected), name
+
+
+def test_only_divisions_that_could_be_products_are_guarded() -> None:
+    def text(fn: object, wanted: Form) -> str:
+        class Module(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return fn(x)  # pyright: ignore[reportCallIssue]
+
+        return text_of(form(bridge.lower(Module(), (ROWS,)).module(0), wanted).code)
+
+    guard = "optimization_barrier"
+    assert form_for("xla", "cpu", cores=1, has_avx512=True, has_bfloat16=True).divisions
+    assert not form_for("iree", "cpu", cores=1, has_avx512=True, has_bfloat16=True).divisions
+    assert guard in text(lambda x: x / 3, Form(divisions=True))
+    assert guard not in text(lambda x: x / 4, Form(divisions=True))
+    assert guard not in text(lambda x: x.long() // 3, Form(divisions=True))
+    assert guard not in text(lambda x: x / 3, Form())

@@ -1,0 +1,53 @@
+"""Which comparisons are done on bits: those of what comes from outside, not of what arithmetic made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lowering.ir.types import DType
+from lowering.stablehlo import hlo
+from lowering.stablehlo.hlo import func, ir
+from lowering.stablehlo.passes.subnormals import _key_of, compare_subnormals
+
+BODIES = {
+    "argument and zero": ("%c = stablehlo.compare GT, %x, %zero : {f}", True),
+    "argument and a subnormal": ("%c = stablehlo.compare GT, %x, %tiny : {f}", True),
+    "argument and one": ("%c = stablehlo.compare GT, %x, %one : {f}", False),
+    "two arguments": ("%c = stablehlo.compare LE, %x, %y : {f}", True),
+    "moved": (
+        "%m = stablehlo.reverse %x, dims = [0] : tensor<4xf32>\n%c = stablehlo.compare EQ, %m, %zero : {f}",
+        True,
+    ),
+    "a sum": (
+        "%m = stablehlo.add %x, %y : tensor<4xf32>\n%c = stablehlo.compare EQ, %m, %zero : {f}",
+        False,
+    ),
+    "a test for NaN": ("%c = stablehlo.compare NE, %x, %x : {f}", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_which_comparisons_are_done_on_bits(name: str) -> None:
+    body, wanted = BODIES[name]
+    text = "func.func public @main(%x: tensor<4xf32>, %y: tensor<4xf32>) -> tensor<4xi1> {\n"
+    for constant, value in (("zero", "0.0"), ("one", "1.0"), ("tiny", "0x00000007")):
+        text += f"%{constant} = stablehlo.constant dense<{value}> : tensor<4xf32>\n"
+    text += body.format(f="(tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>") + "\nreturn %c : tensor<4xi1> }"
+    with hlo.make_context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        (entry,) = (op for op in module.body.operations if isinstance(op, func.FuncOp))
+        compare_subnormals(entry.entry_block)
+        assert module.operation.verify()
+        assert ("bitcast_convert" in str(module)) is wanted
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number", "bits"),
+    [(DType.FLOAT32, np.float32, np.int32), (DType.FLOAT64, np.float64, np.int64)],
+)
+def test_the_key_of_a_constant_is_its_bits(dtype: DType, number: type, bits: type) -> None:
+    for count in (1, 7, 8_000_000):
+        value = np.array(count, bits).view(number)
+        assert _key_of(float(value), dtype) == count
+        assert _key_of(-float(value), dtype) == -count

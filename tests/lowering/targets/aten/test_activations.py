@@ -1,0 +1,79 @@
+"""Activations that are spelled out: which are recognised, and that what only looks like one is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+import bridge
+from lowering.targets.aten.activations import spelled_out
+
+Function = Callable[[torch.Tensor], torch.Tensor]
+
+ROOT = math.sqrt(2 / math.pi)
+KNOWN: dict[str, tuple[Function, str]] = {
+    "gelu of GPT-2": (
+        lambda x: 0.5 * x * (1.0 + torch.tanh(ROOT * (x + 0.044715 * torch.pow(x, 3.0)))),
+        "aten.gelu.default",
+    ),
+    "gelu of ten digits": (
+        lambda x: x * 0.5 * (1 + torch.tanh(x * 0.7978845608 * (1 + 0.044715 * x * x))),
+        "aten.gelu.default",
+    ),
+    "gelu by erf": (lambda x: x * 0.5 * (1.0 + torch.erf(x / math.sqrt(2.0))), "aten.gelu.default"),
+    "silu": (lambda x: x * torch.sigmoid(x), "aten.silu.default"),
+    "silu by exp": (lambda x: x / (1 + torch.exp(-x)), "aten.silu.default"),
+}
+OTHERS: dict[str, Function] = {
+    "another constant": lambda x: 0.5 * x * (1.0 + torch.tanh(ROOT * (x + 0.0447 * torch.pow(x, 3.0)))),
+    "another slope": lambda x: x * torch.sigmoid(1.702 * x),
+    "two inputs": lambda x: x.sin() * torch.sigmoid(x.cos()),
+    "a wider type": lambda x: x.double().mul(torch.sigmoid(x.double())).float() * 2,
+    "a row of it": lambda x: x[:1] * torch.sigmoid(x),
+    "one step": lambda x: x * 2,
+    "more steps than are looked at": lambda x: x * torch.sigmoid(x + 1 - 1 + 1 - 1 + 1 - 1 + 1 - 1 + 1 - 1
+    + 1 - 1 + 1 - 1 + 1 - 1),
+}  # fmt: skip
+
+
+class Of(nn.Module):
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x.abs())
+
+
+def targets(function: Function, kept: tuple[str, ...] = ()) -> list[str]:
+    graph = bridge.lower(Of(function), (torch.randn(4, 5),)).functional.graph
+    results = {name for node in graph.nodes for name in node.results()}
+    outputs = {ref.name for ref in graph.outputs if ref.name in results}
+    named = {name for name in results for wanted in kept if name.startswith(wanted)}
+    return [node.target for node in spelled_out(graph, graph.nodes, outputs | named)]
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_is_recognised_however_it_is_spelled(name: str) -> None:
+    function, target = KNOWN[name]
+    assert targets(function) == ["aten.abs.default", target]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_no_activation_stays(name: str) -> None:
+    graph = bridge.lower(Of(OTHERS[name]), (torch.randn(4, 5),)).functional.graph
+    assert targets(OTHERS[name]) == [node.target for node in graph.nodes]
+
+
+def test_a_step_that_is_read_elsewhere_stays() -> None:
+    assert "aten.sigmoid.default" in targets(lambda x: x * (y := torch.sigmoid(x)) + y)
+    assert "aten.sigmoid.default" in targets(lambda x: x * torch.sigmoid(x), kept=("sigmoid",))
+
+
+def test_an_input_that_is_read_elsewhere_does_not_matter() -> None:
+    found = targets(lambda x: (y := x.cos()) * torch.sigmoid(y) + y)
+    assert found == ["aten.abs.default", "aten.cos.default", "aten.silu.default", "aten.add.Tensor"]

@@ -1,0 +1,189 @@
+"""Checks before operators that trust their arguments: ordinary calls pass, others are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from lowering.ir.allowed import allowed
+from lowering.targets.aten.arguments import CHECKS, checked
+from lowering.targets.aten.fitting import Unfit
+from lowering.targets.aten.operators import resolve
+from tests.fuzz.calls import sampled
+
+OPERATORS = sorted(target for target in allowed() if target in CHECKS or target.rpartition(".")[0] in CHECKS)
+LEAST = torch.iinfo(torch.int64).min
+f, i = torch.zeros, torch.zeros(4, dtype=torch.int64)
+COMPLEX = torch.zeros(3, 4, dtype=torch.complex64)
+LSTM = [f(24, 4), f(24, 6), f(24), f(24)]
+LAYER = (
+    f(2, 3, 8),
+    8,
+    0,
+    f(24, 8),
+    f(24),
+    f(8, 8),
+    f(8),
+    True,
+    False,
+    1e-5,
+    *[f(8)] * 4,
+    f(16, 8),
+    f(16),
+    f(8, 16),
+    f(8),
+)
+
+# By what is wrong: the operator, its arguments, and what the refusal says.
+UNFIT: dict[str, tuple[str, tuple[Any, ...], str]] = {
+    "places": (
+        "aten.max_pool2d_with_indices_backward.default",
+        (f(1, 1, 2, 2), f(1, 1, 4, 4), [2, 2], [2, 2], [0, 0], [1, 1], False, torch.full((1, 1, 2, 2), 16)),
+        "indices has places outside self",
+    ),
+    "a place below 0": (
+        "aten.adaptive_max_pool3d_backward.default",
+        (f(1, 1, 1, 1, 1), f(1, 1, 2, 2, 2), torch.full((1, 1, 1, 1, 1), -1)),
+        "indices has places outside self",
+    ),
+    "indices of other sizes": (
+        "aten.adaptive_max_pool2d_backward.default",
+        (f(1, 1, 2, 2), f(1, 1, 4, 4), torch.zeros(1, 1, 2, 1, dtype=torch.int64)),
+        "indices is int64[1, 1, 2, 1], which does not fit grad_output",
+    ),
+    "a gradient": (
+        "aten.avg_pool2d_backward.default",
+        (f(1, 1, 3, 3), f(1, 1, 4, 4), [2, 2], [2, 2], [0, 0], False, True, None),
+        "grad_output is float32[1, 1, 3, 3], not float32[1, 1, 2, 2]",
+    ),
+    "a gradient of another batch": (
+        "aten._adaptive_avg_pool2d_backward.default",
+        (f(2, 1, 2, 2), f(1, 1, 4, 4)),
+        "grad_output is float32[2, 1, 2, 2]",
+    ),
+    "channels": (
+        "aten.native_batch_norm.default",
+        (f(2, 3, 4), f(3), f(3), f(2), f(2), True, 0.1, 1e-5),
+        "running_mean is not one element for each of 3 channels",
+    ),
+    "no moments": (
+        "aten._native_batch_norm_legit.no_stats",
+        (f(2, 3, 4), None, None, False, 0.1, 1e-5),
+        "running_mean and running_var are missing",
+    ),
+    "an axis": ("aten._fft_c2c.default", (COMPLEX, [2], 0, True), "dim=[2] are no axes of complex64[3, 4]"),
+    "an axis twice": ("aten._fft_c2c.default", (COMPLEX, [1, 1], 0, True), "dim=[1, 1] are no axes"),
+    "a size": ("aten._fft_c2r.default", (COMPLEX, [1], 0, 9), "last_dim_size=9"),
+    "memory": ("aten._reshape_alias.default", (f(2, 3), [2, 3], [3, 2]), "reach past the end"),
+    "values": (
+        "aten.scaled_dot_product_attention.default",
+        (f(1, 1, 2, 4), f(1, 1, 3, 4), f(1, 1, 5, 4)),
+        "as many keys as values",
+    ),
+    "heads": (
+        "aten._scaled_dot_product_flash_attention_for_cpu.default",
+        (f(1, 2, 2, 4), f(1, 0, 3, 4), f(1, 0, 3, 4)),
+        "query, key and value do not fit together",
+    ),
+    "no heads": ("aten._transformer_encoder_layer_fwd.default", LAYER, "attention of 0 heads"),
+    "norms": ("aten._weight_norm_interface.default", (f(4, 2), f(2, 1), 0), "g is float32[2, 1], not [4, 1]"),
+    "bags": ("aten.embedding_bag.default", (f(3, 2), i, i[:0]), "offsets of no bag"),
+    "a state": (
+        "aten.lstm.input",
+        (f(3, 2, 4), [f(1, 1, 6), f(1, 2, 6)], LSTM, True, 1, 0.0, False, False, False),
+        "a state is float32[1, 1, 6]",
+    ),
+    "weights": (
+        "aten.lstm.input",
+        (f(3, 2, 5), [f(1, 2, 6)] * 2, LSTM, True, 1, 0.0, False, False, False),
+        "weights of layer 0 do not fit",
+    ),
+    "layers": (
+        "aten.lstm.input",
+        (f(3, 2, 4), [f(1, 2, 6)] * 2, LSTM, True, 102, 0.0, False, False, False),
+        "4 weights for 102 layers",
+    ),
+    "a kernel": (
+        "aten.slow_conv3d.default",
+        (f(1, 1, 4, 4, 4), f(1, 1, 2, 2, 2), [3, 3, 3]),
+        "kernel_size=[3, 3, 3]",
+    ),
+    "lengths": ("aten.segment_reduce.default", (f(4), "sum"), "lengths has segments outside the axis of 4"),
+    "the least integer": ("aten.lcm.default", (torch.tensor([LEAST]), i), "self has the least integer"),
+    "a quotient": ("aten.div.Tensor_mode", (torch.tensor([LEAST]), torch.tensor([-1])), "is divided by -1"),
+    "a degree": ("aten.special_legendre_polynomial_p.n_scalar", (f(4), 1e12), "takes too long"),
+    "a power": ("aten.linalg_matrix_power.default", (f(2, 2), LEAST), "no magnitude"),
+    "a label": (
+        "aten.ctc_loss.IntList",
+        (f(4, 1, 3), torch.tensor([[1, 7]]), [4], [2]),
+        "targets are not all among 3 classes",
+    ),
+    "a mode": (
+        "aten.grid_sampler.default",
+        (f(1, 1, 2, 2), f(1, 1, 1, 2), 7, 0, False),
+        "interpolation_mode=7",
+    ),
+    "padding": (
+        "aten.thnn_conv2d.default",
+        (f(1, 1, 4, 4), f(1, 1, 2, 2), [2, 2], None, [1, 1], [0, 1 << 62]),
+        "padding",
+    ),
+    "a window": (
+        "aten.max_pool1d.default",
+        (f(1, 1, 4), [1 << 40]),
+        "a window of 1099511627776 in an axis of 4",
+    ),
+    "pivots": (
+        "aten.linalg_lu_solve.default",
+        (f(2, 2), torch.tensor([1, 9]).int(), f(2, 2)),
+        "pivots has rows",
+    ),
+}
+NAMED: dict[str, dict[str, Any]] = {
+    "lengths": {"lengths": torch.tensor([2, -3]), "unsafe": True},
+    "a quotient": {"rounding_mode": "trunc"},
+}
+
+
+@pytest.mark.parametrize("wrong", UNFIT)
+def test_what_does_not_fit_is_refused(wrong: str):
+    target, args, text = UNFIT[wrong]
+    operator = resolve(target)
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("called")
+
+    with pytest.raises(Unfit) as caught:
+        checked(target, operator, never)(*args, **NAMED.get(wrong, {}))
+    assert text in str(caught.value)
+
+
+def test_each_check_is_of_an_operator_that_may_be_run():
+    assert all(any(t == n or t.startswith(f"{n}.") for t in OPERATORS) for n in CHECKS)
+
+
+def test_the_calls_of_our_samples_fit():
+    seen = set()
+    for target, args, kwargs in sampled():
+        if target in OPERATORS:
+            operator = resolve(target)
+            checked(target, operator, lambda *_, **__: None)(*args, **kwargs)
+            seen.add(target)
+    assert len(seen) > 40
+
+
+def test_an_operator_without_a_check_is_called_as_it_is():
+    operator = resolve("aten.add.Tensor")
+    assert checked("aten.add.Tensor", operator, operator) is operator
+
+
+def test_elements_of_fake_tensors_are_not_looked_at():
+    target = "aten.adaptive_max_pool2d_backward.default"
+    operator = resolve(target)
+    with FakeTensorMode():
+        given = (torch.empty(1, 1, 2, 2), torch.empty(1, 1, 4, 4), torch.empty(1, 1, 2, 2, dtype=torch.int64))
+        made = checked(target, operator, operator)(*given)
+    assert tuple(made.shape) == (1, 1, 4, 4)

@@ -1,0 +1,369 @@
+"""Convolutions and products by oneDNN: what is packed, what is not, and that it computes what eager does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import bridge
+from bridge.compilation import compile_configured
+from bridge.configuration import ATEN, Configuration
+from bridge.verification.compare import compare
+from bridge.verification.tolerances import kind_of
+from lowering.targets.aten import onednn
+from lowering.targets.aten.prepacking import pack
+from runtime.executor import Compiled
+
+PACKED = Configuration(ATEN, packed=True)
+CONVOLUTION, PRODUCT = "mkldnn._convolution_pointwise", "mkldnn._linear_pointwise"
+
+
+class Of(nn.Module):
+    """A function of some layers and an input."""
+
+    def __init__(self, function: Callable[..., Any], *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.weight = nn.Parameter(torch.randn(8, 6))
+        self.bias = nn.Parameter(torch.randn(6))
+        self.function = function
+
+    def forward(self, *args: torch.Tensor) -> Any:
+        return self.function(self, *args)
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    """A batch norm whose numbers are not those of a new one."""
+    found = nn.BatchNorm2d(channels)
+    for tensor in (found.weight, found.bias, found.running_mean, found.running_var):
+        assert tensor is not None
+        nn.init.uniform_(tensor, 0.5, 1.5)
+    return found
+
+
+def chain(*layers: nn.Module) -> Of:
+    """One layer after the other."""
+    return Of(lambda own, x: nn.Sequential(*own.layers)(x), *layers)
+
+
+def shortcut(own: Of, x: torch.Tensor) -> torch.Tensor:
+    first, second, last = own.layers
+    return (second(first(x)) + last(x)).relu_()
+
+
+def gelu_of_tanh(x: torch.Tensor) -> torch.Tensor:
+    return 0.5 * x * (1.0 + torch.tanh(0.7978845608028654 * (x + 0.044715 * torch.pow(x, 3.0))))
+
+
+IMAGE = (2, 3, 8, 8)
+ROWS = (4, 8)
+# A name: the module, the input's sizes, the targets after packing that matter here.
+CASES: dict[str, tuple[Callable[[], Of], tuple[int, ...], dict[str, int]]] = {
+    "convolution": (
+        lambda: chain(nn.Conv2d(3, 4, 3, padding=1, stride=2)),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 1},
+    ),
+    "one that is wide": (
+        lambda: chain(nn.Conv2d(3, 4, (1, 3), padding=(0, 2), dilation=(1, 2), bias=False)),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 1},
+    ),
+    "norm and activation": (
+        lambda: chain(nn.Conv2d(3, 4, 3, bias=False), norm(4), nn.Hardswish()),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 1, "aten.batch_norm.default": 0, "aten.hardswish.default": 0},
+    ),
+    "depthwise, with bias": (
+        lambda: chain(nn.Conv2d(3, 6, 3, groups=3), norm(6), nn.SiLU(inplace=True)),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 1, "aten.silu_.default": 0},
+    ),
+    "two that are added": (
+        lambda: Of(shortcut, nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(3, 4, 1)),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 2, f"{CONVOLUTION}.binary": 1, "aten.add.Tensor": 0},
+    ),
+    "one that is read twice": (
+        lambda: Of(lambda own, x: (y := own.layers[0](x)).sigmoid() + y, nn.Conv2d(3, 4, 3)),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 1, "aten.sigmoid.default": 1},
+    ),
+    "one that is returned": (
+        lambda: Of(lambda own, x: ((y := own.layers[0](x)), y.tanh()), nn.Conv2d(3, 4, 3)),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 1, "aten.tanh.default": 1},
+    ),
+    "along a line": (
+        lambda: chain(nn.Conv1d(3, 4, 3, padding=1, stride=2), nn.GELU()),
+        (2, 3, 9),
+        {f"{CONVOLUTION}.default": 1, "aten.conv1d.default": 0, "aten.gelu.default": 0},
+    ),
+    "along a line, dilated, of groups, summed": (
+        lambda: Of(lambda own, x: (own.layers[0](x) + x[..., 2:-2]).mT, nn.Conv1d(4, 4, 3, 1, 0, 2, 2)),
+        (2, 4, 9),
+        {f"{CONVOLUTION}.default": 1, "aten.add.Tensor": 1},
+    ),
+    "attention beside it": (
+        lambda: Of(
+            lambda own, x: F.scaled_dot_product_attention(*[own.layers[0](x).flatten(2)] * 3),
+            nn.Conv2d(3, 4, 3),
+        ),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 1},
+    ),
+    "attention that drops, beside it": (
+        lambda: Of(
+            lambda own, x: (
+                F.scaled_dot_product_attention(*[own.layers[0](x).flatten(2)] * 3, dropout_p=0.5) * 0
+            ),
+            nn.Conv2d(3, 4, 3),
+        ),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 0},
+    ),
+    "views of what has channels last": (
+        lambda: Of(
+            lambda own, x: own.layers[0](x).view(2, 4, -1) @ own.layers[0](x).flatten(2).mT,
+            nn.Conv2d(3, 4, 3),
+        ),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 2, "aten.view.default": 0},
+    ),
+    "a flat result": (
+        lambda: Of(lambda own, x: own.layers[0](x).flatten(2), nn.Conv2d(3, 4, 3)),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 1},
+    ),
+    "linear": (lambda: chain(nn.Linear(8, 6)), (2, 3, 8), {f"{PRODUCT}.default": 1}),
+    "linear, gelu": (
+        lambda: chain(nn.Linear(8, 6), nn.GELU()),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.gelu.default": 0},
+    ),
+    "linear, gelu by tanh": (
+        lambda: chain(nn.Linear(8, 6, bias=False), nn.GELU("tanh")),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.gelu.default": 0},
+    ),
+    "linear, gelu spelled out": (
+        lambda: Of(lambda own, x: gelu_of_tanh(own.layers[0](x)), nn.Linear(8, 6)),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.tanh.default": 0, "aten.mul.Tensor": 0, "aten.gelu.default": 0},
+    ),
+    "linear, and an activation of a view": (
+        lambda: Of(
+            lambda own, x: F.gelu(torch.addmm(own.bias, x, own.weight).view(2, 2, 6)).unsqueeze(0).tanh()
+        ),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.gelu.default": 0, "aten.tanh.default": 1},
+    ),
+    "linear, and a view that is read twice": (
+        lambda: Of(lambda own, x: (y := own.layers[0](x).view(2, 2, 6)).tanh() + y, nn.Linear(8, 6)),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.tanh.default": 1},
+    ),
+    "linear, and a view that is returned": (
+        lambda: Of(lambda own, x: ((y := own.layers[0](x).view(2, 2, 6)).tanh(), y), nn.Linear(8, 6)),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.tanh.default": 1},
+    ),
+    "linear, sum": (
+        lambda: Of(lambda own, x: x + own.layers[0](x), nn.Linear(8, 8)),
+        ROWS,
+        {f"{PRODUCT}.binary": 1, "aten.add.Tensor": 0},
+    ),
+    "sum that repeats rows": (
+        lambda: Of(lambda own, x: own.layers[0](x) + x[:1, :6], nn.Linear(8, 6)),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.add_.Tensor": 1},
+    ),
+    "one that a branch reads": (
+        lambda: Of(
+            lambda own, x: torch.cond(x.sum() > 0, torch.sin, torch.cos, (own.layers[0](x),)), nn.Linear(8, 6)
+        ),
+        ROWS,
+        {f"{PRODUCT}.default": 1},
+    ),
+    "addmm": (
+        lambda: Of(lambda own, x: torch.addmm(own.bias, x, own.weight)),
+        ROWS,
+        {f"{PRODUCT}.default": 1},
+    ),
+    "scaled addmm": (
+        lambda: Of(lambda own, x: torch.addmm(own.bias, x, own.weight, alpha=2)),
+        ROWS,
+        {"aten.addmm.default": 1},
+    ),
+    "matmul": (lambda: Of(lambda own, x: x @ own.weight), (2, 3, 8), {f"{PRODUCT}.default": 1}),
+    "a vector": (lambda: Of(lambda own, x: x @ own.weight), (8,), {"aten.matmul.default": 1}),
+    "relu, for the sake of NaN": (
+        lambda: chain(nn.Linear(8, 6), nn.ReLU()),
+        ROWS,
+        {f"{PRODUCT}.default": 1, "aten.relu_.default": 1},
+    ),
+    "transposed": (
+        lambda: chain(nn.ConvTranspose2d(3, 4, 3)),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 0, f"{PRODUCT}.default": 0},
+    ),
+    "random numbers, which follow the strides": (
+        lambda: Of(
+            lambda own, x: torch.rand_like(own.layers[0](x)) * 0 + own.layers[0](x), nn.Conv2d(3, 4, 3)
+        ),
+        IMAGE,
+        {f"{CONVOLUTION}.default": 0, "aten.conv2d.default": 2},
+    ),
+}
+
+
+def targets(compiled: Compiled) -> Counter[str]:
+    """How often each target is called by a program that is all on ATen."""
+    (segment,) = compiled._context.aten
+    return Counter(node.target for node in segment._routine.nodes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_is_packed_and_equals_eager(name: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    make, sizes, wanted = CASES[name]
+    module = make().eval().to(dtype)
+    x = torch.randn(sizes, dtype=dtype)
+    lowered = bridge.lower(module, (x,))
+    compiled = compile_configured(lowered, PACKED)
+    found = targets(compiled)
+    if onednn.takes(dtype):
+        assert {target: found[target] for target in wanted} == wanted
+    else:
+        assert not any(map(is_onednns, found))
+    expected = module(x)
+    for _ in range(2):
+        for got, want in zip(as_tuple(compiled(x)), as_tuple(expected), strict=True):
+            row = compare(name, got, want, kind_of(lowered.program))
+            assert row.passed, row
+
+
+def is_onednns(target: str) -> bool:
+    """Whether a target is an operator of oneDNN's own."""
+    return "mkldnn" in target
+
+
+@pytest.mark.parametrize(
+    ("dtype", "packed"), [(torch.float32, True), (torch.bfloat16, False), (torch.float64, False)], ids=str
+)
+def test_what_onednn_lacks_on_a_processor_is_eagers(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, packed: bool
+) -> None:
+    """A processor for which oneDNN has no bfloat16, whatever this one is."""
+    monkeypatch.setattr(onednn, "takes", lambda asked: asked is torch.float32)
+    for module, x in (
+        (chain(nn.Conv2d(3, 4, 3), norm(4), nn.Flatten(), nn.Linear(144, 5)), torch.randn(IMAGE)),
+        (nn.LSTM(5, 6), torch.randn(3, 4, 5)),
+    ):
+        module, x = module.eval().to(dtype), x.to(dtype)
+        compiled = compile_configured(bridge.lower(module, (x,)), PACKED)
+        assert any(map(is_onednns, targets(compiled))) is packed
+        torch.testing.assert_close(compiled(x), module(x))
+
+
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def test_what_is_no_number_stays_none() -> None:
+    module = chain(
+        nn.Conv2d(3, 4, 1), nn.Hardsigmoid(), nn.ReLU(), nn.Conv2d(4, 4, 1), nn.Hardswish(), nn.GELU()
+    )
+    x = torch.randn(IMAGE)
+    x[0] = torch.nan
+    compiled = compile_configured(bridge.lower(module, (x,)), PACKED)
+    torch.testing.assert_close(compiled(x), module(x), equal_nan=True)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 5])
+def test_other_sizes_than_the_examples(batch: int) -> None:
+    module = chain(nn.Conv2d(3, 4, 3), norm(4), nn.Flatten(), nn.Linear(144, 5), nn.Tanh()).eval()
+    shapes = {"args": ({0: torch.export.Dim("batch", min=0, max=64)},)}
+    exported = torch.export.export(module, (torch.randn(IMAGE),), dynamic_shapes=shapes)
+    x = torch.randn(batch, 3, 8, 8)
+    torch.testing.assert_close(compile_configured(bridge.lower(exported), PACKED)(x), module(x))
+
+
+def test_a_weight_that_changes_is_not_packed() -> None:
+    def function(own: Of, x: torch.Tensor) -> torch.Tensor:
+        own.counts.add_(1)
+        return F.linear(x, own.counts)
+
+    module = Of(function)
+    module.register_buffer("counts", torch.randn(6, 8))
+    lowered = bridge.lower(module, (torch.randn(ROWS),))
+    compiled = compile_configured(lowered, PACKED)
+    assert targets(compiled)[f"{PRODUCT}.default"] == 0
+    for _ in range(3):
+        x = torch.randn(ROWS)
+        torch.testing.assert_close(compiled(x), module(x))
+
+
+def test_an_input_that_is_a_weight_is_not_packed() -> None:
+    module = Of(lambda own, x, w: F.linear(x, w))
+    x, w = torch.randn(ROWS), torch.randn(6, 8)
+    compiled = compile_configured(bridge.lower(module, (x, w)), PACKED)
+    assert targets(compiled)[f"{PRODUCT}.default"] == 0
+    torch.testing.assert_close(compiled(x, w * 2), module(x, w * 2))
+
+
+def test_nothing_is_packed_beside_a_write() -> None:
+    """The layer would run where its activation stands, and read what was written meanwhile."""
+
+    def function(own: Of, x: torch.Tensor) -> torch.Tensor:
+        y = x.clone()
+        z = own.layers[0](y)
+        y.add_(1)
+        return torch.tanh(z) + y.sum()
+
+    program = bridge.lower(Of(function, nn.Linear(8, 6)), (torch.randn(ROWS),)).program
+    names = {name for node in program.graph.nodes for name in node.refs()}
+    constants = {name: torch.randn(6, 8) if "weight" in name else torch.randn(6) for name in names}
+    layer = next(node for node in program.graph.nodes if node.target == "aten.linear.default")
+    weights = {ref: constants[ref] for ref in list(layer.refs())[1:]}
+    nodes, _ = pack(program.graph, program.graph.nodes, weights, ())
+    assert nodes == list(program.graph.nodes)
+    still, _ = pack(program.graph, [layer], weights, ())
+    assert still != [layer]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_lstm_is_packed_and_equals_eager(
+    dtype: torch.dtype, batch_first: bool, bidirectional: bool
+) -> None:
+    torch.manual_seed(0)
+    module = nn.LSTM(5, 6, 2, batch_first=batch_first, bidirectional=bidirectional).eval().to(dtype)
+    x = torch.randn(3, 4, 5, dtype=dtype)
+    states = tuple(torch.randn(4 if bidirectional else 2, 3 if batch_first else 4, 6) for _ in range(2))
+    states = tuple(state.to(dtype) for state in states)
+    compiled = compile_configured(bridge.lower(module, (x, states)), PACKED)
+    layers = (4 if bidirectional else 2) if onednn.takes(dtype) else 0
+    assert targets(compiled)["aten.mkldnn_rnn_layer.default"] == layers
+    wanted = module(x, states)
+    for _ in range(2):
+        got = compiled(x, states)
+        torch.testing.assert_close(got, wanted)
+        assert got[0].stride() == wanted[0].stride()
+
+
+@pytest.mark.parametrize("options", [{"proj_size": 3}, {"bias": False}, {"dtype": torch.float64}], ids=str)
+def test_other_lstms_are_eagers(options: dict[str, Any]) -> None:
+    module = nn.LSTM(5, 6, **options).eval()
+    x = torch.randn(3, 4, 5, dtype=options.get("dtype", torch.float32))
+    compiled = compile_configured(bridge.lower(module, (x,)), PACKED)
+    assert targets(compiled)["aten.lstm.input"] == 1
+    torch.testing.assert_close(compiled(x), module(x))

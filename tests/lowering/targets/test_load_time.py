@@ -1,0 +1,56 @@
+"""What depends on weights alone is made once: for all sizes, but not for other weights."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.export import Dim
+
+import bridge
+from lowering.targets.xla import engine as xla
+
+
+class Net(nn.Module):
+    """A convolution and a norm, whose scale goes into the kernel."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.convolution = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        assert self.norm.running_var is not None
+        self.norm.running_var.add_(torch.rand(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.convolution(x)).relu()
+
+
+def test_sizes_share_what_is_made_and_other_weights_do_not() -> None:
+    gc.collect()
+    before = len(xla._all_made)
+    x = torch.randn(2, 3, 8, 8)
+    nets = [Net(seed).eval() for seed in (0, 1)]
+    shapes = {"x": {0: Dim("batch", min=1, max=8)}}
+    compiled = [bridge.lower(net, (x,), dynamic_shapes=shapes).compile("xla") for net in nets]
+    for batch in (2, 5, 7):
+        given = torch.randn(batch, 3, 8, 8)
+        for net, run in zip(nets, compiled, strict=True):
+            torch.testing.assert_close(run(given), net(given))
+    assert len(xla._all_made) == before + 2
+    del compiled, run
+    gc.collect()
+    assert len(xla._all_made) == before
+
+
+def test_an_artifact_brings_its_load_time_part(tmp_path: Path) -> None:
+    net, x = Net(0).eval(), torch.randn(2, 3, 8, 8)
+    lowered = bridge.lower(net, (x,))
+    lowered.compile("xla")
+    lowered.save(tmp_path / "net.bridge")
+    loaded = bridge.load(tmp_path / "net.bridge")
+    (binary,) = loaded.binaries.values()
+    torch.testing.assert_close(loaded.compile("xla")(x), net(x))
+    assert list(loaded.binaries.values()) == [binary]
