@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from lowering.ir.argument_types import fits
 from lowering.ir.aten import SchemaError, schema
@@ -20,7 +20,7 @@ from lowering.ir.program import (
     refs_of,
 )
 from lowering.ir.symbols import Term, free_symbols, is_unbacked
-from lowering.ir.types import SymType, TensorType
+from lowering.ir.types import SymType, TensorType, ValueType
 
 _BRANCHES = {"higher_order.cond": (1, 2)}
 
@@ -139,6 +139,25 @@ def arguments_fit(graph: Graph) -> Iterator[str]:
             expected += len([name for name in found.written(bound) if name not in returned])
         if len(node.outputs) != expected:
             yield f"node {node.name}: {node.target} has {expected} results, not {len(node.outputs)}"
+
+
+# What a schema calls a result, and the type of the value that it is.
+_RESULTS: Mapping[str, type[ValueType]] = {
+    **dict.fromkeys(("Tensor", "Tensor[]"), TensorType),
+    **dict.fromkeys(("int", "SymInt", "bool", "SymBool", "float", "Scalar"), SymType),
+}
+
+
+def results_fit(graph: Graph) -> Iterator[str]:
+    """A result is of the kind that its operator's schema says: a tensor, or a number."""
+    for node in graph.nodes:
+        found = schema(node.target)
+        for result, output in zip(found.returns if found else (), node.outputs, strict=False):
+            kind = _RESULTS.get(result.type)
+            for name in (output,) if isinstance(output, str) else output or ():
+                type_ = None if name is None else graph.values.get(name)
+                if kind and type_ and not isinstance(type_, kind):
+                    yield f"node {node.name}: {node.target} returns {result.type}, which {name} is not"
 
 
 def _has_number(value: Arg) -> bool:
@@ -278,6 +297,7 @@ GRAPH_RULES: tuple[Callable[[Graph], Iterator[str]], ...] = (
     typed,
     ranks_agree,
     arguments_fit,
+    results_fit,
     branches_fit,
 )
 PROGRAM_RULES: tuple[Callable[[Program], Iterator[str]], ...] = (

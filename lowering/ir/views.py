@@ -130,6 +130,8 @@ def _relation(
         shape = True if rule is None else rule(call)
     except _Unknown:
         return View(refs[0].name, Form.ONE_WAY)
+    except IndexError:  # an axis that the types do not have: the types of a file are only claimed
+        return _doubt(refs)
     if shape is True:
         return _doubt(refs)
     return View(refs[0].name, *shape) if shape else None

@@ -9,7 +9,7 @@ from lowering.ir import validate as rules
 from lowering.ir.program import Argument, OutputKind, OutputSpec, Range, Ref
 from lowering.ir.symbols import Symbol
 from lowering.ir.tree import LEAF
-from lowering.ir.types import DType, TensorType
+from lowering.ir.types import DType, SymKind, SymType, TensorType
 from lowering.ir.validate import InvalidProgram, validate
 from lowering.passes.functionalise import functionalise
 from tests.lowering.ir.programs import FILES
@@ -74,6 +74,16 @@ BAD = {
         (with_first(args=(Argument("inpt", Ref("x")),)), "aten.linear.default has no argument 'inpt'"),
         (with_first(target="aten.linear.Tensor"), "ATen has no aten.linear.Tensor"),
         (with_first(outputs=("linear", None)), "aten.linear.default has 1 results, not 2"),
+    ],
+    "results_fit": [
+        (
+            with_first(target="aten.dim.default", args=(Argument("self", Ref("x")),)),
+            "aten.dim.default returns int, which linear is not",
+        ),
+        (
+            with_values(linear=SymType(SymKind.INT, 3)),
+            "aten.linear.default returns Tensor, which linear is not",
+        ),
     ],
     "branches_fit": [
         (
