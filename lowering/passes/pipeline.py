@@ -25,7 +25,7 @@ class PipelineError(BridgeError, ValueError):
     """A pass that is not there, or a pipeline whose passes do not fit together."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pass(Generic[S]):
     """One rewrite.
 
@@ -92,7 +92,7 @@ def observed(observation: Observation) -> Iterator[Observation]:
         _CURRENT.reset(token)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pipeline(Generic[S]):
     """Passes in their order.
 
@@ -116,9 +116,8 @@ class Pipeline(Generic[S]):
             if item.name in seen:
                 raise PipelineError(f"the pipeline {self.name} has two passes named {item.name}")
             if missing := [name for name in item.requires if name not in holding]:
-                raise PipelineError(
-                    f"the pass {item.name} of {self.name} requires {missing[0]}, which no earlier pass ensures"
-                )
+                where = f"the pass {item.name} of {self.name}"
+                raise PipelineError(f"{where} requires {missing[0]}, which no pass before it ensures")
             seen.add(item.name)
             holding.update(item.ensures)
 

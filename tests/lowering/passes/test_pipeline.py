@@ -37,7 +37,7 @@ def test_what_results_depend_on() -> None:
 
 
 def test_a_requirement_must_be_ensured_before() -> None:
-    with pytest.raises(PipelineError, match="sort of words requires single, which no earlier pass ensures"):
+    with pytest.raises(PipelineError, match="sort of words requires single, which no pass before it ensures"):
         pipeline(SORT, SINGLE)
     assert pipeline(SORT, given=("single",)).run(("b", "a")) == ("a", "b")
 
