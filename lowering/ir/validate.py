@@ -142,8 +142,9 @@ def arguments_fit(graph: Graph) -> Iterator[str]:
 
 
 # What a schema calls a result, and the type of the value that it is.
-_RESULTS: Mapping[str, type[ValueType]] = {
+_RESULTS: Mapping[str, type[ValueType] | tuple[()]] = {
     **dict.fromkeys(("Tensor", "Tensor[]"), TensorType),
+    **dict.fromkeys(("ScalarType", "QScheme"), ()),  # a value of the IR is neither
     **dict.fromkeys(("int", "SymInt", "bool", "SymBool", "float", "Scalar"), SymType),
 }
 
@@ -153,10 +154,10 @@ def results_fit(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         found = schema(node.target)
         for result, output in zip(found.returns if found else (), node.outputs, strict=False):
-            kind = _RESULTS.get(result.type)
+            kind = _RESULTS.get(result.type, ValueType)
             for name in (output,) if isinstance(output, str) else output or ():
                 type_ = None if name is None else graph.values.get(name)
-                if kind and type_ and not isinstance(type_, kind):
+                if type_ is not None and not isinstance(type_, kind):
                     yield f"node {node.name}: {node.target} returns {result.type}, which {name} is not"
 
 

@@ -51,9 +51,12 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one case may take. `memory`: bytes of address space beyond what the child begins with."""
+    """What one case may take. `seconds`: of the processor, for a busy machine is slow at what is quick; or
+    `waiting` seconds on the clock, for what sleeps. `memory`: bytes of address space beyond what the child
+    begins with."""
 
     seconds: float = 5.0
+    waiting: float = 60.0
     memory: int = 1 << 30
 
 
@@ -88,11 +91,11 @@ def _one_child(cases: Sequence[T], act: Callable[[T], str], limits: Limits) -> I
             os.close(reading)
             _be_the_child(cases, act, limits, writing, errors)
         os.close(writing)
-        lines = _Lines(reading)
+        lines = _Lines(reading, pid, limits)
         try:
             for _ in cases:
                 began = time.monotonic()
-                line = lines.next(limits.seconds)
+                line = lines.next()
                 took = time.monotonic() - began
                 if not line:
                     yield _death(pid, line is None, errors, took)
@@ -109,19 +112,25 @@ def _one_child(cases: Sequence[T], act: Callable[[T], str], limits: Limits) -> I
 
 
 class _Lines:
-    """Lines from a pipe, each awaited for a limited time."""
+    """Lines from a child's pipe, each awaited for a limited time."""
 
-    def __init__(self, reading: int) -> None:
+    def __init__(self, reading: int, pid: int, limits: Limits) -> None:
         self._reading = reading
+        self._pid = pid
+        self._limits = limits
         self._pending = b""
 
-    def next(self, seconds: float) -> bytes | None:
+    def next(self) -> bytes | None:
         """The next line; empty where the writer ended, None where the time was up."""
-        deadline = time.monotonic() + seconds
+        deadline, used = time.monotonic() + self._limits.waiting, _processor_seconds(self._pid)
         while b"\n" not in self._pending:
-            ready, _, _ = select.select([self._reading], [], [], max(0.0, deadline - time.monotonic()))
+            ready, _, _ = select.select([self._reading], [], [], 0.2)
             if not ready:
-                return None
+                if time.monotonic() > deadline:
+                    return None
+                if _processor_seconds(self._pid) - used > self._limits.seconds:
+                    return None
+                continue
             read = os.read(self._reading, 1 << 16)
             if not read:
                 return b""
@@ -172,6 +181,13 @@ def _told(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
     where = " < ".join(f"{os.path.basename(f.filename)}:{f.lineno} {f.name}" for f in reversed(frames))
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]} [{where}]"
+
+
+def _processor_seconds(pid: int) -> float:
+    """What a process has used of the processor, all its threads together (Linux)."""
+    with open(f"/proc/{pid}/stat", "rb") as stream:
+        fields = stream.read().rpartition(b")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _address_space() -> int:

@@ -16,7 +16,10 @@ def _act(case: str) -> str:
         case "exit":
             os._exit(3)
         case "hang":
-            time.sleep(60)
+            time.sleep(600)
+        case "spin":
+            while True:
+                pass
         case "raise":
             raise ValueError("no\nlines")
         case "eat":
@@ -25,13 +28,13 @@ def _act(case: str) -> str:
 
 
 def test_each_case_has_its_own_ending() -> None:
-    cases = ["fine", "crash", "fine", "raise", "hang", "exit", "eat", "fine"]
-    ended = list(run_cases(cases, _act, Limits(seconds=1.0)))
+    cases = ["fine", "crash", "fine", "raise", "hang", "exit", "eat", "fine", "spin", "fine"]
+    ended = list(run_cases(cases, _act, Limits(seconds=1.0, waiting=10.0)))
     assert [case for case, _ in ended] == cases
     endings = [outcome.ending for _, outcome in ended]
     assert endings == [
         Ending.RETURNED, Ending.CRASHED, Ending.RETURNED, Ending.RAISED, Ending.HUNG, Ending.CRASHED,
-        Ending.RAISED, Ending.RETURNED,
+        Ending.RAISED, Ending.RETURNED, Ending.HUNG, Ending.RETURNED,
     ]  # fmt: skip
     details = [outcome.detail for _, outcome in ended]
     assert details[0] == "FINE"
