@@ -8,6 +8,7 @@ from lowering.frontend.pt2.archive import Archive
 from lowering.frontend.pt2.errors import ArchiveError, Malformed
 from lowering.frontend.pt2.schema import read_program
 from lowering.frontend.pt2.weights import check_weights, read_weights
+from lowering.frontend.trusting import trusting_calls
 from lowering.ir.program import Program
 from lowering.ir.validate import InvalidProgram, validate
 from lowering.ir.weights import Weights
@@ -29,6 +30,8 @@ def read(path: str | Path, model: str | None = None) -> tuple[Program, Weights]:
             raise ArchiveError(path, f"{entry}: {problem}") from None
         except InvalidProgram as problem:
             raise ArchiveError(path, f"{entry}: {problem.violations[0]}") from None
+        for problem in trusting_calls(program):
+            raise ArchiveError(path, problem)
         weights = read_weights(archive)
         try:
             check_weights(program, weights)

@@ -1,0 +1,65 @@
+"""Calls of allowed operators that trust what they are given: a file may not make them.
+
+ATen's kernels write or read where such an argument says, without a look at it. Bridge's rules and its checks
+before a call keep to the tensors all the same (docs/security.md). But no model that people export makes such
+a call, and other readers of the file would be harmed: so the file is refused when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from lowering.ir.aten import schema
+from lowering.ir.program import Arg, Graph, Node, Program, Ref, all_nodes, refs_of
+
+# Positions that the forward pass wrote: they have to come from a node of the program.
+_MADE_BY_A_NODE: Mapping[str, str] = {
+    "aten.max_pool2d_with_indices_backward.default": "indices",
+    "aten.max_pool2d_with_indices_backward.grad_input": "indices",
+    "aten.max_pool3d_with_indices_backward.default": "indices",
+    "aten.max_pool3d_with_indices_backward.grad_input": "indices",
+    "aten.adaptive_max_pool2d_backward.default": "indices",
+    "aten.adaptive_max_pool2d_backward.grad_input": "indices",
+    "aten.adaptive_max_pool3d_backward.default": "indices",
+    "aten.adaptive_max_pool3d_backward.grad_input": "indices",
+    "aten.fractional_max_pool2d_backward.default": "indices",
+    "aten.fractional_max_pool3d_backward.default": "indices",
+}
+# What asks for no checks at all.
+_UNCHECKED: Mapping[str, str] = {
+    "aten.segment_reduce.default": "unsafe",
+}
+
+
+def trusting_calls(program: Program) -> Iterator[str]:
+    """A sentence for each call that a file may not make: node, operator, argument, what to do."""
+    outside = _outside(program.graph)
+    for node in all_nodes(program.graph.nodes):
+        flag = _UNCHECKED.get(node.target)
+        if flag is not None and _argument(node, flag) is True:
+            yield f"{_called(node)} with {flag}=True: it would not check its arguments; export it without"
+        name = _MADE_BY_A_NODE.get(node.target)
+        if name is not None and outside.intersection(refs_of(_argument(node, name))):
+            yield (
+                f"{_called(node)} with {name} from outside the program, which ATen does not check: export "
+                "the forward and the backward pass as one program"
+            )
+
+
+def _called(node: Node) -> str:
+    where = f" ({node.location})" if str(node.location) else ""
+    return f"node {node.name}{where}: a file may not call {node.target}"
+
+
+def _argument(node: Node, name: str) -> Arg:
+    found = schema(node.target)
+    return None if found is None else found.bind(node.args)[name]
+
+
+def _outside(graph: Graph) -> set[str]:
+    """The program's inputs and weights, and what nodes other than poolings make of these alone."""
+    outside = {item.name for item in graph.inputs if isinstance(item, Ref)}
+    for node in graph.nodes:
+        if "max_pool" not in node.target and outside.issuperset(node.refs()):
+            outside.update(node.results())
+    return outside
