@@ -19,15 +19,13 @@ from typing import Any, TypeVar
 
 from bridge.errors import BridgeError, OperatorRefused, UsageError, first_line
 from lowering.ir.allowed import refused_node
+from lowering.ir.facts.namespaces import is_torchs, namespace_of
 from lowering.ir.program import Node, Operator, Program, all_nodes, leaves_of
 from lowering.stablehlo import registry
 
 GROUP = "bridge.operators"
 
 _NAME = re.compile(r"([A-Za-z_]\w*)::([A-Za-z_]\w*)(?:\.([A-Za-z_]\w*))?", re.ASCII)
-# Namespaces whose operators are torch's, and those of functions of Python numbers.
-_KNOWN = frozenset({"aten", "prims", "higher_order", "_operator", "math", "torch", "builtins"})
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -59,7 +57,7 @@ def _registering(name: str, replace: bool, context: bool) -> Callable[[F], F]:
 
     def register(function: F) -> F:
         _check_parameters(function, name, context)
-        if target.partition(".")[0] in _KNOWN:
+        if is_torchs(target):
             registry.load_families()
         taken = registry.exact_rule(target) or registry.decomposition_for(target)
         if taken is not None and not replace:
@@ -113,11 +111,10 @@ def bring_operators(program: Program) -> None:
 
 def bring(target: str) -> None:
     """Have the package of an operator's namespace register it, if nothing has. Raises BridgeError."""
-    namespace = target.partition(".")[0]
-    if namespace in _KNOWN or target.count(".") != 2:
+    if is_torchs(target) or target.count(".") != 2:
         return
     if registry.exact_rule(target) is None and registry.decomposition_for(target) is None:
-        _load(namespace)
+        _load(namespace_of(target))
 
 
 def check_allowed(program: Program) -> None:
@@ -139,8 +136,7 @@ def check_operators(program: Program) -> None:
 
     for node in all_nodes(program.graph.nodes):
         for target in _targets(node):
-            namespace = target.partition(".")[0]
-            if namespace in _KNOWN or schema_of(target) is not None:
+            if is_torchs(target) or schema_of(target) is not None:
                 continue
             where = f" ({node.location})" if str(node.location) else ""
             raise BridgeError(

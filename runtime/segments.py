@@ -15,8 +15,8 @@ import numpy as np
 from lowering.host.packages import needs
 from lowering.host.tensors import ALIGNMENT, aligned, numpy_dtype, numpy_to_torch
 from lowering.host.weights import materialise
-from lowering.ir.effects import sees_memory
 from lowering.ir.errors import EngineError
+from lowering.ir.facts.effects import sees_memory
 from lowering.ir.module import Check, Module, Port
 from lowering.ir.plan import Segment
 from lowering.ir.program import Graph, Node

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from lowering.ir.facts.namespaces import is_python
 from lowering.ir.program import Node, Program, Ref
 from lowering.ir.symbols import Scalar, SymbolError, evaluate
 from lowering.ir.types import SymType, TensorType, ValueType
@@ -88,7 +89,7 @@ def _problem(program: Program, symbols: Mapping[str, Scalar]) -> str:
 
 def _takes_nothing(node: Node) -> bool:
     """Whether an operator does with a tensor of no elements what it does with others."""
-    return node.target.startswith("_operator.") or node.target.split(".")[1].rstrip("_") in _TAKES_NOTHING
+    return is_python(node.target) or node.target.split(".")[1].rstrip("_") in _TAKES_NOTHING
 
 
 def _empty(node: Node, env: Mapping[str, Any]) -> str:

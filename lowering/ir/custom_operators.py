@@ -5,10 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from lowering.ir.aten import OpSchema, parse_schema, schema
+from lowering.ir.facts.namespaces import has_schema, is_aten
 from lowering.ir.homes import import_home
-
-# Namespaces of targets that are no torch operators.
-_PYTHON = frozenset({"_operator", "math", "torch", "builtins", "higher_order"})
 
 
 def schema_of(target: str) -> OpSchema | None:
@@ -17,8 +15,7 @@ def schema_of(target: str) -> OpSchema | None:
     Imports torch for a custom operator only. None for one that nothing has registered.
     """
     found = schema(target)
-    namespace = target.partition(".")[0]
-    if found is not None or namespace == "aten" or namespace in _PYTHON or target.count(".") != 2:
+    if found is not None or is_aten(target) or not has_schema(target) or target.count(".") != 2:
         return found
     try:
         return _registered(target)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from lowering.ir.argument_types import fits
 from lowering.ir.aten import SchemaError, schema
 from lowering.ir.errors import BridgeError
+from lowering.ir.facts.higher_order import branches
+from lowering.ir.facts.namespaces import is_aten
 from lowering.ir.program import (
     MUTATIONS,
     Arg,
@@ -21,8 +23,6 @@ from lowering.ir.program import (
 )
 from lowering.ir.symbols import Term, free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType, ValueType
-
-_BRANCHES = {"higher_order.cond": (1, 2)}
 
 
 class InvalidProgram(BridgeError, ValueError):
@@ -118,7 +118,7 @@ def arguments_fit(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         found = schema(node.target)
         if found is None:
-            if node.target.startswith("aten."):
+            if is_aten(node.target):
                 yield f"node {node.name}: ATen has no {node.target}"
             continue
         try:
@@ -173,7 +173,7 @@ def _shown(value: Arg) -> str:
 def branches_fit(graph: Graph) -> Iterator[str]:
     """The branches of a `cond` take its operands and give its results."""
     for node in graph.nodes:
-        for position in _BRANCHES.get(node.target, ()):
+        for position in branches(node.target):
             if len(node.args) < 4 or not isinstance(node.args[position].value, Graph):
                 yield f"node {node.name}: {node.target} takes a condition, two graphs and operands"
                 break

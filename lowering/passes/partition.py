@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from lowering.ir.aten import schema
-from lowering.ir.effects import ASSERT_SCALAR, NO_CODE, has_effect
+from lowering.ir.facts.checks import is_check, needs_no_code
+from lowering.ir.facts.effects import has_effect
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Graph, Node, Program, refs_of
 from lowering.ir.types import SymType, TensorType
@@ -46,7 +47,7 @@ def data_reasons(graph: Graph) -> dict[str, str]:
             reasons[node.name] = "its value is known only once the data is"
         elif node.name in binding:
             reasons[node.name] = "the size of its result depends on the data"
-        elif (node.target in NO_CODE or node.target == ASSERT_SCALAR) and symbols_of_node(graph, node):
+        elif is_check(node.target) and symbols_of_node(graph, node):
             reasons[node.name] = "checks a number that is known only once the data is"
     return reasons
 
@@ -103,7 +104,7 @@ class _Batch:
 
 def _is_free(node: Node, graph: Graph) -> bool:
     """Whether a node produces no tensor: a size computation or a check that is done before the call."""
-    if node.target in NO_CODE:
+    if needs_no_code(node.target):
         return not symbols_of_node(graph, node)
     results = [graph.values[name] for name in node.results()]
     return bool(results) and all(isinstance(type_, SymType) for type_ in results)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lowering.ir.aten import schema
 from lowering.ir.dims import row_major
-from lowering.ir.effects import draws
+from lowering.ir.facts.effects import draws
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import TensorType, ValueType
 from lowering.passes.errors import PassError

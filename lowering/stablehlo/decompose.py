@@ -17,6 +17,7 @@ import numpy as np
 from lowering.ir.allowed import refusal
 from lowering.ir.aten import schema
 from lowering.ir.custom_operators import schema_of
+from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType, ValueType
 from lowering.stablehlo.context import ConcreteType
@@ -54,7 +55,7 @@ def decompose(
     decomposition. Raises Unsupported, with a reason for the user, where torch has no decomposition, has one
     that fails, or one that needs what has no rule; OperatorError where a registered one fails or is wrong.
     """
-    if target.startswith("higher_order."):
+    if is_higher_order(target):
         raise Unsupported("a control-flow operator without a rule")
     operands: list[Value] = []
     frozen = {name: _freeze(value, operands) for name, value in arguments.items()}

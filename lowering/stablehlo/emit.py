@@ -7,7 +7,8 @@ from typing import Any
 
 from lowering.ir.aten import REQUIRED, OpSchema
 from lowering.ir.custom_operators import schema_of
-from lowering.ir.effects import ASSERT_SCALAR, NO_CODE
+from lowering.ir.facts.checks import is_check
+from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.module import Check, Module, Port
 from lowering.ir.program import Arg, Graph, InputKind, Node, Program, Ref
 from lowering.ir.symbols import Scalar, SymbolError, Term, UnboundSymbol, evaluate
@@ -180,7 +181,7 @@ class Emitter:
     def emit_node(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
         results = list(node.results())
         types = [graph.values[name] for name in results]
-        if node.target in NO_CODE or node.target == ASSERT_SCALAR:
+        if is_check(node.target):
             self._check(graph, node, env)
             return
         if gives_number(graph, node):
@@ -192,7 +193,7 @@ class Emitter:
         outs = tuple(concrete(type_, self.sizes) for type_ in types)
         cx = Context(self, node, outs, graph)
         arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args if name}
-        if node.target.startswith("higher_order."):
+        if is_higher_order(node.target):
             positional = tuple(self._argument(value, graph, env) for name, value, _ in node.args if not name)
         else:
             positional = ()

@@ -11,12 +11,11 @@ from dataclasses import replace
 
 from lowering.ir.aten import schema
 from lowering.ir.dims import clone_strides
+from lowering.ir.facts.higher_order import AUTOCAST
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref, refs_of
 from lowering.ir.types import DType, TensorType, ValueType
 from lowering.passes.functionalise.autocast_policy import LOWER_TYPES, Policy, policy_of
 from lowering.passes.functionalise.builder import substitute
-
-AUTOCAST = "higher_order.wrap_with_autocast"
 
 # Kinds of devices for which autocast is on, and what it casts to there.
 Mode = Mapping[str, DType]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import Enum
 
 from lowering.ir.aten import schema
+from lowering.ir.facts.namespaces import is_python
 from lowering.ir.program import Node
 from lowering.ir.types import DType
 
@@ -189,8 +190,6 @@ _PLAIN = frozenset(
 )
 
 _MADE = {"cpu": _CPU_MADE, "cuda": _CUDA_MADE}
-# Namespaces whose operators torch does not dispatch.
-_NO_OPERATORS = frozenset(("_operator", "math", "torch"))
 
 
 def policy_of(node: Node, device: str) -> Policy:
@@ -199,7 +198,7 @@ def policy_of(node: Node, device: str) -> Policy:
     if namespace == "prims":
         return _of_prim(rest.partition(".")[0], device)
     if namespace != "aten":
-        return Policy.NOTHING if namespace in _NO_OPERATORS else Policy.INSIDE
+        return Policy.NOTHING if is_python(node.target) else Policy.INSIDE
     name = node.target.removeprefix("aten.").removesuffix(".default")
     registered = REGISTERED[device].get(name) or _MADE[device].get(name)
     if registered is not None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lowering.ir.facts.higher_order import (
+    AUTOCAST,
+    INVOKE_SUBGRAPH,
+    is_control_flow,
+    only_runs_its_graph,
+)
 from lowering.ir.program import Arg, Graph, Node, Output, Ref
 from lowering.ir.types import ValueType
 from lowering.passes.functionalise.autocast import (
-    AUTOCAST,
     Mode,
     cast_arguments,
     entered,
@@ -16,36 +21,6 @@ from lowering.passes.functionalise.autocast import (
 )
 from lowering.passes.functionalise.builder import substitute
 from lowering.passes.functionalise.errors import NotFunctional
-
-GRAD = "higher_order.wrap_with_set_grad_enabled"
-_IDENTIFIED = "higher_order.invoke_subgraph"
-# What they are for is done by others than us: recomputation, hints, quantisation, checks while exporting.
-_WRAPPERS = frozenset(
-    f"higher_order.{name}"
-    for name in (
-        "wrap",
-        "wrap_activation_checkpoint",
-        "tag_activation_checkpoint",
-        "strict_mode",
-        "hints_wrapper",
-        "invoke_quant",
-        "invoke_quant_packed",
-        "run_const_graph",
-    )
-) | {GRAD, _IDENTIFIED}
-# They run their graphs as eager runs any code, so that autocast around them is autocast inside.
-_RUN_IN_MODE = frozenset(
-    f"higher_order.{name}"
-    for name in (
-        "cond",
-        "while_loop",
-        "while_loop_stack_output",
-        "scan",
-        "associative_scan",
-        "map",
-        "map_impl",
-    )
-)
 
 
 def inline(graph: Graph) -> Graph:
@@ -69,7 +44,7 @@ def _inlined(graph: Graph, mode: Mode) -> Graph:
 
 def _has_any(graph: Graph) -> bool:
     return any(
-        node.target in _WRAPPERS
+        only_runs_its_graph(node.target)
         or node.target == AUTOCAST
         or any(isinstance(a.value, Graph) and _has_any(a.value) for a in node.args)
         for node in graph.nodes
@@ -107,14 +82,14 @@ class _Inliner:
 
     def keep(self, node: Node, mode: Mode) -> None:
         """Append a node that wraps nothing; the graphs that it runs are in the same mode."""
-        if node.target == AUTOCAST or (mode and _has_graph(node) and node.target not in _RUN_IN_MODE):
+        if node.target == AUTOCAST or (mode and _has_graph(node) and not is_control_flow(node.target)):
             self.nodes += in_regions(node, mode, self.values)
             return
         args = tuple(
             a._replace(value=_inlined(a.value, mode)) if isinstance(a.value, Graph) else a for a in node.args
         )
         node = replace(node, args=args)
-        if node.target in _RUN_IN_MODE:
+        if is_control_flow(node.target):
             self.nodes.append(node)
         else:
             self.nodes += cast_arguments(node, mode, self.values, self.unique)
@@ -164,7 +139,7 @@ def _flat(output: Output) -> tuple[str | None, ...]:
 def _wrapped(node: Node) -> Graph | None:
     """The graph to put in the node's place, or None to keep the node."""
     graph = next((a.value for a in node.args if isinstance(a.value, Graph)), None)
-    if graph is None or node.target in _WRAPPERS:
+    if graph is None or only_runs_its_graph(node.target):
         return graph
     if node.target != AUTOCAST:
         return None
@@ -174,7 +149,7 @@ def _wrapped(node: Node) -> Graph | None:
 def _operands(node: Node, graph: Graph) -> list[Arg]:
     """What the graph is run on: the arguments after it, or the list that comes after it."""
     position = next(i for i, argument in enumerate(node.args) if argument.value is graph)
-    position += node.target == _IDENTIFIED
+    position += node.target == INVOKE_SUBGRAPH
     given = [argument.value for argument in node.args[position + 1 :] if not argument.keyword]
     return list(given[0]) if given and isinstance(given[0], tuple) else given
 

@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from lowering.ir.aten import OpSchema
-from lowering.ir.effects import draws
+from lowering.ir.facts.checks import only_orders
+from lowering.ir.facts.effects import draws
+from lowering.ir.facts.namespaces import is_python
 from lowering.ir.program import Graph, Node, refs_of
 from lowering.ir.unbacked import binders
-
-_PURE_NAMESPACES = ("_operator", "math", "torch")
-# Their results only order them.
-_CHECKS = ("aten._functional_assert", "aten._functional_sym_constrain", "aten._make_dep_token")
 
 
 def prune(graph: Graph, schema_of: Callable[[str], OpSchema | None]) -> Graph:
@@ -41,9 +39,9 @@ def prune(graph: Graph, schema_of: Callable[[str], OpSchema | None]) -> Graph:
 
 
 def _droppable(node: Node, schema_of: Callable[[str], OpSchema | None]) -> bool:
-    if node.target.partition(".")[0] in _PURE_NAMESPACES:
+    if is_python(node.target):
         return True
-    if node.target.startswith(_CHECKS):
+    if only_orders(node.target):
         return False
     schema = schema_of(node.target)
     if schema is None or draws(node, schema):

@@ -12,6 +12,8 @@ from dataclasses import replace
 
 from lowering.ir.aten import OpSchema, SchemaError
 from lowering.ir.dims import all_equal, is_row_major
+from lowering.ir.facts.higher_order import gives_fresh
+from lowering.ir.facts.namespaces import has_schema, is_higher_order
 from lowering.ir.program import NO_LOCATION, Arg, Argument, Graph, Node, Output, Ref
 from lowering.ir.types import TensorType
 from lowering.ir.views import Doubt, Form, View, relations
@@ -20,24 +22,6 @@ from lowering.passes.functionalise.errors import NotFunctional
 from lowering.passes.functionalise.prune import prune
 
 SchemaOf = Callable[[str], OpSchema | None]
-
-_PURE_NAMESPACES = frozenset(("_operator", "math", "torch", "prims"))
-# Their results never share elements with their operands.
-_FRESH = frozenset(
-    f"higher_order.{name}"
-    for name in (
-        "cond",
-        "while_loop",
-        "while_loop_stack_output",
-        "scan",
-        "associative_scan",
-        "map",
-        "map_impl",
-        "auto_functionalized",
-        "auto_functionalized_v2",
-        "out_dtype",
-    )
-)
 
 
 class Rewriter:
@@ -268,15 +252,14 @@ class Rewriter:
 
     def rewrite_other(self, node: Node) -> None:
         """An operator that is not ATen's."""
-        namespace = node.target.partition(".")[0]
-        if namespace != "higher_order" and namespace not in _PURE_NAMESPACES:
+        if has_schema(node.target):
             raise NotFunctional("its schema is not known, so that it may write to its arguments", node)
         held: dict[str, Arg] = {name: self.read(name) for name in node.refs()}
         args = tuple(a._replace(value=self.nested(a.value, node)) for a in _substituted(node, held))
         self.builder.nodes.append(replace(node, args=args))
         sources = tuple(name for name in node.refs() if name in self.roots)
         for name in node.results():
-            if namespace == "higher_order" and node.target not in _FRESH:
+            if is_higher_order(node.target) and not gives_fresh(node.target):
                 self.add_doubt(name, sources)
             else:
                 self.add_root(name)

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from lowering.ir.aten import schema
 from lowering.ir.dims import row_major
-from lowering.ir.effects import draws
+from lowering.ir.facts.effects import draws
+from lowering.ir.facts.higher_order import is_map
 from lowering.ir.program import Arg, Graph, Node, Ref
 from lowering.ir.symbols import Dim
 from lowering.ir.types import TensorType, ValueType
 from lowering.passes.functionalise.builder import Builder, substitute
 
-MAPS = ("higher_order.map", "higher_order.map_impl")
 # Element by element, though torch does not tag them so.
 _ALSO = frozenset(("aten.to.dtype", "aten.clone.default", "aten._to_copy.default"))
 
@@ -23,7 +23,7 @@ def all_rows_at_once(graph: Graph) -> Graph:
         replace(node, args=tuple(a._replace(value=_nested(a.value)) for a in node.args))
         for node in graph.nodes
     )
-    if not any(node.target in MAPS for node in nodes):
+    if not any(is_map(node.target) for node in nodes):
         return graph if nodes == graph.nodes else replace(graph, nodes=nodes)
     builder = Builder(graph)
     known: dict[str, Arg] = {}
@@ -33,7 +33,7 @@ def all_rows_at_once(graph: Graph) -> Graph:
 
     for node in nodes:
         node = replace(node, args=tuple(a._replace(value=substitute(a.value, read)) for a in node.args))
-        if node.target in MAPS and _is_elementwise(node):
+        if is_map(node.target) and _is_elementwise(node):
             known.update(_dissolve(builder, node))
         else:
             builder.nodes.append(node)

@@ -8,7 +8,7 @@ from math import prod
 import torch
 
 from lowering.ir.aten import schema
-from lowering.ir.effects import sees_memory
+from lowering.ir.facts.effects import is_uninitialised, sees_memory
 from lowering.ir.program import Graph, Node
 from lowering.ir.types import TensorType, ValueType
 from lowering.ir.unbacked import DATA_DEPENDENT
@@ -63,7 +63,7 @@ def _is_pure(node: Node) -> bool:
     found = schema(node.target)
     if found is None or node.functional or sees_memory(node) or found.written(found.bind(node.args)):
         return False
-    return not DATA_DEPENDENT & found.tags and not node.target.startswith("aten.empty")
+    return not DATA_DEPENDENT & found.tags and not is_uninitialised(node.target)
 
 
 def _may_keep(node: Node, type_: ValueType | None) -> bool:

@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from lowering.host.tensors import torch_dtype
-from lowering.ir.effects import sees_memory
+from lowering.ir.facts.effects import sees_memory
+from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import DType, TensorType
 from lowering.targets.aten import onednn
@@ -115,8 +116,7 @@ class _Packer:
         self._readers = {name: node for node in nodes for name in node.refs()}
         # A packed convolution's result has its channels last in memory.
         self._strides_matter = any(
-            sees_memory(node) or node.target in _OF_ROWS or node.target.startswith("higher_order.")
-            for node in nodes
+            sees_memory(node) or node.target in _OF_ROWS or is_higher_order(node.target) for node in nodes
         )
 
     def nodes(self) -> list[Node]:
@@ -330,7 +330,7 @@ class _Packer:
 
 def _writes(node: Node) -> bool:
     """Whether a node writes to what it is given; only in programs that could not be made functional."""
-    if node.functional or node.target in targets.SCALAR or node.target.startswith("higher_order."):
+    if node.functional or node.target in targets.SCALAR or is_higher_order(node.target):
         return False
     return bool(targets.written(node, targets.resolve(node.target))[0])
 

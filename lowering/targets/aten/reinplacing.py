@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from lowering.ir import aten
+from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, graphs_of, refs_of
 from lowering.ir.types import TensorType, ValueType
 from lowering.targets.aten import operators as targets
@@ -136,7 +137,7 @@ def _written(node: Node) -> Iterator[str]:
     """Values that a node may write to."""
     if node.target in targets.SCALAR:
         return
-    if node.target.startswith("higher_order."):
+    if is_higher_order(node.target):
         if any(_writes(graph) for graph in graphs_of(node)):
             yield from node.refs()
         return

@@ -11,6 +11,9 @@ from typing import Any, NoReturn
 
 import torch
 
+from lowering.ir.facts.checks import asserts_number
+from lowering.ir.facts.higher_order import AUTOCAST
+from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.program import (
     Arg,
     Argument,
@@ -34,7 +37,6 @@ from lowering.targets.errors import ExecutionError, ExecutionIndexError, Unknown
 __all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "run_graph"]
 
 Reader = Callable[[Env, Symbols], Any]
-_ASSERTIONS = ("aten._assert_scalar", "aten._functional_assert_scalar")
 NO_CONSTANTS: Mapping[str, torch.Tensor] = {}
 NOT_IN_PLACE: InPlace = {}
 
@@ -89,7 +91,7 @@ class Routine:
             raise
         except Exception as error:
             node = self.nodes[done]
-            if node.target.startswith(_ASSERTIONS) and (text := told(str(error), self._graph, symbols)):
+            if asserts_number(node.target) and (text := told(str(error), self._graph, symbols)):
                 raise ExecutionError(text) from error
             _fail(node, error)
 
@@ -143,7 +145,7 @@ class _Compiler:
     in_place: InPlace = field(default_factory=dict)
 
     def node(self, node: Node) -> Step:
-        if node.target.startswith("higher_order."):
+        if is_higher_order(node.target):
             arguments = [self.reader(argument.value) for argument in self.placed(node)]
             names = [argument.name if argument.keyword else "" for argument in node.args]
             function = higher_order(node.target)
@@ -175,7 +177,7 @@ class _Compiler:
 
         Memory is not pinned for a copy to a device. Autocast for a device that has tensors is for the CPU's.
         """
-        if node.target == "higher_order.wrap_with_autocast":
+        if node.target == AUTOCAST:
             device, *rest = node.args
             here = any(
                 isinstance(t, TensorType) and t.device.type == device.value for t in self.values.values()

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lowering.ir.facts.higher_order import branches
 from lowering.ir.program import Node
 from lowering.ir.symbol_solving import solve
 from lowering.ir.symbols import Expr, Symbol, Term, evaluate, free_symbols, is_unbacked
@@ -21,12 +22,12 @@ Step = Callable[[Env, Symbols], None]
 def symbol_bindings(node: Node, values: Mapping[str, ValueType]) -> Iterator[Step]:
     """How the symbols that appear in this node's results get their values."""
     from_data = depends_on_data(node.target)
-    branches = node.target == "higher_order.cond"
+    chosen = bool(branches(node.target))
     for place, name in enumerate(node.results()):
         value = values.get(name)
         # Branches may give different sizes, of which the exporter took one. Of further results of others,
         # `unique_consecutive`'s, torch promises other sizes than eager gives.
-        checked = branches or (from_data and place == 0)
+        checked = chosen or (from_data and place == 0)
         if isinstance(value, SymType) and (from_data or isinstance(value.value, Expr)):
             yield _binding(name, "", value.value, lambda number: number, checked)
         elif isinstance(value, TensorType):

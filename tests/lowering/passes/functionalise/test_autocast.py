@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from lowering.ir.aten import schema
+from lowering.ir.facts.higher_order import AUTOCAST
 from lowering.ir.program import Argument, Graph, Node, Ref
 from lowering.ir.types import Device, DType, TensorType
-from lowering.passes.functionalise.autocast import AUTOCAST, cast_arguments
+from lowering.passes.functionalise.autocast import cast_arguments
 from lowering.passes.functionalise.autocast_policy import REGISTERED
 from lowering.passes.functionalise.inline import inline
 from lowering.targets.aten.reference import interpret

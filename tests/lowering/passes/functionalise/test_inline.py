@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import torch
 
+from lowering.ir.facts.higher_order import AUTOCAST, GRAD
 from lowering.ir.program import Argument
 from lowering.ir.types import Device, DType
-from lowering.passes.functionalise.autocast import AUTOCAST
-from lowering.passes.functionalise.inline import GRAD, inline
+from lowering.passes.functionalise.inline import inline
 from tests.lowering.passes.functionalise.eager import Body, check, exported, inputs
 
 

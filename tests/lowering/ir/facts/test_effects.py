@@ -2,7 +2,7 @@
 
 import pytest
 
-from lowering.ir.effects import draws, has_effect, sees_memory
+from lowering.ir.facts.effects import draws, has_effect, sees_memory
 from lowering.ir.program import Argument, Node, Ref
 
 X = Argument("", Ref("x"))
