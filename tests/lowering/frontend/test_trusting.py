@@ -24,9 +24,9 @@ def backward(indices: str):
 def test_positions_from_outside_are_refused_whatever_is_done_to_them() -> None:
     given = program(["x", "p", "i"], [backward("%i")], ["%y"], TYPES)
     assert list(trusting_calls(given)) == [
-        "node y (model.py:3): a file may not call aten.adaptive_max_pool2d_backward.default with indices from "
-        "outside the program, which ATen does not check: export the forward and the backward pass as one "
-        "program"
+        "node y (model.py:3): a file may not call aten.adaptive_max_pool2d_backward.default with indices "
+        "from outside the program, which ATen does not check: export the forward and the backward pass as "
+        "one program"
     ]
     made = node("j", "aten.abs.default", self="%i")
     assert list(trusting_calls(program(["x", "p", "i"], [made, backward("%j")], ["%y"], TYPES)))
