@@ -152,15 +152,16 @@ class Lowered:
 
 
 def lower_program(program: Program, weights: Weights, bounds_checks: bool = True) -> Lowered:
-    """Functionalise, try every rule, partition, and emit the modules at the example sizes.
+    """Run the canonical pipeline, try every rule, partition, and emit the modules at the example sizes.
 
     Raises OperatorRefused for an operator that a file may not have ATen run, BridgeError for one that is not
     registered anywhere.
     """
     from bridge.registration import bring_operators, check_allowed, check_operators
     from lowering.ir.custom_operators import schema_of
-    from lowering.passes.functionalise import NotFunctional, functionalise
+    from lowering.passes.errors import NotFunctional
     from lowering.passes.partition import all_on_aten, data_reasons, partition
+    from lowering.passes.pipelines import canonical
     from lowering.stablehlo.emit import try_nodes
 
     _refuse_gradients(program)
@@ -168,7 +169,7 @@ def lower_program(program: Program, weights: Weights, bounds_checks: bool = True
     check_allowed(program)
     check_operators(program)
     try:
-        functional = functionalise(program, weights, schema_of)
+        functional = canonical(weights, schema_of).run(program)
     except NotFunctional as error:
         return Lowered(program, program, all_on_aten(program, str(error)), weights, str(error))
     example, *ends = planning_sizes(functional)

@@ -26,6 +26,8 @@ from lowering.ir.tree import NodeType, TreeSpec, namedtuple_type
 from lowering.ir.tree_spec import NAMEDTUPLE, STANDARD
 from lowering.ir.types import DType
 from lowering.ir.weights import Storage, Weights, WeightView
+from lowering.passes.errors import PassError
+from lowering.passes.pipelines import IMPORT
 
 if TYPE_CHECKING:
     import torch
@@ -56,10 +58,10 @@ def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:
     _refuse_generators(exported)
     exported = _with_plain_weights(exported)
     try:
-        program = read_program(_document(exported))
+        program = IMPORT.run(read_program(_document(exported)))
         weights = _weights(exported)
         check_weights(program, weights)
-    except Malformed as problem:
+    except (Malformed, PassError) as problem:
         raise ExportError(f"cannot translate the exported program: {problem}") from None
     return program, weights
 

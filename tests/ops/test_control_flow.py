@@ -12,7 +12,7 @@ from torch._higher_order_ops import scan, while_loop
 
 from lowering.frontend.exported_program import export, from_exported_program
 from lowering.ir.program import Program
-from lowering.passes.functionalise import functionalise
+from lowering.passes.pipelines import canonical
 from lowering.stablehlo.emit import emit_module
 from lowering.targets import get_engine
 from lowering.targets.target import Target
@@ -62,9 +62,8 @@ CALLS = {
 
 
 def program_of(function: Callable[..., Any], *args: torch.Tensor, dynamic_shapes: Any = None) -> Program:
-    return functionalise(
-        from_exported_program(export(Call(function), args, dynamic_shapes=dynamic_shapes))[0]
-    )
+    exported = export(Call(function), args, dynamic_shapes=dynamic_shapes)
+    return canonical().run(from_exported_program(exported)[0])
 
 
 def run(

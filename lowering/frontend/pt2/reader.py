@@ -12,6 +12,8 @@ from lowering.frontend.trusting import trusting_calls
 from lowering.ir.program import Program
 from lowering.ir.validate import InvalidProgram, validate
 from lowering.ir.weights import Weights
+from lowering.passes.errors import PassError
+from lowering.passes.pipelines import IMPORT
 
 
 def read(path: str | Path, model: str | None = None) -> tuple[Program, Weights]:
@@ -24,9 +26,9 @@ def read(path: str | Path, model: str | None = None) -> tuple[Program, Weights]:
         entry = f"models/{archive.model}.json"
         document = archive.document(entry)
         try:
-            program = read_program(document)
+            program = IMPORT.run(read_program(document))
             validate(program)
-        except Malformed as problem:
+        except (Malformed, PassError) as problem:
             raise ArchiveError(path, f"{entry}: {problem}") from None
         except InvalidProgram as problem:
             raise ArchiveError(path, f"{entry}: {problem.violations[0]}") from None

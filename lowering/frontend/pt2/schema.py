@@ -21,8 +21,6 @@ from lowering.frontend.pt2.signature import read_signature, used_objects
 from lowering.frontend.pt2.values import TypeReader
 from lowering.ir.program import Guard, Program, Range
 from lowering.ir.symbols import Apply, Symbol, parse_guard
-from lowering.passes.errors import PassError
-from lowering.passes.vmaps import fold_vmaps
 
 MAJOR = 8
 
@@ -45,13 +43,10 @@ def read_program(document: Any) -> Program:
             )
         ranges = get_optional(document, "range_constraints", read_ranges, {})
         guards = get_optional(document, "guards_code", lambda texts: each(texts, read_guard), ())
-        folded = fold_vmaps(graph)
-    except PassError as problem:
-        raise Malformed(str(problem)) from None
     except RecursionError:
         raise Malformed("nested too deeply") from None
     return Program(
-        folded,
+        graph,
         signature,
         ranges,
         types.hints,

@@ -9,24 +9,21 @@ from lowering.ir.aten import schema
 from lowering.ir.program import (
     MUTATIONS,
     Arg,
-    Graph,
     InputKind,
     InputSpec,
     Node,
     OutputKind,
     OutputSpec,
     Program,
-    Ref,
     Signature,
 )
-from lowering.ir.weights import Weights, WeightView
-from lowering.passes.functionalise.builder import substitute
-from lowering.passes.functionalise.errors import NotFunctional
-from lowering.passes.functionalise.inline import inline
-from lowering.passes.functionalise.noted import as_eager
-from lowering.passes.functionalise.prune import prune
-from lowering.passes.functionalise.rewrite import Rewriter, SchemaOf
-from lowering.passes.functionalise.rows import all_rows_at_once
+from lowering.ir.weights import Weights
+from lowering.passes.errors import NotFunctional
+from lowering.passes.functionalise.rewrite import Rewriter
+from lowering.passes.merge_tied_weights import same_weights
+from lowering.passes.pipeline import Pass
+from lowering.passes.program import FUNCTIONAL
+from lowering.passes.rewriting import SchemaOf
 
 _KINDS = {
     InputKind.PARAMETER: OutputKind.PARAMETER_MUTATION,
@@ -37,55 +34,33 @@ _KINDS = {
 }
 
 
-def functionalise(program: Program, weights: Weights | None = None, schema_of: SchemaOf = schema) -> Program:
-    """The same program without writes: nodes that write read a copy and give the written copy as a value.
+def functionalise(weights: Weights | None = None, schema_of: SchemaOf = schema) -> Pass[Program]:
+    """The pass that makes a program without writes: nodes that write read a copy and give the written copy as
+    a value.
 
     What it writes to buffers, parameters and user inputs becomes outputs of the program, before its own.
     `weights` says which weights share memory. `schema_of` knows the operators; one outside ATen whose schema
     it does not know is taken to write.
 
-    Raises NotFunctional for what cannot be expressed so: writes through views whose inverse is not known,
+    It raises NotFunctional for what cannot be expressed so: writes through views whose inverse is not known,
     writes to tensors that perhaps share elements with others, writes inside a branch to what is outside it.
     """
-    signature = program.signature
-    same = same_weights(signature, weights)
-    inlined = as_eager(inline(program.graph))
-    rewriter = Rewriter(merged(all_rows_at_once(inlined), same), schema_of)
-    graph = rewriter.run()
-    check_shared(signature, rewriter.written, weights, same)
-    outputs, signature = _with_mutations(signature, rewriter, same)
-    graph = prune(replace(graph, outputs=outputs), schema_of)
-    return replace(program, graph=graph, signature=signature)
 
+    def run(program: Program) -> Program:
+        same = same_weights(program.signature, weights)
+        rewriter = Rewriter(program.graph, schema_of)
+        graph = rewriter.run()
+        check_shared(program.signature, rewriter.written, weights, same)
+        outputs, signature = _with_mutations(program.signature, rewriter, same)
+        return replace(program, graph=replace(graph, outputs=outputs), signature=signature)
 
-def same_weights(signature: Signature, weights: Weights | None) -> dict[str, str]:
-    """For each input that is the very same tensor as an earlier one, under another name, that one."""
-    if weights is None:
-        return {}
-    first: dict[WeightView, str] = {}
-    same: dict[str, str] = {}
-    for spec in signature.inputs:
-        view = weights.views.get(spec.target) if spec.target is not None else None
-        if view is not None and first.setdefault(view, spec.name) != spec.name:
-            same[spec.name] = first[view]
-    return same
-
-
-def merged(graph: Graph, same: Mapping[str, str]) -> Graph:
-    """The graph with every use of one of these inputs replaced by a use of the other."""
-    if not same:
-        return graph
-
-    def read(name: str) -> Ref:
-        return Ref(same.get(name, name))
-
-    nodes = tuple(
-        replace(node, args=tuple(a._replace(value=substitute(a.value, read)) for a in node.args))
-        if any(name in same for name in node.refs())
-        else node
-        for node in graph.nodes
+    return Pass(
+        "functionalise",
+        run,
+        "Turn writes into values, and what they write to buffers and inputs into outputs.",
+        ensures=(FUNCTIONAL,),
+        required=True,
     )
-    return replace(graph, nodes=nodes, outputs=tuple(substitute(o, read) for o in graph.outputs))
 
 
 def _with_mutations(

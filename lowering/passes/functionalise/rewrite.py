@@ -7,7 +7,7 @@ then out of date; one that is read is taken anew, from the root's new value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from lowering.ir.aten import OpSchema, SchemaError
@@ -17,11 +17,9 @@ from lowering.ir.facts.namespaces import has_schema, is_higher_order
 from lowering.ir.program import NO_LOCATION, Arg, Argument, Graph, Node, Output, Ref
 from lowering.ir.types import TensorType
 from lowering.ir.views import Doubt, Form, View, relations
-from lowering.passes.functionalise.builder import Builder, substitute
-from lowering.passes.functionalise.errors import NotFunctional
-from lowering.passes.functionalise.prune import prune
-
-SchemaOf = Callable[[str], OpSchema | None]
+from lowering.passes.builder import Builder
+from lowering.passes.errors import NotFunctional
+from lowering.passes.rewriting import SchemaOf, defined_values, substitute, with_graphs
 
 
 class Rewriter:
@@ -45,7 +43,7 @@ class Rewriter:
         self.node: Node | None = None
 
     def run(self) -> Graph:
-        """The functional graph, without what nothing uses. Raises NotFunctional."""
+        """The functional graph. Raises NotFunctional."""
         inputs = [item.name for item in self.graph.inputs if isinstance(item, Ref)]
         for name in inputs:
             self.add_root(name)
@@ -59,9 +57,9 @@ class Rewriter:
         for name in inputs:
             if self.roots.get(name) in self.tainted:
                 raise NotFunctional(self.tainted[name])
-        return replace(
-            self.graph, outputs=self.outputs, nodes=tuple(self.builder.nodes), values=self.builder.values
-        )
+        nodes = tuple(self.builder.nodes)
+        values = defined_values(self.graph.inputs, nodes, self.builder.values)
+        return replace(self.graph, outputs=self.outputs, nodes=nodes, values=values)
 
     # ------------------------------------------------------------------------------------------ values
 
@@ -255,8 +253,8 @@ class Rewriter:
         if has_schema(node.target):
             raise NotFunctional("its schema is not known, so that it may write to its arguments", node)
         held: dict[str, Arg] = {name: self.read(name) for name in node.refs()}
-        args = tuple(a._replace(value=self.nested(a.value, node)) for a in _substituted(node, held))
-        self.builder.nodes.append(replace(node, args=args))
+        made = replace(node, args=_substituted(node, held))
+        self.builder.nodes.append(with_graphs(made, lambda graph: self.nested(graph, node)))
         sources = tuple(name for name in node.refs() if name in self.roots)
         for name in node.results():
             if is_higher_order(node.target) and not gives_fresh(node.target):
@@ -264,18 +262,14 @@ class Rewriter:
             else:
                 self.add_root(name)
 
-    def nested(self, arg: Arg, node: Node) -> Arg:
-        """The graphs in an argument, each functional by itself."""
-        if isinstance(arg, tuple):
-            return tuple(self.nested(item, node) for item in arg)
-        if not isinstance(arg, Graph):
-            return arg
-        rewriter = Rewriter(arg, self.schema_of)
-        graph = rewriter.run()
+    def nested(self, graph: Graph, node: Node) -> Graph:
+        """A graph that a node holds, functional by itself."""
+        rewriter = Rewriter(graph, self.schema_of)
+        made = rewriter.run()
         if rewriter.written:
             name, writer = next(iter(rewriter.written.items()))
-            raise NotFunctional(f"{writer.name} in its graph {arg.name} writes to the operand {name}", node)
-        return prune(graph, self.schema_of)
+            raise NotFunctional(f"{writer.name} in its graph {graph.name} writes to the operand {name}", node)
+        return made
 
     def rewrite_write(
         self, node: Node, schema: OpSchema, bound: dict[str, Arg], written: tuple[str, ...]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lowering.frontend.pt2 import read
 from lowering.ir.json import JSONError, from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.plan import Placement, Plan, Segment
-from lowering.passes.functionalise import functionalise
+from lowering.passes.pipelines import canonical
 from tests.lowering.ir.programs import FILES, names, programs
 
 
@@ -21,7 +21,7 @@ def through_text(data):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_samples_come_back_equal(path):
     program, weights = read(path)[:2]
-    for version in (program, functionalise(program, weights)):
+    for version in (program, canonical(weights).run(program)):
         assert from_json(through_text(to_json(version))) == version
 
 

@@ -4,7 +4,7 @@ from lowering.frontend.pt2 import read
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.text import print_type
 from lowering.ir.types import Device, DType, Layout, ObjectType, SymKind, SymType, TensorType, TokenType
-from lowering.passes.functionalise import functionalise
+from lowering.passes.pipelines import canonical
 from tests.lowering.ir.programs import FILES
 
 
@@ -13,7 +13,8 @@ def sample(name):
 
 
 def test_a_write_through_a_view():
-    assert str(functionalise(*sample("view_mutation")[:2])) == (
+    program, weights = sample("view_mutation")
+    assert str(canonical(weights).run(program)) == (
         """\
 main(
   %x: f32[2, 3]  # user

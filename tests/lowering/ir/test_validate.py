@@ -11,7 +11,7 @@ from lowering.ir.symbols import Symbol
 from lowering.ir.tree import LEAF
 from lowering.ir.types import DType, SymKind, SymType, TensorType
 from lowering.ir.validate import InvalidProgram, validate
-from lowering.passes.functionalise import functionalise
+from lowering.passes.pipelines import canonical
 from tests.lowering.ir.programs import FILES
 
 
@@ -23,7 +23,7 @@ def sample(name):
 def test_samples_are_valid(path):
     program, weights = read(path)[:2]
     validate(program)
-    validate(functionalise(program, weights), functional=True)
+    validate(canonical(weights).run(program), functional=True)
 
 
 MLP, BRANCH = sample("mlp"), sample("branch")

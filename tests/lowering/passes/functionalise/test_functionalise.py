@@ -8,9 +8,10 @@ import torch
 from lowering.ir.program import OutputKind
 from lowering.ir.symbols import Symbol
 from lowering.ir.types import DType, TensorType
-from lowering.passes.functionalise import NotFunctional, functionalise
-from lowering.passes.functionalise.builder import _disjoint
-from tests.lowering.passes.functionalise.eager import Body, check, exported, inputs
+from lowering.passes.builder import _disjoint
+from lowering.passes.errors import NotFunctional
+from lowering.passes.pipelines import canonical
+from tests.lowering.passes.eager import Body, check, exported, inputs
 
 VIEWS = {
     "itself": lambda t: t,
@@ -147,7 +148,7 @@ def test_training_batch_norm_writes_its_statistics():
     from lowering.frontend.exported_program import export, from_exported_program
 
     program, weights = from_exported_program(export(module, args))
-    functional = functionalise(program, weights)
+    functional = canonical(weights).run(program)
     written = [spec.target for spec in functional.signature.outputs if spec.target is not None]
     assert written == ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked"]
 
@@ -183,12 +184,12 @@ def test_parameters_and_what_the_signature_says_already():
     functional = check(Net(), inputs())
     kinds = [(spec.kind, spec.target) for spec in functional.signature.outputs]
     assert kinds == [(OutputKind.PARAMETER_MUTATION, "weight"), (OutputKind.USER, None)]
-    assert functionalise(functional) == functional
+    assert canonical().run(functional) == functional
 
 
 def test_a_program_without_writes_is_the_same_program():
     program, weights = exported(Body(lambda s, x, y: (s + x).t() @ y), inputs())
-    assert functionalise(program, weights) == program
+    assert canonical(weights).run(program) == program
 
 
 def test_unused_nodes_go_and_checks_stay():
@@ -199,7 +200,7 @@ def test_unused_nodes_go_and_checks_stay():
         return y + 1
 
     program, weights = exported(Body(function), inputs())
-    targets = [node.target for node in functionalise(program, weights).graph.nodes]
+    targets = [node.target for node in canonical(weights).run(program).graph.nodes]
     assert "aten.exp.default" not in targets
     assert "aten._assert_scalar.default" in targets
 
@@ -257,7 +258,7 @@ def test_what_values_cannot_express_is_refused(name):
     module, args, message = REFUSED[name]
     program, weights = exported(module, args)
     with pytest.raises(NotFunctional, match=message) as caught:
-        functionalise(program, weights)
+        canonical(weights).run(program)
     assert caught.value.node is not None
     assert str(caught.value).startswith(f"node {caught.value.node.name}, {caught.value.node.target} (")
 

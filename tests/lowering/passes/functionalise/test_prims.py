@@ -4,8 +4,8 @@ import torch
 
 from lowering.ir.aten import schema, targets
 from lowering.ir.views import _rules
-from lowering.passes.functionalise import functionalise
-from tests.lowering.passes.functionalise.eager import Body, check, exported, inputs
+from lowering.passes.pipelines import canonical
+from tests.lowering.passes.eager import Body, check, exported, inputs
 
 PRIMS = torch.ops.prims
 
@@ -85,5 +85,5 @@ def test_an_operator_of_a_view_s_name_is_no_such_view():
     from lowering.ir.custom_operators import schema_of
 
     program, weights = exported(Body(body), inputs())
-    functional = functionalise(program, weights, schema_of)
+    functional = canonical(weights, schema_of).run(program)
     assert next(n.target for n in functional.graph.nodes) == "bridge_named.transpose.default"

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.lowering.passes.functionalise.eager import Body, check, inputs
+from tests.lowering.passes.eager import Body, check, inputs
 
 # Each takes a tensor of any rank and sizes, and gives a view of it, a copy, or itself.
 STEPS = (

@@ -11,7 +11,9 @@ from lowering.ir.facts.higher_order import is_map
 from lowering.ir.program import Arg, Graph, Node, Ref
 from lowering.ir.symbols import Dim
 from lowering.ir.types import TensorType, ValueType
-from lowering.passes.functionalise.builder import Builder, substitute
+from lowering.passes.builder import Builder
+from lowering.passes.program import graph_pass
+from lowering.passes.rewriting import substitute, with_graphs
 
 # Element by element, though torch does not tag them so.
 _ALSO = frozenset(("aten.to.dtype", "aten.clone.default", "aten._to_copy.default"))
@@ -19,12 +21,10 @@ _ALSO = frozenset(("aten.to.dtype", "aten.clone.default", "aten._to_copy.default
 
 def all_rows_at_once(graph: Graph) -> Graph:
     """The graph, nested ones included, without maps of elementwise graphs."""
-    nodes = tuple(
-        replace(node, args=tuple(a._replace(value=_nested(a.value)) for a in node.args))
-        for node in graph.nodes
-    )
+    nodes = tuple(with_graphs(node, all_rows_at_once) for node in graph.nodes)
     if not any(is_map(node.target) for node in nodes):
-        return graph if nodes == graph.nodes else replace(graph, nodes=nodes)
+        same = all(made is node for made, node in zip(nodes, graph.nodes, strict=True))
+        return graph if same else replace(graph, nodes=nodes)
     builder = Builder(graph)
     known: dict[str, Arg] = {}
 
@@ -43,8 +43,11 @@ def all_rows_at_once(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(builder.nodes), outputs=outputs, values=builder.values)
 
 
-def _nested(arg: Arg) -> Arg:
-    return all_rows_at_once(arg) if isinstance(arg, Graph) else arg
+BATCH_MAPS = graph_pass(
+    "batch-maps",
+    all_rows_at_once,
+    "Run the graph of a map on all rows at once where it works element by element.",
+)
 
 
 def _parts(node: Node) -> tuple[Graph, tuple[Ref, ...], tuple[Arg, ...]] | None:

@@ -7,7 +7,7 @@ import torch
 from lowering.frontend.exported_program import export, from_exported_program
 from lowering.host.weights import materialise
 from lowering.ir.validate import validate
-from lowering.passes.functionalise import functionalise
+from lowering.passes.pipelines import canonical
 from lowering.targets.aten.reference import interpret
 
 
@@ -39,7 +39,7 @@ def leaves(result):
 def check(module, args, dynamic_shapes=None, call=None, symbols=None):
     """Functionalise and compare with eager on `call`, by default the example. Returns the new program."""
     program, weights = exported(module, tuple(a.clone() for a in args), dynamic_shapes)
-    functional = functionalise(program, weights)
+    functional = canonical(weights).run(program)
     validate(program)
     validate(functional, functional=True)
     call = args if call is None else call

@@ -13,7 +13,8 @@ from typing import Any
 from lowering.ir.aten import schema
 from lowering.ir.program import Graph, Node, refs_of
 from lowering.ir.types import DType, TensorType, ValueType
-from lowering.passes.functionalise.errors import NotFunctional
+from lowering.passes.errors import NotFunctional
+from lowering.passes.program import graph_pass
 
 # The dtype of each result, or None where the noted one is right, given those of the arguments.
 Dtypes = Callable[[Mapping[str, DType]], tuple[DType | None, ...]]
@@ -74,6 +75,14 @@ def as_eager(graph: Graph) -> Graph:
                 values[name] = replace(noted, dtype=dtype)
                 wrong[name] = node, dtype
     return replace(graph, values=values) if wrong else graph
+
+
+CORRECT_DTYPES = graph_pass(
+    "correct-dtypes",
+    as_eager,
+    "Give results the dtype of eager's kernel where the exporter noted another one.",
+    required=True,
+)
 
 
 def _eager_dtypes(node: Node, values: Mapping[str, ValueType]) -> list[tuple[str, DType]]:

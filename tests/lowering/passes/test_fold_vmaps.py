@@ -10,8 +10,8 @@ import torch
 from lowering.frontend.exported_program import ExportError, export, from_exported_program
 from lowering.ir.program import Graph
 from lowering.passes.errors import PassError
-from lowering.passes.functionalise import functionalise
-from lowering.passes.vmaps import fold_vmaps
+from lowering.passes.fold_vmaps import fold_vmaps
+from lowering.passes.pipelines import canonical
 from lowering.targets.aten.routine import run_graph
 from tests.lowering.graphs import f32, graph, node
 
@@ -49,7 +49,7 @@ def folded(removed: tuple[Any, ...], *, opened: bool = True, closed: bool = True
 
 
 def exported(function: Any, *args: torch.Tensor) -> Graph:
-    return functionalise(from_exported_program(export(Body(function), args))[0]).graph
+    return canonical().run(from_exported_program(export(Body(function), args))[0]).graph
 
 
 def test_elementwise_rows_need_no_loop() -> None:

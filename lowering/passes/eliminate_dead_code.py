@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from lowering.ir.aten import OpSchema
+from lowering.ir.aten import schema
 from lowering.ir.facts.checks import only_orders
 from lowering.ir.facts.effects import draws
 from lowering.ir.facts.namespaces import is_python
-from lowering.ir.program import Graph, Node, refs_of
+from lowering.ir.program import Graph, Node, Program, refs_of
 from lowering.ir.unbacked import binders
+from lowering.passes.pipeline import Pass
+from lowering.passes.program import FUNCTIONAL, graph_pass
+from lowering.passes.rewriting import SchemaOf, defined_values, with_graphs
 
 
-def prune(graph: Graph, schema_of: Callable[[str], OpSchema | None]) -> Graph:
-    """The graph without the nodes whose results nothing uses and which do nothing else.
+def eliminate_dead_code(schema_of: SchemaOf = schema) -> Pass[Program]:
+    """The pass, for operators that `schema_of` knows."""
+    return graph_pass(
+        "eliminate-dead-code",
+        lambda graph: live(graph, schema_of),
+        "Drop the nodes whose results nothing uses and which do nothing else.",
+        requires=(FUNCTIONAL,),
+    )
+
+
+def live(graph: Graph, schema_of: SchemaOf) -> Graph:
+    """The graph, nested ones included, without nodes that have no effect and whose results nothing uses.
 
     Kept are also: checks and other nodes without results, random operators (they advance the generator), the
     first node that shows an unbacked symbol, and operators that nothing is known of.
@@ -30,15 +42,15 @@ def prune(graph: Graph, schema_of: Callable[[str], OpSchema | None]) -> Graph:
             or not used.isdisjoint(results)
             or not _droppable(node, schema_of)
         ):
-            kept.append(node)
+            kept.append(with_graphs(node, lambda nested: live(nested, schema_of)))
             used.update(node.refs())
-    inputs = {name for item in graph.inputs for name in refs_of(item)}
-    defined = inputs.union(*(node.results() for node in kept))
-    values = {name: type_ for name, type_ in graph.values.items() if name in defined}
-    return replace(graph, nodes=tuple(reversed(kept)), values=values)
+    nodes = tuple(reversed(kept))
+    if len(nodes) == len(graph.nodes) and all(a is b for a, b in zip(nodes, graph.nodes, strict=True)):
+        return graph
+    return replace(graph, nodes=nodes, values=defined_values(graph.inputs, nodes, graph.values))
 
 
-def _droppable(node: Node, schema_of: Callable[[str], OpSchema | None]) -> bool:
+def _droppable(node: Node, schema_of: SchemaOf) -> bool:
     if is_python(node.target):
         return True
     if only_orders(node.target):

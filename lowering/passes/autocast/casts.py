@@ -14,8 +14,8 @@ from lowering.ir.dims import clone_strides
 from lowering.ir.facts.higher_order import AUTOCAST
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref, refs_of
 from lowering.ir.types import DType, TensorType, ValueType
-from lowering.passes.functionalise.autocast_policy import LOWER_TYPES, Policy, policy_of
-from lowering.passes.functionalise.builder import substitute
+from lowering.passes.autocast.policy import LOWER_TYPES, Policy, policy_of
+from lowering.passes.rewriting import substitute
 
 # Kinds of devices for which autocast is on, and what it casts to there.
 Mode = Mapping[str, DType]

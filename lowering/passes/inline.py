@@ -12,15 +12,16 @@ from lowering.ir.facts.higher_order import (
 )
 from lowering.ir.program import Arg, Graph, Node, Output, Ref
 from lowering.ir.types import ValueType
-from lowering.passes.functionalise.autocast import (
+from lowering.passes.autocast.casts import (
     Mode,
     cast_arguments,
     entered,
     in_regions,
     is_known,
 )
-from lowering.passes.functionalise.builder import substitute
-from lowering.passes.functionalise.errors import NotFunctional
+from lowering.passes.errors import NotFunctional
+from lowering.passes.program import graph_pass
+from lowering.passes.rewriting import substitute
 
 
 def inline(graph: Graph) -> Graph:
@@ -30,6 +31,13 @@ def inline(graph: Graph) -> Graph:
     of its own under autocast stays, in a region that holds it alone.
     """
     return _inlined(graph, {})
+
+
+INLINE = graph_pass(
+    "inline",
+    inline,
+    "Dissolve operators that only run a graph or set a mode; write out the casts that autocast makes.",
+)
 
 
 def _inlined(graph: Graph, mode: Mode) -> Graph:

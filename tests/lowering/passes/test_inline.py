@@ -7,8 +7,8 @@ import torch
 from lowering.ir.facts.higher_order import AUTOCAST, GRAD
 from lowering.ir.program import Argument
 from lowering.ir.types import Device, DType
-from lowering.passes.functionalise.inline import inline
-from tests.lowering.passes.functionalise.eager import Body, check, exported, inputs
+from lowering.passes.inline import inline
+from tests.lowering.passes.eager import Body, check, exported, inputs
 
 
 def targets(graph):

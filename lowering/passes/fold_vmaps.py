@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from lowering.ir.aten import schema
 from lowering.ir.dims import row_major
 from lowering.ir.facts.effects import draws
-from lowering.ir.program import Arg, Argument, Graph, Node, Ref
+from lowering.ir.program import Arg, Argument, Graph, Node, Ref, all_nodes
 from lowering.ir.types import TensorType, ValueType
 from lowering.passes.errors import PassError
+from lowering.passes.program import graph_pass
+from lowering.passes.rewriting import defined_values, with_graphs
 
 _PREFIX = "torch._functorch.predispatch."
 _LOAD = f"{_PREFIX}lazy_load_decompositions"
@@ -28,22 +30,19 @@ _REMOVE = f"{_PREFIX}_remove_batch_dim"
 def fold_vmaps(graph: Graph) -> Graph:
     """The graph with every vmap a node. Raises PassError for levels that do not close, and for vmaps that
     draw random numbers or write to tensors from outside that have no rows."""
-    if not any(node.target.startswith(_PREFIX) for node in _all_nodes(graph)):
+    if not any(node.target.startswith(_PREFIX) for node in all_nodes(graph.nodes)):
         return graph
     folder = _Folder(dict(graph.values), {*graph.values, *(node.name for node in graph.nodes)})
     nodes = tuple(folder.fold(iter(graph.nodes), inside=False))
-    defined = {item.name for item in graph.inputs if isinstance(item, Ref)}
-    defined.update(name for node in nodes for name in node.results())
-    values = {name: type_ for name, type_ in folder.values.items() if name in defined}
-    return replace(graph, nodes=nodes, values=values)
+    return replace(graph, nodes=nodes, values=defined_values(graph.inputs, nodes, folder.values))
 
 
-def _all_nodes(graph: Graph) -> Iterator[Node]:
-    for node in graph.nodes:
-        yield node
-        for argument in node.args:
-            if isinstance(argument.value, Graph):
-                yield from _all_nodes(argument.value)
+FOLD_VMAPS = graph_pass(
+    "fold-vmaps",
+    fold_vmaps,
+    "Turn the nodes between the calls that open and close a vmap into one map over a graph.",
+    required=True,
+)
 
 
 @dataclass
@@ -90,7 +89,7 @@ class _Folder:
             elif node.target in (_ADD, _REMOVE) and not inside:
                 raise _problem(node, "no level is open")
             elif node.target != _LOAD:
-                yield replace(node, args=tuple(_folded(argument) for argument in node.args))
+                yield with_graphs(node, fold_vmaps)
         if inside:
             raise PassError("a level of vmap does not close")
 
@@ -173,12 +172,6 @@ class _Folder:
             count += 1
         self.taken.add(name)
         return name
-
-
-def _folded(argument: Argument) -> Argument:
-    return (
-        argument._replace(value=fold_vmaps(argument.value)) if isinstance(argument.value, Graph) else argument
-    )
 
 
 def _tensor(node: Node, index: int) -> Ref:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from lowering.ir.dims import clone_strides, row_major, view_strides
@@ -246,14 +245,3 @@ def _disjoint(type_: TensorType, strides: Arg) -> bool:
             return False
         reach += stride * (size - 1)
     return True
-
-
-def substitute(arg: Arg, read: Callable[[str], Arg]) -> Arg:
-    """An argument with every reference replaced."""
-    if isinstance(arg, Ref):
-        return read(arg.name)
-    if isinstance(arg, tuple):
-        return tuple(substitute(item, read) for item in arg)
-    if isinstance(arg, dict):
-        return {key: substitute(item, read) for key, item in arg.items()}
-    return arg

@@ -12,11 +12,11 @@ from lowering.ir.aten import schema
 from lowering.ir.facts.higher_order import AUTOCAST
 from lowering.ir.program import Argument, Graph, Node, Ref
 from lowering.ir.types import Device, DType, TensorType
-from lowering.passes.functionalise.autocast import cast_arguments
-from lowering.passes.functionalise.autocast_policy import REGISTERED
-from lowering.passes.functionalise.inline import inline
+from lowering.passes.autocast.casts import cast_arguments
+from lowering.passes.autocast.policy import REGISTERED
+from lowering.passes.inline import inline
 from lowering.targets.aten.reference import interpret
-from tests.lowering.passes.functionalise.eager import Body, check, exported, inputs
+from tests.lowering.passes.eager import Body, check, exported, inputs
 from tests.ops.driver import Sample, build_program, eager
 from tests.ops.test_ops import load_samples
 

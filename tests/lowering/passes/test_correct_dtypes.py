@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lowering.passes.functionalise import NotFunctional, functionalise
-from tests.lowering.passes.functionalise.eager import Body, check, exported, inputs
+from lowering.passes.errors import NotFunctional
+from lowering.passes.pipelines import canonical
+from tests.lowering.passes.eager import Body, check, exported, inputs
 
 F32 = torch.float32
 HALF = torch.bfloat16
@@ -52,4 +53,4 @@ def test_what_is_made_of_a_wrong_dtype_runs_as_eager_does() -> None:
     x, y = inputs()
     program, weights = exported(Body(function), (x.to(HALF), y))
     with pytest.raises(NotFunctional, match="gives bfloat16 where the exporter noted float32"):
-        functionalise(program, weights)
+        canonical(weights).run(program)
