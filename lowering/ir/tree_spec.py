@@ -218,8 +218,12 @@ def custom_context(spec: TreeSpec) -> Any:
     """The context of a type that is not of the standard library, as it is in torch's document.
 
     That is text (of JSON), unless the type was registered with a way of its own to write its context.
+    Raises TreeSpecError where it is not JSON.
     """
-    return json.loads(spec.context or "null")
+    try:
+        return json.loads(spec.context or "null")
+    except (ValueError, RecursionError):
+        raise TreeSpecError(f"the context of the container type {spec.type} is not JSON") from None
 
 
 def child_names(spec: TreeSpec) -> tuple[str, ...]:
