@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -287,29 +287,28 @@ class AtenSegment:
     """A segment on ATen. Weights are part of its closures; imports torch when it is made."""
 
     def __init__(self, context: Context, segment: Segment, nodes: list[Node]) -> None:
-        from lowering.targets.aten.buffer_reuse import overwrite
-        from lowering.targets.aten.constant_folding import fold
-        from lowering.targets.aten.prepacking import pack
-        from lowering.targets.aten.reinplacing import in_place_nodes
+        from lowering.targets.aten.pipeline import pipeline
+        from lowering.targets.aten.prepacking import can_fuse
+        from lowering.targets.aten.program import AtenProgram, read_from_outside
         from lowering.targets.aten.routine import Routine, admit
 
         self.segment = segment
         self._context = context
         # Before the passes below look for, or put in, operators of oneDNN.
         admit(nodes)
-        read = _read_from_outside(nodes)
+        read = read_from_outside(nodes)
         named = {name: context.constants[name] for name in read if name in context.constants}
         tensors = torch_weights(context.weights, named.values())
         weights = {name: tensors[weight] for name, weight in named.items()}
-        nodes, constants = fold(context.graph, nodes, weights, segment.outputs)
-        self.bases = frozenset(map(base, constants.values()))
-        if context.packed:
-            nodes, constants = pack(context.graph, nodes, constants, segment.outputs)
         later = {name for other in context.report.plan.segments[segment.index + 1 :] for name in other.inputs}
         own = {old: new for old, new in context.updates.items() if old not in later and old in read}
-        in_place = in_place_nodes(nodes, segment.outputs, context.graph.values, own)
-        nodes = overwrite(context.graph, nodes, segment.outputs, in_place)
-        self._routine = Routine(context.graph, nodes, segment.outputs, constants, in_place, ours=True)
+        inputs = frozenset(read) - weights.keys()
+        program = AtenProgram(context.graph, tuple(nodes), inputs, weights, segment.outputs, own)
+        program = pipeline(context.packed and can_fuse(program)).run(program)
+        self.bases = frozenset(map(base, program.constants.values()))
+        self._routine = Routine(
+            context.graph, program.nodes, segment.outputs, program.constants, program.in_place, ours=True
+        )
         made = set(segment.outputs)
         self._lasting = context.updates.keys() | set(context.updates.values())
         # What others overwrite after this segment has read it.
@@ -393,13 +392,6 @@ def read_scalar(context: Context, frame: Frame, name: str) -> Any:
     type_ = context.graph.values[name]
     assert isinstance(type_, SymType), f"value {name} was not computed"
     return evaluate(type_.value, frame.symbols)
-
-
-def _read_from_outside(nodes: Iterable[Node]) -> list[str]:
-    """Names that nodes read and do not make, in order; scalars that no segment makes among them."""
-    nodes = list(nodes)
-    made = {name for node in nodes for name in node.results()}
-    return list(dict.fromkeys(name for node in nodes for name in node.refs() if name not in made))
 
 
 def _torch_can_view(array: np.ndarray) -> bool:

@@ -1,4 +1,7 @@
-"""Tests compile what they run: nothing is from a cache on disk, nor goes into the user's. None is timed."""
+"""Tests compile what they run: nothing is from a cache on disk, nor goes into the user's. None is timed.
+
+Each pass is verified.
+"""
 
 from __future__ import annotations
 
@@ -17,4 +20,12 @@ def no_compile_cache() -> Iterator[None]:
     """The compile cache is off, in this process and in those it starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BRIDGE_CACHE_BYTES", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def verified_passes() -> Iterator[None]:
+    """A pipeline verifies its subject after each pass, in this process and in those it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BRIDGE_VERIFY_PASSES", "1")
         yield

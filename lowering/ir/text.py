@@ -15,7 +15,7 @@ Strides are shown where they are not row-major, and the device where it is not t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lowering.ir.dims import row_major
 from lowering.ir.program import Arg, Argument, Graph, InputSpec, Node, Output, OutputSpec, Program
@@ -47,6 +47,12 @@ def print_program(program: Program) -> str:
     lines += ["  )", "}"]
     lines += [f"guard {guard.text}" for guard in program.guards]
     return "\n".join(lines) + "\n"
+
+
+def print_nodes(nodes: Iterable[Node], graph: Graph) -> Iterator[str]:
+    """The lines of some nodes. `graph` has the types of their values."""
+    for node in nodes:
+        yield from _node(node, graph, "")
 
 
 def print_type(type_: ValueType | None) -> str:

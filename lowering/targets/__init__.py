@@ -1,15 +1,25 @@
-"""The engines, by name. Each is imported only when it is asked for."""
+"""The targets, by name. Each is imported only when it is asked for."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 from lowering.host.packages import needs
 from lowering.ir.errors import EngineError
+from lowering.passes.pipeline import Pipeline
 from lowering.targets.target import Engine
 
 ENGINES = {"iree": ("lowering.targets.iree.engine", "Iree"), "xla": ("lowering.targets.xla.engine", "Xla")}
+
+# By target, the module that has its pipelines.
+PIPELINES = {"aten": "lowering.targets.aten.pipeline"}
+
+
+def pipelines() -> tuple[Pipeline[Any], ...]:
+    """The pipelines of all targets. Imports what they import."""
+    return tuple(made for module in PIPELINES.values() for made in import_module(module).pipelines())
 
 
 @cache

@@ -8,7 +8,7 @@ and rounds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -18,6 +18,7 @@ from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.symbols import Dim
 from lowering.ir.types import DType, TensorType
 from lowering.targets.aten import operators as targets
+from lowering.targets.aten.program import AtenProgram
 
 # The operators that they are spelled with, the last of which is a product or a quotient.
 _LAST = frozenset({"aten.mul.Tensor", "aten.div.Tensor"})
@@ -52,15 +53,25 @@ _KNOWN: tuple[tuple[str, Mapping[str, Arg]], ...] = (
     ("aten.gelu.default", {"approximate": "none"}),
     ("aten.silu.default", {}),
 )
+# Activations that can be part of a layer, and oneDNN's names of them. Its relu and hardsigmoid make 0 of NaN.
+FUSED = {
+    f"aten.{name}{variant}.default": called
+    for name, called in {
+        "sigmoid": "sigmoid",
+        "tanh": "tanh",
+        "silu": "swish",
+        "gelu": "gelu",
+        "hardswish": "hardswish",
+    }.items()
+    for variant in ("", "_")
+}
 # Constants are written with ten digits.
 _CLOSE = 1e-9
 
 
-def spelled_out(graph: Graph, nodes: Sequence[Node], kept: Collection[str]) -> list[Node]:
-    """The nodes with each activation that some of them spell out as one node.
-
-    `kept`: values that are read when the nodes have run.
-    """
+def recognise_activations(program: AtenProgram) -> AtenProgram:
+    """The program with each activation that several nodes spell out as one node."""
+    nodes, graph = program.nodes, program.graph
     makers = {name: node for node in nodes if node.target in _STEPS for name in node.results()}
     readers: dict[str, set[str]] = {}
     for node in nodes:
@@ -74,7 +85,7 @@ def spelled_out(graph: Graph, nodes: Sequence[Node], kept: Collection[str]) -> l
         steps, inputs = _steps(last, makers)
         names = {step.name for step in steps}
         inner = [name for step in steps if step is not last for name in step.results()]
-        if len(inputs) != 1 or any(name in kept or not readers[name] <= names for name in inner):
+        if len(inputs) != 1 or any(name in program.outputs or not readers[name] <= names for name in inner):
             continue
         (of,) = inputs
         if _kind(graph, of) is not None and _kind(graph, of) == _kind(graph, next(last.results())):
@@ -82,30 +93,32 @@ def spelled_out(graph: Graph, nodes: Sequence[Node], kept: Collection[str]) -> l
             if node is not None:
                 made[last.name] = node
                 gone |= names
-    return [made.get(node.name, node) for node in nodes if node.name in made or node.name not in gone]
+    left = (made.get(node.name, node) for node in nodes if node.name in made or node.name not in gone)
+    return replace(program, nodes=tuple(left))
 
 
-def before_views(nodes: Sequence[Node], activations: Collection[str], kept: Collection[str]) -> list[Node]:
-    """The nodes with each activation of a view, that nothing else reads, before the view.
+def hoist_activations(program: AtenProgram) -> AtenProgram:
+    """The program with each activation of a view, that nothing else reads, before the view.
 
-    So it follows what makes the elements. `activations`: their targets. `kept`: as above.
+    So the activation follows what makes the elements.
     """
-    reads = Counter(name for node in nodes for name in node.refs())
+    reads = Counter(name for node in program.nodes for name in node.refs())
     views = {
         name: node
-        for node in nodes
+        for node in program.nodes
         if node.target in _VIEWS
         for name in node.results()
-        if reads[name] == 1 and name not in kept
+        if reads[name] == 1 and name not in program.outputs
     }
     found: dict[str, tuple[Node, ...]] = {}
-    for node in nodes:
-        view = views.get(next(node.refs(), "")) if node.target in activations else None
+    for node in program.nodes:
+        view = views.get(next(node.refs(), "")) if node.target in FUSED else None
         if view is not None:
             inner = f"{node.name}.inner"
             first = replace(_reading(node, next(view.refs())), name=inner, outputs=(inner,))
             found |= {view.name: (), node.name: (first, replace(_reading(view, inner), outputs=node.outputs))}
-    return [one for node in nodes for one in found.get(node.name, (node,))]
+    nodes = (one for node in program.nodes for one in found.get(node.name, (node,)))
+    return replace(program, nodes=tuple(nodes))
 
 
 def _reading(node: Node, name: str) -> Node:

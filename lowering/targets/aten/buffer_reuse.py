@@ -7,13 +7,14 @@ tenth of what convolutional networks take.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from lowering.ir.aten import schema
-from lowering.ir.program import Argument, Graph, Node, Ref
+from lowering.ir.program import Argument, Node, Ref
 from lowering.ir.types import TensorType, ValueType
 from lowering.targets.aten import operators as targets
+from lowering.targets.aten.program import AtenProgram
 from lowering.targets.aten.rollback import namesake
 
 # Their operands may change places.
@@ -22,25 +23,24 @@ _SYMMETRIC = frozenset({"aten.add.Tensor", "aten.mul.Tensor"})
 _MAKERS = ("mkldnn._convolution_pointwise.", "mkldnn._linear_pointwise.")
 
 
-def overwrite(
-    graph: Graph, nodes: Sequence[Node], kept: Collection[str], spared: Collection[str]
-) -> list[Node]:
-    """The nodes, elementwise ones in place where their operand's memory is nobody else's.
+def reuse_buffers(program: AtenProgram) -> AtenProgram:
+    """The program with elementwise nodes in place where their operand's memory is nobody else's.
 
-    `kept`: values that are read when the nodes have run. `spared`: names of nodes that stay as they are.
+    Nodes that update a buffer in place stay as they are.
     """
-    reads = Counter(name for node in nodes for name in node.refs())
+    values = program.graph.values
+    reads = Counter(name for node in program.nodes for name in node.refs())
     # Made here, and read by one node only, be it as a view.
     own: set[str] = set()
     found: list[Node] = []
-    for node in nodes:
+    for node in program.nodes:
         makes_own = _makes_own(node)
-        if node.name not in spared and makes_own:
-            node = _in_place(graph.values, node, own)
+        if node.name not in program.in_place and makes_own:
+            node = _in_place(values, node, own)
         found.append(node)
         if makes_own:
-            own.update(name for name in node.results() if reads[name] == 1 and name not in kept)
-    return found
+            own.update(name for name in node.results() if reads[name] == 1 and name not in program.outputs)
+    return replace(program, nodes=tuple(found))
 
 
 def _makes_own(node: Node) -> bool:

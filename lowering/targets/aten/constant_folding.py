@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from math import prod
 
 import torch
@@ -12,6 +13,7 @@ from lowering.ir.facts.effects import is_uninitialised, sees_memory
 from lowering.ir.program import Graph, Node
 from lowering.ir.types import TensorType, ValueType
 from lowering.ir.unbacked import DATA_DEPENDENT
+from lowering.targets.aten.program import AtenProgram
 from lowering.targets.aten.routine import Routine
 from lowering.targets.errors import ExecutionError
 
@@ -21,24 +23,22 @@ Constants = Mapping[str, torch.Tensor]
 _MOST_BYTES = 1 << 24
 
 
-def fold(
-    graph: Graph, nodes: Sequence[Node], constants: Constants, kept: Collection[str]
-) -> tuple[list[Node], Constants]:
-    """The nodes that are left, and the constants with the results of the others among them.
+def fold_constants(program: AtenProgram) -> AtenProgram:
+    """The program without the nodes that compute the same at each call; their results become constants.
 
-    `constants`: what never changes, by value name. `kept`: values that are read when the nodes have run: each
-    call makes its own. A node that fails is left, to fail when it is called.
+    What is read when the nodes have run is made by each call. A node that fails is left, to fail when it is
+    called.
     """
-    found = dict(constants)
+    found = dict(program.constants)
     left: list[Node] = []
     with torch.no_grad():
-        for node in nodes:
-            made = _made(graph, node, found, kept)
+        for node in program.nodes:
+            made = _made(program.graph, node, found, program.outputs)
             if made is None:
                 left.append(node)
             else:
                 found |= made
-    return left, found
+    return replace(program, nodes=tuple(left), constants=found)
 
 
 def _made(

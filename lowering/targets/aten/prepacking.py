@@ -3,14 +3,13 @@
 Eager lays out the weights of a convolution anew at each call, and leaves products of float32 to another
 library. Here a batch norm that follows is folded into the weights, and a sum and an activation are part of
 the same call. The operators are those of torch's own compiler (`torch._inductor.fx_passes.mkldnn_fusion`).
-They round otherwise than eager's, so only measured placement asks for them. So does an activation that a
-program spells out, and that is one call here.
+They round otherwise than eager's, so only measured placement asks for them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -20,14 +19,12 @@ import torch
 from lowering.host.tensors import torch_dtype
 from lowering.ir.facts.effects import sees_memory
 from lowering.ir.facts.namespaces import is_higher_order
-from lowering.ir.program import Arg, Argument, Graph, Node, Ref
+from lowering.ir.program import Arg, Argument, Node, Ref
 from lowering.ir.types import DType, TensorType
 from lowering.targets.aten import onednn
 from lowering.targets.aten import operators as targets
-from lowering.targets.aten.activations import before_views, spelled_out
-from lowering.targets.aten.recurrence import LSTM, unrolled
-
-Constants = Mapping[str, torch.Tensor]
+from lowering.targets.aten.activations import FUSED
+from lowering.targets.aten.program import AtenProgram
 
 # A product's operands by their names in the schema: the input, the weight, the bias; whether the weight is
 # [in, out].
@@ -40,18 +37,6 @@ _PRODUCTS = {
 _CONVOLUTIONS = frozenset({"aten.conv1d.default", "aten.conv2d.default", "aten.convolution.default"})
 _NORMS = frozenset({"aten.batch_norm.default", "aten._native_batch_norm_legit_no_training.default"})
 _SUMS = frozenset({"aten.add.Tensor", "aten.add_.Tensor"})
-# What oneDNN calls an activation without parameters. Not its relu and hardsigmoid: they make 0 of NaN.
-_ACTIVATIONS = {
-    f"aten.{name}{variant}.default": called
-    for name, called in {
-        "sigmoid": "sigmoid",
-        "tanh": "tanh",
-        "silu": "swish",
-        "gelu": "gelu",
-        "hardswish": "hardswish",
-    }.items()
-    for variant in ("", "_")
-}
 # Those that want their argument's memory in rows, and what gives the same for any.
 _OF_ANY_STRIDES = {
     "aten.view.default": "aten.reshape.default",
@@ -60,20 +45,21 @@ _OF_ANY_STRIDES = {
 _OF_ROWS = frozenset({"aten.view.dtype", "aten.view_as_complex.default", "aten._reshape_alias.default"})
 
 
-def pack(
-    graph: Graph, nodes: Sequence[Node], constants: Constants, kept: Collection[str]
-) -> tuple[list[Node], Constants]:
-    """Nodes that do what `nodes` do, and the constants with the packed weights among them.
+def prepack(program: AtenProgram) -> AtenProgram:
+    """The program with layers as calls of oneDNN, and their packed weights among the constants.
 
-    `constants`: what never changes, by value name. `kept`: values that are read when the nodes have run; they
-    are dense. Rank, sizes and dtypes are those of the nodes given; elements differ by rounding.
+    Outputs are dense. Rank, sizes and dtypes are those of the program given; elements differ by rounding.
     """
-    # A layer runs where its last node stood: what it reads must not have been written meanwhile.
-    if not torch.backends.mkldnn.is_available() or any(map(_writes, nodes)):
-        return list(nodes), constants
-    nodes = before_views(spelled_out(graph, nodes, kept), _ACTIVATIONS, kept)
-    packer = _Packer(graph, nodes, constants, kept)
-    return packer.nodes(), packer.constants
+    packer = _Packer(program)
+    return replace(program, nodes=tuple(packer.nodes()), constants=packer.constants)
+
+
+def can_fuse(program: AtenProgram) -> bool:
+    """Whether oneDNN is there, and nodes may change places.
+
+    A layer runs where its last node stood: its inputs must not have been written meanwhile.
+    """
+    return torch.backends.mkldnn.is_available() and not any(map(_writes, program.nodes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +91,17 @@ class _Layer:
 
 
 class _Packer:
-    def __init__(
-        self, graph: Graph, nodes: Sequence[Node], constants: Constants, kept: Collection[str]
-    ) -> None:
-        self.constants = dict(constants)
-        self._values = graph.values
-        self._nodes = nodes
-        self._kept = kept
-        self._reads = Counter(name for node in nodes for name in node.refs())
-        self._readers = {name: node for node in nodes for name in node.refs()}
+    def __init__(self, program: AtenProgram) -> None:
+        self.constants = dict(program.constants)
+        self._values = program.graph.values
+        self._nodes = program.nodes
+        self._kept = program.outputs
+        self._reads = Counter(name for node in self._nodes for name in node.refs())
+        self._readers = {name: node for node in self._nodes for name in node.refs()}
         # A packed convolution's result has its channels last in memory.
         self._strides_matter = any(
-            sees_memory(node) or node.target in _OF_ROWS or is_higher_order(node.target) for node in nodes
+            sees_memory(node) or node.target in _OF_ROWS or is_higher_order(node.target)
+            for node in self._nodes
         )
 
     def nodes(self) -> list[Node]:
@@ -132,8 +117,6 @@ class _Packer:
         for node in self._nodes:
             if node.name in layers:
                 found += self._calls(layers[node.name])
-            elif node.target == LSTM:
-                found += self._lstm(node) or [node]
             elif node.name not in members:
                 found.append(_for_any_strides(node) if moved else node)
         return [*found, *self._dense()] if moved else found
@@ -238,7 +221,7 @@ class _Packer:
         return True
 
     def _take_activation(self, layer: _Layer, node: Node) -> bool:
-        called = _ACTIVATIONS.get(node.target)
+        called = FUSED.get(node.target)
         # After a sum, oneDNN's operators know only relu.
         if called is None or layer.added is not None:
             return False
@@ -255,9 +238,6 @@ class _Packer:
         return self.constants.get(arg.name) if isinstance(arg, Ref) else None
 
     # ------------------------------------------------------------------------------------------- emitting
-
-    def _lstm(self, node: Node) -> list[Node] | None:
-        return unrolled(node, self._tensor(targets.given(node)["input"]), self.constants, self._keep)
 
     def _calls(self, layer: _Layer) -> Iterator[Node]:
         """A call of oneDNN's operator that makes the result of the last node; of a line, as an image."""

@@ -7,6 +7,7 @@ two, at each call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -15,8 +16,9 @@ from lowering.ir.program import Arg, Argument, Node, Ref
 from lowering.ir.types import TensorType
 from lowering.targets.aten import onednn
 from lowering.targets.aten import operators as targets
+from lowering.targets.aten.program import AtenProgram
 
-LSTM = "aten.lstm.input"
+_LSTM = "aten.lstm.input"
 _LAYER = "aten.mkldnn_rnn_layer.default"
 # oneDNN's number for LSTM, and a layer's tensors: weights of inputs and of states, and a bias for each.
 _MODE, _TENSORS = 2, 4
@@ -25,20 +27,36 @@ Keep = Callable[[str, torch.Tensor], Ref]
 T = TypeVar("T")
 
 
-def unrolled(
-    node: Node, type_: TensorType | None, constants: Mapping[str, torch.Tensor], keep: Keep
-) -> list[Node] | None:
+def prepack_lstms(program: AtenProgram) -> AtenProgram:
+    """The program with a node for each layer of an LSTM, whose packed weights are constants."""
+    constants = dict(program.constants)
+
+    def keep(name: str, tensor: torch.Tensor) -> Ref:
+        constants[name] = tensor
+        return Ref(name)
+
+    nodes: list[Node] = []
+    for node in program.nodes:
+        unrolled = _unrolled(node, program, keep) if node.target == _LSTM else None
+        nodes += [node] if unrolled is None else unrolled
+    return replace(program, nodes=tuple(nodes), constants=constants)
+
+
+def _unrolled(node: Node, program: AtenProgram, keep: Keep) -> list[Node] | None:
     """The nodes that do what this LSTM does, a layer each; None where a weight changes, or oneDNN takes none.
 
-    `type_`: the input's. `keep`: makes a constant of a name and a tensor.
+    `keep`: makes a constant of a name and a tensor.
     """
     given = targets.given(node)
-    params = [constants.get(ref.name) if isinstance(ref, Ref) else None for ref in given["params"]]
+    params = [program.constants.get(ref.name) if isinstance(ref, Ref) else None for ref in given["params"]]
     directions = 2 if given["bidirectional"] is True else 1
     count = given["num_layers"]
-    if type_ is None or type_.rank != 3 or given["train"] is not False or type(count) is not int:
+    type_ = program.graph.values.get(given["input"].name) if isinstance(given["input"], Ref) else None
+    if not isinstance(type_, TensorType) or type_.rank != 3 or given["train"] is not False:
         return None
-    if given["has_biases"] is not True or len(params) != count * directions * _TENSORS:
+    if type(count) is not int or given["has_biases"] is not True:
+        return None
+    if len(params) != count * directions * _TENSORS:
         return None  # with projections there are more
     tensors = [tensor for tensor in params if tensor is not None]
     wanted = torch.float32 if type_.dtype.value == "float32" else torch.bfloat16

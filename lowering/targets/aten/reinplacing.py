@@ -1,4 +1,4 @@
-"""Which nodes on ATen may write their result where a buffer's old value lies, and which inputs nodes write.
+"""Nodes on ATen write their result where a buffer's old value lies, if nothing reads that any more.
 
 A functional program gives each buffer a new value. Where a segment makes it, step by step, from the old one,
 and nothing reads an old value or a view of it after the step that replaces it, the steps run in place: what
@@ -8,38 +8,38 @@ the program did before it was made functional.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from lowering.ir import aten
 from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, graphs_of, refs_of
 from lowering.ir.types import TensorType, ValueType
 from lowering.targets.aten import operators as targets
+from lowering.targets.aten.program import AtenProgram, MalformedProgram
 from lowering.targets.aten.rollback import namesake
 
-InPlace = Mapping[str, frozenset[str]]
 
-
-def in_place_nodes(
-    nodes: Sequence[Node],
-    outputs: Collection[str],
-    values: Mapping[str, ValueType],
-    updates: Mapping[str, str],
-) -> dict[str, frozenset[str]]:
-    """By node name, the arguments that it may write to rather than to a copy.
-
-    `outputs`: what is read after these nodes. `updates`: the old values of buffers that nothing reads after
-    these nodes, and the new ones.
-    """
-    makers = {name: node for node in nodes for name in node.results()}
-    order = {node.name: place for place, node in enumerate(nodes)}
+def reinplace(program: AtenProgram) -> AtenProgram:
+    """The program with `in_place`: the nodes that make a buffer's new value out of its old one."""
+    makers = {name: node for node in program.nodes for name in node.results()}
+    order = {node.name: place for place, node in enumerate(program.nodes)}
     found: dict[str, set[str]] = {}
-    for old, new in updates.items():
-        chain = _chain(old, new, makers, values)
+    for old, new in program.updates.items():
+        chain = _chain(old, new, makers, program.graph.values)
         steps = [(node, argument, targets.given(node)[argument]) for node, argument in chain]
-        if all(_is_last(nodes, order[node.name], ref, outputs) for node, _, ref in steps):
+        if all(_is_last(program.nodes, order[node.name], ref, program.outputs) for node, _, ref in steps):
             for node, argument in chain:
                 found.setdefault(node.name, set()).add(argument)
-    return {name: frozenset(arguments) for name, arguments in found.items()}
+    return replace(program, in_place={name: frozenset(arguments) for name, arguments in found.items()})
+
+
+def check_reinplaced(program: AtenProgram) -> None:
+    """Raises MalformedProgram where a value is read after the node that writes over it."""
+    for place, node in enumerate(program.nodes):
+        for argument in program.in_place.get(node.name, ()):
+            given = targets.given(node)[argument]
+            if not _is_last(program.nodes, place, given, program.outputs):
+                raise MalformedProgram(f"node {node.name} writes over {given}, which is still read")
 
 
 def _chain(

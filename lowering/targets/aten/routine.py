@@ -29,7 +29,7 @@ from lowering.targets.aten import operators as targets
 from lowering.targets.aten.arguments import checked
 from lowering.targets.aten.assertions import told
 from lowering.targets.aten.control_flow import Symbols, higher_order
-from lowering.targets.aten.reinplacing import InPlace
+from lowering.targets.aten.program import InPlace
 from lowering.targets.aten.rollback import prepare, writer
 from lowering.targets.aten.symbol_binding import Env, Step, symbol_bindings
 from lowering.targets.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 import bridge
-from lowering.targets.aten.activations import spelled_out
+from lowering.targets.aten.activations import recognise_activations
+from lowering.targets.aten.program import AtenProgram
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 
@@ -54,7 +55,8 @@ def targets(function: Function, kept: tuple[str, ...] = ()) -> list[str]:
     results = {name for node in graph.nodes for name in node.results()}
     outputs = {ref.name for ref in graph.outputs if ref.name in results}
     named = {name for name in results for wanted in kept if name.startswith(wanted)}
-    return [node.target for node in spelled_out(graph, graph.nodes, outputs | named)]
+    program = AtenProgram(graph, graph.nodes, frozenset(), {}, (*outputs, *named))
+    return [node.target for node in recognise_activations(program).nodes]
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from bridge.configuration import ATEN, Configuration
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import kind_of
 from lowering.targets.aten import onednn
-from lowering.targets.aten.prepacking import pack
+from lowering.targets.aten.prepacking import can_fuse
+from lowering.targets.aten.program import AtenProgram
 from runtime.executor import Compiled
 
 PACKED = Configuration(ATEN, packed=True)
@@ -329,14 +331,11 @@ def test_nothing_is_packed_beside_a_write() -> None:
         return torch.tanh(z) + y.sum()
 
     program = bridge.lower(Of(function, nn.Linear(8, 6)), (torch.randn(ROWS),)).program
-    names = {name for node in program.graph.nodes for name in node.refs()}
-    constants = {name: torch.randn(6, 8) if "weight" in name else torch.randn(6) for name in names}
     layer = next(node for node in program.graph.nodes if node.target == "aten.linear.default")
-    weights = {ref: constants[ref] for ref in list(layer.refs())[1:]}
-    nodes, _ = pack(program.graph, program.graph.nodes, weights, ())
-    assert nodes == list(program.graph.nodes)
-    still, _ = pack(program.graph, [layer], weights, ())
-    assert still != [layer]
+    weights = {name: torch.randn(6, 8) if "weight" in name else torch.randn(6) for name in layer.refs()}
+    alone = AtenProgram(program.graph, (layer,), frozenset({"clone"}), weights, ())
+    assert can_fuse(alone)
+    assert not can_fuse(replace(alone, nodes=program.graph.nodes))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
