@@ -12,26 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from lowering.ir.facts.namespaces import is_python
+from lowering.ir.facts.empty import takes_nothing
 from lowering.ir.program import Node, Program, Ref
 from lowering.ir.symbols import Scalar, SymbolError, evaluate
 from lowering.ir.types import SymType, TensorType, ValueType
-
-# Operators that give, of nothing, nothing or the identity of a sum. Of others torch's fake tensors do not
-# tell which refuse a tensor of no elements.
-_TAKES_NOTHING = frozenset(
-    """
-    view reshape flatten unflatten transpose permute t mT squeeze unsqueeze expand slice narrow cat stack
-    chunk split split_with_sizes clone contiguous detach alias to _to_copy copy fill zero repeat
-    repeat_interleave _unsafe_view view_as expand_as tril triu flip pad constant_pad_nd where
-    masked_fill sym_size zeros_like ones_like full_like empty_like new_zeros new_ones new_full
-    rand_like randn_like
-    add sub rsub mul div pow neg abs sign floor ceil round exp log sqrt rsqrt reciprocal sin cos tanh sigmoid
-    relu gelu silu leaky_relu elu clamp minimum maximum eq ne lt le gt ge logical_and logical_or logical_not
-    bitwise_and bitwise_or bitwise_not erf softmax _softmax log_softmax _log_softmax layer_norm dropout
-    linear matmul mm bmm addmm baddbmm sum mean any all cumsum embedding _assert_tensor_metadata
-    """.split()
-)
 
 # How many combinations of sizes are remembered.
 _REMEMBERED = 256
@@ -80,16 +64,11 @@ def _problem(program: Program, symbols: Mapping[str, Scalar]) -> str:
                 for name in node.results():
                     if problem := _difference(graph.values[name], env[name], bound):
                         return f"{name} {problem}"
-                if not _takes_nothing(node) and (empty := _empty(node, env)):
+                if not takes_nothing(node.target) and (empty := _empty(node, env)):
                     return f"{node.name} reads {empty}, which has no elements"
     except Exception as error:  # whatever an operator raises: ATen shall raise it, or show that it does not
         return " ".join(str(error).split())[:200] or type(error).__name__
     return ""
-
-
-def _takes_nothing(node: Node) -> bool:
-    """Whether an operator does with a tensor of no elements what it does with others."""
-    return is_python(node.target) or node.target.split(".")[1].rstrip("_") in _TAKES_NOTHING
 
 
 def _empty(node: Node, env: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from bridge.configuration import ATEN, CHOICES, Configuration
 from lowering.host.machine import cores
+from lowering.ir.facts.cost import is_attention, is_convolution
 from lowering.ir.plan import Placement, Plan
 from lowering.ir.program import Program, refs_of
 from lowering.passes.partition import computes
@@ -15,10 +16,7 @@ from lowering.passes.partition import computes
 Candidate = tuple[str, Configuration]
 
 # Operators that ATen's own libraries may be better at than an engine, as a family that moves together.
-FAMILIES: Mapping[str, re.Pattern[str]] = {
-    "attention": re.compile(r"aten\._?scaled_dot_product\w*attention"),
-    "convolutions": re.compile(r"aten\.(_?convolution|conv[1-3]d)\b"),
-}
+FAMILIES: Mapping[str, Callable[[str], bool]] = {"attention": is_attention, "convolutions": is_convolution}
 # What `lowering.targets.aten.prepacking` has a better call for.
 _PACKED = re.compile(r"aten\.((conv[12]d|convolution|linear|addmm|mm|matmul)\.default|lstm\.input)")
 
@@ -42,9 +40,9 @@ def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]
     if device != "cpu":
         return
     lowered = {name for s in plan.segments if s.placement is Placement.STABLEHLO for name in s.nodes}
-    for family, pattern in FAMILIES.items():
+    for family, belongs in FAMILIES.items():
         reason = f"measured: {family} are faster there"
-        nodes = _with_views(program, lowered, pattern)
+        nodes = _with_views(program, lowered, belongs)
         if nodes and len(nodes) < len(lowered):
             for engine in ("xla", "iree"):
                 name = f"{engine}, {family} on aten"
@@ -53,14 +51,14 @@ def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]
                     break
 
 
-def _with_views(program: Program, lowered: Set[str], pattern: re.Pattern[str]) -> list[str]:
+def _with_views(program: Program, lowered: Set[str], belongs: Callable[[str], bool]) -> list[str]:
     """The nodes of a family, and the views that only they read or that read only them.
 
     Such views cost nothing on ATen, and are copies in an engine.
     """
     graph = program.graph
     nodes = [node for node in graph.nodes if node.name in lowered]
-    family = {name for node in nodes if pattern.match(node.target) for name in (node.name, *node.results())}
+    family = {name for node in nodes if belongs(node.target) for name in (node.name, *node.results())}
     readers: dict[str, list[str]] = {}
     for node in graph.nodes:
         for name in node.refs():

@@ -10,22 +10,13 @@ import torch
 
 from bridge.verification.compare import Difference, compare
 from bridge.verification.tolerances import Kind
+from lowering.ir.facts.indices import may_sum_in_any_order
 from lowering.ir.program import Graph, Node
 from lowering.ir.types import DType, TensorType
 from lowering.targets.aten.operators import given
 
 # How many calls that differ are described.
 _MOST = 5
-
-# What ATen sums in whatever order its threads come, in float32: by operator, the argument that asks for a
-# sum, and the one that has the element type. On torch 2.13, 35 other operators that sum, and these in other
-# element types, gave the same bits in 50 to 200 calls on two threads.
-_ANY_ORDER = {
-    "index_put": ("accumulate", "self"),
-    "_unsafe_index_put": ("accumulate", "self"),
-    "_index_put_impl": ("accumulate", "self"),
-    "put": ("accumulate", "self"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +144,9 @@ def _within(graph: Graph, node: Node) -> Iterator[tuple[Graph, Node]]:
 
 
 def _sums_in_any_order(graph: Graph, node: Node) -> bool:
-    namespace, _, rest = node.target.partition(".")
-    known = _ANY_ORDER.get(rest.split(".")[0].removesuffix("_")) if namespace == "aten" else None
-    if known is None:
+    if not may_sum_in_any_order(node.target):
         return False
     arguments = given(node)
-    asked, summed = (arguments.get(name) for name in known)
+    asked, summed = arguments.get("accumulate"), arguments.get("self")
     type_ = graph.values.get(getattr(summed, "name", ""))
     return bool(asked) and isinstance(type_, TensorType) and type_.dtype is DType.FLOAT32

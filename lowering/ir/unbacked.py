@@ -9,14 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from lowering.ir.aten import schema
+from lowering.ir.facts.data import depends_on_data
 from lowering.ir.plan import Segment
 from lowering.ir.program import Graph, Node, Program, refs_of
 from lowering.ir.symbols import free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType, ValueType
-
-# Operators whose results' sizes, or values as Python numbers, depend on the data.
-DATA_DEPENDENT = frozenset({"data_dependent_output", "dynamic_output_shape"})
 
 # What sizes from the data are taken to be where a node is only tried: torch, too, assumes neither 0 nor 1.
 _TYPICAL = 2
@@ -51,12 +48,6 @@ def symbols_of_node(graph: Graph, node: Node, reads: bool = True) -> frozenset[s
     """The symbols from data in the types of what a node makes and, with `reads`, of what it reads."""
     names = (*node.results(), *node.refs()) if reads else tuple(node.results())
     return frozenset().union(*(unbacked(graph.values.get(name)) for name in names))
-
-
-def depends_on_data(target: str) -> bool:
-    """Whether torch says that an operator's sizes or numbers depend on the data."""
-    found = schema(target)
-    return found is not None and not DATA_DEPENDENT.isdisjoint(found.tags)
 
 
 def gives_number(graph: Graph, node: Node) -> bool:

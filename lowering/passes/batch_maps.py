@@ -7,6 +7,7 @@ from dataclasses import replace
 from lowering.ir.aten import schema
 from lowering.ir.dims import row_major
 from lowering.ir.facts.effects import draws
+from lowering.ir.facts.elementwise import is_elementwise
 from lowering.ir.facts.higher_order import is_map
 from lowering.ir.program import Arg, Graph, Node, Ref
 from lowering.ir.symbols import Dim
@@ -14,9 +15,6 @@ from lowering.ir.types import TensorType, ValueType
 from lowering.passes.builder import Builder
 from lowering.passes.program import graph_pass
 from lowering.passes.rewriting import substitute, with_graphs
-
-# Element by element, though torch does not tag them so.
-_ALSO = frozenset(("aten.to.dtype", "aten.clone.default", "aten._to_copy.default"))
 
 
 def all_rows_at_once(graph: Graph) -> Graph:
@@ -72,7 +70,7 @@ def _is_elementwise(node: Node) -> bool:
     rows = {item.name for item in graph.inputs[: len(mapped)] if isinstance(item, Ref)}
     for inside in graph.nodes:
         known = schema(inside.target)
-        if known is None or not ("pointwise" in known.tags or inside.target in _ALSO):
+        if known is None or not is_elementwise(inside.target):
             return False
         if draws(inside, known) or any(p.writes for p in known.parameters):
             return False

@@ -12,15 +12,15 @@ A pass over the nodes is linear; each round of moving small segments makes one m
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 
-from lowering.ir.aten import schema
 from lowering.ir.facts.checks import is_check, needs_no_code
+from lowering.ir.facts.cost import is_dear
 from lowering.ir.facts.effects import has_effect
+from lowering.ir.facts.views import is_view
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Graph, Node, Program, refs_of
 from lowering.ir.types import SymType, TensorType
@@ -34,7 +34,6 @@ TOO_SMALL = "too little beside ATen nodes to pay for a segment"
 # nodes, or for a dear one.
 MIN_DATA_NODES = 8
 TOO_SMALL_FOR_DATA = "too little to compile for each size that the data gives"
-_DEAR = re.compile(r"(aten|higher_order)\.\w*(mm|bmm|matmul|linear|conv|attention|einsum|lstm|gru|scan|loop)")
 
 
 def data_reasons(graph: Graph) -> dict[str, str]:
@@ -66,7 +65,7 @@ def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
     for name in _views_on_aten(waits, reasons, computing):
         reasons[name] = f"{TOO_SMALL} (a view that only they read)"
     data = {node.name for node in nodes if symbols_of_node(graph, node)}
-    dear = {node.name for node in nodes if _DEAR.match(node.target)}
+    dear = {node.name for node in nodes if is_dear(node.target)}
     while True:
         kinds = {node.name: _kind(node.name, reasons, data) for node in nodes}
         orders = [_levels(nodes, waits, kinds, first) for first in Kind]
@@ -112,9 +111,8 @@ def _is_free(node: Node, graph: Graph) -> bool:
 
 def computes(node: Node, graph: Graph) -> bool:
     """Whether a node does work: views and checks do not."""
-    found = schema(node.target)
-    is_view = found is not None and any(result.alias and not result.writes for result in found.returns)
-    return not is_view and any(isinstance(graph.values[name], TensorType) for name in node.results())
+    types = [graph.values[name] for name in node.results()]
+    return not is_view(node.target) and any(isinstance(type_, TensorType) for type_ in types)
 
 
 def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> dict[str, set[str]]:

@@ -17,7 +17,9 @@ import numpy as np
 from lowering.ir.allowed import refusal
 from lowering.ir.aten import schema
 from lowering.ir.custom_operators import schema_of
+from lowering.ir.facts.data import tags_depend_on_data
 from lowering.ir.facts.namespaces import is_higher_order
+from lowering.ir.facts.twins import functional_twin
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType, ValueType
 from lowering.stablehlo.context import ConcreteType
@@ -27,7 +29,6 @@ from lowering.stablehlo.registry import (
     decomposition_for,
     decompositions,
     described,
-    functional_name,
     rule_for,
 )
 from lowering.stablehlo.value import Value, array, numpy_dtype, types_text
@@ -41,8 +42,6 @@ LAPACK = "it takes LAPACK, which no portable module can call"
 RANDOM = "random: its numbers come from torch's generator, so that seeds mean what they mean in eager"
 
 _OF_LAPACK = frozenset({"aten.linalg_eig.default", "aten.linalg_ldl_factor_ex.default"})
-# Tags of operators whose results' sizes or values as Python numbers are known only once the data is.
-_DATA_DEPENDENT = frozenset({"data_dependent_output", "dynamic_output_shape"})
 
 
 def decompose(
@@ -129,14 +128,14 @@ def _resolve(target: str) -> torch._ops.OpOverload:
     if op is not None and decomposition_for(target) is not None:
         return op
     if op is not None and op._schema.is_mutable:
-        op = _operator(functional_name(target)) or op
+        op = _operator(functional_twin(target)) or op
     if op is None:
         raise Unsupported(f"no rule, and torch knows no operator {target}")
     tags = {tag.name for tag in op.tags}
     implicit = torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd")
     if "nondeterministic_seeded" in tags and not implicit:
         raise Unsupported(RANDOM)
-    if tags & _DATA_DEPENDENT:
+    if tags_depend_on_data(tags):
         raise Unsupported("the size of its result depends on the data")
     if not implicit and not op._schema.is_mutable and op not in _table():
         raise Unsupported(LAPACK if target in _OF_LAPACK else NO_WAY)

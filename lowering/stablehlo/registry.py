@@ -9,6 +9,7 @@ from functools import cache
 from inspect import signature
 from typing import Any
 
+from lowering.ir.facts.twins import functional_twin
 from lowering.stablehlo.errors import OperatorError, RuleError
 
 # One module per family of `lowering/stablehlo/ops`; the order is of no consequence, a duplicate is an error.
@@ -150,7 +151,7 @@ def load_families() -> None:
 def rule_for(target: str) -> Rule | None:
     """The rule of an overload; one that was in place and became functional may use its namesake's."""
     load_families()
-    return _RULES.get(target) or _RULES.get(functional_name(target))
+    return _RULES.get(target) or _RULES.get(functional_twin(target))
 
 
 def exact_rule(target: str) -> Rule | None:
@@ -176,14 +177,6 @@ def changes() -> int:
 def described(function: Callable[..., Any]) -> str:
     """A function as a message names it."""
     return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__name__)}"
-
-
-def functional_name(target: str) -> str:
-    """`aten.add_.Tensor` -> `aten.add.Tensor`; others unchanged, those of other namespaces too: there a name
-    means what its author likes."""
-    head, _, overload = target.rpartition(".")
-    named = head.startswith("aten.") and head.endswith("_") and not head.endswith("__")
-    return f"{head[:-1]}.{overload}" if named else target
 
 
 def all_rules() -> dict[str, Rule]:

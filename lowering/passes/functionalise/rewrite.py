@@ -14,6 +14,7 @@ from lowering.ir.aten import OpSchema, SchemaError
 from lowering.ir.dims import all_equal, is_row_major
 from lowering.ir.facts.higher_order import gives_fresh
 from lowering.ir.facts.namespaces import has_schema, is_higher_order
+from lowering.ir.facts.views import of_any_strides
 from lowering.ir.program import NO_LOCATION, Arg, Argument, Graph, Node, Output, Ref
 from lowering.ir.types import TensorType
 from lowering.ir.views import Doubt, Form, View, relations
@@ -191,8 +192,8 @@ class Rewriter:
         held: dict[str, Arg] = {name: self.read(name) for name in node.refs()}
         moved = {name for name, arg in held.items() if self.is_elsewhere(name, arg)}
         only = next(iter(found.values()), None)
-        if moved and node.target in ("aten.view.default", "aten._unsafe_view.default"):
-            node = _as_reshape(node)
+        if moved and (general := of_any_strides(node.target)) is not None:
+            node = _with_any_strides(node, general)
         elif moved and isinstance(only, View) and self.needs_strides(node, only):
             # Strides decide whether or what this call gives, and a new value need not share them.
             (name,) = found
@@ -343,7 +344,7 @@ def _substituted(node: Node, held: Mapping[str, Arg]) -> tuple[Argument, ...]:
     return tuple(a._replace(value=substitute(a.value, held.__getitem__)) for a in node.args)
 
 
-def _as_reshape(node: Node) -> Node:
+def _with_any_strides(node: Node, target: str) -> Node:
     """`view` demands strides that a new value need not have; `reshape` does the same to any."""
     args = tuple(a._replace(name="shape") if a.name == "size" else a for a in node.args)
-    return replace(node, target="aten.reshape.default", args=args)
+    return replace(node, target=target, args=args)

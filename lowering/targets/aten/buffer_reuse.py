@@ -11,14 +11,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from lowering.ir.aten import schema
+from lowering.ir.facts.elementwise import is_commutative, is_pointwise
+from lowering.ir.facts.twins import in_place_twin
 from lowering.ir.program import Argument, Node, Ref
 from lowering.ir.types import TensorType, ValueType
 from lowering.targets.aten import operators as targets
 from lowering.targets.aten.program import AtenProgram
-from lowering.targets.aten.rollback import namesake
 
-# Their operands may change places.
-_SYMMETRIC = frozenset({"aten.add.Tensor", "aten.mul.Tensor"})
 # What makes a tensor that is nobody else's, beside elementwise operators: oneDNN's layers.
 _MAKERS = ("mkldnn._convolution_pointwise.", "mkldnn._linear_pointwise.")
 
@@ -50,20 +49,20 @@ def _makes_own(node: Node) -> bool:
     if node.target.startswith(_MAKERS):
         return True
     known = schema(node.target)
-    if known is None or "pointwise" not in known.tags or len(known.returns) != 1:
+    if known is None or not is_pointwise(node.target) or len(known.returns) != 1:
         return False
     return not known.aliased(0)
 
 
 def _in_place(values: Mapping[str, ValueType], node: Node, own: Collection[str]) -> Node:
     """The node as one that writes to its first operand, or to its second where they may change places."""
-    target = namesake(node.target)
+    target = in_place_twin(node.target)
     if target is None:
         return node
     given = targets.given(node)
     first, *others = given
     if not _may_take(values, node, given[first], own):
-        if node.target not in _SYMMETRIC or given.get("alpha", 1) != 1:
+        if not is_commutative(node.target) or given.get("alpha", 1) != 1:
             return node
         if not _may_take(values, node, given["other"], own):
             return node

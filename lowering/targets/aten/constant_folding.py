@@ -9,10 +9,11 @@ from math import prod
 import torch
 
 from lowering.ir.aten import schema
+from lowering.ir.facts.data import depends_on_data
 from lowering.ir.facts.effects import is_uninitialised, sees_memory
+from lowering.ir.facts.views import only_views
 from lowering.ir.program import Graph, Node
 from lowering.ir.types import TensorType, ValueType
-from lowering.ir.unbacked import DATA_DEPENDENT
 from lowering.targets.aten.program import AtenProgram
 from lowering.targets.aten.routine import Routine
 from lowering.targets.errors import ExecutionError
@@ -63,14 +64,12 @@ def _is_pure(node: Node) -> bool:
     found = schema(node.target)
     if found is None or node.functional or sees_memory(node) or found.written(found.bind(node.args)):
         return False
-    return not DATA_DEPENDENT & found.tags and not is_uninitialised(node.target)
+    return not depends_on_data(node.target) and not is_uninitialised(node.target)
 
 
 def _may_keep(node: Node, type_: ValueType | None) -> bool:
     """Whether a result is a tensor with elements, and a view or small."""
     if not isinstance(type_, TensorType) or not type_.is_static or type_.device.type == "meta":
         return False
-    found = schema(node.target)
-    is_view = found is not None and all(found.aliased(at) for at in range(len(found.returns)))
     sizes = [size for size in type_.sizes if isinstance(size, int)]
-    return is_view or prod(sizes) * type_.dtype.itemsize <= _MOST_BYTES
+    return only_views(node.target) or prod(sizes) * type_.dtype.itemsize <= _MOST_BYTES

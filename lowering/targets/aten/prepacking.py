@@ -19,6 +19,7 @@ import torch
 from lowering.host.tensors import torch_dtype
 from lowering.ir.facts.effects import sees_memory
 from lowering.ir.facts.namespaces import is_higher_order
+from lowering.ir.facts.views import needs_rows, of_any_strides
 from lowering.ir.program import Arg, Argument, Node, Ref
 from lowering.ir.types import DType, TensorType
 from lowering.targets.aten import onednn
@@ -37,12 +38,6 @@ _PRODUCTS = {
 _CONVOLUTIONS = frozenset({"aten.conv1d.default", "aten.conv2d.default", "aten.convolution.default"})
 _NORMS = frozenset({"aten.batch_norm.default", "aten._native_batch_norm_legit_no_training.default"})
 _SUMS = frozenset({"aten.add.Tensor", "aten.add_.Tensor"})
-# Those that want their argument's memory in rows, and what gives the same for any.
-_OF_ANY_STRIDES = {
-    "aten.view.default": "aten.reshape.default",
-    "aten._unsafe_view.default": "aten.reshape.default",
-}
-_OF_ROWS = frozenset({"aten.view.dtype", "aten.view_as_complex.default", "aten._reshape_alias.default"})
 
 
 def prepack(program: AtenProgram) -> AtenProgram:
@@ -100,7 +95,7 @@ class _Packer:
         self._readers = {name: node for node in self._nodes for name in node.refs()}
         # A packed convolution's result has its channels last in memory.
         self._strides_matter = any(
-            sees_memory(node) or node.target in _OF_ROWS or is_higher_order(node.target)
+            sees_memory(node) or needs_rows(node.target) or is_higher_order(node.target)
             for node in self._nodes
         )
 
@@ -341,7 +336,7 @@ def _reshaped(how: str, name: str, of: Ref, result: str) -> Node:
 
 
 def _for_any_strides(node: Node) -> Node:
-    target = _OF_ANY_STRIDES.get(node.target)
+    target = of_any_strides(node.target)
     if target is None:
         return node
     names = [argument.name for argument in targets.resolve(target)._schema.arguments]

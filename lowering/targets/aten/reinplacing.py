@@ -12,11 +12,12 @@ from dataclasses import replace
 
 from lowering.ir import aten
 from lowering.ir.facts.namespaces import is_higher_order
+from lowering.ir.facts.twins import in_place_twin
+from lowering.ir.facts.views import written_part
 from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, graphs_of, refs_of
 from lowering.ir.types import TensorType, ValueType
 from lowering.targets.aten import operators as targets
 from lowering.targets.aten.program import AtenProgram, MalformedProgram
-from lowering.targets.aten.rollback import namesake
 
 
 def reinplace(program: AtenProgram) -> AtenProgram:
@@ -82,7 +83,8 @@ def _replaces(node: Node, result: str) -> str | None:
     """The argument of a node whose written copy is this result."""
     if not node.functional:
         schema = aten.schema(node.target)
-        return schema.parameters[0].name if schema is not None and namesake(node.target) else None
+        in_place = in_place_twin(node.target) or written_part(node.target)
+        return schema.parameters[0].name if schema is not None and in_place else None
     names, unreturned = targets.written(node, targets.resolve(node.target))
     own = len(node.outputs) - len(unreturned)
     for output, name in zip(node.outputs[own:], unreturned, strict=True):

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from lowering.ir.facts.data import depends_on_data
 from lowering.ir.facts.higher_order import branches
 from lowering.ir.program import Node
 from lowering.ir.symbol_solving import solve
 from lowering.ir.symbols import Expr, Symbol, Term, evaluate, free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType, ValueType
-from lowering.ir.unbacked import depends_on_data
 from lowering.targets.aten.control_flow import Symbols
 
 Env = MutableMapping[str, Any]

@@ -16,7 +16,6 @@ from lowering.stablehlo.registry import (
     OPTIONS,
     add_rules,
     all_rules,
-    functional_name,
     lowers,
     rule_for,
 )
@@ -54,21 +53,6 @@ def test_what_was_in_place_takes_its_namesake_s_rule_unless_it_has_its_own(table
     assert rule_for("aten.add.Scalar") is None
     add_rules([("aten.add_.Tensor", lambda cx, self: self)])
     assert rule_for("aten.add_.Tensor") is table["aten.add_.Tensor"]
-
-
-@pytest.mark.parametrize(
-    ("target", "expected"),
-    [
-        ("aten.add_.Tensor", "aten.add.Tensor"),
-        ("aten.add.Tensor", "aten.add.Tensor"),
-        ("aten.__and__.Tensor", "aten.__and__.Tensor"),
-        ("my.op_.default", "my.op_.default"),
-        ("higher_order.cond", "higher_order.cond"),
-        ("", ""),
-    ],
-)
-def test_functional_names(target: str, expected: str) -> None:
-    assert functional_name(target) == expected
 
 
 def test_every_family_of_the_folder_is_loaded() -> None:
