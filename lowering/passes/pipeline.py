@@ -64,14 +64,15 @@ class Observation:
 
     `tell`: gets a text for each pass in `after`, or, with `changed`, for each that changed its subject.
     `until`: how many passes run, over all pipelines, before those that are not required are left out.
-    `verify`: whether each pass is followed by the pipeline's checks. `timings` and `count` are added to.
+    `verify`: whether each pass is followed by the pipeline's checks; by default, as tests set
+    `BRIDGE_VERIFY_PASSES`. `timings` and `count` are added to.
     """
 
     tell: Callable[[str], None] = print
     after: frozenset[str] = frozenset()
     changed: bool = False
     until: int | None = None
-    verify: bool = False
+    verify: bool = field(default_factory=lambda: bool(os.environ.get("BRIDGE_VERIFY_PASSES")))
     timings: list[Timing] = field(default_factory=list)
     count: int = 0
 
@@ -127,7 +128,7 @@ class Pipeline(Generic[S]):
 
     def run(self, subject: S) -> S:
         """The subject after all passes. Errors of a pass go through as they are."""
-        observation = _CURRENT.get() or _default()
+        observation = _CURRENT.get() or Observation()
         holding = set(self.given)
         for item in self.passes:
             subject = self._step(item, subject, observation)
@@ -158,8 +159,3 @@ class Pipeline(Generic[S]):
         except Exception as error:
             error.add_note(f"after the pass {item.name} of the pipeline {self.name}")
             raise
-
-
-def _default() -> Observation:
-    """Nobody watches; tests set `BRIDGE_VERIFY_PASSES`, for which each pass is verified."""
-    return Observation(verify=bool(os.environ.get("BRIDGE_VERIFY_PASSES")))
