@@ -1,10 +1,10 @@
-"""The command line: `python -m bridge lower | run | verify | info | ops | cache | demo`."""
+"""The command line: `python -m bridge lower | run | verify | info | ops | passes | cache | demo`."""
 
 from __future__ import annotations
 
 import typer
 
-from bridge.cli import cache, demo, info, lower, ops, run, verify
+from bridge.cli import cache, demo, info, lower, ops, passes, run, verify
 from bridge.cli.failures import reporting
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (lower, run, verify, info, ops, cache, demo):
+for module in (lower, run, verify, info, ops, passes, cache, demo):
     app.command(module.__name__.rpartition(".")[2])(reporting(module.command))
 
 

@@ -9,6 +9,7 @@ import typer
 
 from bridge.artifact import check_target
 from bridge.cli.limits import MaxMemory, Timeout, limit
+from bridge.cli.observation import PassesUntil, PrintAfter, PrintChanged, TimePasses, observing
 from bridge.cli.options import (
     Device,
     Imports,
@@ -44,6 +45,10 @@ def command(
     no_bounds_checks: Annotated[
         bool, typer.Option("--no-bounds-checks", help="Take the nearest index for one out of bounds.")
     ] = False,
+    print_after: PrintAfter = None,
+    print_changed: PrintChanged = False,
+    passes_until: PassesUntil = None,
+    time_passes: TimePasses = False,
     timeout: Timeout = None,
     max_memory: MaxMemory = None,
     as_json: Json = False,
@@ -60,13 +65,14 @@ def command(
         raise UsageError("--tune is for --engine auto")
     target = output or _beside(source)
     check_target(target)
-    with working(f"lowering {source}"):
-        lowered = open_source(source, imports, model, bounds_checks=not no_bounds_checks)
     refused: dict[str, dict[str, str]] = {}
-    for name in engines:
-        with working(f"compiling for {name}"):
-            plan = lowered.compile(name, device, tune=tune if name == AUTO else None).report.plan
-        refused[name] = {n: why for n, why in plan.reasons.items() if n not in lowered.plan.reasons}
+    with observing(print_after, print_changed, passes_until, time_passes):
+        with working(f"lowering {source}"):
+            lowered = open_source(source, imports, model, bounds_checks=not no_bounds_checks)
+        for name in engines:
+            with working(f"compiling for {name}"):
+                plan = lowered.compile(name, device, tune=tune if name == AUTO else None).report.plan
+            refused[name] = {n: why for n, why in plan.reasons.items() if n not in lowered.plan.reasons}
     if AUTO in engines:
         note_unmeasured(lowered)
     with working(f"writing {target}"):

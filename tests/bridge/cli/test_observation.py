@@ -1,0 +1,71 @@
+"""`lower` shows what passes make, times them, and runs a part of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import bridge
+from tests.bridge.command_line import bridge_cli, refused
+from tests.bridge.samples import path_of
+
+SOURCE = path_of("view_mutation")
+
+
+def lowered(target: Path, *words: object) -> str:
+    """What `lower` tells on standard error; what it prints is as ever."""
+    status, out, err = bridge_cli("lower", SOURCE, "-e", "none", "-o", target, *words)
+    assert status == 0, err
+    assert out.endswith(f"wrote {target}\n")
+    return err
+
+
+def heads(told: str) -> list[str]:
+    return [line for line in told.splitlines() if line.startswith("//")]
+
+
+def test_nothing_is_told_unasked(tmp_path: Path) -> None:
+    assert lowered(tmp_path / "a.bridge") == ""
+
+
+def test_printing_after_passes(tmp_path: Path) -> None:
+    words = ("--print-after", "eliminate-dead-code", "--print-after", "fold-vmaps")
+    told = lowered(tmp_path / "a.bridge", *words)
+    assert heads(told) == ["// 1: import, after fold-vmaps", "// 7: canonical, after eliminate-dead-code"]
+    artifact = bridge.load(tmp_path / "a.bridge")
+    assert told.split("eliminate-dead-code\n")[1].rstrip("\n") == str(artifact.functional).rstrip("\n")
+
+
+def test_printing_what_changed(tmp_path: Path) -> None:
+    told = lowered(tmp_path / "a.bridge", "--print-changed")
+    assert heads(told) == [
+        "// 6: canonical, after functionalise",
+        "// 7: canonical, after eliminate-dead-code",
+    ]
+
+
+def test_a_part_of_the_passes_keeps_those_that_results_rest_on(tmp_path: Path) -> None:
+    told = lowered(tmp_path / "a.bridge", "--passes-until", 6, "--print-changed")
+    assert heads(told) == ["// 6: canonical, after functionalise"]
+    assert heads(lowered(tmp_path / "b.bridge", "--passes-until", 0, "--print-changed")) == [
+        "// 4: canonical, after functionalise"
+    ]
+    assert bridge.verify(tmp_path / "b.bridge", engines=("aten",)).passed
+
+
+def test_times_are_summed_by_pass(tmp_path: Path) -> None:
+    first, *rows, last = lowered(tmp_path / "a.bridge", "--time-passes").splitlines()
+    assert first.split() == ["ms", "runs", "pass"]
+    assert [re.sub(r"^ +\d+\.\d{3} +1  ", "", row) for row in rows[:2]] == [
+        "import: fold-vmaps",
+        "canonical: inline",
+    ]
+    assert last.split()[1:] == ["7", "all"]
+
+
+def test_a_pass_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    message = "there is no pass 'functionalize'; did you mean `functionalise`?; `bridge passes` lists all"
+    target = tmp_path / "a.bridge"
+    refused(message, "lower", SOURCE, "-o", target, "--print-after", "functionalize")
+    refused("", "lower", SOURCE, "-o", target, "--passes-until", -1, status=2)
+    assert not target.exists()
