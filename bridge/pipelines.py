@@ -5,7 +5,7 @@ A target's pipelines are in `lowering/targets/<name>/pipeline.py`; its row here 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ class Family(NamedTuple):
     """Pipelines of one owner.
 
     `target`: the engine that they are for, or empty: they run for all. `subject`: what they rewrite.
-    `make`: gives them; it imports neither torch nor an engine.
+    `make`: gives them; it may import what the target needs.
     """
 
     target: str
@@ -74,13 +74,13 @@ def described() -> list[dict[str, Any]]:
     ]
 
 
-def check_passes(names: Sequence[str]) -> None:
-    """Raise UsageError for a name that no pass has."""
-    if not names:
-        return
-    known = list(dict.fromkeys(item.name for _, pipeline in all_pipelines() for item in pipeline.passes))
-    for name in names:
-        if name not in known:
-            raise UsageError(
-                f"there is no pass {name!r}{did_you_mean(name, known)}; `bridge passes` lists all"
-            )
+def check_passes(names: Iterable[str]) -> None:
+    """Raise UsageError for a name that no pass has. Pipelines are made until all names are found."""
+    missing, known = list(names), list[str]()
+    pipelines = all_pipelines()
+    while missing and (found := next(pipelines, None)) is not None:
+        known += [item.name for item in found[1].passes]
+        missing = [name for name in missing if name not in known]
+    if missing:
+        near = did_you_mean(missing[0], known)
+        raise UsageError(f"there is no pass {missing[0]!r}{near}; `bridge passes` lists all")

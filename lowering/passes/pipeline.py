@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from lowering.ir.errors import BridgeError
 
@@ -79,6 +79,9 @@ class Observation:
     def shows(self, name: str) -> bool:
         return self.changed or name in self.after
 
+    def leaves_out(self, item: Pass[Any]) -> bool:
+        return self.until is not None and self.count >= self.until and not item.required
+
 
 _CURRENT: ContextVar[Observation | None] = ContextVar("observation", default=None)
 
@@ -131,6 +134,8 @@ class Pipeline(Generic[S]):
         observation = _CURRENT.get() or Observation()
         holding = set(self.given)
         for item in self.passes:
+            if observation.leaves_out(item):
+                continue
             subject = self._step(item, subject, observation)
             holding.update(item.ensures)
             if observation.verify:
@@ -138,8 +143,6 @@ class Pipeline(Generic[S]):
         return subject
 
     def _step(self, item: Pass[S], subject: S, observation: Observation) -> S:
-        if observation.until is not None and observation.count >= observation.until and not item.required:
-            return subject
         observation.count += 1
         before = self.show(subject) if observation.changed else ""
         began = time.perf_counter()
