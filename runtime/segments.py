@@ -23,6 +23,7 @@ from lowering.ir.program import Graph, Node
 from lowering.ir.symbols import Scalar, evaluate, is_unbacked
 from lowering.ir.types import SymType, TensorType, TokenType, contiguous_strides
 from lowering.ir.unbacked import symbols_of
+from lowering.ir.uses import used_from_outside
 from lowering.ir.weights import Weights
 from lowering.targets.aten import UNDO
 from lowering.targets.errors import error_of
@@ -289,14 +290,14 @@ class AtenSegment:
     def __init__(self, context: Context, segment: Segment, nodes: list[Node]) -> None:
         from lowering.targets.aten.pipeline import pipeline
         from lowering.targets.aten.prepacking import can_fuse
-        from lowering.targets.aten.program import AtenProgram, read_from_outside
+        from lowering.targets.aten.program import AtenProgram
         from lowering.targets.aten.routine import Routine, admit
 
         self.segment = segment
         self._context = context
         # Before the passes below look for, or put in, operators of oneDNN.
         admit(nodes)
-        read = read_from_outside(nodes)
+        read = used_from_outside(nodes)
         named = {name: context.constants[name] for name in read if name in context.constants}
         tensors = torch_weights(context.weights, named.values())
         weights = {name: tensors[weight] for name, weight in named.items()}

@@ -9,7 +9,8 @@ from bridge.configuration import ATEN, CHOICES, Configuration
 from lowering.host.machine import cores
 from lowering.ir.facts.cost import is_attention, is_convolution
 from lowering.ir.plan import Placement, Plan
-from lowering.ir.program import Program, refs_of
+from lowering.ir.program import Program
+from lowering.ir.uses import output_names, users
 from lowering.passes.partition import computes
 
 #: A candidate's name and what it is.
@@ -59,16 +60,12 @@ def _with_views(program: Program, lowered: Set[str], belongs: Callable[[str], bo
     graph = program.graph
     nodes = [node for node in graph.nodes if node.name in lowered]
     family = {name for node in nodes if belongs(node.target) for name in (node.name, *node.results())}
-    readers: dict[str, list[str]] = {}
-    for node in graph.nodes:
-        for name in node.refs():
-            readers.setdefault(name, []).append(node.name)
-    kept = {name for output in graph.outputs for name in refs_of(output)}
+    used_in, kept = users(graph.nodes), set(output_names(graph))
     for node in nodes:
         if not computes(node, graph) and family.intersection(node.refs()):
             family.add(node.name)
     for node in reversed(nodes):
-        read = readers.get(node.name, ())
+        read = [user.name for user in used_in.get(node.name, ())]
         if not computes(node, graph) and read and family.issuperset(read) and node.name not in kept:
             family.add(node.name)
     return [node.name for node in nodes if node.name in family]

@@ -11,7 +11,7 @@ import torch
 from bridge.verification.compare import Difference, compare
 from bridge.verification.tolerances import Kind
 from lowering.ir.facts.indices import may_sum_in_any_order
-from lowering.ir.program import Graph, Node
+from lowering.ir.program import Graph, Node, all_graphs, graphs_of
 from lowering.ir.types import DType, TensorType
 from lowering.targets.aten.operators import given
 
@@ -130,17 +130,15 @@ def any_order(graph: Graph, nodes: Collection[str]) -> tuple[str, ...]:
     return tuple(
         f"{node.name} ({node.target})"
         for node in graph.nodes
-        if node.name in nodes and any(_sums_in_any_order(*inner) for inner in _within(graph, node))
+        if node.name in nodes and _any_sums(graph, node)
     )
 
 
-def _within(graph: Graph, node: Node) -> Iterator[tuple[Graph, Node]]:
-    """The node, and those of the graphs that it holds."""
-    yield graph, node
-    for argument in node.args:
-        if isinstance(argument.value, Graph):
-            for inner in argument.value.nodes:
-                yield from _within(argument.value, inner)
+def _any_sums(graph: Graph, node: Node) -> bool:
+    """Whether the node, or one in a graph that it holds, sums in any order."""
+    held = (inner for nested in graphs_of(node) for inner in all_graphs(nested))
+    within = ((inner, each) for inner in held for each in inner.nodes)
+    return _sums_in_any_order(graph, node) or any(_sums_in_any_order(*pair) for pair in within)
 
 
 def _sums_in_any_order(graph: Graph, node: Node) -> bool:

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from lowering.ir.facts.rounding import is_exact, sums_many
-from lowering.ir.program import Graph, Node, OutputKind, Program, Ref
+from lowering.ir.program import Graph, Node, OutputKind, Program, Ref, all_nodes, graphs_of
 from lowering.ir.types import DType, TensorType
 
 
@@ -52,7 +52,7 @@ _BITS = {DType.BFLOAT16: 8, DType.FLOAT16: 11, DType.FLOAT32: 24, DType.FLOAT64:
 
 def kind_of(program: Program) -> Kind:
     """The kind of a whole program: that of its most error-prone node, nested graphs included."""
-    kinds = {kind_of_target(target) for target in _targets(program.graph)}
+    kinds = {kind_of_target(node.target) for node in all_nodes(program.graph.nodes)}
     return next((kind for kind in (Kind.CONTRACTION, Kind.POINTWISE) if kind in kinds), Kind.EXACT)
 
 
@@ -81,10 +81,9 @@ def coarsest_of(program: Program) -> dict[str, DType]:
 
 def _rounded_to(node: Node, graph: Graph, result: str) -> list[DType]:
     """The dtypes that a node rounds to on the way to a result: its own, and those in graphs that it runs."""
-    graphs = [argument.value for argument in node.args if isinstance(argument.value, Graph)]
     inside = [
         dtype
-        for nested in graphs
+        for nested in graphs_of(node)
         for item in nested.nodes
         for name in item.results()
         for dtype in _rounded_to(item, nested, name)
@@ -112,13 +111,3 @@ def kind_of_target(target: str) -> Kind:
     if is_exact(target):
         return Kind.EXACT
     return Kind.CONTRACTION if sums_many(target) else Kind.POINTWISE
-
-
-def _targets(graph: Graph) -> set[str]:
-    found: set[str] = set()
-    for node in graph.nodes:
-        found.add(node.target)
-        for argument in node.args:
-            if isinstance(argument.value, Graph):
-                found |= _targets(argument.value)
-    return found

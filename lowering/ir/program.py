@@ -251,6 +251,14 @@ def graphs_of(node: Node) -> Iterator[Graph]:
     return (item for a in node.args for item in leaves_of(a.value) if isinstance(item, Graph))
 
 
+def all_graphs(graph: Graph) -> Iterator[Graph]:
+    """A graph, and those that lie in it, each before those that lie in it."""
+    yield graph
+    for node in graph.nodes:
+        for nested in graphs_of(node):
+            yield from all_graphs(nested)
+
+
 def all_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
     """Nodes, each before those of the graphs that it holds."""
     for node in nodes:

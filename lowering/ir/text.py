@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from lowering.ir.dims import row_major
-from lowering.ir.program import Arg, Argument, Graph, InputSpec, Node, Output, OutputSpec, Program
+from lowering.ir.program import Arg, Argument, Graph, InputSpec, Node, Output, OutputSpec, Program, graphs_of
 from lowering.ir.symbols import to_text
 from lowering.ir.types import CPU, DType, Layout, ObjectType, SymType, TensorType, ValueType
 
@@ -107,7 +107,6 @@ def _body(graph: Graph, indent: str) -> Iterator[str]:
 
 def _node(node: Node, graph: Graph, indent: str) -> Iterator[str]:
     results = ", ".join(_output(output, graph) for output in node.outputs)
-    graphs = [argument.value for argument in node.args if isinstance(argument.value, Graph)]
     args = ", ".join(_argument(argument) for argument in node.args)
     functional = " [functional]" if node.functional else ""
     location = str(node.location)
@@ -115,7 +114,7 @@ def _node(node: Node, graph: Graph, indent: str) -> Iterator[str]:
     name = "" if node.name == next(node.results(), None) else f"  # node {node.name}"
     left = f"{results} = " if results else ""
     yield f"{indent}{left}{node.target}{functional}({args}){note}{name}"
-    for nested in graphs:
+    for nested in graphs_of(node):
         inputs = ", ".join(_input(item, nested) for item in nested.inputs)
         yield f"{indent}  {nested.name}({inputs}) {{"
         yield from _body(nested, indent + "    ")

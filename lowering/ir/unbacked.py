@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 
 from lowering.ir.facts.data import depends_on_data
 from lowering.ir.plan import Segment
-from lowering.ir.program import Graph, Node, Program, refs_of
+from lowering.ir.program import Graph, Node, Program
 from lowering.ir.symbols import free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType, ValueType
+from lowering.ir.uses import input_names
 
 # What sizes from the data are taken to be where a node is only tried: torch, too, assumes neither 0 nor 1.
 _TYPICAL = 2
@@ -32,12 +33,7 @@ def unbacked(type_: ValueType | None) -> frozenset[str]:
 
 def binders(graph: Graph) -> dict[str, str]:
     """By symbol from data: the name of the node that binds it, empty if an input shows it."""
-    found = {
-        symbol: ""
-        for item in graph.inputs
-        for name in refs_of(item)
-        for symbol in sorted(unbacked(graph.values.get(name)))
-    }
+    found = {symbol: "" for name in input_names(graph) for symbol in sorted(unbacked(graph.values.get(name)))}
     for node in graph.nodes:
         for symbol in sorted(symbols_of_node(graph, node, reads=False)):
             found.setdefault(symbol, node.name)

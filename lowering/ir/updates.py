@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lowering.ir.plan import Plan, Segment
-from lowering.ir.program import InputKind, OutputKind, Program, Ref, refs_of
+from lowering.ir.program import InputKind, OutputKind, Program, Ref
+from lowering.ir.uses import output_names, used_by
 
 _STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 _WRITES = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
@@ -16,8 +17,7 @@ def tied(program: Program) -> dict[str, str]:
     """
     signature, graph = program.signature, program.graph
     stored = {spec.target or "": spec.name for spec in signature.inputs if spec.kind in _STORED}
-    read = {name for node in graph.nodes for name in node.refs()}
-    read |= {name for output in graph.outputs for name in refs_of(output)}
+    read = {*used_by(graph.nodes), *output_names(graph)}
     groups: dict[str, list[str]] = {}
     for spec in signature.outputs:
         if spec.kind in _WRITES and isinstance(spec.value, Ref) and spec.target in stored:
@@ -48,7 +48,7 @@ def updates(program: Program) -> dict[str, str]:
     ]
     made = [new for _, new in written]
     given = {spec.name for spec in signature.inputs}
-    returned = {name for output in program.graph.outputs for name in refs_of(output)}
+    returned = set(output_names(program.graph))
     return {
         old: new for old, new in written if made.count(new) == 1 and new not in given and old not in returned
     }

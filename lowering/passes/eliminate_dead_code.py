@@ -8,8 +8,9 @@ from lowering.ir.aten import schema
 from lowering.ir.facts.checks import only_orders
 from lowering.ir.facts.effects import draws
 from lowering.ir.facts.namespaces import is_python
-from lowering.ir.program import Graph, Node, Program, refs_of
+from lowering.ir.program import Graph, Node, Program
 from lowering.ir.unbacked import binders
+from lowering.ir.uses import output_names
 from lowering.passes.pipeline import Pass
 from lowering.passes.program import FUNCTIONAL, graph_pass
 from lowering.passes.rewriting import SchemaOf, defined_values, with_graphs
@@ -31,7 +32,7 @@ def live(graph: Graph, schema_of: SchemaOf) -> Graph:
     Kept are also: checks and other nodes without results, random operators (they advance the generator), the
     first node that shows an unbacked symbol, and operators that nothing is known of.
     """
-    used = {name for output in graph.outputs for name in refs_of(output)}
+    used = set(output_names(graph))
     binding = set(binders(graph).values())
     kept: list[Node] = []
     for node in reversed(graph.nodes):

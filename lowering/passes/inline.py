@@ -10,7 +10,7 @@ from lowering.ir.facts.higher_order import (
     is_control_flow,
     only_runs_its_graph,
 )
-from lowering.ir.program import Arg, Graph, Node, Output, Ref
+from lowering.ir.program import Arg, Graph, Node, Output, Ref, all_nodes, graphs_of
 from lowering.ir.types import ValueType
 from lowering.passes.autocast.casts import (
     Mode,
@@ -21,7 +21,7 @@ from lowering.passes.autocast.casts import (
 )
 from lowering.passes.errors import NotFunctional
 from lowering.passes.program import graph_pass
-from lowering.passes.rewriting import substitute
+from lowering.passes.rewriting import substitute, with_graphs
 
 
 def inline(graph: Graph) -> Graph:
@@ -51,12 +51,8 @@ def _inlined(graph: Graph, mode: Mode) -> Graph:
 
 
 def _has_any(graph: Graph) -> bool:
-    return any(
-        only_runs_its_graph(node.target)
-        or node.target == AUTOCAST
-        or any(isinstance(a.value, Graph) and _has_any(a.value) for a in node.args)
-        for node in graph.nodes
-    )
+    targets = {node.target for node in all_nodes(graph.nodes)}
+    return AUTOCAST in targets or any(map(only_runs_its_graph, targets))
 
 
 class _Inliner:
@@ -90,13 +86,10 @@ class _Inliner:
 
     def keep(self, node: Node, mode: Mode) -> None:
         """Append a node that wraps nothing; the graphs that it runs are in the same mode."""
-        if node.target == AUTOCAST or (mode and _has_graph(node) and not is_control_flow(node.target)):
+        if node.target == AUTOCAST or (mode and any(graphs_of(node)) and not is_control_flow(node.target)):
             self.nodes += in_regions(node, mode, self.values)
             return
-        args = tuple(
-            a._replace(value=_inlined(a.value, mode)) if isinstance(a.value, Graph) else a for a in node.args
-        )
-        node = replace(node, args=args)
+        node = with_graphs(node, lambda graph: _inlined(graph, mode))
         if is_control_flow(node.target):
             self.nodes.append(node)
         else:
@@ -160,7 +153,3 @@ def _operands(node: Node, graph: Graph) -> list[Arg]:
     position += node.target == INVOKE_SUBGRAPH
     given = [argument.value for argument in node.args[position + 1 :] if not argument.keyword]
     return list(given[0]) if given and isinstance(given[0], tuple) else given
-
-
-def _has_graph(node: Node) -> bool:
-    return any(isinstance(argument.value, Graph) for argument in node.args)

@@ -13,7 +13,7 @@ A pass over the nodes is linear; each round of moving small segments makes one m
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -22,9 +22,10 @@ from lowering.ir.facts.cost import is_dear
 from lowering.ir.facts.effects import has_effect
 from lowering.ir.facts.views import is_view
 from lowering.ir.plan import Placement, Plan, Segment
-from lowering.ir.program import Graph, Node, Program, refs_of
+from lowering.ir.program import Graph, Node, Program
 from lowering.ir.types import SymType, TensorType
 from lowering.ir.unbacked import binders, gives_number, symbols_of_node
+from lowering.ir.uses import output_names, producers, used_by
 
 # A StableHLO segment between ATen ones with fewer nodes that compute costs more to enter and leave than it
 # saves: a crossing is about as dear as three small ATen calls.
@@ -118,12 +119,12 @@ def computes(node: Node, graph: Graph) -> bool:
 def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> dict[str, set[str]]:
     """What each node runs after: those it reads, those that find the sizes it is of, and for an ATen node
     with effects the one before it."""
-    defined_by = {name: node.name for node in nodes for name in node.results()}
+    defined_by = producers(nodes)
     found_by = binders(graph)
     waits: dict[str, set[str]] = {}
     last_effect: str | None = None
     for node in nodes:
-        before = {defined_by[ref] for ref in node.refs() if ref in defined_by}
+        before = {defined_by[ref].name for ref in node.refs() if ref in defined_by}
         before |= {found_by[symbol] for symbol in symbols_of_node(graph, node)}
         waits[node.name] = before & waits.keys()
         if node.name in reasons and has_effect(node):
@@ -228,16 +229,12 @@ def _segments(program: Program, batches: Sequence[_Batch]) -> tuple[Segment, ...
     graph = program.graph
     made_in = {name: i for i, batch in enumerate(batches) for node in batch.nodes for name in node.results()}
     wanted: list[set[str]] = [set() for _ in batches]
-    for name in _outputs(graph):
+    for name in output_names(graph):
         if name in made_in:
             wanted[made_in[name]].add(name)
     reads: list[list[str]] = []
     for i, batch in enumerate(batches):
-        read = [
-            ref
-            for ref in _unique(ref for node in batch.nodes for ref in node.refs())
-            if made_in.get(ref) != i
-        ]
+        read = [ref for ref in used_by(batch.nodes) if made_in.get(ref) != i]
         for ref in read:
             if ref in made_in:
                 wanted[made_in[ref]].add(ref)
@@ -253,14 +250,6 @@ def _segments(program: Program, batches: Sequence[_Batch]) -> tuple[Segment, ...
         )
         for i, batch in enumerate(batches)
     )
-
-
-def _outputs(graph: Graph) -> list[str]:
-    return [name for output in graph.outputs for name in refs_of(output)]
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
 
 
 def all_on_aten(program: Program, reason: str) -> Plan:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from lowering.ir.aten import OpSchema
 from lowering.ir.program import Arg, Graph, Node, Ref, graphs_of, refs_of
 from lowering.ir.types import ValueType
+from lowering.ir.uses import made_by
 
 #: What is known of an operator by its target; None for one that is not known.
 SchemaOf = Callable[[str], OpSchema | None]
@@ -47,5 +48,5 @@ def defined_values(
 ) -> dict[str, ValueType]:
     """The types of what these inputs and nodes define."""
     defined = {name for item in inputs for name in refs_of(item)}
-    defined.update(name for node in nodes for name in node.results())
+    defined |= made_by(nodes)
     return {name: type_ for name, type_ in values.items() if name in defined}

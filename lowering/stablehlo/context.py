@@ -9,8 +9,9 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from lowering.ir.module import Check, CheckKind
-from lowering.ir.program import Ref, refs_of
+from lowering.ir.program import Ref
 from lowering.ir.types import DType, TensorType
+from lowering.ir.uses import output_names
 from lowering.stablehlo.build.contract import Contractions
 from lowering.stablehlo.build.elementwise import Elementwise
 from lowering.stablehlo.build.index import Indexing
@@ -71,8 +72,9 @@ class Context(Vocabulary, Regions):
         names = list(self.node.results())
         if self._graph is None or len(names) != len(self.outs):
             return True
-        returned = {name for output in self._graph.outputs for name in refs_of(output)}
-        return names[result] in returned or any(names[result] in node.refs() for node in self._graph.nodes)
+        return names[result] in output_names(self._graph) or any(
+            names[result] in node.refs() for node in self._graph.nodes
+        )
 
     def call(self, target: str, *args: Any, outs: Sequence[ConcreteType] | None = None, **kwargs: Any) -> Any:
         """Lower another overload in place, with its arguments by name. `outs` default to this node's."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from lowering.ir.aten import schema
 from lowering.ir.dims import clone_strides
 from lowering.ir.facts.higher_order import AUTOCAST
-from lowering.ir.program import Arg, Argument, Graph, Node, Ref, refs_of
+from lowering.ir.program import Arg, Argument, Graph, Node, Ref, graphs_of, refs_of
 from lowering.ir.types import DType, TensorType, ValueType
 from lowering.passes.autocast.policy import LOWER_TYPES, Policy, policy_of
 from lowering.passes.rewriting import substitute
@@ -36,7 +36,7 @@ def is_known(node: Node) -> bool:
     It is off, or for a kind of device that has policies here or none of its tensors.
     """
     device, _, enabled = (argument.value for argument in node.args[:3])
-    graph = next(argument.value for argument in node.args if isinstance(argument.value, Graph))
+    graph = next(graphs_of(node))
     types = (type_ for type_ in graph.values.values() if isinstance(type_, TensorType))
     return enabled is False or device in LOWER_TYPES or all(type_.device.type != device for type_ in types)
 

@@ -7,7 +7,6 @@ and rounds.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -17,6 +16,7 @@ import torch
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.symbols import Dim
 from lowering.ir.types import DType, TensorType
+from lowering.ir.uses import producers, use_counts, users
 from lowering.targets.aten import operators as targets
 from lowering.targets.aten.program import AtenProgram
 
@@ -71,12 +71,9 @@ _CLOSE = 1e-9
 
 def recognise_activations(program: AtenProgram) -> AtenProgram:
     """The program with each activation that several nodes spell out as one node."""
-    nodes, graph = program.nodes, program.graph
-    makers = {name: node for node in nodes if node.target in _STEPS for name in node.results()}
-    readers: dict[str, set[str]] = {}
-    for node in nodes:
-        for name in node.refs():
-            readers.setdefault(name, set()).add(node.name)
+    nodes, graph, returned = program.nodes, program.graph, set(program.outputs)
+    makers = producers(node for node in nodes if node.target in _STEPS)
+    used_in = users(nodes)
     made: dict[str, Node] = {}
     gone: set[str] = set()
     for last in nodes:
@@ -85,7 +82,8 @@ def recognise_activations(program: AtenProgram) -> AtenProgram:
         steps, inputs = _steps(last, makers)
         names = {step.name for step in steps}
         inner = [name for step in steps if step is not last for name in step.results()]
-        if len(inputs) != 1 or any(name in program.outputs or not readers[name] <= names for name in inner):
+        ends = {user.name for name in inner for user in used_in[name]}
+        if len(inputs) != 1 or not ends <= names or not returned.isdisjoint(inner):
             continue
         (of,) = inputs
         if _kind(graph, of) is not None and _kind(graph, of) == _kind(graph, next(last.results())):
@@ -102,7 +100,7 @@ def hoist_activations(program: AtenProgram) -> AtenProgram:
 
     So the activation follows what makes the elements.
     """
-    reads = Counter(name for node in program.nodes for name in node.refs())
+    reads = use_counts(program.nodes)
     views = {
         name: node
         for node in program.nodes

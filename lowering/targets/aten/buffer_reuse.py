@@ -6,7 +6,6 @@ tenth of what convolutional networks take.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from lowering.ir.facts.elementwise import is_commutative, is_pointwise
 from lowering.ir.facts.twins import in_place_twin
 from lowering.ir.program import Argument, Node, Ref
 from lowering.ir.types import TensorType, ValueType
+from lowering.ir.uses import use_counts
 from lowering.targets.aten import operators as targets
 from lowering.targets.aten.program import AtenProgram
 
@@ -28,7 +28,7 @@ def reuse_buffers(program: AtenProgram) -> AtenProgram:
     Nodes that update a buffer in place stay as they are.
     """
     values = program.graph.values
-    reads = Counter(name for node in program.nodes for name in node.refs())
+    reads = use_counts(program.nodes)
     # Made here, and read by one node only, be it as a view.
     own: set[str] = set()
     found: list[Node] = []

@@ -8,7 +8,6 @@ They round otherwise than eager's, so only measured placement asks for them.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from math import prod
@@ -22,6 +21,7 @@ from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.facts.views import needs_rows, of_any_strides
 from lowering.ir.program import Arg, Argument, Node, Ref
 from lowering.ir.types import DType, TensorType
+from lowering.ir.uses import use_counts, users
 from lowering.targets.aten import onednn
 from lowering.targets.aten import operators as targets
 from lowering.targets.aten.activations import FUSED
@@ -91,8 +91,8 @@ class _Packer:
         self._values = program.graph.values
         self._nodes = program.nodes
         self._kept = program.outputs
-        self._reads = Counter(name for node in self._nodes for name in node.refs())
-        self._readers = {name: node for node in self._nodes for name in node.refs()}
+        self._reads = use_counts(self._nodes)
+        self._users = users(self._nodes)
         # A packed convolution's result has its channels last in memory.
         self._strides_matter = any(
             sees_memory(node) or needs_rows(node.target) or is_higher_order(node.target)
@@ -174,7 +174,7 @@ class _Packer:
         name = next(node.results())
         if self._reads[name] != 1 or name in self._kept:
             return None
-        return self._readers[name]
+        return self._users[name][0]
 
     def _take_norm(self, layer: _Layer, node: Node) -> bool:
         if layer.geometry is None or node.target not in _NORMS:

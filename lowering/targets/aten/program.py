@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lowering.ir.program import Graph, Node
 from lowering.ir.text import print_nodes
+from lowering.ir.uses import used_by
 
 if TYPE_CHECKING:
     import torch
@@ -39,12 +40,6 @@ class AtenProgram:
     in_place: InPlace = field(default_factory=dict)
 
 
-def read_from_outside(nodes: Sequence[Node]) -> list[str]:
-    """Names that nodes read and do not make, in order; scalars that no segment makes among them."""
-    made = {name for node in nodes for name in node.results()}
-    return list(dict.fromkeys(name for node in nodes for name in node.refs() if name not in made))
-
-
 def verify(program: AtenProgram) -> None:
     """Raises MalformedProgram. A value may be made twice: its dense form takes its name."""
     known = {*program.inputs, *program.constants}
@@ -65,7 +60,7 @@ def show(program: AtenProgram) -> str:
 
 
 def _constants(program: AtenProgram) -> Iterator[str]:
-    read = {name for node in program.nodes for name in node.refs()}
+    read = used_by(program.nodes)
     for name, tensor in sorted(program.constants.items()):
         if name in read:
             yield f"constant %{name}: {str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

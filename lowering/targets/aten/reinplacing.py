@@ -16,13 +16,14 @@ from lowering.ir.facts.twins import in_place_twin
 from lowering.ir.facts.views import written_part
 from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, graphs_of, refs_of
 from lowering.ir.types import TensorType, ValueType
+from lowering.ir.uses import producers
 from lowering.targets.aten import operators as targets
 from lowering.targets.aten.program import AtenProgram, MalformedProgram
 
 
 def reinplace(program: AtenProgram) -> AtenProgram:
     """The program with `in_place`: the nodes that make a buffer's new value out of its old one."""
-    makers = {name: node for node in program.nodes for name in node.results()}
+    makers = producers(program.nodes)
     order = {node.name: place for place, node in enumerate(program.nodes)}
     found: dict[str, set[str]] = {}
     for old, new in program.updates.items():

@@ -24,6 +24,7 @@ from lowering.ir.program import (
 )
 from lowering.ir.symbols import evaluate
 from lowering.ir.types import SymType, TensorType, ValueType
+from lowering.ir.uses import input_names, last_uses, made_by
 from lowering.targets.aten import UNDO
 from lowering.targets.aten import operators as targets
 from lowering.targets.aten.arguments import checked
@@ -65,9 +66,9 @@ class Routine:
         if not ours:
             admit(nodes)
         self._graph = graph
-        compiler = _Compiler(graph.values, _computed(graph, nodes), constants, in_place)
+        compiler = _Compiler(graph.values, {*input_names(graph), *made_by(nodes)}, constants, in_place)
         steps = [compiler.node(node) for node in nodes]
-        dead = _last_uses(nodes, keep)
+        dead = last_uses(nodes, keep)
         self.steps = tuple(zip(steps, dead, strict=True))
 
     def __call__(self, env: Env, symbols: Symbols) -> None:
@@ -114,25 +115,6 @@ def _fail(node: Node, error: Exception) -> NoReturn:
     elif isinstance(error, torch.linalg.LinAlgError):  # pyright: ignore[reportPrivateImportUsage]
         kind = linear_algebra_error()
     raise kind(f"node {node.name}, {node.target}{where}: {type(error).__name__}: {error}") from error
-
-
-def _last_uses(nodes: Sequence[Node], keep: Collection[str]) -> list[tuple[str, ...]]:
-    """For each node, the values that nothing after it reads."""
-    seen = set(keep)
-    dead: list[tuple[str, ...]] = []
-    own = {name for node in nodes for name in node.results()}
-    for node in reversed(nodes):
-        # What a segment reads from outside belongs to the caller, who frees it.
-        names = dict.fromkeys(name for name in (*node.refs(), *node.results()) if name in own)
-        dead.append(tuple(name for name in names if name not in seen))
-        seen.update(names)
-    return dead[::-1]
-
-
-def _computed(graph: Graph, nodes: Sequence[Node]) -> set[str]:
-    """Names of the values that a graph is given or that these nodes of it make."""
-    given = {item.name for item in graph.inputs if isinstance(item, Ref)}
-    return given | {name for node in nodes for name in node.results()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +353,7 @@ class Function:
         self.names = [item.name if isinstance(item, Ref) else None for item in graph.inputs]
         kept = {item.name for item in graph.outputs if isinstance(item, Ref)}
         self.routine = Routine(graph, graph.nodes, kept)
-        reader = _Compiler(graph.values, _computed(graph, graph.nodes), NO_CONSTANTS)
+        reader = _Compiler(graph.values, {*input_names(graph), *made_by(graph.nodes)}, NO_CONSTANTS)
         self.outputs = [reader.reader(output) for output in graph.outputs]
 
     def __call__(self, symbols: Symbols, *values: Any) -> list[Any]:
