@@ -20,7 +20,7 @@ from lowering.passes.rewriting import substitute, with_graphs
 def all_rows_at_once(graph: Graph) -> Graph:
     """The graph, nested ones included, without maps of elementwise graphs."""
     nodes = tuple(with_graphs(node, all_rows_at_once) for node in graph.nodes)
-    if not any(is_map(node.target) for node in nodes):
+    if not any(_is_elementwise(node) for node in nodes):
         same = all(made is node for made, node in zip(nodes, graph.nodes, strict=True))
         return graph if same else replace(graph, nodes=nodes)
     builder = Builder(graph)
@@ -31,7 +31,7 @@ def all_rows_at_once(graph: Graph) -> Graph:
 
     for node in nodes:
         node = replace(node, args=tuple(a._replace(value=substitute(a.value, read)) for a in node.args))
-        if is_map(node.target) and _is_elementwise(node):
+        if _is_elementwise(node):
             known.update(_dissolve(builder, node))
         else:
             builder.nodes.append(node)
@@ -61,9 +61,10 @@ def _parts(node: Node) -> tuple[Graph, tuple[Ref, ...], tuple[Arg, ...]] | None:
 
 
 def _is_elementwise(node: Node) -> bool:
-    """Whether each node of its graph makes one tensor, element by element, of tensors of one dtype: among
-    equal ones it makes no difference to the result's that a tensor without axes becomes one with rows."""
-    parts = _parts(node)
+    """Whether it is a map, each node of whose graph makes one tensor, element by element, of tensors of one
+    dtype: among equal ones it makes no difference to the result's that a tensor without axes becomes one with
+    rows."""
+    parts = _parts(node) if is_map(node.target) else None
     if parts is None:
         return False
     graph, mapped, _ = parts

@@ -37,6 +37,8 @@ INLINE = graph_pass(
     "inline",
     inline,
     "Dissolve operators that only run a graph or set a mode; write out the casts that autocast makes.",
+    # A write inside of such an operator to a tensor from outside is not functional.
+    required=True,
 )
 
 

@@ -28,6 +28,7 @@ def with_graph(program: Program, graph: Graph) -> Program:
     return replace(program, graph=graph, signature=replace(program.signature, outputs=outputs))
 
 
-def program_pipeline(name: str, *passes: Pass[Program]) -> Pipeline[Program]:
+def program_pipeline(name: str, *passes: Pass[Program], given: tuple[str, ...] = ()) -> Pipeline[Program]:
     """A pipeline over programs: after each pass the rules of the IR hold."""
-    return Pipeline(name, passes, validate, str, {FUNCTIONAL: lambda program: validate(program, True)})
+    properties = {FUNCTIONAL: lambda program: validate(program, functional=True)}
+    return Pipeline(name, passes, validate, str, properties, given)

@@ -26,8 +26,7 @@ is a list of passes. `python -m bridge passes` prints this list, and `lower`
 (`UPDATE_GOLDEN=1 python -m pytest tests/bridge/test_pipelines.py`).
 
 A pass requires properties that earlier passes ensure. *Always* marks the passes that `--passes-until` does
-not leave out, because results are wrong without them. Tests verify the subject and its properties after each
-pass.
+not leave out, because results rest on them. Tests verify the subject and its properties after each pass.
 """
 
 

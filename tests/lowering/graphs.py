@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from lowering.ir.program import (
@@ -19,7 +19,7 @@ from lowering.ir.program import (
     Ref,
     Signature,
 )
-from lowering.ir.tree import LEAF
+from lowering.ir.tree_spec import DICT, LEAF, TUPLE, TreeSpec
 from lowering.ir.types import DType, TensorType, ValueType, contiguous
 
 MATRIX = contiguous(DType.FLOAT32, (2, 3))
@@ -29,7 +29,7 @@ def f32(*sizes: int) -> TensorType:
     return contiguous(DType.FLOAT32, sizes)
 
 
-def node(name: str, target: str, *positional: Arg, outputs: Any = "", line: int = 0, **named: Arg) -> Node:
+def node(name: str, target: str, /, *positional: Arg, outputs: Any = "", line: int = 0, **named: Arg) -> Node:
     """A call. Texts that begin with % are values; its result has its own name unless `outputs` says."""
     args = [Argument("", _refs(value)) for value in positional]
     args += [Argument(key, _refs(value)) for key, value in named.items()]
@@ -62,13 +62,20 @@ def program(
     nodes: Iterable[Node],
     returns: Iterable[Any],
     types: Mapping[str, ValueType] | None = None,
+    buffers: Collection[str] = (),
 ) -> Program:
+    """A program of one tuple of arguments, and of these inputs that are buffers of the same name."""
     main = graph(inputs, nodes, returns, types)
+    specs = tuple(
+        InputSpec(InputKind.BUFFER, name, name) if name in buffers else InputSpec(InputKind.USER, name)
+        for name in inputs
+    )
+    positional = TreeSpec(TUPLE, "null", (LEAF,) * (len(specs) - len(buffers)))
     signature = Signature(
-        tuple(InputSpec(InputKind.USER, name) for name in inputs),
+        specs,
         tuple(OutputSpec(OutputKind.USER, value) for value in main.outputs),
-        LEAF,
-        LEAF,
+        TreeSpec(TUPLE, "null", (positional, TreeSpec(DICT, "[]"))),
+        TreeSpec(TUPLE, "null", (LEAF,) * len(main.outputs)),
     )
     return Program(main, signature)
 

@@ -158,6 +158,9 @@ class Rewriter:
 
     def rewrite(self, node: Node) -> None:
         self.node = node
+        if node.functional:
+            self.rewrite_read(node, {})
+            return
         schema = self.schema_of(node.target)
         if schema is None:
             self.rewrite_other(node)

@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 from torch.nn import functional as F
 
+from lowering.ir.types import DType, contiguous
+from lowering.passes.correct_dtypes import CORRECT_DTYPES
 from lowering.passes.errors import NotFunctional
 from lowering.passes.pipelines import canonical
+from tests.lowering.graphs import node, program
 from tests.lowering.passes.eager import Body, check, exported, inputs
+from tests.lowering.passes.rewritten import rewritten
 
 F32 = torch.float32
 HALF = torch.bfloat16
@@ -27,6 +32,37 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "addr": lambda x, y: torch.addr(x, y[:, 0], y[0]),
     "layer norm": lambda x, y: torch.ops.aten.native_layer_norm(x, [4], y[0], y[1], 1e-5),
 }
+
+
+def test_the_kernels_dtype_takes_the_place_of_the_noted_one() -> None:
+    half, full = contiguous(DType.BFLOAT16, (2, 3)), contiguous(DType.FLOAT32, (2, 3))
+    types = {"x": half, "y": full, "out": full}
+    nodes = [node("out", "aten.huber_loss.default", self="%x", target="%y", reduction=0)]
+    found = rewritten(CORRECT_DTYPES, program(["x", "y"], nodes, ["%out"], types))
+    assert_expected_inline(
+        found,
+        """\
+main(
+  %x: bf16[2, 3]  # user
+  %y: f32[2, 3]  # user
+) {
+  %out: f32[2, 3] = aten.huber_loss.default(self=%x, target=%y, reduction=0)
+  return (
+    %out
+  )
+}
+=>
+main(
+  %x: bf16[2, 3]  # user
+  %y: f32[2, 3]  # user
+) {
+  %out: bf16[2, 3] = aten.huber_loss.default(self=%x, target=%y, reduction=0)
+  return (
+    %out
+  )
+}
+""",
+    )
 
 
 @pytest.mark.parametrize("dtypes", [(HALF, F32), (F32, HALF), (F32, torch.float64)], ids=str)

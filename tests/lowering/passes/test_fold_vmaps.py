@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 
 from lowering.frontend.exported_program import ExportError, export, from_exported_program
 from lowering.ir.program import Graph
 from lowering.passes.errors import PassError
-from lowering.passes.fold_vmaps import fold_vmaps
+from lowering.passes.fold_vmaps import FOLD_VMAPS, fold_vmaps
 from lowering.passes.pipelines import canonical
 from lowering.targets.aten.routine import run_graph
-from tests.lowering.graphs import f32, graph, node
+from tests.lowering.graphs import f32, graph, node, program
+from tests.lowering.passes.rewritten import rewritten
 
 _PREFIX = "torch._functorch.predispatch."
 
@@ -50,6 +52,59 @@ def folded(removed: tuple[Any, ...], *, opened: bool = True, closed: bool = True
 
 def exported(function: Any, *args: torch.Tensor) -> Graph:
     return canonical().run(from_exported_program(export(Body(function), args))[0]).graph
+
+
+def test_the_nodes_between_the_calls_become_a_graph() -> None:
+    nodes = [
+        node("open", f"{_PREFIX}_vmap_increment_nesting", 4, "error", outputs=()),
+        node("row", f"{_PREFIX}_add_batch_dim", "%x", 1, 1),
+        node("scale", "aten.exp.default", self="%y"),
+        node("b", "aten.mul.Tensor", self="%row", other="%scale"),
+        node("z", f"{_PREFIX}_remove_batch_dim", "%b", 1, 4, 0),
+        node("close", f"{_PREFIX}_vmap_decrement_nesting", outputs=()),
+        node("out", "aten.neg.default", self="%z"),
+    ]
+    types = {"x": f32(2, 4), "z": f32(4, 2), "out": f32(4, 2)} | dict.fromkeys(
+        ("row", "y", "scale", "b"), f32(2)
+    )
+    found = rewritten(FOLD_VMAPS, program(["x", "y"], nodes, ["%out"], types))
+    assert_expected_inline(
+        found,
+        """\
+main(
+  %x: f32[2, 4]  # user
+  %y: f32[2]  # user
+) {
+  torch._functorch.predispatch._vmap_increment_nesting(4, 'error')  # node open
+  %row: f32[2] = torch._functorch.predispatch._add_batch_dim(%x, 1, 1)
+  %scale: f32[2] = aten.exp.default(self=%y)
+  %b: f32[2] = aten.mul.Tensor(self=%row, other=%scale)
+  %z: f32[4, 2] = torch._functorch.predispatch._remove_batch_dim(%b, 1, 4, 0)
+  torch._functorch.predispatch._vmap_decrement_nesting()  # node close
+  %out: f32[4, 2] = aten.neg.default(self=%z)
+  return (
+    %out
+  )
+}
+=>
+main(
+  %x: f32[2, 4]  # user
+  %y: f32[2]  # user
+) {
+  %scale: f32[2] = aten.exp.default(self=%y)
+  %movedim_vmap_0: f32[4, 2; strides 1, 4] = aten.movedim.int(self=%x, source=1, destination=0)  # node movedim_vmap_1
+  %z: f32[4, 2] = higher_order.map_impl(@rows_vmap_0, [%movedim_vmap_0], [%scale])  # node map_impl_vmap_0
+    rows_vmap_0(%row: f32[2], %scale: f32[2]) {
+      %b: f32[2] = aten.mul.Tensor(self=%row, other=%scale)
+      return (%b)
+    }
+  %out: f32[4, 2] = aten.neg.default(self=%z)
+  return (
+    %out
+  )
+}
+""",  # noqa: E501
+    )
 
 
 def test_elementwise_rows_need_no_loop() -> None:
