@@ -5,7 +5,7 @@ what passes between them and until when, which weights are bound. A call checks 
 and only then writes: the caller's inputs that the program mutates, and the buffers. But a buffer whose old
 value nothing reads any more is written in place before that, see `runtime.state`.
 
-Outputs are dense row-major where an engine made them, and strided as ATen made them elsewhere.
+Outputs are dense row-major where an engine made them, and strided as the host target made them elsewhere.
 """
 
 from __future__ import annotations
@@ -15,44 +15,41 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
+from lowering.host.memory import in_kind, private_copy
 from lowering.host.shutdown import closed_at_exit
-from lowering.host.tensors import aligned
-from lowering.ir.plan import Placement, Plan, Segment
+from lowering.ir.plan import Plan, Segment
 from lowering.ir.program import Program, Ref
 from lowering.ir.tree import NodeType, TreeSpec, unflatten
 from lowering.ir.types import TensorType
 from lowering.ir.updates import updates
 from lowering.ir.weights import Weights
+from lowering.targets import HOST_NAME, HOST_TITLE, get_host
+from runtime.fast_call import FastCall
+from runtime.frame import Frame, Shared, Specialise
 from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.report import Fallback, Report
 from runtime.results import Results, read_contract
-from runtime.segments import AtenSegment, Context, Frame, Loaded, Specialise, StableHloSegment
 from runtime.small_sizes import SmallSizes
-from runtime.state import State, in_kind, private_copy
-
-# How many combinations of the inputs' shapes are remembered as checked.
-MAX_SHAPES = 1024
-_NO_SYMBOLS: Mapping[str, Any] = {}
+from runtime.state import State
+from runtime.step import Step
 
 
 @closed_at_exit("__init__", "__call__", "profile", "prepare", "buffers")
 class Compiled:
-    """A functional program on engines and on ATen.
+    """A functional program on engines and on the host target.
 
     `program`: functional, its mutations outputs of the signature. `specialise(segment, sizes)` gives the
     module and the binary of a StableHLO segment for the symbols' values, and the engine that runs it; it may
-    raise EngineError, and then the segment runs on ATen. `engine`: what the report calls all that.
+    raise EngineError, and then the segment runs on the host. `engine`: the report's name of all that.
     `device`: where tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are
-    kept. `types`: containers beyond Python's own. `packed`: what runs on ATen runs there by
-    `lowering.targets.aten.prepacking`.
+    kept. `types`: containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`.
 
-    Raises WeightError for a weight that is missing, UnknownTarget for an operator that ATen does not have.
+    Raises WeightError for a weight that is missing, UnknownTarget for an operator that the host target does
+    not have.
     """
 
     def __init__(
@@ -61,7 +58,7 @@ class Compiled:
         plan: Plan,
         weights: Weights,
         specialise: Specialise | None = None,
-        engine: str = "aten",
+        engine: str = HOST_NAME,
         device: str = "cpu",
         cache_size: int = 16,
         types: Mapping[str, NodeType] = NO_TYPES,
@@ -76,44 +73,35 @@ class Compiled:
         self._lock = threading.Lock()
         # Whether the last call's tensors were torch's.
         self._uses_torch: bool | None = None
-        self._context = Context(
+        self._shared = Shared(
             program.graph,
             self._contract.constants,
             updates(program),
             weights,
             specialise,
             self.report,
-            {},
-            [],
-            {},
             packed,
         )
-        self._results = Results(self._context, self._contract, self._binder.leaves)
-        self._steps = self._build_steps(plan, cache_size)
-        self._without_gradients = _switch(self._context.aten)
+        self._results = Results(self._shared, self._contract, self._binder.leaves)
+        self._segments = self._build_steps(plan, cache_size)
+        # Of each segment the values that nothing reads after it.
+        self._dead = self._lifetimes(plan.segments)
+        self._steps = tuple(zip([step.call for step in self._segments], self._dead, strict=True))
+        self._without_gradients = get_host().without_gradients if self._shared.on_host else nullcontext
         self._rebuild = _rebuilder(program.signature.out_spec, types)
         self._small = SmallSizes(program)
-        segment = self._one_segment()
-        self._fast = self._fast_path({}) if segment is not None and segment.static else None
-        self._learns = segment is not None and bool(segment.symbols)
+        step = self._only_step()
+        self._fast = self._fast_path({}) if step is not None and step.static else None
+        self._learns = step is not None and bool(step.symbols)
 
     # ------------------------------------------------------------------------------------- construction
 
-    def _build_steps(
-        self, plan: Plan, cache_size: int
-    ) -> tuple[tuple[Callable[[Frame], None], tuple[str, ...]], ...]:
-        """Each segment with the values that nothing reads after it."""
+    def _build_steps(self, plan: Plan, cache_size: int) -> tuple[Step, ...]:
         nodes = {node.name: node for node in self.program.graph.nodes}
-        steps: list[Callable[[Frame], None]] = []
-        for segment in plan.segments:
-            members = [nodes[name] for name in segment.nodes]
-            on_engine = segment.placement is Placement.STABLEHLO
-            steps.append(
-                StableHloSegment(self._context, segment, members, cache_size)
-                if on_engine
-                else AtenSegment(self._context, segment, members)
-            )
-        return tuple(zip(steps, self._lifetimes(plan.segments), strict=True))
+        return tuple(
+            Step(self._shared, segment, [nodes[name] for name in segment.nodes], cache_size)
+            for segment in plan.segments
+        )
 
     def _lifetimes(self, segments: Sequence[Segment]) -> list[tuple[str, ...]]:
         needed = {spec.value.name for spec in self.program.signature.outputs if isinstance(spec.value, Ref)}
@@ -124,17 +112,16 @@ class Compiled:
             needed.update(names)
         return dead[::-1]
 
-    def _one_segment(self) -> StableHloSegment | None:
-        """The segment of a program that is only that, called with plain tensors and without effects."""
+    def _only_step(self) -> Step | None:
+        """The step of a program that is one segment on an engine, has plain tensors and no effects."""
         contract = self._contract
-        step = self._steps[0][0] if len(self._steps) == 1 else None
         if contract.buffer_writes or contract.input_writes or not self._binder.plain:
             return None
-        return step if isinstance(step, StableHloSegment) else None
+        return self._segments[0] if len(self._segments) == 1 and self._segments[0].on_engine else None
 
     def _fast_path(self, symbols: Mapping[str, Any]) -> FastCall | None:
         """The short way for such a program, once its segment is loaded for some sizes; else None."""
-        contract, step = self._contract, self._one_segment()
+        contract, step = self._contract, self._only_step()
         loaded = step.peek(symbols) if step is not None else None
         if step is None or loaded is None:
             return None
@@ -147,7 +134,8 @@ class Compiled:
         order = tuple(places[port.name] for port in loaded.inputs)
         picked = tuple(loaded.outputs.index(name) for name in names)
         everything = picked == tuple(range(len(loaded.outputs)))
-        return FastCall(self, step, loaded, order, None if everything else picked)
+        picked = None if everything else picked
+        return FastCall(step, loaded, order, picked, self._binder, self.report, self._rebuild)
 
     def _learn(self, args: tuple[Any, ...], bound: Bound) -> None:
         """Remember that a call with these shapes is right, so that the next one takes the short way."""
@@ -197,7 +185,7 @@ class Compiled:
         frame = self._enter(bound)
         host, handles = frame.host, frame.handles
         problem = self._small.problem(bound.symbols)
-        steps = self._steps_on_aten(bound.symbols, problem) if problem else self._steps
+        steps = self._steps_on_host(bound.symbols, problem) if problem else self._steps
         try:
             with self._without_gradients():
                 for step, dead in steps:
@@ -208,8 +196,8 @@ class Compiled:
                         host.pop(name, None)
                         handles.pop(name, None)
         except BaseException:
-            for undo in reversed(frame.undo):
-                undo()
+            for take_back in reversed(frame.rollback):
+                take_back()
             if self._state is not None:
                 self._state.keep(frame.handles, frame.overwritten)
             raise
@@ -218,20 +206,17 @@ class Compiled:
         self._uses_torch = bound.torch
         return self._rebuild(leaves)
 
-    def _steps_on_aten(
+    def _steps_on_host(
         self, symbols: Mapping[str, Any], problem: str
     ) -> list[tuple[Callable[[Frame], None], tuple[str, ...]]]:
-        """The steps, all of them on ATen, for sizes at which the program's types do not hold."""
-        reason = f"these sizes run on ATen: {problem}"
-        steps: list[tuple[Callable[[Frame], None], tuple[str, ...]]] = []
-        for step, dead in self._steps:
-            if isinstance(step, StableHloSegment):
+        """The steps, all of them on the host, for sizes at which the program's types do not hold."""
+        reason = f"these sizes run on {HOST_TITLE}: {problem}"
+        for step in self._segments:
+            if step.on_engine:
                 fallback = Fallback(step.segment.index, dict(symbols), reason)
                 if fallback not in self.report.fallbacks:
                     self.report.fallbacks.append(fallback)
-                step = step.on_aten()
-            steps.append((step, dead))
-        return steps
+        return [(step.on_host(), dead) for step, dead in zip(self._segments, self._dead, strict=True)]
 
     def _enter(self, bound: Bound) -> Frame:
         """The values that a call begins with."""
@@ -249,15 +234,14 @@ class Compiled:
 
     def prepare(self, symbols: Mapping[str, int]) -> None:
         """Load every segment for these values of the symbols now, rather than at the first call with them."""
-        for step, _ in self._steps:
-            if isinstance(step, StableHloSegment) and not step.patience:
+        for step in self._segments:
+            if not step.threshold:
                 step.loaded(symbols)
 
     def compile_at_once(self) -> None:
         """Compile for sizes that the data gives when they first come, as verification wants it."""
-        for step, _ in self._steps:
-            if isinstance(step, StableHloSegment) and step.patience:
-                step.patience = 1
+        for step in self._segments:
+            step.threshold = min(step.threshold, 1)
 
     def reset(self) -> None:
         """Give the buffers that the program writes the values that they had before the first call."""
@@ -274,10 +258,10 @@ class Compiled:
         state = self._state
         if state is None:
             return {}
-        context, is_torch = self._context, self._uses_torch
+        shared, is_torch = self._shared, self._uses_torch
         if is_torch is None:
             is_torch = "torch" in sys.modules
-        of_handle = context.to_torch if is_torch else context.to_numpy
+        of_handle = shared.to_torch if is_torch else shared.to_numpy
         with self._lock:
             held = {
                 name: in_kind(state.host[name], is_torch)
@@ -287,92 +271,6 @@ class Compiled:
             }
             held |= {name: held[other] for name, other in self._contract.tied.items()}
             return {name: private_copy(value) for name, value in held.items()}
-
-
-class FastCall:
-    """A call of one segment without effects: nothing is looked up but what is loaded for its sizes."""
-
-    # Less memory to touch: what the engine ran before has swept the caches.
-    __slots__ = (
-        "_binder", "_engine", "_is_static", "_known", "_order", "_picked", "_rebuild", "_report", "_static",
-        "_step", "_target",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        owner: Compiled,
-        step: StableHloSegment,
-        loaded: Loaded,
-        order: tuple[int, ...],
-        picked: tuple[int, ...] | None,
-    ) -> None:
-        self._step = step
-        self._is_static = not step.symbols
-        self._static = step.static
-        self._known: dict[tuple[Any, ...], Mapping[str, Any]] = {}
-        self._order = order
-        self._picked = picked
-        self._target = loaded.target
-        self._report = owner.report
-        self._binder = owner._binder
-        self._rebuild = owner._rebuild
-        self._engine = loaded.engine
-
-    def learn(self, shapes: tuple[Any, ...], symbols: Mapping[str, Any]) -> None:
-        """Shapes that were checked, and the symbols that they bind."""
-        if len(self._known) >= MAX_SHAPES:
-            self._known.clear()
-        self._known[tuple(tuple(shape) for shape in shapes)] = symbols
-
-    def __call__(self, args: tuple[Any, ...]) -> Any:
-        """The result, or NotImplemented for arguments that need more than this."""
-        engine, binder, target = self._engine, self._binder, self._target
-        shapes, symbols = None, _NO_SYMBOLS
-        if not self._is_static:
-            try:
-                shapes = tuple([getattr(given, "shape", None) for given in args])
-                symbols = self._known.get(shapes)
-            except (TypeError, RuntimeError):  # no tensor, or a nested one: its shape is something else
-                return NotImplemented
-            if symbols is None:
-                return NotImplemented
-        if binder.fast_torch(args, shapes):
-            try:
-                starts = [given.data_ptr() for given in args]
-            except RuntimeError:  # it stands for another tensor
-                return NotImplemented
-            for given, start in zip(args, starts):  # noqa: B905 - as many
-                # Without memory it stands for another tensor, too, or has no elements.
-                if start & 63 or not start or not given.is_contiguous():
-                    return NotImplemented
-            load, export = engine.from_known, engine.to_torch
-        elif binder.fast_numpy(args, shapes):
-            args = tuple([self._aligned(given) for given in args])
-            load, export = engine.from_tensor, engine.to_numpy
-        else:
-            return NotImplemented
-        loaded = self._static or self._step.loaded(symbols)
-        if loaded is None:
-            return NotImplemented
-        results = loaded.run([load(args[index], target) for index in self._order])
-        self._report.calls += 1
-        if self._picked is not None:
-            results = [results[index] for index in self._picked]
-        return self._rebuild([export(result) for result in results])
-
-    def _aligned(self, given: np.ndarray) -> np.ndarray:
-        dense = aligned(given)
-        self._report.copies += dense is not given
-        return dense
-
-
-def _switch(aten: Sequence[AtenSegment]) -> Callable[[], AbstractContextManager[Any]]:
-    """What a call runs under: no gradients, where segments on ATen have imported torch."""
-    if not aten:
-        return nullcontext
-    import torch
-
-    return torch.no_grad
 
 
 def _rebuilder(spec: TreeSpec, types: Mapping[str, NodeType]) -> Callable[[list[Any]], Any]:

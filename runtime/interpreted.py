@@ -1,5 +1,7 @@
-"""A program run on ATen as it was read, writes and all: the reference, and the way out for what has no
-functional form."""
+"""A program run on the host target as it was read, writes and all.
+
+This is the reference, and the way out for a program without a functional form.
+"""
 
 from __future__ import annotations
 
@@ -12,40 +14,40 @@ import torch
 
 from lowering.host.shutdown import closed_at_exit
 from lowering.host.tensors import numpy_to_torch, torch_to_numpy
+from lowering.host.weights import torch_weights
 from lowering.ir.plan import Plan
 from lowering.ir.program import InputKind, Program
 from lowering.ir.tree import NodeType, unflatten
 from lowering.ir.weights import Weights
-from lowering.targets.aten.reference import interpret
-from lowering.targets.aten.reinplacing import written_inputs
+from lowering.targets import HOST_NAME, get_host
 from runtime.inputs import NO_TYPES, Binder
 from runtime.report import Report
-from runtime.state import torch_weights
 
 _STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 
 
 @closed_at_exit("__init__", "__call__", "buffers")
 class Interpreted:
-    """Called like `Compiled`, on ATen alone, before any rewrite.
+    """Called like `Compiled`, on the host target alone, before any rewrite.
 
     Weights are private copies, tied ones sharing memory. A call that fails leaves weights and inputs as they
     were: what the program may write is copied before each call. Raises InputError, ExecutionError or what
-    ATen raises.
+    the target raises.
     """
 
     def __init__(
         self, program: Program, plan: Plan, weights: Weights, types: Mapping[str, NodeType] = NO_TYPES
     ) -> None:
         self.program = program
-        self.report = Report(plan, "aten")
+        self.report = Report(plan, HOST_NAME)
         self._types = types
         self._binder = Binder(program, types=types)
         specs = [spec for spec in program.signature.inputs if spec.kind in _STORED and spec.target]
         self._weights = weights
         self._names = [spec.target for spec in specs if spec.target is not None]
         self._tensors = torch_weights(weights, self._names, private=self._names)
-        written = written_inputs(program)
+        self._host = get_host()
+        written = self._host.written_inputs(program)
         self._written = [spec.target for spec in specs if spec.name in written and spec.target is not None]
         self._written_leaves = [
             place for place, leaf in enumerate(self._binder.leaves) if leaf.spec.name in written
@@ -77,7 +79,7 @@ class Interpreted:
             written = [self._tensors[name] for name in self._written]
             restore = _snapshot(written + [leaves[place] for place in self._written_leaves])
             try:
-                results = interpret(self.program, self._tensors, leaves, bound.symbols)
+                results = self._host.interpret(self.program, self._tensors, leaves, bound.symbols)
             except BaseException:
                 restore()
                 raise

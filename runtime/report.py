@@ -11,7 +11,7 @@ from lowering.ir.plan import Placement, Plan
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """A StableHLO segment that ran on ATen because the engine refused it, at the sizes it refused.
+    """A StableHLO segment that ran on the host because the engine refused it, at the sizes it refused.
 
     `node`: the one that the engine's diagnostic names, if it names one.
     """
@@ -32,8 +32,8 @@ class Report:
 
     `copies`: tensors copied on their way into an engine (not dense, or not aligned to 64 bytes) or out of its
     memory. `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how
-    often a segment ran on ATen because sizes that the data gave came for the first time, or were too many.
-    `unchecked_guards`: guards that name something else than the inputs.
+    often a segment ran on the host because sizes that the data gave came for the first time, or were too
+    many. `unchecked_guards`: guards that name something else than the inputs.
     """
 
     plan: Plan

@@ -2,7 +2,7 @@
 
 The caller may write to what it was given, and we replace buffers and write inputs: so no tensor that is
 returned lies in a weight's, a buffer's or a written input's memory, and no buffer in the caller's. Engines
-return memory of its own for every result; only ATen makes views.
+return memory of its own for every result; only the host target makes views.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lowering.host.weights import materialise
+from lowering.host.memory import base, in_kind, overlap, private_copy
+from lowering.host.weights import materialise, torch_weights
 from lowering.ir.program import MUTATIONS, Arg, InputKind, OutputKind, Program, Ref
 from lowering.ir.types import SymType
 from lowering.ir.updates import tied
 from lowering.targets.errors import ExecutionError, InputError
+from runtime.frame import Frame, Shared, read_scalar
 from runtime.inputs import Bound, Leaf
-from runtime.segments import Context, Frame, read_scalar
-from runtime.state import State, base, in_kind, overlap, private_copy, torch_weights
+from runtime.state import State
 
 STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 RETURNED = (OutputKind.USER, OutputKind.LOSS)
@@ -86,8 +87,8 @@ def _name(value: Arg) -> str:
 class Results:
     """Finishes the calls of one program."""
 
-    def __init__(self, context: Context, contract: Contract, leaves: Sequence[Leaf]) -> None:
-        self._context = context
+    def __init__(self, shared: Shared, contract: Contract, leaves: Sequence[Leaf]) -> None:
+        self._shared = shared
         self._contract = contract
         self._leaves = leaves
         self._leaf_names = {leaf.spec.name for leaf in leaves}
@@ -97,8 +98,8 @@ class Results:
 
     @property
     def views(self) -> bool:
-        """Whether ATen runs any of the program, and so values may share memory."""
-        return bool(self._context.aten)
+        """Whether the host runs any of the program, and so values may share memory."""
+        return bool(self._shared.on_host)
 
     def check_writable(self, bound: Bound) -> None:
         """Raises InputError for inputs that cannot be written, or whose writing would show elsewhere."""
@@ -125,7 +126,7 @@ class Results:
         """Write inputs and buffers, after all values of both are there; return the leaves of the result."""
         contract = self._contract
         views = self.views
-        outside = set().union(*(segment.bases for segment in self._context.aten))
+        outside = set().union(*(executable.bases for executable in self._shared.on_host))
         callers = {base(leaf) for leaf in bound.leaves if hasattr(leaf, "shape")} if views else set()
         host, handles = self._new_state(frame, callers | outside)
         writes = [(self._source(frame, name), bound.leaves[place]) for name, place in contract.input_writes]
@@ -150,7 +151,7 @@ class Results:
                 handles[target] = frame.handles[name]
                 shared.add(name)
         if self.views:
-            outside = outside | {base(self._context.to_torch(handle)) for handle in handles.values()}
+            outside = outside | {base(self._shared.to_torch(handle)) for handle in handles.values()}
         host: dict[str, Any] = {}
         for name, target in rest:
             value = self._tensor(frame, name)
@@ -168,7 +169,7 @@ class Results:
     ) -> set[int]:
         """Addresses of the memory that this call's effects lie in."""
         bases = {base(value) for value in host.values()}
-        bases |= {base(self._context.to_torch(handle)) for handle in handles.values()}
+        bases |= {base(self._shared.to_torch(handle)) for handle in handles.values()}
         return bases | {base(given) for _, given in writes}
 
     def _outputs(self, frame: Frame, bound: Bound, protected: set[int]) -> list[Any]:
@@ -188,13 +189,13 @@ class Results:
         if name in contract.identity:
             given = bound.leaves[contract.identity[name]]
             return given.detach() if getattr(given, "requires_grad", False) else given
-        if isinstance(self._context.graph.values.get(name), SymType):
-            return read_scalar(self._context, frame, name)
+        if isinstance(self._shared.graph.values.get(name), SymType):
+            return read_scalar(self._shared, frame, name)
         if name in frame.host or name in contract.constants:
             value = in_kind(self._tensor(frame, name), bound.torch)
             return private_copy(value) if name in self._ours or base(value) in protected else value
-        context, handle = self._context, frame.handles[name]
-        value = context.to_torch(handle) if bound.torch else context.to_numpy(handle)
+        shared, handle = self._shared, frame.handles[name]
+        value = shared.to_torch(handle) if bound.torch else shared.to_numpy(handle)
         return private_copy(value) if name in self._ours else value
 
     def _tensor(self, frame: Frame, name: str) -> Any:
@@ -204,10 +205,10 @@ class Results:
         target = self._contract.constants.get(name)
         if target is not None:
             if self.views:
-                return torch_weights(self._context.weights, [target])[target]
-            return materialise(self._context.weights, [target])[target]
-        context, handle = self._context, frame.handles[name]
-        return context.to_torch(handle) if self.views else context.to_numpy(handle)
+                return torch_weights(self._shared.weights, [target])[target]
+            return materialise(self._shared.weights, [target])[target]
+        shared, handle = self._shared, frame.handles[name]
+        return shared.to_torch(handle) if self.views else shared.to_numpy(handle)
 
 
 def _write(source: Any, given: Any) -> None:

@@ -1,21 +1,16 @@
 """Sizes of 0 and 1, which the exporter took for 2 or more: whether what it wrote down holds for them.
 
 It writes a squeezed axis of a dynamic size as one that stays, and `x[:2]` as two rows. Eager decides at each
-call. So the nodes are run once on torch's fake tensors of such sizes: where a value has another size than the
-program says, or an operator refuses, the call runs on ATen, which is eager.
+call. Where the host target finds that the program's types do not hold, the call runs there, as in eager.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
 
-from lowering.ir.facts.empty import takes_nothing
-from lowering.ir.program import Node, Program, Ref
-from lowering.ir.symbols import Scalar, SymbolError, evaluate
-from lowering.ir.types import SymType, TensorType, ValueType
+from lowering.ir.program import Program
+from lowering.ir.symbols import Scalar
+from lowering.targets import get_host
 
 # How many combinations of sizes are remembered.
 _REMEMBERED = 256
@@ -46,72 +41,7 @@ class SmallSizes:
 
 def _problem(program: Program, symbols: Mapping[str, Scalar]) -> str:
     try:
-        from torch._subclasses.fake_tensor import FakeTensorMode
-
-        from lowering.targets.aten.routine import Routine
+        host = get_host()
     except ModuleNotFoundError:
         return "sizes below 2 need torch, to check what the exporter took for granted"
-    graph, bound = program.graph, dict(symbols)
-    try:
-        with _quiet(), FakeTensorMode(allow_non_fake_inputs=True):
-            env = {
-                item.name: _fake(graph.values[item.name], symbols)
-                for item in graph.inputs
-                if isinstance(item, Ref)
-            }
-            for node in graph.nodes:
-                Routine(graph, [node], graph.values.keys())(env, bound)
-                for name in node.results():
-                    if problem := _difference(graph.values[name], env[name], bound):
-                        return f"{name} {problem}"
-                if not takes_nothing(node.target) and (empty := _empty(node, env)):
-                    return f"{node.name} reads {empty}, which has no elements"
-    except Exception as error:  # whatever an operator raises: ATen shall raise it, or show that it does not
-        return " ".join(str(error).split())[:200] or type(error).__name__
-    return ""
-
-
-def _empty(node: Node, env: Mapping[str, Any]) -> str:
-    """The first value without elements that a node reads."""
-    return next((name for name in node.refs() if 0 in getattr(env.get(name), "shape", ())), "")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torch logs what its fake tensors refuse, which is an answer here."""
-    log = logging.getLogger("torch._subclasses.fake_tensor")
-    before, log.disabled = log.disabled, True
-    try:
-        yield
-    finally:
-        log.disabled = before
-
-
-def _fake(type_: ValueType, symbols: Mapping[str, Scalar]) -> Any:
-    """A value of this type without elements; in a mode of fake tensors."""
-    import torch
-
-    from lowering.host.tensors import torch_dtype
-
-    if isinstance(type_, SymType):
-        return evaluate(type_.value, symbols)
-    if not isinstance(type_, TensorType):
-        return None
-    sizes = [int(evaluate(size, symbols)) for size in type_.sizes]
-    strides = [int(evaluate(step, symbols)) for step in type_.strides]
-    return torch.empty_strided(sizes, strides, dtype=torch_dtype(type_.dtype))
-
-
-def _difference(type_: ValueType, value: Any, symbols: Mapping[str, Scalar]) -> str:
-    """In what a value is other than its type says; what only the data tells is not looked at."""
-    try:
-        if isinstance(type_, SymType):
-            said = evaluate(type_.value, symbols)
-            return "" if said == value else f"is {value}, the program says {said}"
-        if not isinstance(type_, TensorType):
-            return ""
-        sizes = [int(evaluate(size, symbols)) for size in type_.sizes]
-    except SymbolError:
-        return ""
-    shape = list(value.shape)
-    return "" if shape == sizes else f"has sizes {shape}, the program says {sizes}"
+    return host.size_problem(program, symbols)

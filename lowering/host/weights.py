@@ -1,14 +1,18 @@
-"""Weights as engines take them: dense, row-major, 64-byte-aligned arrays, mapped rather than copied."""
+"""Weights, mapped rather than copied: dense arrays for engines, tensors with their own strides for torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowering.host.tensors import aligned, numpy_dtype
+from lowering.host.tensors import aligned, aligned_copy, numpy_dtype, torch_dtype, writable_alias
 from lowering.ir.errors import BridgeError
 from lowering.ir.weights import Weights, WeightView
+
+if TYPE_CHECKING:
+    import torch
 
 
 class WeightError(BridgeError):
@@ -34,6 +38,41 @@ def materialise(weights: Weights, names: Iterable[str]) -> dict[str, np.ndarray]
                 storages[view.storage] = _open(weights, name, view)
             arrays[view] = aligned(_strided(name, view, storages[view.storage]))
         result[name] = arrays[view]
+    return result
+
+
+def torch_weights(
+    weights: Weights, names: Iterable[str], private: Collection[str] = ()
+) -> dict[str, torch.Tensor]:
+    """The named weights as torch tensors with their own strides; views of one storage share memory.
+
+    Nothing is copied but the storages that a name in `private` is a view of: those tensors may be written.
+    Writing any other would write to the mapped file, or crash.
+    Raises WeightError for a name that is missing or reaches outside its storage.
+    """
+    import torch
+
+    names = list(names)
+    own = {weights.views[name].storage for name in private if name in weights.views}
+    storages: dict[str, torch.Tensor] = {}
+    result: dict[str, torch.Tensor] = {}
+    for name in names:
+        view = weights.views.get(name)
+        if view is None or view.storage not in weights.storages:
+            raise WeightError(f"the program has no weight named {name!r}")
+        if view.storage not in storages:
+            raw = weights.storages[view.storage].open()
+            raw = aligned_copy(raw) if view.storage in own else writable_alias(raw)
+            storages[view.storage] = torch.from_numpy(raw)
+        whole = storages[view.storage]
+        itemsize = view.dtype.itemsize
+        typed = whole[: whole.numel() // itemsize * itemsize].view(torch_dtype(view.dtype))
+        try:
+            result[name] = typed.as_strided(view.sizes, view.strides, view.offset)
+        except RuntimeError:
+            raise WeightError(
+                f"weight {name!r} reaches past the end of its storage {view.storage!r}"
+            ) from None
     return result
 
 

@@ -9,9 +9,13 @@ from typing import Any
 from lowering.host.packages import needs
 from lowering.ir.errors import EngineError
 from lowering.passes.pipeline import Pipeline
-from lowering.targets.target import Engine
+from lowering.targets.target import Engine, HostTarget
 
 ENGINES = {"iree": ("lowering.targets.iree.engine", "Iree"), "xla": ("lowering.targets.xla.engine", "Xla")}
+
+# The host target, which runs what no engine does; and its name in messages.
+HOST = ("lowering.targets.aten.target", "Aten")
+HOST_NAME, HOST_TITLE = "aten", "ATen"
 
 # By target, the module that has its pipelines.
 PIPELINES = {"aten": "lowering.targets.aten.pipeline"}
@@ -32,3 +36,10 @@ def get_engine(name: str) -> Engine:
         return getattr(import_module(module), attribute)()
     except ModuleNotFoundError as error:
         raise EngineError(f"the engine {name} {needs(error)}") from error
+
+
+@cache
+def get_host() -> HostTarget:
+    """The host target. Raises ModuleNotFoundError where its library is not installed."""
+    module, attribute = HOST
+    return getattr(import_module(module), attribute)()

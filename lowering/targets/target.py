@@ -1,14 +1,22 @@
-"""The protocol every engine follows: compile a StableHLO module to bytes, load the bytes, call the result."""
+"""The protocols of targets.
+
+An engine compiles a StableHLO module to bytes, loads the bytes, and calls the result on handles. The host
+target compiles nodes, and calls the result on tensors in host form.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lowering.ir.module import Module
+from lowering.ir.program import Graph, Node, Program
+from lowering.ir.symbols import Scalar
+from lowering.ir.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +96,70 @@ class Engine(Protocol):
 
     def to_numpy(self, handle: Any) -> np.ndarray:
         """A numpy array (ml_dtypes for bfloat16 and float8) over the handle's memory, zero-copy on CPU."""
+        ...
+
+
+# The name, among the values of a host executable, of the list of functions that take back its writes.
+ROLLBACK = ""
+
+
+class NodeSegment(NamedTuple):
+    """A segment as nodes.
+
+    `outputs`: values that are read when the nodes have run. `constants`: full names of the weights that never
+    change, by value name. `updates`: old values of buffers that no later segment reads, and the new ones.
+    `packed`: whether weights may be laid out anew and results round otherwise than eager's.
+    """
+
+    graph: Graph
+    nodes: Sequence[Node]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, str]
+    updates: Mapping[str, str]
+    weights: Weights
+    packed: bool
+
+
+class HostExecutable(NamedTuple):
+    """A segment compiled for tensors in host form, of all sizes.
+
+    `run(values, symbols)` reads and writes values by name, and binds symbols as values show them. It raises
+    ExecutionError. What takes back its writes in place it adds to the list `values[ROLLBACK]`. `nodes`: those
+    that run. `inputs`: values that it reads, in order. `bases`: addresses of the storages of its constants,
+    of which results may be views.
+    """
+
+    run: Callable[[MutableMapping[str, Any], MutableMapping[str, Any]], None]
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    bases: frozenset[int]
+
+
+class HostTarget(Protocol):
+    """The target of nodes that no engine runs."""
+
+    def compile(self, segment: NodeSegment) -> HostExecutable:
+        """Raises UnknownTarget for an operator that it does not have, WeightError for a weight."""
+        ...
+
+    def without_gradients(self) -> AbstractContextManager[Any]:
+        """Calls of executables run inside."""
+        ...
+
+    def interpret(
+        self,
+        program: Program,
+        weights: Mapping[str, Any],
+        inputs: Sequence[Any],
+        symbols: Mapping[str, Scalar],
+    ) -> list[Any]:
+        """Run a program as it was read, writes and all: see `lowering.targets.aten.reference`."""
+        ...
+
+    def written_inputs(self, program: Program) -> set[str]:
+        """Names of the graph inputs that `interpret` may write to."""
+        ...
+
+    def size_problem(self, program: Program, symbols: Mapping[str, Scalar]) -> str:
+        """What the program's types say that does not hold at these sizes; empty where everything holds."""
         ...

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import bridge
+from lowering.host.weights import torch_weights
 from lowering.ir.tree import flatten, unflatten
 from lowering.targets.aten.reference import interpret
 from runtime.inputs import Binder
-from runtime.state import torch_weights
 
 DATA = Path(__file__).parents[1] / "data" / "pt2" / "torch-2.13.0"
 ENGINES = ("iree", "xla", "aten")

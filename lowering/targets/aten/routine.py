@@ -25,7 +25,6 @@ from lowering.ir.program import (
 from lowering.ir.symbols import evaluate
 from lowering.ir.types import SymType, TensorType, ValueType
 from lowering.ir.uses import input_names, last_uses, made_by
-from lowering.targets.aten import UNDO
 from lowering.targets.aten import operators as targets
 from lowering.targets.aten.arguments import checked
 from lowering.targets.aten.assertions import told
@@ -34,6 +33,7 @@ from lowering.targets.aten.program import InPlace
 from lowering.targets.aten.rollback import prepare, writer
 from lowering.targets.aten.symbol_binding import Env, Step, symbol_bindings
 from lowering.targets.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error
+from lowering.targets.target import ROLLBACK
 
 __all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "run_graph"]
 
@@ -47,10 +47,10 @@ class Routine:
 
     `constants`: values that never change between calls; they become part of the closures and need not be in
     `env`. `in_place`: by node, arguments that it writes to rather than to a copy; what takes that back is
-    added to the list `env[UNDO]`. A value that is made here is dropped from `env` after its last use unless
-    it is in `keep`. `ours`: the nodes are not a file's: each was admitted, or put in the place of such ones.
-    Unbacked symbols are bound in `symbols` as soon as a value shows them. Every operator is
-    resolved when the routine is made, so a missing one raises UnknownTarget before anything runs.
+    added to the list `env[ROLLBACK]`. A value that is made here is dropped from `env` after its last use
+    unless it is in `keep`. `ours`: the nodes are not a file's: each was admitted, or put in the place of such
+    ones. Unbacked symbols are bound in `symbols` as soon as a value shows them. Every operator is resolved
+    when the routine is made, so a missing one raises UnknownTarget before anything runs.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ class _Compiler:
                 if name in in_place:
                     kwargs[name], undo = prepare(node.target, kwargs[name], kwargs)
                     if undo is not None:
-                        env[UNDO].append(undo)
+                        env[ROLLBACK].append(undo)
                 else:
                     kwargs[name] = _copy(kwargs[name])
             result = run(**kwargs)

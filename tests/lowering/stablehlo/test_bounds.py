@@ -99,7 +99,7 @@ def test_what_is_in_bounds_by_its_making_is_not_checked() -> None:
 
 def lowered_module(lowered: bridge.Lowered) -> Positions:
     """The module with the weights of a lowered one."""
-    from runtime.state import torch_weights
+    from lowering.host.weights import torch_weights
 
     module = Positions()
     module.load_state_dict(torch_weights(lowered.weights, lowered.weights.views))

@@ -37,8 +37,8 @@ def on_aten(function: Callable[..., Any]) -> tuple[Of, Compiled]:
 
 def targets(compiled: Compiled) -> Counter[str]:
     """How often each target is called."""
-    (segment,) = compiled._context.aten
-    return Counter(node.target for node in segment._routine.nodes)
+    (executable,) = compiled._shared.on_host
+    return Counter(node.target for node in executable.nodes)
 
 
 def seen(own: Of, x: torch.Tensor) -> torch.Tensor:

@@ -227,8 +227,8 @@ CASES: dict[str, tuple[Callable[[], Of], tuple[int, ...], dict[str, int]]] = {
 
 def targets(compiled: Compiled) -> Counter[str]:
     """How often each target is called by a program that is all on ATen."""
-    (segment,) = compiled._context.aten
-    return Counter(node.target for node in segment._routine.nodes)
+    (executable,) = compiled._shared.on_host
+    return Counter(node.target for node in executable.nodes)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lowering.frontend.pt2.reader import read as read_pt2
+from lowering.host.weights import torch_weights
 from lowering.ir.program import Argument, Graph, Location, Node, Operator, Ref
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import CPU, DType, Layout, MemoryFormat, SymKind, SymType
@@ -16,7 +17,6 @@ from lowering.targets.aten.reference import interpret
 from lowering.targets.aten.routine import Routine, run_graph
 from lowering.targets.errors import ExecutionError, UnknownTarget
 from runtime.inputs import Binder
-from runtime.state import torch_weights
 from tests.runtime.fakes import node, program, tensor, value
 
 T3 = tensor(3)

@@ -1,0 +1,92 @@
+"""A segment on an engine: the module of some sizes, loaded, and called with a frame's handles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lowering.host.tensors import numpy_dtype
+from lowering.host.weights import materialise
+from lowering.ir.errors import EngineError
+from lowering.ir.module import Module, Port
+from lowering.ir.plan import Segment
+from lowering.ir.symbols import Scalar
+from lowering.ir.types import SymType
+from lowering.targets.target import Built, Executable
+from runtime.checks import Checked, Preflighted
+from runtime.frame import Frame, Shared, import_tensor, read_scalar
+
+
+class EngineCall:
+    """A segment loaded for some sizes.
+
+    `run`: the call. `inputs`: the ports that come with each call. `outputs`: the results' names. `donated`:
+    places of the inputs that a call overwrites, and the names of the results that lie there then.
+    """
+
+    __slots__ = ("_scalars", "_shared", "donated", "engine", "inputs", "outputs", "run", "target")
+
+    def __init__(self, shared: Shared, run: Executable, built: Built) -> None:
+        module = built.module
+        self._shared = shared
+        self.run = run
+        self.engine = built.engine
+        self.target = built.target
+        self.inputs = tuple(port for port in module.inputs if port.weight is None)
+        outputs = module.outputs[:-1] if module.checks else module.outputs
+        self.outputs = tuple(port.name for port in outputs)
+        places = {port.name: place for place, port in enumerate(self.inputs)}
+        self.donated = tuple((places[given], made) for given, made in module.donated)
+        values = shared.graph.values
+        self._scalars = {port.name for port in self.inputs if isinstance(values.get(port.name), SymType)}
+
+    def __call__(self, frame: Frame) -> None:
+        handles, own = frame.handles, self.engine.handle
+        given = [
+            handle if type(handle := handles.get(port.name)) is own else self._import(frame, port, handle)
+            for port in self.inputs
+        ]
+        for place, _ in self.donated:
+            given[place] = self.engine.own(given[place], self.target)
+        for name, made in zip(self.outputs, self.run(given), strict=True):
+            handles[name] = made
+        for place, made in self.donated:
+            frame.overwritten[self.inputs[place].name] = made
+
+    def _import(self, frame: Frame, port: Port, foreign: Any) -> Any:
+        """An argument from host form, or from another engine's handle, which stays the value's own."""
+        shared = self._shared
+        if foreign is not None:
+            return import_tensor(self.engine, self.target, shared.report, shared.to_torch(foreign))
+        if port.name in self._scalars:
+            value = np.array(read_scalar(shared, frame, port.name), numpy_dtype(port.dtype))
+        else:
+            value = frame.host[port.name]
+        handle = import_tensor(self.engine, self.target, shared.report, value)
+        frame.handles[port.name] = handle
+        return handle
+
+
+def load(shared: Shared, segment: Segment, sizes: Mapping[str, Scalar]) -> EngineCall:
+    """Compile a segment for these sizes and load it. Raises EngineError."""
+    if shared.specialise is None:
+        raise EngineError("no engine was given")
+    built = shared.specialise(segment, sizes)
+    module = built.module
+    run = _bind(shared, built, module, built.binary)
+    if module.preflight is not None:
+        run = Preflighted(run, _bind(shared, built, module.preflight, built.preflight), built)
+    elif module.checks:
+        run = Checked(run, built, module.checks)
+    shared.engines[built.engine.handle] = built.engine
+    return EngineCall(shared, run, built)
+
+
+def _bind(shared: Shared, built: Built, module: Module, binary: bytes) -> Executable:
+    """A module loaded with its weights: one array per weight, whatever reads it."""
+    names = dict.fromkeys(port.weight for port in module.inputs if port.weight is not None)
+    shared.arrays.update(materialise(shared.weights, [n for n in names if n not in shared.arrays]))
+    bound = {name: shared.arrays[name] for name in names}
+    return built.engine.load(binary, module, built.target, bound)

@@ -1,0 +1,133 @@
+"""A step of a compiled program: one segment, with the executables of the sizes that calls come with."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+
+from lowering.host.packages import needs
+from lowering.ir.errors import EngineError
+from lowering.ir.plan import Placement, Segment
+from lowering.ir.program import Node
+from lowering.ir.symbols import Scalar, is_unbacked
+from lowering.ir.unbacked import symbols_of
+from lowering.targets import HOST_TITLE
+from runtime.engine_call import EngineCall, load
+from runtime.frame import Frame, Shared
+from runtime.host_call import HostCall
+from runtime.report import Fallback
+
+# At which call with sizes from the data they are compiled for; until then the segment runs on the host.
+RECOMPILE_THRESHOLD = 2
+# How many sizes from the data are remembered as seen.
+MAX_SEEN = 256
+
+_Key = tuple[Scalar | None, ...]
+
+
+class Step:
+    """A segment, called with a frame: `step.call(frame)`.
+
+    On an engine it is specialised to the sizes of a call, from a bounded cache. At sizes that the engine
+    refuses it runs on the host, and the report says so. A segment that the plan places on the host is
+    compiled once, for all sizes.
+    """
+
+    def __init__(self, shared: Shared, segment: Segment, nodes: Sequence[Node], capacity: int) -> None:
+        self.segment = segment
+        self.on_engine = segment.placement is Placement.STABLEHLO
+        self._shared = shared
+        self._nodes = nodes
+        self._capacity = capacity
+        self._cache: OrderedDict[_Key, EngineCall | None] = OrderedDict()
+        self._lock = threading.Lock()
+        self._on_host: HostCall | None = None
+        # Its module depends on these symbols. Without any it is loaded once, now.
+        self.symbols = symbols_of(shared.graph, segment, nodes) if self.on_engine else ()
+        # Sizes that only the data gives are compiled for when they come again, as long as they are few.
+        self.threshold = RECOMPILE_THRESHOLD if any(map(is_unbacked, self.symbols)) else 0
+        self._compiled = 0
+        self._seen: OrderedDict[_Key, int] = OrderedDict()
+        self.static = self._load_or_fall_back({}) if self.on_engine and not self.symbols else None
+        self._fixed = None if self.symbols else self.static or self.on_host()
+
+    @property
+    def call(self) -> Callable[[Frame], None]:
+        """Runs the segment. Where sizes do not matter, nothing is looked up."""
+        return self._fixed or self._call_at_sizes
+
+    def _call_at_sizes(self, frame: Frame) -> None:
+        (self.loaded(frame.symbols) or self.on_host())(frame)
+
+    def loaded(self, symbols: Mapping[str, Scalar]) -> EngineCall | None:
+        """The call for these sizes, compiled when they first come; None where it is the host's."""
+        if not self.symbols:
+            return self.static
+        key = tuple(symbols.get(name) for name in self.symbols)
+        report = self._shared.report
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                report.hits += 1
+                return self._cache[key]
+            sizes = {name: symbols[name] for name in self.symbols if name in symbols}
+            if self.threshold and not self._pays(key, sizes):
+                report.postponed += 1
+                return None
+            report.misses += 1
+            entry = self._cache[key] = self._load_or_fall_back(sizes)
+            if len(self._cache) > self._capacity:
+                self._cache.popitem(last=False)
+                report.evictions += 1
+            return entry
+
+    def _pays(self, key: _Key, sizes: Mapping[str, Scalar]) -> bool:
+        """Whether sizes from the data are compiled for: they came before, and not too many others did."""
+        if self._compiled >= self._capacity:
+            return False
+        seen = self._seen.pop(key, 0) + 1
+        if seen < self.threshold:
+            self._seen[key] = seen
+            if len(self._seen) > MAX_SEEN:
+                self._seen.popitem(last=False)
+            return False
+        self._compiled += 1
+        if self._compiled == self._capacity:
+            reason = f"the data gave {self._capacity} sizes that came again; no others are compiled"
+            self._shared.report.fall_back(Fallback(self.segment.index, sizes, reason))
+        return True
+
+    def peek(self, symbols: Mapping[str, Scalar]) -> EngineCall | None:
+        """The call that is loaded for these sizes, without loading or counting."""
+        if not self.symbols:
+            return self.static
+        return self._cache.get(tuple(symbols.get(name) for name in self.symbols))
+
+    def _load_or_fall_back(self, sizes: Mapping[str, Scalar]) -> EngineCall | None:
+        try:
+            return load(self._shared, self.segment, sizes)
+        except EngineError as error:
+            self._shared.report.fall_back(Fallback(self.segment.index, sizes, str(error), error.node))
+            return None
+
+    def on_host(self) -> HostCall:
+        """The same nodes on the host, for all sizes."""
+        with self._lock:
+            if self._on_host is None:
+                self._on_host = self._compile_for_host()
+            return self._on_host
+
+    def _compile_for_host(self) -> HostCall:
+        try:
+            return HostCall(self._shared, self.segment, self._nodes)
+        except ModuleNotFoundError as error:
+            if not self.on_engine:
+                raise
+            index, told = self.segment.index, self._shared.report.fallbacks
+            reason = next(
+                (f"; {fallback.reason}" for fallback in told[::-1] if fallback.segment == index), ""
+            )
+            raise EngineError(
+                f"segment {index} has to run on {HOST_TITLE}, which {needs(error)}{reason}"
+            ) from error
