@@ -17,6 +17,7 @@ from bridge.lowered import Sizes
 from bridge.registration import bring_operators
 from lowering.host.packages import needs
 from lowering.ir.errors import EngineError
+from lowering.ir.facts.namespaces import namespace_of
 from lowering.ir.homes import import_home
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import all_nodes
@@ -127,7 +128,7 @@ def interpreted(lowered: Lowered) -> Interpreted:
     from runtime.interpreted import Interpreted
 
     # The modules of operators may bring the classes of containers too: for this and for all that follows.
-    for namespace in {node.target.partition(".")[0] for node in all_nodes(lowered.program.graph.nodes)}:
+    for namespace in {namespace_of(node.target) for node in all_nodes(lowered.program.graph.nodes)}:
         import_home(namespace)
     return Interpreted(
         lowered.program, _aten_plan(lowered, _ASKED_FOR), lowered.weights, container_types(lowered)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from bridge.configuration import ATEN, CHOICES, Configuration
 from lowering.host.machine import cores
-from lowering.ir.facts.cost import is_attention, is_convolution
+from lowering.ir.facts.contractions import (
+    LSTM,
+    is_attention,
+    is_convolution,
+    may_convolve_images,
+    product_operands,
+)
 from lowering.ir.plan import Placement, Plan
 from lowering.ir.program import Program
 from lowering.ir.uses import output_names, users
@@ -18,21 +23,24 @@ Candidate = tuple[str, Configuration]
 
 # Operators that ATen's own libraries may be better at than an engine, as a family that moves together.
 FAMILIES: Mapping[str, Callable[[str], bool]] = {"attention": is_attention, "convolutions": is_convolution}
-# What `lowering.targets.aten.prepacking` has a better call for.
-_PACKED = re.compile(r"aten\.((conv[12]d|convolution|linear|addmm|mm|matmul)\.default|lstm\.input)")
 
 
 def whole(program: Program, plan: Plan, device: str) -> Iterator[Candidate]:
     """Everything in one place; on ATen also with weights packed, where there is something to pack."""
     if device == "cpu":
         yield ATEN, Configuration(ATEN)
-        if any(_PACKED.match(node.target) for node in program.graph.nodes):
+        if any(map(_may_pack, {node.target for node in program.graph.nodes})):
             yield f"{ATEN}, packed", Configuration(ATEN, packed=True)
     if all(segment.placement is Placement.ATEN for segment in plan.segments):
         return
     for name in CHOICES:
         if name != "xla-eigen" or (device == "cpu" and cores() > 1):
             yield name, Configuration(name)
+
+
+def _may_pack(target: str) -> bool:
+    """Whether `lowering.targets.aten.prepacking` may have a better call for an operator."""
+    return product_operands(target) is not None or may_convolve_images(target) or target == LSTM
 
 
 def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]) -> Iterator[Candidate]:

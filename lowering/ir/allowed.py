@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lowering.ir.facts.namespaces import namespace_of
 from lowering.ir.homes import HOMES, brought
 from lowering.ir.program import Node, Operator, leaves_of
 from lowering.ir.types import Layout
@@ -56,7 +57,7 @@ def refusal(target: str) -> str | None:
     known, refused, own = _table()
     if target in known:
         return None
-    namespace = target.partition(".")[0]
+    namespace = namespace_of(target)
     if namespace not in own and not brought(namespace):
         return None
     if target in refused:

@@ -18,6 +18,7 @@ from lowering.ir.allowed import refusal
 from lowering.ir.aten import schema
 from lowering.ir.custom_operators import schema_of
 from lowering.ir.facts.data import tags_depend_on_data
+from lowering.ir.facts.effects import is_random
 from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.facts.twins import functional_twin
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
@@ -133,7 +134,7 @@ def _resolve(target: str) -> torch._ops.OpOverload:
         raise Unsupported(f"no rule, and torch knows no operator {target}")
     tags = {tag.name for tag in op.tags}
     implicit = torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), "CompositeImplicitAutograd")
-    if "nondeterministic_seeded" in tags and not implicit:
+    if is_random(tags) and not implicit:
         raise Unsupported(RANDOM)
     if tags_depend_on_data(tags):
         raise Unsupported("the size of its result depends on the data")
@@ -346,7 +347,7 @@ class _Translation:
             raise Unsupported(NO_WAY)
         if rule_for(target) is not None:
             return
-        if "nondeterministic_seeded" in tags:
+        if is_random(tags):
             raise Unsupported(RANDOM)
         why = f": {LAPACK}" if target in _OF_LAPACK else ""
         raise Unsupported(f"torch decomposes it into {target}, which has no rule{why}")

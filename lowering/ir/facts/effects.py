@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from lowering.ir.aten import OpSchema, schema
 from lowering.ir.facts.namespaces import has_schema
 from lowering.ir.program import Node, graphs_of
@@ -30,7 +32,7 @@ def sees_memory(node: Node) -> bool:
 
 def draws(node: Node, found: OpSchema) -> bool:
     """Whether this call of an operator draws random numbers, as attention does only with dropout."""
-    if not is_random(found):
+    if not is_random(found.tags):
         return False
     given = {parameter.name: parameter.default for parameter in found.parameters}
     names = list(given)
@@ -39,9 +41,14 @@ def draws(node: Node, found: OpSchema) -> bool:
     return not any(name in given and given[name] == off for name, off in _DRAWS_NOTHING.items())
 
 
-def is_random(found: OpSchema) -> bool:
-    """Whether an operator draws random numbers, for some arguments at least."""
-    return "nondeterministic_seeded" in found.tags
+def is_random(tags: Collection[str]) -> bool:
+    """Whether an operator with these tags draws random numbers, for some arguments at least."""
+    return "nondeterministic_seeded" in tags
+
+
+def changes_strides(tags: Collection[str]) -> bool:
+    """Whether an operator with these tags gives its argument other sizes or strides, as `t_` does."""
+    return "inplace_view" in tags
 
 
 def is_uninitialised(target: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lowering.ir.aten import schema
-from lowering.ir.facts.effects import is_random
+from lowering.ir.facts.effects import changes_strides, is_random
 
 
 def in_place_twin(target: str) -> str | None:
@@ -16,7 +16,7 @@ def in_place_twin(target: str) -> str | None:
     own, found = schema(target), schema(f"{namespace}.{name}_.{overload}")
     if own is None or found is None or any(result.alias for result in own.returns):
         return None
-    if "inplace_view" in found.tags or is_random(found):
+    if changes_strides(found.tags) or is_random(found.tags):
         return None
     if [p.name for p in found.parameters if p.writes] != [found.parameters[0].name]:
         return None

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from lowering.ir.aten import OpSchema, SchemaError
 from lowering.ir.dims import all_equal, is_row_major
+from lowering.ir.facts.effects import changes_strides
 from lowering.ir.facts.higher_order import gives_fresh
 from lowering.ir.facts.namespaces import has_schema, is_higher_order
 from lowering.ir.facts.views import of_any_strides
@@ -170,7 +171,7 @@ class Rewriter:
         except SchemaError as error:
             raise NotFunctional(str(error), node) from None
         written = schema.written(bound)
-        if written and "inplace_view" in schema.tags:
+        if written and changes_strides(schema.tags):
             raise NotFunctional("it changes the sizes or strides of its argument in place", node)
         if written:
             self.rewrite_write(node, schema, bound, written)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from lowering.host.tensors import torch_dtype
+from lowering.ir.facts.contractions import Operands, may_convolve_images, product_operands
 from lowering.ir.facts.effects import sees_memory
 from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.facts.views import needs_rows, of_any_strides
@@ -27,15 +28,6 @@ from lowering.targets.aten import operators as targets
 from lowering.targets.aten.activations import FUSED
 from lowering.targets.aten.program import AtenProgram
 
-# A product's operands by their names in the schema: the input, the weight, the bias; whether the weight is
-# [in, out].
-_PRODUCTS = {
-    "aten.linear.default": ("input", "weight", "bias", False),
-    "aten.addmm.default": ("mat1", "mat2", "self", True),
-    "aten.mm.default": ("self", "mat2", None, True),
-    "aten.matmul.default": ("self", "other", None, True),
-}
-_CONVOLUTIONS = frozenset({"aten.conv1d.default", "aten.conv2d.default", "aten.convolution.default"})
 _NORMS = frozenset({"aten.batch_norm.default", "aten._native_batch_norm_legit_no_training.default"})
 _SUMS = frozenset({"aten.add.Tensor", "aten.add_.Tensor"})
 
@@ -119,15 +111,16 @@ class _Packer:
     # -------------------------------------------------------------------------------------------- finding
 
     def _layer(self, node: Node) -> _Layer | None:
-        if node.target in _PRODUCTS:
-            return self._product(node)
-        if node.target in _CONVOLUTIONS and not self._strides_matter:
+        operands = product_operands(node.target)
+        if operands is not None:
+            return self._product(node, operands)
+        if may_convolve_images(node.target) and not self._strides_matter:
             return self._convolution(node)
         return None
 
-    def _product(self, node: Node) -> _Layer | None:
+    def _product(self, node: Node, operands: Operands) -> _Layer | None:
         given = targets.given(node)
-        of_input, of_weight, of_bias, transposed = _PRODUCTS[node.target]
+        of_input, of_weight, of_bias, transposed = operands
         weight, bias = self._constant(given[of_weight]), self._constant(given.get(of_bias or ""))
         input_ = self._tensor(given[of_input])
         scaled = given.get("beta", 1) != 1 or given.get("alpha", 1) != 1

@@ -12,13 +12,13 @@ from typing import TypeVar
 
 import torch
 
+from lowering.ir.facts.contractions import LSTM
 from lowering.ir.program import Arg, Argument, Node, Ref
 from lowering.ir.types import TensorType
 from lowering.targets.aten import onednn
 from lowering.targets.aten import operators as targets
 from lowering.targets.aten.program import AtenProgram
 
-_LSTM = "aten.lstm.input"
 _LAYER = "aten.mkldnn_rnn_layer.default"
 # oneDNN's number for LSTM, and a layer's tensors: weights of inputs and of states, and a bias for each.
 _MODE, _TENSORS = 2, 4
@@ -37,7 +37,7 @@ def prepack_lstms(program: AtenProgram) -> AtenProgram:
 
     nodes: list[Node] = []
     for node in program.nodes:
-        unrolled = _unrolled(node, program, keep) if node.target == _LSTM else None
+        unrolled = _unrolled(node, program, keep) if node.target == LSTM else None
         nodes += [node] if unrolled is None else unrolled
     return replace(program, nodes=tuple(nodes), constants=constants)
 

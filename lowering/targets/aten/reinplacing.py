@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from lowering.ir import aten
+from lowering.ir.facts.effects import changes_strides
 from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.facts.twins import in_place_twin
 from lowering.ir.facts.views import written_part
@@ -92,7 +93,7 @@ def _replaces(node: Node, result: str) -> str | None:
         if output == result:
             return name
     schema = aten.schema(node.target)
-    if schema is None or "inplace_view" in schema.tags:
+    if schema is None or changes_strides(schema.tags):
         return None
     replaced = {output: schema.written_return(i) for i, output in enumerate(node.outputs[:own])}
     return replaced.get(result) if replaced.get(result) in names else None

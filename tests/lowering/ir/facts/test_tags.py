@@ -7,8 +7,10 @@ import torch
 
 from lowering.ir.aten import targets
 from lowering.ir.facts import empty
-from lowering.ir.facts.cost import is_attention, is_convolution, is_dear
+from lowering.ir.facts.contractions import is_attention, is_convolution
+from lowering.ir.facts.cost import is_dear
 from lowering.ir.facts.data import depends_on_data, tags_depend_on_data
+from lowering.ir.facts.effects import changes_strides, is_random
 from lowering.ir.facts.empty import takes_nothing
 from lowering.targets.aten.operators import resolve
 
@@ -22,6 +24,17 @@ def test_dependence_on_data_is_torchs() -> None:
         assert depends_on_data(target) == bool(tags & found), target
         assert tags_depend_on_data({tag.name for tag in found}) == bool(tags & found)
     assert not depends_on_data("my.op.default")
+
+
+def test_what_is_random_or_changes_strides_is_torchs() -> None:
+    for target in targets():
+        found = set(resolve(target).tags)
+        names = {tag.name for tag in found}
+        assert is_random(names) == (torch.Tag.nondeterministic_seeded in found), target
+        assert changes_strides(names) == (torch.Tag.inplace_view in found), target
+    x = torch.zeros(2, 3)
+    resolve("aten.t_.default")(x)
+    assert x.shape == (3, 2)
 
 
 def test_attention_and_convolutions_are_dear() -> None:
