@@ -87,7 +87,8 @@ def read_file(path: Path, model: str | None = None) -> tuple[Program, Weights]:
 
 def read_exported(exported: torch.export.ExportedProgram) -> tuple[Program, Weights]:
     """Read an ExportedProgram in memory. Raises BridgeError for what the IR cannot hold."""
-    from lowering.frontend.exported_program import ExportError, from_exported_program
+    from lowering.frontend.errors import ExportError
+    from lowering.frontend.exported_program import from_exported_program
     from lowering.ir.tree import TreeSpecError
 
     try:

@@ -26,6 +26,12 @@ class Family(NamedTuple):
     make: Callable[[], Iterable[Pipeline[Any]]]
 
 
+def _of_exported() -> Iterator[Pipeline[Any]]:
+    from lowering.frontend.pipeline import EXPORT
+
+    yield EXPORT
+
+
 def _of_programs() -> Iterator[Pipeline[Any]]:
     from lowering.passes.pipelines import IMPORT, canonical
 
@@ -39,6 +45,7 @@ def _from(module: str) -> Callable[[], Iterable[Pipeline[Any]]]:
 
 
 PIPELINES = (
+    Family("", "exported program of torch", _of_exported),
     Family("", "program", _of_programs),
     Family("aten", "segment", _from("lowering.targets.aten.pipeline")),
 )

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lowering.frontend.flex_attention import without_flex_attention
+from lowering.frontend.errors import ExportError, root_cause
+from lowering.frontend.exported import Exported
+from lowering.frontend.pipeline import EXPORT
 from lowering.frontend.pt2.errors import Malformed
 from lowering.frontend.pt2.schema import read_program
 from lowering.frontend.pt2.weights import check_weights
-from lowering.ir.errors import BridgeError
 from lowering.ir.program import Program
 from lowering.ir.tree import NodeType, TreeSpec, namedtuple_type
 from lowering.ir.tree_spec import NAMEDTUPLE, STANDARD
@@ -32,10 +33,6 @@ from lowering.passes.pipelines import IMPORT
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
-
-
-class ExportError(BridgeError, ValueError):
-    """A module that cannot be exported, or an exported program that cannot be translated; one sentence."""
 
 
 def export(
@@ -56,10 +53,10 @@ def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:
     Weights on another device than the CPU are copied, each time that they are opened. Raises `ExportError`.
     """
     _refuse_generators(exported)
-    exported = _with_plain_weights(exported)
+    given = EXPORT.run(Exported(exported, exported.graph_module))
     try:
-        program = IMPORT.run(read_program(_document(exported)))
-        weights = _weights(exported)
+        program = IMPORT.run(read_program(_document(given)))
+        weights = _weights(given.program)
         check_weights(program, weights)
     except (Malformed, PassError) as problem:
         raise ExportError(f"cannot translate the exported program: {problem}") from None
@@ -74,25 +71,6 @@ def _refuse_generators(exported: torch.export.ExportedProgram) -> None:
             "the program draws from a torch.Generator of its own, whose state is not part of it: draw from "
             "torch's default generator, which torch.manual_seed seeds, and export again"
         )
-
-
-def _with_plain_weights(exported: ExportedProgram) -> ExportedProgram:
-    """The program on the plain tensors that its weights of tensor subclasses are made of, as torch takes them
-    apart: those of quantised models, whose arithmetic is otherwise hidden in the class."""
-    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
-
-    named = {**exported.state_dict, **exported.constants}
-    wrapped = [name for name, value in named.items() if is_traceable_wrapper_subclass(value)]
-    if not wrapped:
-        return exported
-    try:
-        return exported.run_decompositions({})
-    except Exception as problem:  # the subclass's own code runs, and may raise anything
-        kind = type(named[wrapped[0]]).__name__
-        raise ExportError(
-            f"torch cannot take the weight {wrapped[0]!r}, a {kind}, apart into plain tensors: "
-            f"{_root_cause(problem)}"
-        ) from problem
 
 
 def registered_types(*specs: TreeSpec) -> dict[str, NodeType]:
@@ -241,7 +219,7 @@ def _registered_type(cls: type) -> NodeType:
     return NodeType(cls, take_apart, lambda children, context: unflatten(children, load(context)))
 
 
-def _document(exported: ExportedProgram) -> dict[str, Any]:
+def _document(given: Exported) -> dict[str, Any]:
     """What torch.export.save would write of the graph and the contract around it."""
     import torch
     from torch._export.serde import schema
@@ -251,12 +229,13 @@ def _document(exported: ExportedProgram) -> dict[str, Any]:
         serialize_range_constraints,
     )
 
+    exported = given.program
     serializer = GraphModuleSerializer(exported.graph_signature, [])
     _teach_bools(serializer)
     try:
-        module = _plain(serializer.serialize(without_flex_attention(exported.graph_module)))
+        module = _plain(serializer.serialize(given.module))
     except (SerializeError, AssertionError, KeyError, AttributeError) as problem:
-        raise ExportError(f"torch cannot serialise the graph: {_root_cause(problem)}") from None
+        raise ExportError(f"torch cannot serialise the graph: {root_cause(problem)}") from None
     _name_return_types()
     specs = {}
     fields: dict[str, Any] = {}
@@ -305,13 +284,6 @@ def _argument_names(exported: ExportedProgram) -> list[str]:
         if entry.fqn == "" and entry.signature is not None:
             return list(entry.signature.forward_arg_names or ())
     return []
-
-
-def _root_cause(problem: BaseException) -> str:
-    """The innermost complaint's first line; the serialiser wraps it in whole tracebacks."""
-    while problem.__cause__ is not None:
-        problem = problem.__cause__
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
 
 
 @cache

@@ -8,6 +8,9 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from lowering.frontend.errors import ExportError, root_cause
+from lowering.frontend.exported import Exported, ExportedPass
+
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
@@ -16,19 +19,31 @@ if TYPE_CHECKING:
 _ORIGIN = ("stack_trace", "nn_module_stack")
 
 
-def without_flex_attention(module: GraphModule) -> GraphModule:
-    """The module, or a copy in which each `flex_attention` is what torch computes on the CPU in its place."""
+def without_flex_attention(given: Exported) -> Exported:
+    """The program, in which each `flex_attention` is what torch computes on the CPU in its place. Raises
+    ExportError."""
     import torch
 
-    target = torch.ops.higher_order.flex_attention
+    target, module = torch.ops.higher_order.flex_attention, given.module
     if not any(node.target is target for node in module.graph.nodes):
-        return module
+        return given
     # The module's tensors are shared; only its graph is another.
     made = torch.fx.GraphModule(module, copy.deepcopy(module.graph))
-    for node in made.graph.find_nodes(op="call_function", target=target):
-        _expand(made, node)
+    try:
+        for node in made.graph.find_nodes(op="call_function", target=target):
+            _expand(made, node)
+    except (AssertionError, KeyError, AttributeError) as problem:
+        raise ExportError(f"torch cannot serialise the graph: {root_cause(problem)}") from None
     made.recompile()
-    return made
+    return Exported(given.program, made)
+
+
+EXPAND_FLEX_ATTENTION = ExportedPass(
+    "expand-flex-attention",
+    without_flex_attention,
+    "Put the operators that eager runs on the CPU in the place of each flex_attention.",
+    required=True,
+)
 
 
 def _expand(module: GraphModule, node: Any) -> None:

@@ -11,7 +11,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from bridge.lowered import lower_program
-from lowering.frontend.exported_program import ExportError, export, from_exported_program
+from lowering.frontend.errors import ExportError
+from lowering.frontend.exported_program import export, from_exported_program
 from tests.opdb.cases import Row, Word, clones, explain, on_aten
 from tests.opdb.compare import compare
 from tests.opdb.fingerprint import recording

@@ -12,7 +12,8 @@ from torch.utils import _pytree as pytree
 
 from bridge.errors import first_line
 from bridge.lowered import Lowered, lower_program
-from lowering.frontend.exported_program import ExportError, export, from_exported_program
+from lowering.frontend.errors import ExportError
+from lowering.frontend.exported_program import export, from_exported_program
 from lowering.ir.plan import Placement
 from lowering.ir.program import Graph
 from lowering.passes.partition import TOO_SMALL

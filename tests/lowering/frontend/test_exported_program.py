@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.export import Dim
 
+from lowering.frontend.errors import ExportError
 from lowering.frontend.exported_program import (
-    ExportError,
     export,
     from_exported_program,
     registered_types,

@@ -8,7 +8,8 @@ import pytest
 import torch
 from expecttest import assert_expected_inline
 
-from lowering.frontend.exported_program import ExportError, export, from_exported_program
+from lowering.frontend.errors import ExportError
+from lowering.frontend.exported_program import export, from_exported_program
 from lowering.ir.program import Graph
 from lowering.passes.errors import PassError
 from lowering.passes.fold_vmaps import FOLD_VMAPS, fold_vmaps

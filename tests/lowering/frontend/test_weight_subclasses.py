@@ -11,7 +11,8 @@ from torch import nn
 
 import bridge
 from bridge.errors import BridgeError
-from lowering.frontend.exported_program import ExportError, export, from_exported_program
+from lowering.frontend.errors import ExportError
+from lowering.frontend.exported_program import export, from_exported_program
 
 
 class Steps(torch.Tensor):
