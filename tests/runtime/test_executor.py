@@ -378,12 +378,3 @@ def test_threads_share_one_state():
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: f(X), range(40)))
     np.testing.assert_array_equal(f.buffers["n"], W + 40 * X)
-
-
-def test_a_static_segment_that_the_engine_refuses_runs_on_aten():
-    f, engine = compiled(counter(), refuse=lambda *_: True, weights=weights(n=W))
-    np.testing.assert_array_equal(f(X), 2 * (W + X))
-    assert engine.calls == 0
-    assert f.report.json()["fallbacks"] == [
-        {"segment": 0, "sizes": {}, "reason": "the engine refuses this segment"}
-    ]

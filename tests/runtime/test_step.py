@@ -1,4 +1,4 @@
-"""`Compiled` with sizes that a call or its data brings: specialisation, fallbacks, symbols."""
+"""A step: specialisation to the sizes of a call or of its data, the cache of them, the way to the host."""
 
 import numpy as np
 import pytest
@@ -10,9 +10,6 @@ from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import DType, SymKind, SymType
 from runtime.inputs import InputError
 from tests.runtime.fakes import N, compiled, node, program, tensor
-
-HLO, ATEN = Placement.STABLEHLO, Placement.ATEN
-T3 = tensor(3)
 
 HLO, ATEN = Placement.STABLEHLO, Placement.ATEN
 T3 = tensor(3)
@@ -110,3 +107,31 @@ def test_scalars_that_nobody_computes_follow_from_what_a_segment_binds():
     assert m == 4
     f, _ = compiled(p, (ATEN, ["found", "n"]), (ATEN, ["m"]), (ATEN, ["y"]))
     assert f(torch.zeros(3))[0].shape == (0,)
+
+
+def test_a_static_segment_that_the_engine_refuses_runs_on_the_host():
+    p = program({"x": T3}, [node("aten.mul.Scalar", "y", self="%x", other=2)], ["%y"], {"y": T3})
+    f, engine = compiled(p, refuse=lambda *_: True)
+    np.testing.assert_array_equal(f(np.ones(3, np.float32)), np.full(3, 2))
+    assert engine.calls == 0
+    assert f.report.json()["fallbacks"] == [
+        {"segment": 0, "sizes": {}, "reason": "the engine refuses this segment"}
+    ]
+
+
+def test_a_segment_that_is_placed_on_the_host_is_compiled_once_for_all_sizes():
+    f, engine = compiled(doubled(), (ATEN, ["y"]))
+    f.prepare({"s0": 4})
+    for n in (2, 3):
+        assert f(torch.ones(n, 3)).tolist() == [[2.0] * 3] * n
+    assert len(f._shared.on_host) == 1
+    assert engine.loads == []
+    assert (f.report.hits, f.report.misses, f.report.fallbacks) == (0, 0, [])
+
+
+def test_a_refused_size_is_compiled_for_the_host_once():
+    f, _ = compiled(doubled(), refuse=lambda segment, sizes: sizes["s0"] > 2)
+    for n in (2, 3, 4, 3):
+        f(torch.ones(n, 3))
+    assert len(f._shared.on_host) == 1
+    assert [fallback.sizes for fallback in f.report.fallbacks] == [{"s0": 3}, {"s0": 4}]
