@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lowering.ir.aten import schema
-from lowering.ir.program import Arg, Graph, Node, Program, Ref, all_nodes, refs_of
+from lowering.ir.program import Arg, Graph, Node, Program, all_nodes, refs_of
+from lowering.ir.uses import input_names
 
 # Positions that the forward pass wrote: they have to come from a node of the program.
 _MADE_BY_A_NODE: Mapping[str, str] = {
@@ -58,7 +59,7 @@ def _argument(node: Node, name: str) -> Arg:
 
 def _outside(graph: Graph) -> set[str]:
     """The program's inputs and weights, and what nodes other than poolings make of these alone."""
-    outside = {item.name for item in graph.inputs if isinstance(item, Ref)}
+    outside = set(input_names(graph))
     for node in graph.nodes:
         if "max_pool" not in node.target and outside.issuperset(node.refs()):
             outside.update(node.results())

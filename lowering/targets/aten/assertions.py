@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from lowering.ir.program import Graph, Node, refs_of
+from lowering.ir.program import Graph, Node
 from lowering.ir.symbols import Scalar, Symbol, SymbolError, free_symbols, parse_guard, substituted, to_text
 from lowering.ir.types import SymType, TensorType
 from lowering.ir.unbacked import binders
+from lowering.ir.uses import input_names
 
 _TEXT = re.compile(r"Runtime assertion failed for expression (.+) on node '\w+'")
 
@@ -47,7 +48,7 @@ def _access(graph: Graph, node: Node, symbol: str) -> str:
 
 def _size(graph: Graph, symbol: str) -> str:
     """The input's size that shows a symbol: `x.size(0)`."""
-    return _shown(graph, [name for item in graph.inputs for name in refs_of(item)], symbol) or symbol
+    return _shown(graph, input_names(graph), symbol) or symbol
 
 
 def _shown(graph: Graph, names: list[str], symbol: str) -> str | None:
