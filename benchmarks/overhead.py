@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 
 import bridge
-from bridge.binaries import Site, formed
+from bridge.binaries import Site, after_passes
 from lowering.host.weights import materialise
 from lowering.targets import ENGINES, get_engine
 from lowering.targets.target import Target
@@ -75,7 +75,7 @@ def bare(lowered: bridge.Lowered, engine: Any, x: torch.Tensor) -> Callable[[], 
     (segment,) = lowered.plan.segments
     target = Target()
     canonical = lowered.specialise(lowered.plan, segment, {})
-    module = formed(canonical, Site(engine, target))
+    module = after_passes(canonical, Site(engine, target))
     weights = materialise(lowered.weights, [p.weight for p in canonical.inputs if p.weight is not None])
     executable = engine.load(engine.compile(module, target), module, target, weights)
     return executable.bare([engine.from_tensor(x, target)])

@@ -6,16 +6,13 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import astuple
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bridge.compile_cache import open_cache
 from bridge.vetting import vetted
-from lowering.host.machine import cores
-from lowering.host.processor import processor
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
-from lowering.stablehlo.passes import REVISION, Form, form_for
+from lowering.targets.sources import digest
 from lowering.targets.target import Engine, Target
 
 if TYPE_CHECKING:
@@ -63,7 +60,7 @@ class Binaries:
         code = self._cache.get(key)
         if code is None:
             try:
-                code = site.engine.compile(formed(vetted(module), site), site.target)
+                code = site.engine.compile(after_passes(vetted(module), site), site.target)
             except EngineError as error:
                 _add(self._refused, key, (str(error), error.node))
                 raise
@@ -92,35 +89,23 @@ class Binaries:
 
 
 def cache_key(module: Module, engine: Engine, target: Target) -> str:
-    """What a binary depends on: the module's bytes, its form, the engine and its version, the target."""
+    """What a binary depends on: the module, the pipeline with its options, the engine with its version and
+    flags, the target, and the sources of Bridge that make the one from the other."""
     ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
+    made_by = [engine.name, engine.version(), *engine.flags(target), digest(engine, target)]
+    passes = engine.pipeline(target).identity()
     options = sorted(target.options.items())
-    form = [REVISION, *astuple(_wanted(engine, target))]
-    described = [engine.name, engine.version(), target.device, options, form, ports, module.donations()]
-    text = json.dumps(described)
+    text = json.dumps([made_by, passes, target.device, options, ports, module.donations()])
     return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
 
 
-def formed(module: Module, site: Site) -> Module:
-    """The module in the form that the engine runs fastest; as it is where jax, which rewrites, is not."""
+def after_passes(module: Module, site: Site) -> Module:
+    """The module after the engine's pipeline; as it is where jax, which passes need, is not."""
     try:
-        from lowering.stablehlo.passes.form import form
+        from lowering.stablehlo.passes.parsed import rewritten
     except ImportError:
         return module
-    return form(module, _wanted(*site))
-
-
-def _wanted(engine: Engine, target: Target) -> Form:
-    """The form that an engine runs fastest here."""
-    has = processor()
-    return form_for(
-        engine.name,
-        target.device,
-        cores(),
-        has_avx512=has.has_avx512,
-        has_bfloat16=has.has_bfloat16,
-        has_float16=has.has_float16,
-    )
+    return rewritten(module, site.engine.pipeline(site.target))
 
 
 def _add(cache: OrderedDict[str, T], key: str, value: T) -> None:

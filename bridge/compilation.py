@@ -25,7 +25,7 @@ from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
 from lowering.stablehlo.errors import Unsupported
 from lowering.targets import ENGINES, get_engine
-from lowering.targets.target import Built, Target
+from lowering.targets.target import DEVICES, Built, Target
 
 if TYPE_CHECKING:
     from bridge.lowered import Lowered
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from runtime.interpreted import Interpreted
     from runtime.report import Fallback
 
-DEVICES = ("cpu", "cuda")
 #: The engine that measurement chooses, of all that there are.
 AUTO = "auto"
 

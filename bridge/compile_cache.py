@@ -20,13 +20,10 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-import lowering.stablehlo.passes
-import lowering.targets
-from bridge import __version__, signing
+from bridge import signing
 from bridge.errors import UsageError
 from lowering.host.drafts import draft_file, remove_abandoned
 
@@ -136,7 +133,7 @@ class CompileCache:
         """Where a key's entry is, the cache being on. The key itself never becomes part of a path."""
         if self.folder is None or not self.limit:
             return None
-        return self.folder / (hashlib.sha256(f"{_makers()}\n{key}".encode()).hexdigest() + ".compiled")
+        return self.folder / (hashlib.sha256(key.encode()).hexdigest() + ".compiled")
 
     def _files(self, pattern: re.Pattern[str]) -> Iterator[_File]:
         """The files of this user whose names fit; others may come and go meanwhile."""
@@ -190,20 +187,6 @@ def _signed(name: str, code: bytes) -> dict[str, str]:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
-
-
-@cache
-def _makers() -> str:
-    """A digest of the sources of Bridge that turn a module into a binary.
-
-    The engine's version does not change when its flags do, or a rewrite of ours; an entry outlives both.
-    """
-    digest = hashlib.sha256(f"{__version__}\n{os.environ.get('XLA_FLAGS', '')}\n".encode())
-    for package in (lowering.stablehlo.passes, lowering.targets):
-        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
-            content = file.read_bytes()
-            digest.update(f"{file.name} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
 
 
 def _folder() -> Path | None:

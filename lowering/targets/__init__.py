@@ -18,7 +18,7 @@ HOST = ("lowering.targets.aten.target", "Aten")
 HOST_NAME, HOST_TITLE = "aten", "ATen"
 
 # By target, the module that has its pipelines.
-PIPELINES = {"aten": "lowering.targets.aten.pipeline"}
+PIPELINES = {name: f"lowering.targets.{name}.pipeline" for name in ("aten", "iree", "xla")}
 
 
 def pipelines() -> tuple[Pipeline[Any], ...]:

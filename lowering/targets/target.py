@@ -9,14 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from lowering.host.machine import cores
+from lowering.host.processor import processor
 from lowering.ir.module import Module
 from lowering.ir.program import Graph, Node, Program
 from lowering.ir.symbols import Scalar
 from lowering.ir.weights import Weights
+
+if TYPE_CHECKING:
+    from lowering.stablehlo.passes import StableHloPipeline
+
+
+DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,21 @@ class Target:
 
 
 CPU = Target()
+
+
+class Machine(NamedTuple):
+    """What a pipeline may depend on: how many cores this process may use, and what they have."""
+
+    cores: int
+    has_avx512: bool
+    has_bfloat16: bool
+    has_float16: bool
+
+
+def this_machine() -> Machine:
+    """The machine that code is compiled for, as `BRIDGE_CPU` may hold it. Raises EngineError."""
+    has = processor()
+    return Machine(cores(), has.has_avx512, has.has_bfloat16, has.has_float16)
 
 
 class Built(NamedTuple):
@@ -63,8 +86,16 @@ class Engine(Protocol):
         """The engine's version and whatever else its binaries depend on (CPU features), as a cache key."""
         ...
 
+    def flags(self, target: Target) -> Sequence[str]:
+        """What the engine's compiler is told, apart from the module: part of the cache key."""
+        ...
+
+    def pipeline(self, target: Target) -> StableHloPipeline:
+        """The passes that a module goes through before `compile`. Imports neither torch nor jax."""
+        ...
+
     def compile(self, module: Module, target: Target) -> bytes:
-        """Compile; raises EngineError with the engine's own first diagnostic."""
+        """Compile what the pipeline made; raises EngineError with the engine's own first diagnostic."""
         ...
 
     def load(

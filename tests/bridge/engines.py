@@ -13,6 +13,7 @@ from lowering.host.tensors import aligned_copy, numpy_to_torch, torch_to_numpy
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.ir.program import Program
+from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
 from lowering.targets.aten.routine import Routine
 from lowering.targets.target import Target
 
@@ -41,6 +42,12 @@ class TestEngine:
 
     def version(self) -> str:
         return "1"
+
+    def flags(self, target: Target) -> tuple[str, ...]:
+        return ()
+
+    def pipeline(self, target: Target) -> StableHloPipeline:
+        return stablehlo_pipeline("test")
 
     def compile(self, module: Module, target: Target) -> bytes:
         nodes = self._nodes(module)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -13,6 +15,9 @@ from bridge.lowered import Binary
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
 from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.passes import stablehlo_pass, stablehlo_pipeline
+from lowering.targets import sources
+from lowering.targets.target import Target
 from runtime.executor import Compiled
 from tests.bridge.engines import Refusal, TestEngine
 
@@ -223,15 +228,35 @@ def test_a_device_that_is_not_there_is_no_reason_to_run_elsewhere(
         lowered.compile("iree", "cuda")
 
 
-@pytest.mark.parametrize("change", [{"engine": "xla"}, {"device": "cuda"}, {"version": "2"}])
-def test_a_cache_key_depends_on_what_a_binary_does(
-    change: dict[str, str], lowered: bridge.Lowered, engine: TestEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from lowering.targets.target import Target
+CHANGES = {
+    "name": "xla",
+    "version": lambda: "2",
+    "flags": lambda target: ("--fast",),
+    "pipeline": lambda target: stablehlo_pipeline("test", stablehlo_pass("keep-divisions")),
+}
 
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_cache_key_depends_on_the_engine(
+    change: str, lowered: bridge.Lowered, engine: TestEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = lowered.module(0)
     before = cache_key(module, engine, Target())
     assert before == cache_key(module, engine, Target())
-    monkeypatch.setattr(engine, "name", change.get("engine", "iree"))
-    monkeypatch.setattr(engine, "version", lambda: change.get("version", "1"))
-    assert before != cache_key(module, engine, Target(change.get("device", "cpu")))
+    monkeypatch.setattr(engine, change, CHANGES[change])
+    assert before != cache_key(module, engine, Target())
+
+
+def test_a_cache_key_depends_on_the_target_the_module_and_our_sources(
+    lowered: bridge.Lowered, engine: TestEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = lowered.module(0)
+    keys = {
+        cache_key(module, engine, Target()),
+        cache_key(module, engine, Target("cuda")),
+        cache_key(module, engine, Target(options={"driver": "local-sync"})),
+        cache_key(replace(module, code=module.code + b"\0"), engine, Target()),
+    }
+    monkeypatch.setattr(sources, "_digest", lambda roots: "edited")
+    keys.add(cache_key(module, engine, Target()))
+    assert len(keys) == 5

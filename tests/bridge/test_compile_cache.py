@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import lowering.stablehlo.passes
 from bridge import compile_cache, signing
 from bridge.compile_cache import CompileCache, Usage
 from lowering.host.drafts import draft_file
@@ -80,22 +79,6 @@ def test_no_key_leaves_the_folder(cache: CompileCache, key: str, tmp_path: Path)
     assert cache.get(key) == b"code"
     assert os.listdir(tmp_path / "cache") == [entry(cache, key).name]
     assert os.listdir(tmp_path) == ["cache"]
-
-
-def test_code_made_by_other_sources_of_ours_is_not_found(
-    cache: CompileCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache.put("key", b"code")
-    copy = tmp_path / "forms"
-    copy.mkdir()
-    for file in Path(lowering.stablehlo.passes.__path__[0]).glob("*.py"):
-        (copy / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(compile_cache, "_makers", compile_cache._makers.__wrapped__)
-    monkeypatch.setattr(lowering.stablehlo.passes, "__path__", [str(copy)])
-    assert cache.get("key") == b"code"
-    with (copy / "layout.py").open("a") as stream:
-        stream.write("# another rewrite\n")
-    assert cache.get("key") is None
 
 
 def test_switched_off_it_neither_reads_nor_writes(cache: CompileCache) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bridge.binaries import Site, formed
+from bridge.binaries import Site, after_passes
 from lowering.host.processor import processor
 from lowering.ir.aten import schema
 from lowering.ir.program import (
@@ -198,7 +198,7 @@ def check(sample: Sample, engine: Engine) -> None:
     names_out = [ref.name for ref in program.graph.outputs]
     module = emit_module(program, program.graph.nodes, names_in, names_out, {}, "sample")
     target = Target()
-    binary = engine.compile(formed(module, Site(engine, target)), target)
+    binary = engine.compile(after_passes(module, Site(engine, target)), target)
     executable = engine.load(binary, module, target, {})
     handles = [engine.from_tensor(tensor.detach().contiguous(), target) for tensor in inputs]
     results = executable(handles)

@@ -29,6 +29,7 @@ from lowering.ir.symbols import Symbol, evaluate
 from lowering.ir.tree import LEAF, TreeSpec
 from lowering.ir.types import DType, SymType, TensorType, ValueType, contiguous
 from lowering.ir.weights import Storage, Weights, WeightView
+from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
 from lowering.targets.aten.routine import Routine
 from lowering.targets.target import Built, Target
 from runtime.executor import Compiled
@@ -176,6 +177,12 @@ class FakeEngine:
 
     def version(self) -> str:
         return "1"
+
+    def flags(self, target: Target) -> tuple[str, ...]:
+        return ()
+
+    def pipeline(self, target: Target) -> StableHloPipeline:
+        return stablehlo_pipeline("test")
 
     def compile(self, module: Module, target: Target) -> bytes:
         return b""

@@ -1,4 +1,4 @@
-"""Convolutions: scales folded in, channels last, products for 1x1, sums of shifted products for depthwise."""
+"""A convolution on channels-last data: as one, as a matmul, or as a sum of shifted products."""
 
 from __future__ import annotations
 
@@ -9,26 +9,37 @@ from math import prod
 from typing import Any
 
 from lowering.ir.types import DType
-from lowering.stablehlo.hlo import func, ir, stablehlo
-from lowering.stablehlo.passes import Form, winograd
-from lowering.stablehlo.passes.rewrite import (
-    ELEMENTWISE,
-    channel_vector,
-    cx,
-    is_used_once,
-    maker,
-    permuted,
-    replace,
-    rests_on,
-)
+from lowering.stablehlo.hlo import ir, stablehlo
+from lowering.stablehlo.passes import winograd
+from lowering.stablehlo.passes.rewrite import ELEMENTWISE, cx, permuted, rests_on
 from lowering.stablehlo.value import Value, broadcast_in_dim
 
 # More taps than these are left to the engine's own kernel: each is an operation.
 _MAX_TAPS = 64
-# Channels of the input from which on, without AVX-512, a product is faster than IREE's own convolution.
+# Channels of the input that are many (`Choices.many_channels_as_im2col`).
 _MANY = 16
-# The rows of a tile of IREE's products on processors with AVX-512.
+# The rows of a tile of a matmul (`Choices.barrier_after_depthwise`).
 _TILE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Which convolutions are computed as something else.
+
+    `depthwise_as_shifted_sums`: depthwise ones, as sums of shifted products. `winograd`: 3x3 ones of float32,
+    as matmuls of transformed tiles. Others as one matmul of neighbours side by side: `halves_as_im2col`,
+    those of halves; `one_axis_as_im2col`, those along a line; `many_channels_as_im2col`, those of many input
+    channels. `barrier_after_depthwise`: kernels of one tap do not fuse with a depthwise convolution before
+    them. `bfloat16_through_float32`: operands of bfloat16 are converted to float32.
+    """
+
+    depthwise_as_shifted_sums: bool = False
+    winograd: bool = False
+    halves_as_im2col: bool = False
+    one_axis_as_im2col: bool = False
+    many_channels_as_im2col: bool = False
+    barrier_after_depthwise: bool = False
+    bfloat16_through_float32: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,75 +132,33 @@ def _ints(op: Any, name: str, count: int) -> tuple[int, ...]:
     return tuple(int(n) for n in ir.DenseI64ArrayAttr(attribute))
 
 
-# ------------------------------------------------------------------------------ scales
-
-
-def fold_scales(entry: func.FuncOp, weights: set[ir.Value]) -> None:
-    """`conv(x, k) * s` and `(conv(x, k) + b) * s`, s and b per channel and of weights alone, become
-    `conv(x, k * s)` and `conv(x, k * s) + b * s`: what batch norm does is done once, at load."""
-    for op in list(entry.entry_block.operations):
-        if op.operation.name != "stablehlo.multiply":
-            continue
-        with ir.InsertionPoint(op), op.location:
-            folded = _folded(op, weights)
-            if folded is not None:
-                replace(op, folded)
-
-
-def _folded(op: Any, weights: set[ir.Value]) -> Value | None:
-    for one, other in ((op.lhs, op.rhs), (op.rhs, op.lhs)):
-        inner, offset = one, None
-        added = maker(one, "stablehlo.add")
-        if added is not None and is_used_once(one):
-            inner, offset = added.lhs, added.rhs
-        made = maker(inner, "stablehlo.convolution")
-        found = read_convolution(made) if made is not None and is_used_once(inner) else None
-        if found is None or not rests_on(found.kernel.ir, weights):
-            continue
-        if not rests_on(other, weights) or (offset is not None and not rests_on(offset, weights)):
-            continue
-        scale = channel_vector(other, 1)
-        shift = channel_vector(offset, 1) if offset is not None else None
-        if scale is None or scale.dtype is not found.kernel.dtype or (offset is not None and shift is None):
-            continue
-        return _scaled(made, found, scale, shift)
-    return None
-
-
-def _scaled(made: Any, found: Convolution, scale: Value, shift: Value | None) -> Value:
-    kernel = found.kernel * broadcast_in_dim(scale, found.kernel.shape, (0,))
-    copy = made.operation.clone()
-    copy.operands[1] = kernel.ir
-    result = Value(copy.results[0])
-    if shift is None:
-        return result
-    return result + broadcast_in_dim(shift * scale, result.shape, (1,))
-
-
 # ------------------------------------------------------------------------------ channels last
 
 
-def convolve_channels_last(found: Convolution, wanted: Form, weights: set[ir.Value]) -> Value:
-    """The convolution on [batch, space..., channels], in the form that is wanted."""
+def convolve_channels_last(found: Convolution, choices: Choices, weights: set[ir.Value]) -> Value:
+    """The convolution on [batch, space..., channels]."""
     space = range(2, found.spatial + 2)
     input = permuted(found.input, (0, *space, 1))
     if found.is_product:
-        return _product(found, _apart(input) if wanted.apart else input)
+        return _product(found, _behind_barrier(input) if choices.barrier_after_depthwise else input)
     kernel = permuted(found.kernel, (*space, 1, 0))
-    if wanted.widened and input.dtype is DType.BFLOAT16:
+    if choices.bfloat16_through_float32 and input.dtype is DType.BFLOAT16:
         input, kernel = (cx.convert(value, DType.FLOAT32) for value in (input, kernel))
     if found.is_patches:
         return _patches(found, input, kernel)
-    if wanted.taps and found.is_depthwise:
-        return _taps(found, input, kernel)
+    if choices.depthwise_as_shifted_sums and found.is_depthwise:
+        return _shifted_sums(found, input, kernel)
     if found.is_depthwise:
-        # IREE refuses depthwise convolutions of halves that sum in float32.
+        # Engines may refuse depthwise convolutions of halves that sum in float32.
         input, kernel = (cx.convert(value, found.result.dtype) for value in (input, kernel))
-    if wanted.winograd and _suits_winograd(found, input.dtype) and rests_on(found.kernel.ir, weights):
+    if choices.winograd and _suits_winograd(found, input.dtype) and rests_on(found.kernel.ir, weights):
         return winograd.convolve(input, kernel, found.padding)
-    loops = input.dtype.is_half or (wanted.lines and found.spatial == 1)
-    many = wanted.many and found.kernel.shape[1] >= _MANY
-    if wanted.im2col and (loops or many) and found.is_dense:
+    side_by_side = (
+        (choices.halves_as_im2col and input.dtype.is_half)
+        or (choices.one_axis_as_im2col and found.spatial == 1)
+        or (choices.many_channels_as_im2col and found.kernel.shape[1] >= _MANY)
+    )
+    if side_by_side and found.is_dense:
         return _im2col(found, input, kernel)
     digits = "".join(map(str, range(found.spatial)))
     return cx.convolution(
@@ -219,11 +188,11 @@ def _product(found: Convolution, input: Value) -> Value:
     return cx.dot_general(met, kernel, ([input.rank - 1], [1]), out=found.result.dtype)
 
 
-def _apart(input: Value) -> Value:
-    """The input of a product, made before it where IREE would otherwise spoil what makes it.
+def _behind_barrier(input: Value) -> Value:
+    """The input of a matmul, made before it where a depthwise convolution makes it.
 
-    IREE lays out a product's rows in tiles of 16 where they are made, if 16 divides the images' rows. A
-    depthwise convolution is then computed by these tiles, a channel at a time.
+    An engine may lay out a matmul's rows in tiles where they are made, if the tile divides the images' rows.
+    A depthwise convolution is then computed by these tiles, a channel at a time.
     """
     if input.shape[0] == 1 or input.shape[-2] % _TILE or not _is_made_depthwise(input):
         return input
@@ -286,7 +255,7 @@ def _shifted(found: Convolution, input: Value) -> Iterator[tuple[tuple[int, ...]
         yield place, points
 
 
-def _taps(found: Convolution, input: Value, kernel: Value) -> Value:
+def _shifted_sums(found: Convolution, input: Value, kernel: Value) -> Value:
     """A depthwise convolution as one multiplication and addition per tap, which engines fuse."""
     dtype = found.result.dtype
     kernel = cx.convert(kernel, dtype)

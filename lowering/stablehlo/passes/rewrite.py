@@ -1,13 +1,12 @@
-"""What the rewrites share: finding operations, permuting values, dropping what nothing reads."""
+"""Common to the passes: finding and replacing operations, permuting values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from lowering.ir.module import Module
 from lowering.stablehlo.context import Vocabulary
-from lowering.stablehlo.hlo import func, ir
+from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.value import Value, tensor_type
 
 ELEMENTWISE = frozenset(
@@ -57,15 +56,6 @@ def clone(op: Any, operands: list[Value], shape: tuple[int, ...], **attributes: 
     return Value(result)
 
 
-def weight_arguments(entry: func.FuncOp, module: Module) -> set[ir.Value]:
-    """The arguments that are the same in every call."""
-    return {
-        argument
-        for argument, port in zip(entry.arguments, module.inputs, strict=True)
-        if port.weight is not None
-    }
-
-
 def rests_on(value: ir.Value, weights: set[ir.Value]) -> bool:
     """Whether a value depends on weights and constants alone."""
     seen: set[ir.Value] = set()
@@ -96,12 +86,15 @@ def operations(block: ir.Block) -> Iterator[Any]:
         yield op
 
 
-def erase_dead(block: ir.Block) -> None:
-    """Drop the operations whose results nothing reads, last first."""
-    for op in reversed(list(block.operations)):
-        results = list(op.operation.results)
-        if results and not any(list(result.uses) for result in results):
-            op.operation.erase()
+def rewrite_matmuls(block: ir.Block, rewrite: Callable[[Any], Value | None]) -> None:
+    """Let what a rewrite makes of a matmul stand for it, for all of a block; None leaves one as it is."""
+    for op in list(block.operations):
+        if op.operation.name != "stablehlo.dot_general":
+            continue
+        with ir.InsertionPoint(op), op.location:
+            made = rewrite(op)
+            if made is not None:
+                replace(op, made)
 
 
 # ------------------------------------------------------------------------------ permutations

@@ -40,7 +40,7 @@ def convolve(input: Value, kernel: Value, padding: tuple[tuple[int, int], ...]) 
     points = _stacked(_both_sides(_INPUT, _points(padded, tiles)))
     taps = _stacked(_both_sides(_KERNEL, _taps(kernel)))
     batch, outer = input.shape[0], kernel.shape[-1]
-    # One product with a batch axis: sixteen of their own took a fifth longer on IREE.
+    # One product with a batch axis: sixteen of their own took a fifth longer.
     products = cx.dot_general(points, taps, ([2], [1]), ([0], [0]), out=input.dtype)
     parts = [
         cx.reshape(cx.slice_axis(products, 0, at, at + 1), (batch, *tiles, outer))

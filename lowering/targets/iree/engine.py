@@ -34,14 +34,16 @@ from lowering.host.tensors import (
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
+from lowering.stablehlo.passes import StableHloPipeline
 from lowering.targets.diagnostics import first_line
-from lowering.targets.iree.compile import compile_module
+from lowering.targets.iree.compile import compile_module, flags_for
 from lowering.targets.iree.drivers import choose_driver, device_of, driver_of
 from lowering.targets.iree.entries import MAIN, MAIN_IN, SCOPE
 from lowering.targets.iree.limits import explain
 from lowering.targets.iree.memory import NEEDED, CallMemory
+from lowering.targets.iree.pipeline import pipeline
 from lowering.targets.iree.weights import bound, lend
-from lowering.targets.target import Target
+from lowering.targets.target import Target, this_machine
 
 try:
     from iree import runtime as rt
@@ -90,11 +92,6 @@ class Handle:
         self.owner = owner
 
 
-REVISION = 3
-"""Which way of compiling made a binary; older ones are made anew. Before 2, operations might race; before 3,
-copies that keep values from being overwritten might be one."""
-
-
 @closed_at_exit("compile", "load")
 class Iree:
     """The engine `iree`: CPU and CUDA, static shapes."""
@@ -103,7 +100,13 @@ class Iree:
     handle = Handle
 
     def version(self) -> str:
-        return f"{VERSION}+{REVISION}+{processor().key}"
+        return f"{VERSION}+{processor().key}"
+
+    def flags(self, target: Target) -> Sequence[str]:
+        return flags_for(target)
+
+    def pipeline(self, target: Target) -> StableHloPipeline:
+        return pipeline(target.device, this_machine())
 
     def compile(self, module: Module, target: Target) -> bytes:
         """Compile in a child process. `target.options`: see `compile_module`, and `driver` at load.

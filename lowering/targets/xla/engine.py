@@ -36,10 +36,12 @@ from lowering.host.tensors import (
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
+from lowering.stablehlo.passes import StableHloPipeline
 from lowering.targets.diagnostics import first_error, first_line
-from lowering.targets.target import Target
+from lowering.targets.target import Target, this_machine
 from lowering.targets.xla.binary import Parts, pack, unpack
 from lowering.targets.xla.donation import with_aliases
+from lowering.targets.xla.pipeline import pipeline
 
 # XLA's C++ logs a line for each refused module and each unknown CPU feature; errors are raised anyway.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -64,6 +66,8 @@ _SURFACE = {
 _PROBE = """
 module { func.func public @main(%x: tensor<f32>) -> tensor<f32> { return %x : tensor<f32> } }
 """
+# Before `_hold_to` adds to them.
+_GIVEN_FLAGS = tuple(os.environ.get("XLA_FLAGS", "").split())
 _NO_YNN = ""
 _YNN_DOTS = "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
 _WITH_YNN = frozenset({DType.FLOAT16, DType.BFLOAT16})
@@ -99,6 +103,13 @@ class Xla:
 
     def version(self) -> str:
         return f"{jaxlib_version}+{processor().key}"
+
+    def flags(self, target: Target) -> Sequence[str]:
+        """`XLA_FLAGS`, as the caller set them, and whether `_options` chooses for several cores."""
+        return (*_GIVEN_FLAGS, "several cores" if cores() > 1 else "one core")
+
+    def pipeline(self, target: Target) -> StableHloPipeline:
+        return pipeline(target.device, this_machine())
 
     def compile(self, module: Module, target: Target) -> bytes:
         """Compile. Entries of `target.options` whose name starts with `xla_` are XLA's own options.

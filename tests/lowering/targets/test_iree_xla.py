@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bridge.binaries import Site, formed
+from bridge.binaries import Site, after_passes
 from lowering.host.tensors import address, empty, numpy_dtype, torch_to_numpy
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
@@ -272,7 +272,7 @@ def test_every_rounding_of_the_module_happens(engine: Engine, dtype: DType) -> N
     )
     generator = torch.Generator().manual_seed(0)
     p, q = (torch.randn(n, generator=generator).to(getattr(torch, dtype.value)) for _ in range(2))
-    program = formed(program, Site(engine, CPU))
+    program = after_passes(program, Site(engine, CPU))
     (result,) = call(engine, loaded(engine, program), p, q)
     expected = (p + q) * q - p
     assert result.tobytes() == torch_to_numpy(expected).tobytes()

@@ -1,6 +1,6 @@
-"""Comparisons of subnormal numbers, which both engines take for zeros on CPU.
+"""Compare numbers that may be subnormal by their bits, for engines that take subnormals for zeros.
 
-XLA and IREE set the processor's modes that flush subnormals in every thread that runs their code, and have no
+An engine may set the processor's modes that flush subnormals in every thread that runs its code, and have no
 switch for it. A comparison can do without: the bits of floating-point numbers, as integers, are in order.
 Results of arithmetic are flushed already, so that only what comes as it is from outside is compared so.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from lowering.ir.types import DType
 from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import cx, maker, replace
 from lowering.stablehlo.value import Value
 
@@ -33,13 +34,17 @@ _MOVES = frozenset(
 _BRANCHES = frozenset(("stablehlo.case", "stablehlo.if"))
 
 
-def compare_subnormals(block: ir.Block) -> None:
+def rewrite(parsed: ParsedModule) -> None:
+    _rewrite(parsed.block)
+
+
+def _rewrite(block: ir.Block) -> None:
     """Let comparisons see the subnormals of a block's arguments, in its branches too."""
     for op in list(block.operations):
         if op.operation.name in _BRANCHES:
             for region in op.regions:
                 for inner in region.blocks:
-                    compare_subnormals(inner)
+                    _rewrite(inner)
         if op.operation.name != "stablehlo.compare":
             continue
         left, right = map(Value, op.operands)

@@ -1,8 +1,7 @@
-"""Divisions that stay divisions.
+"""Keep divisions of floating-point numbers divisions: a barrier hides what an engine would invert.
 
-XLA multiplies by the reciprocal of a constant or of a broadcast tensor, and draws quotients of quotients
-together. Each costs a rounding, by which a quantised integer is one step off. Behind a barrier it sees
-neither. It drops the barriers before it fuses, so that they cost nothing but the division.
+An engine may multiply by the reciprocal of a constant or of a broadcast tensor, and draw quotients of
+quotients together. Each costs a rounding, by which a quantised integer is one step off.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 from math import frexp, isfinite
 
 from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import cx, maker, operations
 from lowering.stablehlo.value import Value
 
 
-def divisions(block: ir.Block) -> None:
-    """Guard the divisions of floating-point numbers in a block, and in the control flow below it."""
-    for op in operations(block):
+def rewrite(parsed: ParsedModule) -> None:
+    for op in operations(parsed.block):
         if op.operation.name == "stablehlo.divide" and Value(op.operation.results[0]).dtype.is_floating:
             dividend, divisor = op.operation.operands
             with ir.InsertionPoint(op), op.operation.location:

@@ -1,4 +1,4 @@
-"""Attention in blocks: scores that do not fit the caches are computed, and used up, some rows at a time.
+"""Compute attention whose scores do not fit the caches in blocks of rows, each used up before the next.
 
 Between two products with batch axes, the first of which makes scores [batch..., rows..., columns] and the
 second of which sums over the columns, everything keeps to its row: softmax does. So all of it can be done for
@@ -14,6 +14,7 @@ from math import prod
 from typing import Any
 
 from lowering.stablehlo.hlo import func, ir, stablehlo
+from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import ELEMENTWISE, clone, cx
 from lowering.stablehlo.value import Value, broadcast_in_dim
 
@@ -47,8 +48,8 @@ class Scores:
         return Value(self.first.result).shape
 
 
-def in_blocks(entry: func.FuncOp) -> None:
-    """Split every attention whose scores are large."""
+def rewrite(parsed: ParsedModule) -> None:
+    entry = parsed.entry
     for op in list(entry.entry_block.operations):
         if op.operation.name == "stablehlo.dot_general" and _bytes(op.result) > _BLOCK:
             found = _find(entry, op)
@@ -89,7 +90,8 @@ def _find(entry: func.FuncOp, first: Any) -> Scores | None:
             break
     if not is_summed:
         return None
-    inside = {value for value in behind if place[value.owner] <= end}
+    # In the order of the operations, not of the set: same module, same bytes.
+    inside = [value for op in operations[: end + 1] for value in op.operation.results if value in behind]
     used: dict[ir.Value, list[tuple[Any, int]]] = {}
     for value in inside:
         later = [(use.owner, use.operand_number) for use in value.uses if place.get(use.owner, -1) > end]
@@ -98,7 +100,7 @@ def _find(entry: func.FuncOp, first: Any) -> Scores | None:
             return None
         if later:
             used[value] = later
-    return Scores(first, inside, used, operations[end])
+    return Scores(first, set(inside), used, operations[end])
 
 
 def _scores_left(behind: set[ir.Value], shape: tuple[int, ...], place: dict[Any, int], at: int) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
 import bridge
-from lowering.stablehlo.hlo import text_of
-from lowering.stablehlo.passes import Form, form_for
-from lowering.stablehlo.passes.form import form
+from lowering.stablehlo.passes import stablehlo_pass
+from tests.bridge.calls import Call
+from tests.lowering.stablehlo.passes.through import operations, through
 
 ROWS, COLUMN = torch.randn(64, 96, generator=torch.Generator().manual_seed(0)), torch.rand(64, 1) + 0.01
 OTHER = torch.rand(64, 96, generator=torch.Generator().manual_seed(1)) + 0.01
@@ -52,18 +54,13 @@ def test_quotients_are_eager_s(lowered: bridge.Lowered) -> None:
         assert torch.equal(result, expected), name
 
 
-def test_only_divisions_that_could_be_products_are_guarded() -> None:
-    def text(fn: object, wanted: Form) -> str:
-        class Module(nn.Module):
-            def forward(self, x: torch.Tensor) -> torch.Tensor:
-                return fn(x)  # pyright: ignore[reportCallIssue]
-
-        return text_of(form(bridge.lower(Module(), (ROWS,)).module(0), wanted).code)
-
-    guard = "optimization_barrier"
-    assert form_for("xla", "cpu", cores=1, has_avx512=True, has_bfloat16=True).divisions
-    assert not form_for("iree", "cpu", cores=1, has_avx512=True, has_bfloat16=True).divisions
-    assert guard in text(lambda x: x / 3, Form(divisions=True))
-    assert guard not in text(lambda x: x / 4, Form(divisions=True))
-    assert guard not in text(lambda x: x.long() // 3, Form(divisions=True))
-    assert guard not in text(lambda x: x / 3, Form())
+@pytest.mark.parametrize(
+    ("function", "guarded"),
+    [(lambda x: x / 3, True), (lambda x: x / 4, False), (lambda x: x.long() // 3, False)],
+    ids=["a constant", "a power of two", "integers"],
+)
+def test_only_divisions_that_could_be_products_are_guarded(
+    function: Callable[[torch.Tensor], torch.Tensor], guarded: bool
+) -> None:
+    made = through(bridge.lower(Call(function), (ROWS,)).module(0), stablehlo_pass("keep-divisions"))
+    assert bool(operations(made)["optimization_barrier"]) is guarded

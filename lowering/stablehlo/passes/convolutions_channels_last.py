@@ -1,8 +1,9 @@
-"""Channels last for whole regions: one transposition where a region begins and one where it ends.
+"""Compute convolutions, and what follows from them, with channels last.
 
-A convolution becomes one on channels-last data between two transpositions. Operations after it that do not
-care about the order of axes then run before the second transposition instead, so that it meets the first one
-of the next convolution, and both go.
+A region has one transposition where it begins and one where it ends. A convolution becomes one on
+channels-last data between two transpositions. Operations after it that do not care about the order of axes
+then run before the second transposition instead, so that it meets the first one of the next convolution, and
+both go. `Choices` says which convolutions become something else.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lowering.stablehlo.build.reduce import padding_attribute
-from lowering.stablehlo.hlo import func, ir
-from lowering.stablehlo.passes import Form
-from lowering.stablehlo.passes.convolution import convolve_channels_last, read_convolution
+from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.passes.convolution import Choices, convolve_channels_last, read_convolution
+from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import (
     ELEMENTWISE,
     Permutation,
@@ -31,24 +32,25 @@ from lowering.stablehlo.value import Value, broadcast_in_dim
 _MARK = "bridge.region"
 
 
-def channels_last(entry: func.FuncOp, wanted: Form, weights: set[ir.Value]) -> None:
-    """Rewrite the convolutions of a function, and what follows from it."""
-    operations = list(entry.entry_block.operations)
+def rewrite(parsed: ParsedModule, **choices: bool) -> None:
+    """`choices`: see `Choices`."""
+    chosen, weights = Choices(**choices), parsed.weights
+    operations = list(parsed.block.operations)
     if not any(op.operation.name == "stablehlo.convolution" for op in operations):
         return
     for op in operations:
         with ir.InsertionPoint(op), op.location:
-            _rewrite(op, wanted, weights)
-    for op in entry.entry_block.operations:
+            _rewrite(op, chosen, weights)
+    for op in parsed.block.operations:
         if _MARK in op.operation.attributes:
             del op.operation.attributes[_MARK]
 
 
-def _rewrite(op: Any, wanted: Form, weights: set[ir.Value]) -> None:
+def _rewrite(op: Any, choices: Choices, weights: set[ir.Value]) -> None:
     found = read_convolution(op)
     if found is not None:
         space = range(1, found.spatial + 1)
-        _end_region(op, convolve_channels_last(found, wanted, weights), (0, found.spatial + 1, *space))
+        _end_region(op, convolve_channels_last(found, choices, weights), (0, found.spatial + 1, *space))
         return
     if op.operation.name == "stablehlo.transpose" and maker(op.operand, op.operation.name) is not None:
         replace(op, permuted(Value(op.operand), tuple(op.permutation)))

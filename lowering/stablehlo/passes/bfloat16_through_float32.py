@@ -1,9 +1,9 @@
-"""Products and convolutions of bfloat16 from operands of float32, for processors that multiply no bfloat16.
+"""Compute matmuls and convolutions of bfloat16 from operands of float32, for processors without bfloat16.
 
-A bfloat16 is the upper half of a float32, so each product is exact and sums are of float32, as before. IREE
-otherwise computes them a number at a time. The conversion is spelled on the bits: spelled as a conversion,
-IREE takes it back into the product. A weight is widened once, at load; but of one row with a weight the
-weight's memory is what counts: that product stays, and `lowering.targets.iree.rows` spells it for IREE.
+A bfloat16 is the upper half of a float32, so each product is exact and sums are of float32, as before. The
+conversion is spelled on the bits: a compiler may take one that is spelled as a conversion back into the
+matmul. A weight is widened once, at load; but the memory of a weight that one row is multiplied with is
+what counts, so that such a matmul stays as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from lowering.ir.types import DType
-from lowering.stablehlo.hlo import func, ir, stablehlo
+from lowering.stablehlo.hlo import ir, stablehlo
+from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import cx, maker, rests_on
 from lowering.stablehlo.value import Value
 
@@ -19,22 +20,21 @@ _TAKES = ("stablehlo.dot_general", "stablehlo.convolution")
 _BITS = 16
 
 
-def widened(entry: func.FuncOp, weights: set[ir.Value]) -> None:
-    """Widen the operands of all products and convolutions of a function, those in its regions too."""
-    _widened(entry.entry_block, weights)
+def rewrite(parsed: ParsedModule) -> None:
+    _widen(parsed.block, parsed.weights)
 
 
-def _widened(block: ir.Block, weights: set[ir.Value]) -> None:
+def _widen(block: ir.Block, weights: set[ir.Value]) -> None:
     for op in list(block.operations):
         for region in op.operation.regions:
             for inner in region.blocks:
-                _widened(inner, weights)
+                _widen(inner, weights)
         if _sums_float32(op) and not _is_row(op, weights):
             for at in (0, 1):
                 operand = _narrow(op.operation.operands[at])
                 if operand is not None:
                     with ir.InsertionPoint(op), op.location:
-                        op.operation.operands[at] = wide(operand).ir
+                        op.operation.operands[at] = _wide(operand).ir
 
 
 def _sums_float32(op: Any) -> bool:
@@ -50,7 +50,7 @@ def _narrow(operand: ir.Value) -> Value | None:
     return found if found.dtype is DType.BFLOAT16 else None
 
 
-def wide(value: Value) -> Value:
+def _wide(value: Value) -> Value:
     """A value of bfloat16 as float32."""
     bits = cx.convert(cx.bitcast(value, DType.UINT16), DType.UINT32)
     return cx.bitcast(cx.shift_left(bits, cx.constant(_BITS, DType.UINT32, value.shape)), DType.FLOAT32)

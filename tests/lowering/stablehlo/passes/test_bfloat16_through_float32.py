@@ -1,4 +1,4 @@
-"""Without bfloat16, products of it are of float32; without AVX-512, most convolutions are products."""
+"""Without bfloat16, products of it are of float32."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import bridge
 from lowering.host.processor import processor
 from lowering.ir.errors import EngineError
 from lowering.stablehlo.hlo import text_of
-from lowering.stablehlo.passes import Form, form_for
-from lowering.stablehlo.passes.form import form
+from lowering.stablehlo.passes import stablehlo_pass
+from tests.lowering.stablehlo.passes.through import through
 
-WIDENED = Form(widened=True)
+WIDENED = stablehlo_pass("bfloat16-through-float32")
 
 
 class Attention(nn.Module):
@@ -67,7 +67,7 @@ def lowered_of(name: str) -> tuple[nn.Module, torch.Tensor, bridge.Lowered]:
 @pytest.mark.parametrize("name", CASES)
 def test_only_a_row_times_a_weight_keeps_bfloat16(name: str) -> None:
     _, _, lowered = lowered_of(name)
-    text = text_of(form(lowered.module(0), WIDENED).code)
+    text = text_of(through(lowered.module(0), WIDENED).code)
     products = re.findall(r"stablehlo\.(?:dot_general|convolution).* : \((.*?)\) ->", text)
     assert products
     assert all(("bf16" in operands) == name.startswith("row") for operands in products)
@@ -89,11 +89,3 @@ def test_results_are_sums_of_float32_rounded_once(
     wanted = module.double()(x.double()) if name != "attention" else Attention()(x)
     assert got.dtype is torch.bfloat16
     torch.testing.assert_close(got.double(), wanted.double(), rtol=2**-7, atol=2**-9)
-
-
-def test_without_avx512_convolutions_of_many_channels_are_products() -> None:
-    layers = nn.Sequential(nn.Conv2d(3, 32, 3, stride=2), nn.ReLU(), nn.Conv2d(32, 32, 3, stride=2))
-    lowered = bridge.lower(layers.eval(), (_noise(1, 3, 19, 19),))
-    for has_avx512, left in ((True, 2), (False, 1)):
-        wanted = form_for("iree", "cpu", 1, has_avx512=has_avx512, has_bfloat16=False)
-        assert text_of(form(lowered.module(0), wanted).code).count("stablehlo.convolution") == left

@@ -1,4 +1,4 @@
-"""What depends on weights alone, as a module of its own that runs once, when a segment is loaded."""
+"""Move what depends on weights alone into a module of its own, which runs once, when a segment is loaded."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from lowering.ir.module import Module, Port
 from lowering.stablehlo import hlo
 from lowering.stablehlo.clone import rewire
 from lowering.stablehlo.hlo import func, ir
+from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.value import Value, tensor_type
 
 # Results of at most so many bytes are kept whatever they grew from.
 _SMALL = 1 << 16
 
 
-def split(module: Module, entry: func.FuncOp) -> Module:
-    """Two modules from one function, whose arguments are the module's inputs.
-
-    `load` has the results that the rest reads; see `_sources` for what is left to the rest.
-    """
+def rewrite(parsed: ParsedModule) -> None:
+    """Two modules from one: `load` has the results that the rest reads; see `_sources` for what is left to
+    the rest. Weights that nothing reads any more are no longer inputs."""
+    module, entry = parsed.source, parsed.entry
     operations = list(entry.entry_block.operations)
     weights = {
         argument: port
@@ -28,12 +28,10 @@ def split(module: Module, entry: func.FuncOp) -> Module:
     }
     early = _early(operations, set(weights))
     wanted = _read_by_others(operations, early)
-    if not wanted:
-        return _rest(module, entry, operations, {})
-    names = _fresh_names(module, len(wanted))
-    results = dict(zip(wanted, names, strict=True))
-    load = _load(module, operations, weights, results)
-    return replace(_rest(module, entry, operations, results), load=load)
+    results = dict(zip(wanted, _fresh_names(module, len(wanted)), strict=True))
+    load = _load(module, operations, weights, results) if wanted else None
+    inputs, parsed.mlir = _rest(module, entry, operations, results)
+    parsed.source = replace(module, inputs=inputs, load=load)
 
 
 def _early(operations: list[Any], weights: set[ir.Value]) -> dict[ir.Value, int]:
@@ -125,13 +123,18 @@ def _load(
     needed = _behind(operations, set(results))
     used = [argument for argument in weights if argument in needed]
     members = [op for op in operations if any(result in needed for result in op.operation.results)]
-    code = _cloned("load", used, members, list(results))
+    made = _cloned("load", used, members, list(results))
+    made.operation.verify()
     outputs = tuple(Port(name, Value(v).dtype, Value(v).shape) for v, name in results.items())
-    return Module(code, tuple(weights[argument] for argument in used), outputs, f"{module.name}_load")
+    inputs = tuple(weights[argument] for argument in used)
+    return Module(hlo.serialize(made), inputs, outputs, f"{module.name}_load")
 
 
-def _rest(module: Module, entry: func.FuncOp, operations: list[Any], results: dict[ir.Value, str]) -> Module:
-    """The module without what `load` makes; its new inputs come last, weights that nothing reads go."""
+def _rest(
+    module: Module, entry: func.FuncOp, operations: list[Any], results: dict[ir.Value, str]
+) -> tuple[tuple[Port, ...], ir.Module]:
+    """The inputs and the module without what `load` makes: new inputs come last, weights that nothing reads
+    go."""
     returned = list(operations[-1].operation.operands)
     needed = _behind(operations, set(returned), stop=set(results))
     kept = [
@@ -146,8 +149,7 @@ def _rest(module: Module, entry: func.FuncOp, operations: list[Any], results: di
     members = [
         op for op in operations[:-1] if any(r in needed and r not in stop for r in op.operation.results)
     ]
-    code = _cloned("main", [*(argument for argument, _ in kept), *made], members, returned)
-    return replace(module, code=code, inputs=tuple(ports))
+    return tuple(ports), _cloned("main", [*(argument for argument, _ in kept), *made], members, returned)
 
 
 def _behind(operations: list[Any], values: set[ir.Value], stop: set[ir.Value] | None = None) -> set[ir.Value]:
@@ -170,7 +172,7 @@ def _reads(op: Any) -> set[ir.Value]:
     return found
 
 
-def _cloned(name: str, arguments: list[ir.Value], members: list[Any], results: list[ir.Value]) -> bytes:
+def _cloned(name: str, arguments: list[ir.Value], members: list[Any], results: list[ir.Value]) -> ir.Module:
     """A module whose `@main` takes these values, does these operations and returns these results."""
     module = ir.Module.create()
     module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
@@ -185,5 +187,4 @@ def _cloned(name: str, arguments: list[ir.Value], members: list[Any], results: l
             rewire(copy, values)
             values.update(zip(op.operation.results, copy.results, strict=True))
         func.ReturnOp([values[value] for value in results])
-    module.operation.verify()
-    return hlo.serialize(module)
+    return module

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lowering.ir.types import DType
-from lowering.stablehlo import hlo
-from lowering.stablehlo.hlo import func, ir
-from lowering.stablehlo.passes.subnormals import _key_of, compare_subnormals
+from lowering.stablehlo.passes import stablehlo_pass
+from lowering.stablehlo.passes.compare_subnormals import _key_of
+from tests.lowering.stablehlo.passes.through import text_through
 
 BODIES = {
     "argument and zero": ("%c = stablehlo.compare GT, %x, %zero : {f}", True),
@@ -34,12 +34,7 @@ def test_which_comparisons_are_done_on_bits(name: str) -> None:
     for constant, value in (("zero", "0.0"), ("one", "1.0"), ("tiny", "0x00000007")):
         text += f"%{constant} = stablehlo.constant dense<{value}> : tensor<4xf32>\n"
     text += body.format(f="(tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>") + "\nreturn %c : tensor<4xi1> }"
-    with hlo.make_context(), ir.Location.unknown():
-        module = ir.Module.parse(text)
-        (entry,) = (op for op in module.body.operations if isinstance(op, func.FuncOp))
-        compare_subnormals(entry.entry_block)
-        assert module.operation.verify()
-        assert ("bitcast_convert" in str(module)) is wanted
+    assert ("bitcast_convert" in text_through(text, stablehlo_pass("compare-subnormals"))) is wanted
 
 
 @pytest.mark.parametrize(

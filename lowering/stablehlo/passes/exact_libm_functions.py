@@ -1,4 +1,8 @@
-"""Functions that an engine's own code gets wrong, rewritten into what it gets right."""
+"""Compute functions of C's library as exactly as it does: angles, powers, atan2, complex absolute values.
+
+Sines, cosines and tangents of float32 take reduced angles; absolute values of complex64 do not overflow;
+powers and atan2 have the corner cases of C.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,21 @@ from math import pi
 from lowering.ir.types import DType
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes import angles
+from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import cx, replace
 from lowering.stablehlo.value import Value
 
 
-def exact(block: ir.Block) -> None:
+def rewrite(parsed: ParsedModule) -> None:
+    _rewrite(parsed.block)
+
+
+def _rewrite(block: ir.Block) -> None:
     """Rewrite the functions of a block, and of the regions below it."""
     for op in list(block.operations):
         for region in op.regions:
             for inner in region.blocks:
-                exact(inner)
+                _rewrite(inner)
         rules = _RULES.get(op.operation.name)
         rule = rules.get(Value(op.operands[0]).dtype) if rules is not None else None
         if rule is not None:

@@ -1,8 +1,8 @@
-"""Products of float16 that are rounded on their own.
+"""Round each product of float16 by itself, before what reads it.
 
-Where a processor computes in float16 (AVX512-FP16), LLVM shortens what is computed in float32 and rounded,
-and draws a product and the sum after it together: the product's rounding, which eager makes, is lost. Bits
-that are cut off are out of its sight. `stablehlo.reduce_precision` does so, but has no subnormals.
+Where a processor computes in float16 (AVX512-FP16), a compiler may shorten what is computed in float32 and
+rounded, and draw a product and the sum after it together: the product's rounding, which eager makes, is lost.
+Bits that are cut off are out of its sight. `stablehlo.reduce_precision` does so, but has no subnormals.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from lowering.ir.types import DType
 from lowering.stablehlo.hlo import ir, stablehlo
+from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import cx, operations, replace
 from lowering.stablehlo.value import Value
 
@@ -18,9 +19,8 @@ _EXPONENT_BITS, _MANTISSA_BITS = 5, 10
 _SMALLEST_NORMAL = 2.0**-14
 
 
-def products_rounded(block: ir.Block) -> None:
-    """Round the products in a block that become float16, and in the control flow below it."""
-    for op in operations(block):
+def rewrite(parsed: ParsedModule) -> None:
+    for op in operations(parsed.block):
         if op.operation.name == "stablehlo.multiply":
             _round(op)
 

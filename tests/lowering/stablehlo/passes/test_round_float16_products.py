@@ -10,11 +10,13 @@ import torch
 
 import bridge
 from lowering.stablehlo.hlo import text_of
-from lowering.stablehlo.passes import Form, form_for
-from lowering.stablehlo.passes.form import form
+from lowering.stablehlo.passes import stablehlo_pass
 from lowering.targets import get_engine
 from lowering.targets.target import Target
 from tests.bridge.calls import Call
+from tests.lowering.stablehlo.passes.through import through
+
+ROUNDED = stablehlo_pass("round-float16-products")
 
 Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -36,7 +38,7 @@ def test_products_are_rounded_as_eager_rounds_them(name: str, scale: float) -> N
     x, y = (torch.randn(256, generator=generator).mul(scale).half() for _ in range(2))
     function = PROGRAMS[name]
     lowered = bridge.lower(Call(function), (x, y))
-    module = form(lowered.module(0), Form(products=True))
+    module = through(lowered.module(0), ROUNDED)
     products = len(re.findall(r"stablehlo\.multiply", text_of(module.code)))
     assert len(re.findall(r"stablehlo\.reduce_precision", text_of(module.code))) == products > 0
     engine, target = get_engine("xla"), Target()
@@ -48,11 +50,4 @@ def test_products_are_rounded_as_eager_rounds_them(name: str, scale: float) -> N
 def test_other_types_are_left_alone() -> None:
     x = torch.randn(8)
     lowered = bridge.lower(Call(PROGRAMS["a sum after it"]), (x, x))
-    assert "reduce_precision" not in text_of(form(lowered.module(0), Form(products=True)).code)
-
-
-def test_xla_wants_it_where_the_processor_has_float16() -> None:
-    for has in (False, True):
-        wanted = form_for("xla", "cpu", 2, has_avx512=True, has_bfloat16=True, has_float16=has)
-        assert wanted.products is has
-    assert not form_for("iree", "cpu", 2, has_avx512=True, has_bfloat16=True, has_float16=True).products
+    assert "reduce_precision" not in text_of(through(lowered.module(0), ROUNDED).code)

@@ -1,0 +1,58 @@
+"""The passes of IREE. The measurements behind each choice: docs/decisions/0017-pipelines.md.
+
+IREE hoists what rests on weights by itself, and has kernels for depthwise convolutions.
+"""
+
+from __future__ import annotations
+
+from lowering.stablehlo.passes import StableHloPass, StableHloPipeline, stablehlo_pass, stablehlo_pipeline
+from lowering.targets.target import DEVICES, Machine, this_machine
+
+
+def pipelines() -> tuple[StableHloPipeline, ...]:
+    """Those of each device, on this machine."""
+    return tuple(pipeline(device, this_machine()) for device in DEVICES)
+
+
+def pipeline(device: str, machine: Machine) -> StableHloPipeline:
+    """What the module of a segment goes through before IREE compiles it."""
+    chosen = _for_cpu(machine) if device == "cpu" else []
+    return stablehlo_pipeline(
+        f"iree-{device}",
+        *chosen,
+        stablehlo_pass("erase-dead-operations", ensures=("no-dead-operations",)),
+        stablehlo_pass("merge-equal-operations", requires=("no-dead-operations",)),
+    )
+
+
+def _for_cpu(machine: Machine) -> list[StableHloPass]:
+    # IREE computes matmuls and convolutions of bfloat16 a number at a time where the processor has no
+    # bfloat16. One row times a weight stays: `lowering.targets.iree.rows` spells it.
+    through = not machine.has_bfloat16
+    widened = [stablehlo_pass("bfloat16-through-float32")] if through else []
+    return [
+        stablehlo_pass("fold-channel-scales"),
+        stablehlo_pass(
+            "convolutions-channels-last",
+            winograd=True,
+            halves_as_im2col=True,
+            # IREE leaves convolutions along a line as loops.
+            one_axis_as_im2col=True,
+            # Its own convolution of many channels took up to 30 times as long as eager's with AVX2 alone.
+            many_channels_as_im2col=not machine.has_avx512,
+            # It would compute a depthwise convolution by the tiles of the matmul after it.
+            barrier_after_depthwise=True,
+            bfloat16_through_float32=through,
+        ),
+        stablehlo_pass("attention-in-blocks"),
+        # Its matmuls with batch axes take single numbers where a vector does not divide an axis: 12 times
+        # 197x64 by 64x197 took 6.4 ms, and take 0.3 as 208x64 by 64x208.
+        stablehlo_pass("pad-batched-matmuls"),
+        *widened,
+        # Its own sine is 3e-5 off at an angle of 1e3 and 3e-2 at 1e6, and its tangent as much near a pole;
+        # its complex absolute value squares float32, which overflows at 2e19; its power of a negative
+        # number is NaN, and its atan2 of zeros too.
+        stablehlo_pass("exact-libm-functions", required=True),
+        # Its threads flush subnormals, and there is no switch for it.
+        stablehlo_pass("compare-subnormals", required=True),
+    ]

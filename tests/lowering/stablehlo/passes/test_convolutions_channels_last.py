@@ -1,0 +1,56 @@
+"""Regions of channels-last data have few transpositions, and convolutions in them become what was chosen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import bridge
+from lowering.stablehlo.passes import stablehlo_pass
+from tests.lowering.stablehlo.passes.models import CASES, lowered
+from tests.lowering.stablehlo.passes.through import operations, same_results, through
+
+CHANNELS_LAST = "convolutions-channels-last"
+FOLD = stablehlo_pass("fold-channel-scales")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_results_are_the_same(name: str) -> None:
+    build, example = CASES[name]
+    torch.manual_seed(0)
+    same_results(build().eval(), (example(),), FOLD, stablehlo_pass(CHANNELS_LAST))
+
+
+def test_a_region_has_one_transposition_in_and_one_for_each_way_out() -> None:
+    module = lowered("vision")[0].module(0)
+    kernels = sum(port.weight is not None and len(port.sizes) == 4 for port in module.inputs)
+    done = operations(through(module, FOLD, stablehlo_pass(CHANNELS_LAST), stablehlo_pass("weight-hoisting")))
+    # In: x. Out: `wide`, the pointwise convolution, the softmax; `permute` undoes its own.
+    assert kernels == 5
+    assert done["transpose"] == 4
+
+
+def test_kernels_of_one_tap_are_products_and_depthwise_ones_sums() -> None:
+    module = lowered("vision")[0].module(0)
+    assert operations(module)["convolution"] == 5
+    for sums, left in ((False, 4), (True, 3)):
+        chosen = stablehlo_pass(CHANNELS_LAST, depthwise_as_shifted_sums=sums)
+        assert operations(through(module, FOLD, chosen))["convolution"] == left
+
+
+@pytest.mark.parametrize(
+    ("groups", "sizes", "barriers"),
+    [(8, (2, 8, 16, 16), 1), (8, (1, 8, 16, 16), 0), (8, (2, 8, 16, 14), 0), (1, (2, 8, 16, 16), 0)],
+    ids=["depthwise", "one image", "rows of 14", "dense"],
+)
+def test_a_product_stays_apart_from_a_depthwise_convolution(
+    groups: int, sizes: tuple[int, ...], barriers: int
+) -> None:
+    torch.manual_seed(0)
+    layers = nn.Conv2d(8, 8, 3, padding=1, groups=groups), nn.Hardswish(), nn.Conv2d(8, 4, 1)
+    model, x = nn.Sequential(*layers).eval(), torch.randn(sizes)
+    lowered = bridge.lower(model, (x,))
+    made = through(lowered.module(0), stablehlo_pass(CHANNELS_LAST, barrier_after_depthwise=True))
+    assert operations(made)["optimization_barrier"] == barriers
+    torch.testing.assert_close(lowered.compile("iree")(x), model(x))

@@ -1,0 +1,77 @@
+"""Modules through passes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+import bridge
+from lowering.host.weights import materialise
+from lowering.ir.module import Module, Port
+from lowering.stablehlo import hlo
+from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.passes import StableHloPass, stablehlo_pass, stablehlo_pipeline
+from lowering.stablehlo.passes.parsed import ParsedModule, rewritten
+from lowering.targets import get_engine
+from lowering.targets.target import Target
+
+CLEAN_UP = (stablehlo_pass("erase-dead-operations"), stablehlo_pass("merge-equal-operations"))
+
+
+def through(module: Module, *passes: StableHloPass) -> Module:
+    """The module after some passes and the clean-up; `weight-hoisting`, if given, comes last."""
+    hoisting = [item for item in passes if item.name == "weight-hoisting"]
+    others = [item for item in passes if item not in hoisting]
+    return rewritten(module, stablehlo_pipeline("test", *others, *CLEAN_UP, *hoisting))
+
+
+def operations(module: Module) -> Counter[str]:
+    """How many StableHLO operations of each name a module has."""
+    return Counter(re.findall(r"stablehlo\.(\w+)", hlo.text_of(module.code)))
+
+
+def results(module: Module, lowered: bridge.Lowered, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """What XLA computes of a module, with the weights of the program that it is of."""
+    engine, target = get_engine("xla"), Target()
+    canonical = lowered.module(0).inputs
+    weights = materialise(lowered.weights, [p.weight for p in canonical if p.weight is not None])
+    run = engine.load(engine.compile(module, target), module, target, weights)
+    return [engine.to_torch(h).clone() for h in run([engine.from_tensor(x, target) for x in inputs])]
+
+
+def same_results(model: nn.Module, inputs: tuple[torch.Tensor, ...], *passes: StableHloPass) -> Counter[str]:
+    """The operations of a model's module after passes, whose results are those of the canonical one."""
+    lowered = bridge.lower(model, inputs)
+    canonical = lowered.module(0)
+    made = through(canonical, *passes)
+    for got, want in zip(results(made, lowered, inputs), results(canonical, lowered, inputs), strict=True):
+        torch.testing.assert_close(got, want)
+    return operations(made)
+
+
+def text_through(text: str, *passes: StableHloPass) -> str:
+    """MLIR text after some passes and nothing else; arguments with `bridge.weight` are weights."""
+    with hlo.make_context() as context, ir.Location.unknown():
+        context.allow_unregistered_dialects = True
+        parsed = ParsedModule(Module(b"", (), ()), ir.Module.parse(text))
+        given, made = parsed.entry.arguments, parsed.entry.type.results
+        marks = [*parsed.entry.arg_attrs] if "arg_attrs" in parsed.entry.attributes else [{}] * len(given)
+        inputs = tuple(
+            _port(f"arg{at}", argument.type, f"arg{at}" if "bridge.weight" in mark else None)
+            for at, (argument, mark) in enumerate(zip(given, marks, strict=True))
+        )
+        outputs = tuple(_port(f"out{at}", type_, None) for at, type_ in enumerate(made))
+        parsed.source = Module(b"", inputs, outputs)
+        pipeline = stablehlo_pipeline("test", *passes)
+        parsed = pipeline.run(parsed)
+        parsed.verify()
+        return parsed.text()
+
+
+def _port(name: str, type_: ir.Type, weight: str | None) -> Port:
+    tensor = ir.RankedTensorType(type_)
+    return Port(name, hlo.dtype_of(tensor.element_type), tuple(tensor.shape), weight)
