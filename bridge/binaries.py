@@ -12,6 +12,7 @@ from bridge.compile_cache import open_cache
 from bridge.vetting import vetted
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
+from lowering.passes.pipeline import is_observed
 from lowering.targets.sources import digest
 from lowering.targets.target import Engine, Target
 
@@ -55,9 +56,10 @@ class Binaries:
         kept = self._kept if own else self._others
         if own:
             self.used.add(key)
-        if key in kept:
+        watched = is_observed()
+        if key in kept and (key in self._made or not watched):
             return kept[key].code
-        code = self._cache.get(key)
+        code = None if watched else self._cache.get(key)
         if code is None:
             try:
                 code = site.engine.compile(after_passes(vetted(module), site), site.target)
@@ -65,7 +67,8 @@ class Binaries:
                 _add(self._refused, key, (str(error), error.node))
                 raise
             self._made.add(key)
-            self._cache.put(key, code)
+            if not watched:
+                self._cache.put(key, code)
         from bridge.lowered import Binary
 
         binary = Binary(site.engine.name, site.engine.version(), site.target.device, code)

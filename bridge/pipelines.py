@@ -1,16 +1,18 @@
 """All pipelines, in the order in which a model meets them: what `bridge passes` lists.
 
-A target's pipelines are in `lowering/targets/<name>/pipeline.py`; its row here is all that makes them known.
+A target's pipelines are in `lowering/targets/<name>/pipeline.py`; a row of `lowering.targets.SUBJECTS` is all
+that makes them known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from importlib import import_module
+from functools import partial
 from typing import Any, NamedTuple
 
 from bridge.errors import UsageError
 from lowering.passes.pipeline import Pipeline
+from lowering.targets import SUBJECTS, pipelines
 from runtime.argument_paths import did_you_mean
 
 
@@ -39,15 +41,10 @@ def _of_programs() -> Iterator[Pipeline[Any]]:
     yield canonical()
 
 
-def _from(module: str) -> Callable[[], Iterable[Pipeline[Any]]]:
-    """What `pipelines()` of a module gives."""
-    return lambda: import_module(module).pipelines()
-
-
 PIPELINES = (
     Family("", "exported program of torch", _of_exported),
     Family("", "program", _of_programs),
-    Family("aten", "segment", _from("lowering.targets.aten.pipeline")),
+    *(Family(name, subject, partial(pipelines, name)) for name, subject in SUBJECTS.items()),
 )
 
 
@@ -84,8 +81,8 @@ def described() -> list[dict[str, Any]]:
 def check_passes(names: Iterable[str]) -> None:
     """Raise UsageError for a name that no pass has. Pipelines are made until all names are found."""
     missing, known = list(names), list[str]()
-    pipelines = all_pipelines()
-    while missing and (found := next(pipelines, None)) is not None:
+    left = all_pipelines()
+    while missing and (found := next(left, None)) is not None:
         known += [item.name for item in found[1].passes]
         missing = [name for name in missing if name not in known]
     if missing:

@@ -86,6 +86,12 @@ class Observation:
 _CURRENT: ContextVar[Observation | None] = ContextVar("observation", default=None)
 
 
+def is_observed() -> bool:
+    """Whether a caller wants to see passes, or leaves some out: then they must run, and what they make is the
+    caller's alone."""
+    return _CURRENT.get() is not None
+
+
 @contextmanager
 def observed(observation: Observation) -> Iterator[Observation]:
     """Pipelines that run inside do what the observation says."""

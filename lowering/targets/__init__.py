@@ -17,13 +17,13 @@ ENGINES = {"iree": ("lowering.targets.iree.engine", "Iree"), "xla": ("lowering.t
 HOST = ("lowering.targets.aten.target", "Aten")
 HOST_NAME, HOST_TITLE = "aten", "ATen"
 
-# By target, the module that has its pipelines.
-PIPELINES = {name: f"lowering.targets.{name}.pipeline" for name in ("aten", "iree", "xla")}
+# By target, what its pipelines rewrite.
+SUBJECTS = {"aten": "segment", "iree": "StableHLO module", "xla": "StableHLO module"}
 
 
-def pipelines() -> tuple[Pipeline[Any], ...]:
-    """The pipelines of all targets. Imports what they import."""
-    return tuple(made for module in PIPELINES.values() for made in import_module(module).pipelines())
+def pipelines(target: str) -> tuple[Pipeline[Any], ...]:
+    """The pipelines of a target, on this machine. Imports what they import."""
+    return import_module(f"lowering.targets.{target}.pipeline").pipelines()
 
 
 @cache

@@ -19,6 +19,7 @@ from bridge.compile_cache import CompileCache, open_cache
 from bridge.errors import UsageError
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
+from lowering.passes.pipeline import Observation, observed
 from lowering.targets import get_engine
 from runtime.executor import Compiled
 from tests.bridge.engines import TestEngine
@@ -75,6 +76,22 @@ def test_what_was_compiled_once_is_not_again(
     assert second.lowered.binaries == first.lowered.binaries
     second.lowered.save(tmp_path / "a.bridge")
     assert bridge.load(tmp_path / "a.bridge").binaries == first.lowered.binaries
+
+
+def test_what_passes_made_under_observation_is_not_shared(
+    cache: CompileCache, start: Callable[[], TestEngine]
+) -> None:
+    """Passes that a caller wants to see run, cached or not; what few of them made is not cached."""
+    first = start()
+    with observed(Observation(until=0)):
+        _compile(first)
+    assert cache.usage().entries == 0
+    _compile(start())
+    assert cache.usage().entries == 1
+    second = start()
+    with observed(Observation(changed=True)):
+        _compile(second)
+    assert len(second.compiled) == 1
 
 
 def test_other_sizes_are_kept_too(cache: CompileCache, start: Callable[[], TestEngine]) -> None:
