@@ -7,11 +7,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
 from lowering.targets.aten.activations import recognise_activations
 from lowering.targets.aten.program import AtenProgram
+from tests.lowering.targets.aten.rewritten import rewritten, segment
+from tests.runtime.fakes import node, tensor
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 
@@ -79,3 +82,49 @@ def test_a_step_that_is_read_elsewhere_stays() -> None:
 def test_an_input_that_is_read_elsewhere_does_not_matter() -> None:
     found = targets(lambda x: (y := x.cos()) * torch.sigmoid(y) + y)
     assert found == ["aten.abs.default", "aten.cos.default", "aten.silu.default", "aten.add.Tensor"]
+
+
+def test_a_gelu_that_is_spelled_out_becomes_one_node() -> None:
+    nodes = [
+        node("aten.div.Tensor", "scaled", self="%x", other=2**0.5),
+        node("aten.erf.default", "error", self="%scaled"),
+        node("aten.add.Tensor", "raised", self="%error", other=1.0),
+        node("aten.mul.Tensor", "half", self="%x", other=0.5),
+        node("aten.mul.Tensor", "y", self="%half", other="%raised"),
+    ]
+    given = segment(
+        nodes, dict.fromkeys(("x", "scaled", "error", "raised", "half", "y"), tensor(4, 5)), ["y"]
+    )
+    assert_expected_inline(
+        rewritten("activation-recognition", given),
+        """\
+%scaled: f32[4, 5] = aten.div.Tensor(self=%x, other=1.4142135623730951)
+%error: f32[4, 5] = aten.erf.default(self=%scaled)
+%raised: f32[4, 5] = aten.add.Tensor(self=%error, other=1.0)
+%half: f32[4, 5] = aten.mul.Tensor(self=%x, other=0.5)
+%y: f32[4, 5] = aten.mul.Tensor(self=%half, other=%raised)
+=>
+%y: f32[4, 5] = aten.gelu.default(self=%x, approximate='none')
+""",
+    )
+
+
+def test_an_activation_of_a_view_moves_before_it() -> None:
+    nodes = [
+        node("aten.view.default", "rows", self="%x", size=(20,)),
+        node("aten.silu.default", "y", self="%rows"),
+    ]
+    given = segment(nodes, {"x": tensor(4, 5), "rows": tensor(20), "y": tensor(20)}, ["y"])
+    assert_expected_inline(
+        rewritten("activation-hoisting", given),
+        """\
+%rows: f32[20] = aten.view.default(self=%x, size=[20])
+%y: f32[20] = aten.silu.default(self=%rows)
+=>
+%y.inner: ? = aten.silu.default(self=%x)
+%y: f32[20] = aten.view.default(self=%y.inner, size=[20])  # node rows
+""",
+    )
+    kept = segment(nodes, dict(given.graph.values), ["rows", "y"])  # pyright: ignore[reportArgumentType]
+    before, _, after = rewritten("activation-hoisting", kept).partition("=>\n")
+    assert before == after

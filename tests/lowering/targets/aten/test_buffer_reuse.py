@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
 from bridge.compilation import compile_configured
 from bridge.configuration import ATEN, Configuration
+from tests.lowering.targets.aten.rewritten import rewritten, segment
 from tests.models.decoding import buffer_address
+from tests.runtime.fakes import node, tensor
 
 Function = Callable[[torch.Tensor, torch.Tensor], Any]
 
@@ -103,3 +106,27 @@ def test_a_buffer_that_is_updated_is_still_updated_in_place() -> None:
         where.add(buffer_address(compiled, "mean"))
     assert len(where) == 1
     torch.testing.assert_close(torch.as_tensor(compiled.buffers["mean"]), module.mean)
+
+
+def test_a_chain_of_elementwise_nodes_overwrites_its_first_result() -> None:
+    nodes = [
+        node("aten.sin.default", "a", self="%x"),
+        node("aten.add.Tensor", "b", self="%x", other="%a"),
+        node("aten.relu.default", "kept", self="%b"),
+        node("aten.neg.default", "y", self="%kept"),
+    ]
+    given = segment(nodes, dict.fromkeys(("x", "a", "b", "kept", "y"), tensor(4, 6)), ["kept", "y"])
+    assert_expected_inline(
+        rewritten("buffer-reuse", given),
+        """\
+%a: f32[4, 6] = aten.sin.default(self=%x)
+%b: f32[4, 6] = aten.add.Tensor(self=%x, other=%a)
+%kept: f32[4, 6] = aten.relu.default(self=%b)
+%y: f32[4, 6] = aten.neg.default(self=%kept)
+=>
+%a: f32[4, 6] = aten.sin.default(self=%x)
+%b: f32[4, 6] = aten.add_.Tensor(self=%a, other=%x, alpha=1)
+%kept: f32[4, 6] = aten.relu_.default(self=%b)
+%y: f32[4, 6] = aten.neg.default(self=%kept)
+""",
+    )

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
 from lowering.targets.errors import ExecutionError
 from runtime.executor import Compiled
+from tests.lowering.targets.aten.rewritten import rewritten, segment
+from tests.runtime.fakes import node, tensor
 
 
 class Of(nn.Module):
@@ -78,3 +81,31 @@ def test_what_fails_fails_when_it_is_called() -> None:
     _, compiled = on_aten(lambda own, x: x + own.weight[torch.tensor([9])])
     with pytest.raises(ExecutionError, match="index 9 is out of bounds"):
         compiled(torch.randn(2, 3))
+
+
+def test_a_chain_of_a_weight_becomes_one_constant() -> None:
+    nodes = [
+        node("aten.t.default", "turned", self="%w"),
+        node("aten.exp.default", "raised", self="%turned"),
+        node("aten.mm.default", "y", self="%x", mat2="%raised"),
+    ]
+    types = {
+        "w": tensor(4, 3),
+        "turned": tensor(3, 4),
+        "raised": tensor(3, 4),
+        "x": tensor(2, 3),
+        "y": tensor(2, 4),
+    }
+    given = segment(nodes, types, ["y"], {"w": torch.zeros(4, 3)})
+    assert_expected_inline(
+        rewritten("constant-folding", given),
+        """\
+constant %w: float32[4, 3]
+%turned: f32[3, 4] = aten.t.default(self=%w)
+%raised: f32[3, 4] = aten.exp.default(self=%turned)
+%y: f32[2, 4] = aten.mm.default(self=%x, mat2=%raised)
+=>
+constant %raised: float32[3, 4]
+%y: f32[2, 4] = aten.mm.default(self=%x, mat2=%raised)
+""",
+    )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
@@ -21,6 +22,8 @@ from lowering.targets.aten import onednn
 from lowering.targets.aten.prepacking import can_fuse
 from lowering.targets.aten.program import AtenProgram
 from runtime.executor import Compiled
+from tests.lowering.targets.aten.rewritten import rewritten, segment
+from tests.runtime.fakes import node, tensor
 
 PACKED = Configuration(ATEN, packed=True)
 CONVOLUTION, PRODUCT = "mkldnn._convolution_pointwise", "mkldnn._linear_pointwise"
@@ -43,9 +46,9 @@ class Of(nn.Module):
 def norm(channels: int) -> nn.BatchNorm2d:
     """A batch norm whose numbers are not those of a new one."""
     found = nn.BatchNorm2d(channels)
-    for tensor in (found.weight, found.bias, found.running_mean, found.running_var):
-        assert tensor is not None
-        nn.init.uniform_(tensor, 0.5, 1.5)
+    for numbers in (found.weight, found.bias, found.running_mean, found.running_var):
+        assert numbers is not None
+        nn.init.uniform_(numbers, 0.5, 1.5)
     return found
 
 
@@ -366,3 +369,71 @@ def test_other_lstms_are_eagers(options: dict[str, Any]) -> None:
     compiled = compile_configured(bridge.lower(module, (x,)), PACKED)
     assert targets(compiled)["aten.lstm.input"] == 1
     torch.testing.assert_close(compiled(x), module(x))
+
+
+needs_onednn = pytest.mark.skipif(not onednn.takes(torch.float32), reason="oneDNN is not there")
+
+
+@needs_onednn
+def test_a_convolution_with_its_norm_and_its_activation_becomes_one_call() -> None:
+    nodes = [
+        node("aten.conv2d.default", "c", input="%x", weight="%w"),
+        node(
+            "aten.batch_norm.default",
+            "n",
+            input="%c",
+            weight=None,
+            bias=None,
+            running_mean="%mean",
+            running_var="%var",
+            training=False,
+            momentum=0.1,
+            eps=1e-5,
+            cudnn_enabled=False,
+        ),
+        node("aten.silu.default", "y", self="%n"),
+    ]
+    types = {"x": tensor(1, 3, 8, 8), **dict.fromkeys(("c", "n", "y"), tensor(1, 4, 6, 6))}
+    types |= {"w": tensor(4, 3, 3, 3), "mean": tensor(4), "var": tensor(4)}
+    constants = {"w": torch.ones(4, 3, 3, 3), "mean": torch.zeros(4), "var": torch.ones(4)}
+    given = segment(nodes, types, ["y"], constants)
+    assert_expected_inline(
+        rewritten("prepacking", given),
+        """\
+constant %mean: float32[4]
+constant %var: float32[4]
+constant %w: float32[4, 3, 3, 3]
+%c: f32[1, 4, 6, 6] = aten.conv2d.default(input=%x, weight=%w)
+%n: f32[1, 4, 6, 6] = aten.batch_norm.default(input=%c, weight=None, bias=None, running_mean=%mean, running_var=%var, training=False, momentum=0.1, eps=1e-05, cudnn_enabled=False)
+%y: f32[1, 4, 6, 6] = aten.silu.default(self=%n)
+=>
+constant %y.bias: float32[4]
+constant %y.weight: float32[4, 3, 3, 3]
+%y: f32[1, 4, 6, 6] = mkldnn._convolution_pointwise.default(X=%x, W=%y.weight, B=%y.bias, padding=[0, 0], stride=[1, 1], dilation=[1, 1], groups=1, attr='swish', scalars=[], algorithm='')
+%y: f32[1, 4, 6, 6] = aten.contiguous.default(self=%y)  # node y.dense
+""",  # noqa: E501
+    )
+
+
+@needs_onednn
+def test_a_product_and_a_sum_become_one_call() -> None:
+    nodes = [
+        node("aten.addmm.default", "p", "%b", "%x", "%w"),
+        node("aten.add.Tensor", "y", self="%z", other="%p"),
+    ]
+    types = {"x": tensor(4, 8), "w": tensor(8, 6), "b": tensor(6)}
+    types |= dict.fromkeys(("p", "z", "y"), tensor(4, 6))
+    given = segment(nodes, types, ["y"], {"w": torch.ones(8, 6), "b": torch.ones(6)})
+    assert_expected_inline(
+        rewritten("prepacking", given),
+        """\
+constant %b: float32[6]
+constant %w: float32[8, 6]
+%p: f32[4, 6] = aten.addmm.default(%b, %x, %w)
+%y: f32[4, 6] = aten.add.Tensor(self=%z, other=%p)
+=>
+constant %y.bias: float32[6]
+constant %y.weight: float32[6, 8]
+%y: f32[4, 6] = mkldnn._linear_pointwise.binary(X=%x, other=%z, W=%y.weight, B=%y.bias, attr='add')
+""",
+    )
