@@ -38,15 +38,21 @@ LEVELS = {
 # Whose halves a processor may sum or round in its own way.
 OPERATORS = "conv mm matmul linear attention norm softmax sum mean cumsum dtype".split()
 
-# Engines, packing, forms and numerics: arguments of pytest, a run each.
+# Engines, packing, passes and numerics: arguments of pytest, a run each.
 RUNS: tuple[tuple[str, ...], ...] = (
     (
         "tests/lowering/targets/test_iree_xla.py",
         "tests/lowering/targets/aten/test_prepacking.py",
         "tests/lowering/targets/aten/test_activations.py",
         "tests/lowering/targets/test_load_time.py",
-        "tests/lowering/stablehlo/passes/test_form.py",
-        "tests/lowering/stablehlo/passes/test_blocks.py",
+        "tests/lowering/targets/test_pipelines.py",
+        "tests/lowering/stablehlo/passes/test_attention_in_blocks.py",
+        "tests/lowering/stablehlo/passes/test_convolution.py",
+        "tests/lowering/stablehlo/passes/test_convolutions_channels_last.py",
+        "tests/lowering/stablehlo/passes/test_exact_libm_functions.py",
+        "tests/lowering/stablehlo/passes/test_matmul_weights_in_out.py",
+        "tests/lowering/stablehlo/passes/test_pad_batched_matmuls.py",
+        "tests/lowering/stablehlo/passes/test_weight_hoisting.py",
         "tests/ops/test_accuracy.py",
         "tests/ops/test_layouts.py",
         "tests/bridge/test_threads.py",

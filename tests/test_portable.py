@@ -12,6 +12,7 @@ import pytest
 
 from tests import portable
 
+ROOT = Path(__file__).parents[1]
 CAPABILITIES = {"x86-64-v2": "DEFAULT", "x86-64-v3": "AVX2"}
 
 _PRINT = """
@@ -27,6 +28,12 @@ def test_torch_and_onednn_are_held(level: str) -> None:
         command, env=portable.environment(level), capture_output=True, text=True, timeout=600
     )
     assert done.stdout.split() == [CAPABILITIES[level], "False"], done.stderr
+
+
+def test_what_is_run_exists() -> None:
+    files = [argument for run in portable.RUNS for argument in run if argument.startswith("tests/")]
+    assert len(files) > len(portable.RUNS)
+    assert [file for file in files if not (ROOT / file).exists()] == []
 
 
 def test_a_machine_without_a_level_says_so(

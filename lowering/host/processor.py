@@ -3,8 +3,8 @@
     BRIDGE_CPU   `host` (default), or a level of the x86-64 ABI: `x86-64-v2` (SSE4.2), `x86-64-v3` (AVX2),
                  `x86-64-v4` (AVX-512 without bfloat16)
 
-Engines, forms and placement decide by what it has. torch and oneDNN are held to less by variables of their
-own, `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`.
+Pipelines, engines and placement decide by what it has. torch and oneDNN are held to less by variables of
+their own, `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`.
 """
 
 from __future__ import annotations

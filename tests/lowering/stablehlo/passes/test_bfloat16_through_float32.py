@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
@@ -13,7 +14,7 @@ from lowering.host.processor import processor
 from lowering.ir.errors import EngineError
 from lowering.stablehlo.hlo import text_of
 from lowering.stablehlo.passes import stablehlo_pass
-from tests.lowering.stablehlo.passes.through import through
+from tests.lowering.stablehlo.passes.through import text_through, through
 
 WIDENED = stablehlo_pass("bfloat16-through-float32")
 
@@ -89,3 +90,39 @@ def test_results_are_sums_of_float32_rounded_once(
     wanted = module.double()(x.double()) if name != "attention" else Attention()(x)
     assert got.dtype is torch.bfloat16
     torch.testing.assert_close(got.double(), wanted.double(), rtol=2**-7, atol=2**-9)
+
+
+GIVEN = """
+func.func public @main(%x: tensor<4x8xbf16>, %w: tensor<8x3xbf16>) -> tensor<4x3xf32> {
+  %0 = stablehlo.dot_general %x, %w, contracting_dims = [1] x [0]
+    : (tensor<4x8xbf16>, tensor<8x3xbf16>) -> tensor<4x3xf32>
+  return %0 : tensor<4x3xf32>
+}
+"""
+
+
+def test_operands_are_widened_by_their_bits() -> None:
+    assert_expected_inline(
+        text_through(GIVEN, stablehlo_pass("bfloat16-through-float32")),
+        """\
+module {
+  func.func public @main(%arg0: tensor<4x8xbf16>, %arg1: tensor<8x3xbf16>) -> tensor<4x3xf32> {
+    %0 = stablehlo.bitcast_convert %arg0 : (tensor<4x8xbf16>) -> tensor<4x8xui16>
+    %1 = stablehlo.convert %0 : (tensor<4x8xui16>) -> tensor<4x8xui32>
+    %c = stablehlo.constant dense<16> : tensor<ui32>
+    %2 = stablehlo.broadcast_in_dim %c, dims = [] : (tensor<ui32>) -> tensor<4x8xui32>
+    %3 = stablehlo.shift_left %1, %2 : tensor<4x8xui32>
+    %4 = stablehlo.bitcast_convert %3 : (tensor<4x8xui32>) -> tensor<4x8xf32>
+    %5 = stablehlo.bitcast_convert %arg1 : (tensor<8x3xbf16>) -> tensor<8x3xui16>
+    %6 = stablehlo.convert %5 : (tensor<8x3xui16>) -> tensor<8x3xui32>
+    %c_0 = stablehlo.constant dense<16> : tensor<ui32>
+    %7 = stablehlo.broadcast_in_dim %c_0, dims = [] : (tensor<ui32>) -> tensor<8x3xui32>
+    %8 = stablehlo.shift_left %6, %7 : tensor<8x3xui32>
+    %9 = stablehlo.bitcast_convert %8 : (tensor<8x3xui32>) -> tensor<8x3xf32>
+    %10 = stablehlo.dot_general %4, %9, contracting_dims = [1] x [0] : (tensor<4x8xf32>,
+        tensor<8x3xf32>) -> tensor<4x3xf32>
+    return %10 : tensor<4x3xf32>
+  }
+}
+""",
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from expecttest import assert_expected_inline
 
 from lowering.ir.types import DType
 from lowering.stablehlo.passes import stablehlo_pass
@@ -46,3 +47,47 @@ def test_the_key_of_a_constant_is_its_bits(dtype: DType, number: type, bits: typ
         value = np.array(count, bits).view(number)
         assert _key_of(float(value), dtype) == count
         assert _key_of(-float(value), dtype) == -count
+
+
+GIVEN = """
+func.func public @main(%x: tensor<4xf32>, %y: tensor<4xf32>) -> tensor<4xi1> {
+  %0 = stablehlo.compare LT, %x, %y : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>
+  return %0 : tensor<4xi1>
+}
+"""
+
+
+def test_two_arguments_are_compared_as_integers() -> None:
+    assert_expected_inline(
+        text_through(GIVEN, stablehlo_pass("compare-subnormals")),
+        """\
+module {
+  func.func public @main(%arg0: tensor<4xf32>, %arg1: tensor<4xf32>) -> tensor<4xi1> {
+    %0 = stablehlo.bitcast_convert %arg0 : (tensor<4xf32>) -> tensor<4xi32>
+    %c = stablehlo.constant dense<0> : tensor<i32>
+    %1 = stablehlo.broadcast_in_dim %c, dims = [] : (tensor<i32>) -> tensor<4xi32>
+    %2 = stablehlo.compare LT, %0, %1 : (tensor<4xi32>, tensor<4xi32>) -> tensor<4xi1>
+    %c_0 = stablehlo.constant dense<-2147483648> : tensor<i32>
+    %3 = stablehlo.broadcast_in_dim %c_0, dims = [] : (tensor<i32>) -> tensor<4xi32>
+    %4 = stablehlo.subtract %3, %0 : tensor<4xi32>
+    %5 = stablehlo.select %2, %4, %0 : tensor<4xi1>, tensor<4xi32>
+    %6 = stablehlo.bitcast_convert %arg1 : (tensor<4xf32>) -> tensor<4xi32>
+    %c_1 = stablehlo.constant dense<0> : tensor<i32>
+    %7 = stablehlo.broadcast_in_dim %c_1, dims = [] : (tensor<i32>) -> tensor<4xi32>
+    %8 = stablehlo.compare LT, %6, %7 : (tensor<4xi32>, tensor<4xi32>) -> tensor<4xi1>
+    %c_2 = stablehlo.constant dense<-2147483648> : tensor<i32>
+    %9 = stablehlo.broadcast_in_dim %c_2, dims = [] : (tensor<i32>) -> tensor<4xi32>
+    %10 = stablehlo.subtract %9, %6 : tensor<4xi32>
+    %11 = stablehlo.select %8, %10, %6 : tensor<4xi1>, tensor<4xi32>
+    %12 = stablehlo.compare LT, %5, %11 : (tensor<4xi32>, tensor<4xi32>) -> tensor<4xi1>
+    %13 = stablehlo.compare NE, %arg0, %arg0 : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>
+    %14 = stablehlo.not %13 : tensor<4xi1>
+    %15 = stablehlo.and %12, %14 : tensor<4xi1>
+    %16 = stablehlo.compare NE, %arg1, %arg1 : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>
+    %17 = stablehlo.not %16 : tensor<4xi1>
+    %18 = stablehlo.and %15, %17 : tensor<4xi1>
+    return %18 : tensor<4xi1>
+  }
+}
+""",
+    )

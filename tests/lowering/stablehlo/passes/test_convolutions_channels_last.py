@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
 from lowering.stablehlo.passes import stablehlo_pass
 from tests.lowering.stablehlo.passes.models import CASES, lowered
-from tests.lowering.stablehlo.passes.through import operations, same_results, through
+from tests.lowering.stablehlo.passes.through import operations, same_results, text_through, through
 
 CHANNELS_LAST = "convolutions-channels-last"
 FOLD = stablehlo_pass("fold-channel-scales")
@@ -54,3 +55,39 @@ def test_a_product_stays_apart_from_a_depthwise_convolution(
     made = through(lowered.module(0), stablehlo_pass(CHANNELS_LAST, barrier_after_depthwise=True))
     assert operations(made)["optimization_barrier"] == barriers
     torch.testing.assert_close(lowered.compile("iree")(x), model(x))
+
+
+GIVEN = """
+func.func public @main(
+    %x: tensor<1x3x5x5xf32>, %k: tensor<2x3x1x1xf32> {bridge.weight}
+) -> tensor<1x2x5x5xf32> {
+  %0 = "stablehlo.convolution"(%x, %k) {
+    batch_group_count = 1 : i64, feature_group_count = 1 : i64,
+    dimension_numbers = #stablehlo.conv<[b, f, 0, 1]x[o, i, 0, 1]->[b, f, 0, 1]>
+  } : (tensor<1x3x5x5xf32>, tensor<2x3x1x1xf32>) -> tensor<1x2x5x5xf32>
+  %1 = stablehlo.negate %0 : tensor<1x2x5x5xf32>
+  return %1 : tensor<1x2x5x5xf32>
+}
+"""
+
+
+def test_what_follows_runs_before_the_second_transposition() -> None:
+    assert_expected_inline(
+        text_through(GIVEN, stablehlo_pass("convolutions-channels-last")),
+        """\
+module {
+  func.func public @main(%arg0: tensor<1x3x5x5xf32>, %arg1: tensor<2x3x1x1xf32> {bridge.weight}) ->
+      tensor<1x2x5x5xf32> {
+    %0 = stablehlo.transpose %arg0, dims = [0, 2, 3, 1] : (tensor<1x3x5x5xf32>) ->
+        tensor<1x5x5x3xf32>
+    %1 = stablehlo.reshape %arg1 : (tensor<2x3x1x1xf32>) -> tensor<2x3xf32>
+    %2 = stablehlo.dot_general %0, %1, contracting_dims = [3] x [1] : (tensor<1x5x5x3xf32>,
+        tensor<2x3xf32>) -> tensor<1x5x5x2xf32>
+    %3 = stablehlo.transpose %2, dims = [0, 3, 1, 2] : (tensor<1x5x5x2xf32>) -> tensor<1x2x5x5xf32>
+    %4 = stablehlo.negate %2 : tensor<1x5x5x2xf32>
+    %5 = stablehlo.transpose %4, dims = [0, 3, 1, 2] : (tensor<1x5x5x2xf32>) -> tensor<1x2x5x5xf32>
+    return %5 : tensor<1x2x5x5xf32>
+  }
+}
+""",
+    )

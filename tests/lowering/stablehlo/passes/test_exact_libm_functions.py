@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
 from lowering.stablehlo.passes import stablehlo_pass
-from tests.lowering.stablehlo.passes.through import operations, through
+from tests.lowering.stablehlo.passes.through import operations, text_through, through
 
 
 class Angles(nn.Module):
@@ -57,3 +58,33 @@ def test_powers_keep_their_digits() -> None:
     x, y = torch.rand(4000, generator=generator) * 50, torch.rand(4000, generator=generator) * 16 - 8
     found = bridge.lower(Corners(), (x, y)).compile("iree")(x, y)[0]
     torch.testing.assert_close(found.double(), torch.pow(x.double(), y.double()), rtol=3e-7, atol=0)
+
+
+GIVEN = """
+func.func public @main(%x: tensor<4xcomplex<f32>>) -> tensor<4xf32> {
+  %0 = stablehlo.abs %x : (tensor<4xcomplex<f32>>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+"""
+
+
+def test_squares_of_a_complex_number_are_of_float64() -> None:
+    assert_expected_inline(
+        text_through(GIVEN, stablehlo_pass("exact-libm-functions")),
+        """\
+module {
+  func.func public @main(%arg0: tensor<4xcomplex<f32>>) -> tensor<4xf32> {
+    %0 = stablehlo.real %arg0 : (tensor<4xcomplex<f32>>) -> tensor<4xf32>
+    %1 = stablehlo.imag %arg0 : (tensor<4xcomplex<f32>>) -> tensor<4xf32>
+    %2 = stablehlo.convert %0 : (tensor<4xf32>) -> tensor<4xf64>
+    %3 = stablehlo.convert %1 : (tensor<4xf32>) -> tensor<4xf64>
+    %4 = stablehlo.multiply %2, %2 : tensor<4xf64>
+    %5 = stablehlo.multiply %3, %3 : tensor<4xf64>
+    %6 = stablehlo.add %4, %5 : tensor<4xf64>
+    %7 = stablehlo.sqrt %6 : tensor<4xf64>
+    %8 = stablehlo.convert %7 : (tensor<4xf64>) -> tensor<4xf32>
+    return %8 : tensor<4xf32>
+  }
+}
+""",
+    )

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
 from lowering.stablehlo.passes import stablehlo_pass
 from tests.bridge.calls import Call
-from tests.lowering.stablehlo.passes.through import operations, through
+from tests.lowering.stablehlo.passes.through import operations, text_through, through
 
 ROWS, COLUMN = torch.randn(64, 96, generator=torch.Generator().manual_seed(0)), torch.rand(64, 1) + 0.01
 OTHER = torch.rand(64, 96, generator=torch.Generator().manual_seed(1)) + 0.01
@@ -64,3 +65,30 @@ def test_only_divisions_that_could_be_products_are_guarded(
 ) -> None:
     made = through(bridge.lower(Call(function), (ROWS,)).module(0), stablehlo_pass("keep-divisions"))
     assert bool(operations(made)["optimization_barrier"]) is guarded
+
+
+GIVEN = """
+func.func public @main(%x: tensor<4xf32>, %y: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = stablehlo.divide %x, %y : tensor<4xf32>
+  %1 = stablehlo.divide %0, %y : tensor<4xf32>
+  return %1 : tensor<4xf32>
+}
+"""
+
+
+def test_quotients_of_quotients_stand_behind_barriers() -> None:
+    assert_expected_inline(
+        text_through(GIVEN, stablehlo_pass("keep-divisions")),
+        """\
+module {
+  func.func public @main(%arg0: tensor<4xf32>, %arg1: tensor<4xf32>) -> tensor<4xf32> {
+    %0 = stablehlo.optimization_barrier %arg1 : tensor<4xf32>
+    %1 = stablehlo.divide %arg0, %0 : tensor<4xf32>
+    %2 = stablehlo.optimization_barrier %1 : tensor<4xf32>
+    %3 = stablehlo.optimization_barrier %arg1 : tensor<4xf32>
+    %4 = stablehlo.divide %2, %3 : tensor<4xf32>
+    return %4 : tensor<4xf32>
+  }
+}
+""",
+    )

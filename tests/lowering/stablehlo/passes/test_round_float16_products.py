@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 
 import bridge
 from lowering.stablehlo.hlo import text_of
@@ -14,7 +15,7 @@ from lowering.stablehlo.passes import stablehlo_pass
 from lowering.targets import get_engine
 from lowering.targets.target import Target
 from tests.bridge.calls import Call
-from tests.lowering.stablehlo.passes.through import through
+from tests.lowering.stablehlo.passes.through import text_through, through
 
 ROUNDED = stablehlo_pass("round-float16-products")
 
@@ -51,3 +52,36 @@ def test_other_types_are_left_alone() -> None:
     x = torch.randn(8)
     lowered = bridge.lower(Call(PROGRAMS["a sum after it"]), (x, x))
     assert "reduce_precision" not in text_of(through(lowered.module(0), ROUNDED).code)
+
+
+GIVEN = """
+func.func public @main(%x: tensor<4xf16>, %y: tensor<4xf16>) -> tensor<4xf16> {
+  %0 = stablehlo.multiply %x, %y : tensor<4xf16>
+  %1 = stablehlo.add %0, %y : tensor<4xf16>
+  return %1 : tensor<4xf16>
+}
+"""
+
+
+def test_a_product_is_cut_before_the_sum() -> None:
+    assert_expected_inline(
+        text_through(GIVEN, stablehlo_pass("round-float16-products")),
+        """\
+module {
+  func.func public @main(%arg0: tensor<4xf16>, %arg1: tensor<4xf16>) -> tensor<4xf16> {
+    %0 = stablehlo.convert %arg0 : (tensor<4xf16>) -> tensor<4xf32>
+    %1 = stablehlo.convert %arg1 : (tensor<4xf16>) -> tensor<4xf32>
+    %2 = stablehlo.multiply %0, %1 : tensor<4xf32>
+    %3 = stablehlo.abs %2 : tensor<4xf32>
+    %cst = stablehlo.constant dense<6.10351563E-5> : tensor<f32>
+    %4 = stablehlo.broadcast_in_dim %cst, dims = [] : (tensor<f32>) -> tensor<4xf32>
+    %5 = stablehlo.compare GE, %3, %4 : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xi1>
+    %6 = stablehlo.reduce_precision %2, format = e5m10 : tensor<4xf32>
+    %7 = stablehlo.select %5, %6, %2 : tensor<4xi1>, tensor<4xf32>
+    %8 = stablehlo.convert %7 : (tensor<4xf32>) -> tensor<4xf16>
+    %9 = stablehlo.add %8, %arg1 : tensor<4xf16>
+    return %9 : tensor<4xf16>
+  }
+}
+""",
+    )

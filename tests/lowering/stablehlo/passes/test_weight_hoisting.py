@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
 from lowering.stablehlo.passes import stablehlo_pass
 from tests.lowering.stablehlo.passes.models import lowered
-from tests.lowering.stablehlo.passes.through import operations, through
+from tests.lowering.stablehlo.passes.through import operations, text_through, through
 
 HOISTED = stablehlo_pass("weight-hoisting")
 FOLDED = (stablehlo_pass("fold-channel-scales"), stablehlo_pass("convolutions-channels-last"), HOISTED)
@@ -42,3 +43,34 @@ def test_a_weight_that_many_steps_read_is_laid_out_once() -> None:
     made = through(module, stablehlo_pass("matmul-weights-in-out"), HOISTED)
     assert made.load is not None
     assert [port.sizes for port in made.load.outputs].count((5, 20)) == 1
+
+
+GIVEN = """
+func.func public @main(%x: tensor<4xf32>, %w: tensor<4xf32> {bridge.weight}) -> tensor<4xf32> {
+  %0 = stablehlo.sqrt %w : tensor<4xf32>
+  %1 = stablehlo.add %x, %0 : tensor<4xf32>
+  return %1 : tensor<4xf32>
+}
+"""
+
+
+def test_two_modules_from_one() -> None:
+    assert_expected_inline(
+        text_through(GIVEN, stablehlo_pass("weight-hoisting")),
+        """\
+module @main {
+  func.func @main(%arg0: tensor<4xf32>, %arg1: tensor<4xf32>) -> tensor<4xf32> {
+    %0 = stablehlo.add %arg0, %arg1 : tensor<4xf32>
+    return %0 : tensor<4xf32>
+  }
+}
+
+// at load
+module @load {
+  func.func @main(%arg0: tensor<4xf32>) -> tensor<4xf32> {
+    %0 = stablehlo.sqrt %arg0 : tensor<4xf32>
+    return %0 : tensor<4xf32>
+  }
+}
+""",
+    )

@@ -1,10 +1,14 @@
-"""Modules through passes."""
+"""Modules through passes.
+
+`EXPECTTEST_ACCEPT=1 python -m pytest tests/lowering/stablehlo/passes` writes expected texts anew.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import wrap
 
 import torch
 from torch import nn
@@ -69,7 +73,18 @@ def text_through(text: str, *passes: StableHloPass) -> str:
         pipeline = stablehlo_pipeline("test", *passes)
         parsed = pipeline.run(parsed)
         parsed.verify()
-        return parsed.text()
+        return _wrapped(parsed.text())
+
+
+def _wrapped(text: str) -> str:
+    """Text whose lines fit into this repository's."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()))
+        lines += wrap(
+            line, 100, subsequent_indent=f"{indent}    ", break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(lines) + "\n"
 
 
 def _port(name: str, type_: ir.Type, weight: str | None) -> Port:

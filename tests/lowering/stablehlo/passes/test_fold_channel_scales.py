@@ -1,0 +1,47 @@
+"""A scale of channels goes into the kernel that makes them, if both are of weights alone."""
+
+from __future__ import annotations
+
+from expecttest import assert_expected_inline
+
+from lowering.stablehlo.passes import stablehlo_pass
+from tests.lowering.stablehlo.passes.through import text_through
+
+CLEAN_UP = stablehlo_pass("erase-dead-operations")
+GIVEN = """
+func.func public @main(
+    %x: tensor<1x3x5x5xf32>, %k: tensor<2x3x3x3xf32> {bridge.weight}, %s: tensor<2xf32> {MARK}
+) -> tensor<1x2x3x3xf32> {
+  %0 = "stablehlo.convolution"(%x, %k) {
+    batch_group_count = 1 : i64, feature_group_count = 1 : i64,
+    dimension_numbers = #stablehlo.conv<[b, f, 0, 1]x[o, i, 0, 1]->[b, f, 0, 1]>
+  } : (tensor<1x3x5x5xf32>, tensor<2x3x3x3xf32>) -> tensor<1x2x3x3xf32>
+  %1 = stablehlo.broadcast_in_dim %s, dims = [1] : (tensor<2xf32>) -> tensor<1x2x3x3xf32>
+  %2 = stablehlo.multiply %0, %1 : tensor<1x2x3x3xf32>
+  return %2 : tensor<1x2x3x3xf32>
+}
+"""
+
+
+def test_a_scale_of_weights_is_folded() -> None:
+    assert_expected_inline(
+        text_through(GIVEN.replace("MARK", "bridge.weight"), stablehlo_pass("fold-channel-scales"), CLEAN_UP),
+        """\
+module {
+  func.func public @main(%arg0: tensor<1x3x5x5xf32>, %arg1: tensor<2x3x3x3xf32> {bridge.weight},
+      %arg2: tensor<2xf32> {bridge.weight}) -> tensor<1x2x3x3xf32> {
+    %0 = stablehlo.broadcast_in_dim %arg2, dims = [0] : (tensor<2xf32>) -> tensor<2x3x3x3xf32>
+    %1 = stablehlo.multiply %arg1, %0 : tensor<2x3x3x3xf32>
+    %2 = stablehlo.convolution(%arg0, %1) dim_numbers = [b, f, 0, 1]x[o, i, 0, 1]->[b, f, 0, 1],
+        window = {} {batch_group_count = 1 : i64, feature_group_count = 1 : i64} :
+        (tensor<1x3x5x5xf32>, tensor<2x3x3x3xf32>) -> tensor<1x2x3x3xf32>
+    return %2 : tensor<1x2x3x3xf32>
+  }
+}
+""",
+    )
+
+
+def test_a_scale_that_comes_with_the_call_is_not() -> None:
+    text = GIVEN.replace("MARK", "")
+    assert text_through(text, stablehlo_pass("fold-channel-scales"), CLEAN_UP) == text_through(text)
