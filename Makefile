@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test test-portable lint conformance fuzz bench clean
+.PHONY: setup demo test test-portable test-pythons lint conformance fuzz bench clean
 
 setup: $(INSTALLED)
 
@@ -28,6 +28,11 @@ test: lint
 # Engines, packing, forms and numerics held to SSE4.2 and to AVX2, on one core, under load; CI runs it too.
 test-portable: $(INSTALLED)
 	$(BIN)/python -m tests.portable
+
+# Reading, lowering and running without torch under the other Pythons, as far as they are found.
+PYTHONS ?= python3.12 python3.13
+test-pythons: $(INSTALLED)
+	sh tests/pythons.sh $(PYTHONS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

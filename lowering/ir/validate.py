@@ -22,6 +22,7 @@ from lowering.ir.program import (
     refs_of,
 )
 from lowering.ir.symbols import Term, free_symbols, is_unbacked
+from lowering.ir.tree_spec import DICT, TUPLE
 from lowering.ir.types import SymType, TensorType, ValueType
 
 
@@ -256,6 +257,9 @@ def trees_fit(program: Program) -> Iterator[str]:
     given = sum(spec.kind in (InputKind.USER, InputKind.LITERAL) for spec in signature.inputs)
     if signature.in_spec.leaves != given:
         yield f"the arguments' structure has {signature.in_spec.leaves} leaves, the signature {given}"
+    call = [child.type for child in signature.in_spec.children]
+    if signature.in_spec.type != TUPLE or call != [TUPLE, DICT]:
+        yield "the arguments' structure is not a tuple of a tuple and a dict"
     returned = sum(spec.kind in (OutputKind.USER, OutputKind.LOSS) for spec in signature.outputs)
     if signature.out_spec.leaves != returned:
         yield f"the results' structure has {signature.out_spec.leaves} leaves, the signature {returned}"
