@@ -42,7 +42,7 @@ def _of_programs() -> Iterator[Pipeline[Any]]:
 
 
 PIPELINES = (
-    Family("", "exported program of torch", _of_exported),
+    Family("", "program of torch", _of_exported),
     Family("", "program", _of_programs),
     *(Family(name, subject, partial(pipelines, name)) for name, subject in SUBJECTS.items()),
 )

@@ -110,7 +110,8 @@ class Pipeline(Generic[S]):
     pass changed it. `properties`: what passes ensure, by name, with the check that raises where it does not
     hold. `given`: properties that hold before the first pass.
 
-    Raises PipelineError for two passes of one name, and for a pass that requires what no earlier one ensures.
+    Raises PipelineError for two passes of one name, and for a pass that requires what no earlier one ensures:
+    for one that a bisection never leaves out, no earlier one of that kind.
     """
 
     name: str
@@ -121,15 +122,18 @@ class Pipeline(Generic[S]):
     given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        holding, seen = set(self.given), set[str]()
+        holding, always, seen = set(self.given), set(self.given), set[str]()
         for item in self.passes:
             if item.name in seen:
                 raise PipelineError(f"the pipeline {self.name} has two passes named {item.name}")
+            where = f"the pass {item.name} of {self.name}"
             if missing := [name for name in item.requires if name not in holding]:
-                where = f"the pass {item.name} of {self.name}"
                 raise PipelineError(f"{where} requires {missing[0]}, which no pass before it ensures")
+            if item.required and (missing := [name for name in item.requires if name not in always]):
+                raise PipelineError(f"{where} requires {missing[0]}, which a bisection may leave out")
             seen.add(item.name)
             holding.update(item.ensures)
+            always.update(item.ensures if item.required else ())
 
     def identity(self) -> str:
         """What results depend on: the name, and each pass with its options."""

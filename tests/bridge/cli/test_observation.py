@@ -36,6 +36,16 @@ def test_printing_after_passes(tmp_path: Path) -> None:
     assert told.split("eliminate-dead-code\n")[1].rstrip("\n") == str(artifact.functional).rstrip("\n")
 
 
+def test_passes_of_a_target_are_printed_too(tmp_path: Path) -> None:
+    target = tmp_path / "a.bridge"
+    status, _, err = bridge_cli(
+        "lower", SOURCE, "-e", "aten", "-o", target, "--print-after", "constant-folding"
+    )
+    assert status == 0
+    assert heads(err) == ["// 8: aten, after constant-folding"]
+    assert "aten.add_.Tensor" in err
+
+
 def test_printing_what_changed(tmp_path: Path) -> None:
     told = lowered(tmp_path / "a.bridge", "--print-changed")
     assert heads(told) == [

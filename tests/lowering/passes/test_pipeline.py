@@ -42,6 +42,15 @@ def test_a_requirement_must_be_ensured_before() -> None:
     assert pipeline(SORT, given=("single",)).run(("b", "a")) == ("a", "b")
 
 
+def test_a_bisection_leaves_out_nothing_that_a_required_pass_requires() -> None:
+    loud = Pass[Words]("loud", UPPER.run, "Shout.", requires=("single",), required=True)
+    with pytest.raises(PipelineError, match="loud of words requires single, which a bisection may leave out"):
+        pipeline(SINGLE, loud)
+    always = Pass[Words]("always", SINGLE.run, "Drop doubles.", ensures=("single",), required=True)
+    with observed(Observation(until=0, verify=True)):
+        assert pipeline(SORT, always, loud, given=("single",)).run(("b", "a", "b")) == ("B", "A")
+
+
 def test_names_are_unique() -> None:
     with pytest.raises(PipelineError, match="two passes named sort"):
         pipeline(SINGLE, SORT, SORT)
