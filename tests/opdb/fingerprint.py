@@ -26,6 +26,8 @@ from lowering.targets import ENGINES, get_engine
 
 ROOT = Path(__file__).parents[2]
 _RULES = "lowering/stablehlo/ops"
+# What compiles and runs a case once it is lowered.
+_RUNNING = ("runtime", "lowering/targets", "lowering/host", "lowering/stablehlo/passes")
 _JUDGES = ("compare.py", "cases.py", "selection.py")
 
 
@@ -33,15 +35,17 @@ class Sources:
     """Hashes of the tree's sources, as they are at construction. `judges`: files that judge, besides ours."""
 
     def __init__(self, judges: Iterable[Path] = ()) -> None:
-        engines = {path for name in ENGINES for path in ROOT.glob(f"lowering/targets/{name}*.py")}
-        runtime = set(ROOT.glob("runtime/**/*.py")) - engines
-        lowering = {p for s in ("py", "json") for p in ROOT.glob(f"lowering/**/*.{s}")}
+        engines = {name: set(ROOT.glob(f"lowering/targets/{name}/**/*.py")) for name in ENGINES}
+        of_engines = set[Path]().union(*engines.values())
+        # The host target runs beside every engine.
+        runtime = {p for part in _RUNNING for p in ROOT.glob(f"{part}/**/*.py")} - of_engines
+        lowering = {p for s in ("py", "json") for p in ROOT.glob(f"lowering/**/*.{s}")} - of_engines
         lowering -= set(ROOT.glob(f"{_RULES}/*.py"))
         judging = {ROOT / "tests/opdb" / name for name in _JUDGES}.union(judges)
         running = runtime | judging | {ROOT / "bridge/compilation.py"}
         self._running = _hash_files(running)
         self._core = _hash_files(running | lowering | {ROOT / "bridge/lowered.py"})
-        self._engines = {name: _hash_files(ROOT.glob(f"lowering/targets/{name}*.py")) for name in ENGINES}
+        self._engines = {name: _hash_files(files) for name, files in engines.items()}
         self._registered = _hash(sorted(all_rules()))
         self._all = _hash_files(ROOT.glob(f"{_RULES}/*.py"))
         self._modules: dict[str, str] = {}
