@@ -18,12 +18,13 @@ from lowering.ir.program import (
     OutputKind,
     Program,
     Ref,
+    all_graphs,
     leaves_of,
-    refs_of,
 )
 from lowering.ir.symbols import Term, free_symbols, is_unbacked
 from lowering.ir.tree_spec import DICT, TUPLE
 from lowering.ir.types import SymType, TensorType, ValueType
+from lowering.ir.uses import input_names, made_by, output_names
 
 
 class InvalidProgram(BridgeError, ValueError):
@@ -43,27 +44,10 @@ def validate(program: Program, functional: bool = False) -> None:
     """
     violations = [text for rule in PROGRAM_RULES for text in rule(program)]
     rules = (*GRAPH_RULES, writes_nothing) if functional else GRAPH_RULES
-    for graph in graphs(program.graph):
+    for graph in all_graphs(program.graph):
         violations += [f"graph {graph.name}: {text}" for rule in rules for text in rule(graph)]
     if violations:
         raise InvalidProgram(violations)
-
-
-def graphs(graph: Graph) -> Iterator[Graph]:
-    """A graph and all graphs nested in it."""
-    yield graph
-    for node in graph.nodes:
-        for argument in node.args:
-            for nested in _graphs_in(argument.value):
-                yield from graphs(nested)
-
-
-def _graphs_in(arg: Arg) -> Iterator[Graph]:
-    if isinstance(arg, Graph):
-        yield arg
-    elif isinstance(arg, (tuple, dict)):
-        for item in arg.values() if isinstance(arg, dict) else arg:
-            yield from _graphs_in(item)
 
 
 # ----------------------------------------------------------------------------------------------- one graph
@@ -71,21 +55,20 @@ def _graphs_in(arg: Arg) -> Iterator[Graph]:
 
 def used_after_definition(graph: Graph) -> Iterator[str]:
     """Every value that is read is an input or a result of an earlier node."""
-    defined = {name for item in graph.inputs for name in refs_of(item)}
+    defined = set(input_names(graph))
     for node in graph.nodes:
         for name in node.refs():
             if name not in defined:
                 yield f"node {node.name} reads {name}, which nothing before it defines"
         defined.update(node.results())
-    for output in graph.outputs:
-        for name in refs_of(output):
-            if name not in defined:
-                yield f"it returns {name}, which nothing defines"
+    for name in output_names(graph):
+        if name not in defined:
+            yield f"it returns {name}, which nothing defines"
 
 
 def defined_once(graph: Graph) -> Iterator[str]:
     """No value has two definitions, and no two nodes have one name."""
-    names = [name for item in graph.inputs for name in refs_of(item)]
+    names = input_names(graph)
     names += [name for node in graph.nodes for name in node.results()]
     for name in _repeated(names):
         yield f"{name} is defined more than once"
@@ -95,8 +78,8 @@ def defined_once(graph: Graph) -> Iterator[str]:
 
 def typed(graph: Graph) -> Iterator[str]:
     """Every value has a type, and every type is of a value."""
-    names = {name for item in graph.inputs for name in refs_of(item)}
-    names.update(name for node in graph.nodes for name in node.results())
+    names = set(input_names(graph))
+    names |= made_by(graph.nodes)
     for name in sorted(names - set(graph.values)):
         yield f"{name} has no type"
     for name in sorted(set(graph.values) - names):
@@ -268,11 +251,11 @@ def trees_fit(program: Program) -> Iterator[str]:
 def symbols_bound(program: Program) -> Iterator[str]:
     """Every symbol has a range, or is unbacked and appears in a node's results."""
     known = set(program.ranges)
-    for graph in graphs(program.graph):
+    for graph in all_graphs(program.graph):
         for node in graph.nodes:
             for name in node.results():
                 known |= {symbol for symbol in _symbols(graph, name) if is_unbacked(symbol)}
-    for graph in graphs(program.graph):
+    for graph in all_graphs(program.graph):
         for name in graph.values:
             for symbol in sorted(_symbols(graph, name) - known):
                 yield f"graph {graph.name}: {name} has the symbol {symbol}, without range or origin"
