@@ -1,4 +1,4 @@
-"""Which operators round, against what torch computes in two widths."""
+"""Which operators round, held against torch's tags of pointwise operators and reductions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ def test_every_name_is_an_operator() -> None:
 
 
 def test_what_torch_calls_pointwise_sums_nothing() -> None:
-    """A loss is pointwise to torch as long as it does not reduce."""
     pointwise = [t for t in targets() if "pointwise" in schema(t).tags]  # pyright: ignore[reportOptionalMemberAccess]
     assert len(pointwise) > 300
     assert [t for t in pointwise if sums_many(t) and not is_exact(t)] == []
