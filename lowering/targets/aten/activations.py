@@ -17,7 +17,7 @@ from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.symbols import Dim
 from lowering.ir.types import DType, TensorType
 from lowering.ir.uses import producers, use_counts, users
-from lowering.targets.aten import operators as targets
+from lowering.targets.aten import operators
 from lowering.targets.aten.program import AtenProgram
 
 # The operators that they are spelled with, the last of which is a product or a quotient.
@@ -151,13 +151,13 @@ def _recognised(last: Node, steps: Sequence[Node], of: str) -> Node | None:
     values = {of: _points()}
     for step in steps:
         given = {
-            name: values[value.name] if isinstance(value, Ref) else targets.constant(value)
-            for name, value in targets.given(step).items()
+            name: values[value.name] if isinstance(value, Ref) else operators.constant(value)
+            for name, value in operators.given(step).items()
         }
-        values[next(step.results())] = targets.resolve(step.target)(**given)
+        values[next(step.results())] = operators.resolve(step.target)(**given)
     found = values[next(last.results())]
     for target, more in _KNOWN:
-        expected = targets.resolve(target)(_points(), **more)
+        expected = operators.resolve(target)(_points(), **more)
         if torch.allclose(found, expected, rtol=_CLOSE, atol=_CLOSE):
             given = (Argument(name, value, True) for name, value in more.items())
             return replace(last, target=target, args=(Argument("self", Ref(of), False), *given))

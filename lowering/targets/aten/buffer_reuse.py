@@ -15,7 +15,7 @@ from lowering.ir.facts.twins import in_place_twin
 from lowering.ir.program import Argument, Node, Ref
 from lowering.ir.types import TensorType, ValueType
 from lowering.ir.uses import use_counts
-from lowering.targets.aten import operators as targets
+from lowering.targets.aten import operators
 from lowering.targets.aten.program import AtenProgram
 
 # What makes a tensor that is nobody else's, beside elementwise operators: oneDNN's layers.
@@ -59,7 +59,7 @@ def _in_place(values: Mapping[str, ValueType], node: Node, own: Collection[str])
     target = in_place_twin(node.target)
     if target is None:
         return node
-    given = targets.given(node)
+    given = operators.given(node)
     first, *others = given
     if not _may_take(values, node, given[first], own):
         if not is_commutative(node.target) or given.get("alpha", 1) != 1:

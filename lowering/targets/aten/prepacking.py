@@ -23,8 +23,7 @@ from lowering.ir.facts.views import needs_rows, of_any_strides
 from lowering.ir.program import Arg, Argument, Node, Ref
 from lowering.ir.types import DType, TensorType
 from lowering.ir.uses import use_counts, users
-from lowering.targets.aten import onednn
-from lowering.targets.aten import operators as targets
+from lowering.targets.aten import onednn, operators
 from lowering.targets.aten.activations import FUSED
 from lowering.targets.aten.program import AtenProgram
 
@@ -119,7 +118,7 @@ class _Packer:
         return None
 
     def _product(self, node: Node, operands: Operands) -> _Layer | None:
-        given = targets.given(node)
+        given = operators.given(node)
         of_input, of_weight, of_bias, transposed = operands
         weight, bias = self._constant(given[of_weight]), self._constant(given.get(of_bias or ""))
         input_ = self._tensor(given[of_input])
@@ -135,7 +134,7 @@ class _Packer:
         return _Layer(node, given[of_input], weight.t() if transposed else weight, bias, None)
 
     def _convolution(self, node: Node) -> _Layer | None:
-        given = targets.given(node)
+        given = operators.given(node)
         weight, bias = self._constant(given["weight"]), self._constant(given.get("bias"))
         input_ = self._tensor(given["input"])
         if weight is None or input_ is None or not weight.dim() == len(input_.sizes) in (3, 4):
@@ -172,7 +171,7 @@ class _Packer:
     def _take_norm(self, layer: _Layer, node: Node) -> bool:
         if layer.geometry is None or node.target not in _NORMS:
             return False
-        given = targets.given(node)
+        given = operators.given(node)
         if given.get("training", False) or given["input"] != Ref(next(layer.last.results())):
             return False
         names = ("weight", "bias", "running_mean", "running_var")
@@ -196,7 +195,7 @@ class _Packer:
     def _take_sum(self, layer: _Layer, node: Node) -> bool:
         if layer.geometry is not None and layer.geometry.line:
             return False
-        if node.target not in _SUMS or (given := targets.given(node)).get("alpha", 1) != 1:
+        if node.target not in _SUMS or (given := operators.given(node)).get("alpha", 1) != 1:
             return False
         own = Ref(next(layer.last.results()))
         other = given["other"] if given["self"] == own else given["self"]
@@ -215,7 +214,7 @@ class _Packer:
             return False
         layer.activation = called
         if called == "gelu":
-            layer.algorithm = targets.given(node).get("approximate", "none")
+            layer.algorithm = operators.given(node).get("approximate", "none")
         return True
 
     def _tensor(self, arg: Arg) -> TensorType | None:
@@ -263,7 +262,7 @@ class _Packer:
                 "dilation": tuple(layer.geometry.dilation),
                 "groups": layer.geometry.groups,
             }
-        wanted = [argument.name for argument in targets.resolve(target)._schema.arguments]
+        wanted = [argument.name for argument in operators.resolve(target)._schema.arguments]
         args = tuple(Argument(name, given[name], False) for name in wanted)
         return replace(layer.last, name=name, target=target, args=args, outputs=(result,), functional=False)
 
@@ -298,9 +297,9 @@ class _Packer:
 
 def _writes(node: Node) -> bool:
     """Whether a node writes to what it is given; only in programs that could not be made functional."""
-    if node.functional or node.target in targets.SCALAR or is_higher_order(node.target):
+    if node.functional or node.target in operators.SCALAR or is_higher_order(node.target):
         return False
-    return bool(targets.written(node, targets.resolve(node.target))[0])
+    return bool(operators.written(node, operators.resolve(node.target))[0])
 
 
 def _fits(dtype: DType, weight: torch.Tensor, bias: torch.Tensor | None) -> bool:
@@ -332,6 +331,6 @@ def _for_any_strides(node: Node) -> Node:
     target = of_any_strides(node.target)
     if target is None:
         return node
-    names = [argument.name for argument in targets.resolve(target)._schema.arguments]
+    names = [argument.name for argument in operators.resolve(target)._schema.arguments]
     args = tuple(argument._replace(name=name) for argument, name in zip(node.args, names, strict=True))
     return replace(node, target=target, args=args)

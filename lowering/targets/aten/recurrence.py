@@ -15,8 +15,7 @@ import torch
 from lowering.ir.facts.contractions import LSTM
 from lowering.ir.program import Arg, Argument, Node, Ref
 from lowering.ir.types import TensorType
-from lowering.targets.aten import onednn
-from lowering.targets.aten import operators as targets
+from lowering.targets.aten import onednn, operators
 from lowering.targets.aten.program import AtenProgram
 
 _LAYER = "aten.mkldnn_rnn_layer.default"
@@ -47,7 +46,7 @@ def _unrolled(node: Node, program: AtenProgram, keep: Keep) -> list[Node] | None
 
     `keep`: makes a constant of a name and a tensor.
     """
-    given = targets.given(node)
+    given = operators.given(node)
     params = [program.constants.get(ref.name) if isinstance(ref, Ref) else None for ref in given["params"]]
     directions = 2 if given["bidirectional"] is True else 1
     count = given["num_layers"]
@@ -75,7 +74,7 @@ def _nodes(
     keep: Keep,
 ) -> Iterator[Node]:
     def called(target: str, result: str, *values: Arg) -> Node:
-        names = [argument.name for argument in targets.resolve(target)._schema.arguments]
+        names = [argument.name for argument in operators.resolve(target)._schema.arguments]
         args = tuple(Argument(name, value, False) for name, value in zip(names, values, strict=False))
         return Node(result, target, args, (result,), node.location)
 

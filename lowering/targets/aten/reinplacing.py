@@ -18,7 +18,7 @@ from lowering.ir.facts.views import written_part
 from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, graphs_of, refs_of
 from lowering.ir.types import TensorType, ValueType
 from lowering.ir.uses import producers
-from lowering.targets.aten import operators as targets
+from lowering.targets.aten import operators
 from lowering.targets.aten.program import AtenProgram, MalformedProgram
 
 
@@ -29,7 +29,7 @@ def reinplace(program: AtenProgram) -> AtenProgram:
     found: dict[str, set[str]] = {}
     for old, new in program.updates.items():
         chain = _chain(old, new, makers, program.graph.values)
-        steps = [(node, argument, targets.given(node)[argument]) for node, argument in chain]
+        steps = [(node, argument, operators.given(node)[argument]) for node, argument in chain]
         if all(_is_last(program.nodes, order[node.name], ref, program.outputs) for node, _, ref in steps):
             for node, argument in chain:
                 found.setdefault(node.name, set()).add(argument)
@@ -40,7 +40,7 @@ def check_reinplaced(program: AtenProgram) -> None:
     """Raises MalformedProgram where a value is read after the node that writes over it."""
     for place, node in enumerate(program.nodes):
         for argument in program.in_place.get(node.name, ()):
-            given = targets.given(node)[argument]
+            given = operators.given(node)[argument]
             if not _is_last(program.nodes, place, given, program.outputs):
                 raise MalformedProgram(f"node {node.name} writes over {given}, which is still read")
 
@@ -54,7 +54,7 @@ def _chain(
     while name != old:
         node = makers.get(name)
         argument = None if node is None else _replaces(node, name)
-        given = None if node is None or argument is None else targets.given(node)[argument]
+        given = None if node is None or argument is None else operators.given(node)[argument]
         if node is None or argument is None or not isinstance(given, Ref):
             return []
         if not _same_type(values.get(given.name), values.get(name)):
@@ -87,7 +87,7 @@ def _replaces(node: Node, result: str) -> str | None:
         schema = aten.schema(node.target)
         in_place = in_place_twin(node.target) or written_part(node.target)
         return schema.parameters[0].name if schema is not None and in_place else None
-    names, unreturned = targets.written(node, targets.resolve(node.target))
+    names, unreturned = operators.written(node, operators.resolve(node.target))
     own = len(node.outputs) - len(unreturned)
     for output, name in zip(node.outputs[own:], unreturned, strict=True):
         if output == result:
@@ -128,10 +128,10 @@ def written_inputs(program: Program) -> set[str]:
     """Names of the graph inputs that running a program as it was read may write to."""
     nodes = program.graph.nodes
     written = {name for node in nodes for name in _written(node)}
-    targets_ = {spec.target for spec in program.signature.outputs if spec.kind in MUTATIONS}
+    targets = {spec.target for spec in program.signature.outputs if spec.kind in MUTATIONS}
     found: set[str] = set()
     for spec in program.signature.inputs:
-        stated = spec.target in targets_ or spec.name in targets_
+        stated = spec.target in targets or spec.name in targets
         if stated or not written.isdisjoint(aliases(nodes, [spec.name])):
             found.add(spec.name)
     return found
@@ -139,14 +139,14 @@ def written_inputs(program: Program) -> set[str]:
 
 def _written(node: Node) -> Iterator[str]:
     """Values that a node may write to."""
-    if node.target in targets.SCALAR:
+    if node.target in operators.SCALAR:
         return
     if is_higher_order(node.target):
         if any(_writes(graph) for graph in graphs_of(node)):
             yield from node.refs()
         return
-    given = targets.given(node)
-    for name in targets.written(node, targets.resolve(node.target))[0]:
+    given = operators.given(node)
+    for name in operators.written(node, operators.resolve(node.target))[0]:
         yield from refs_of(given[name])
 
 

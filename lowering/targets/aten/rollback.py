@@ -14,9 +14,9 @@ import torch
 from lowering.ir.facts.indices import Addresses, addresses
 from lowering.ir.facts.twins import in_place_twin
 from lowering.ir.facts.views import written_part
-from lowering.targets.aten import operators as targets
+from lowering.targets.aten import operators
 
-Undo = Callable[[], Any]
+Rollback = Callable[[], Any]
 Arguments = Mapping[str, Any]
 
 
@@ -24,8 +24,8 @@ def writer(target: str) -> Callable[..., Any]:
     """What does to its first argument what this functional operator does to a copy, and returns it."""
     view = written_part(target)
     if view is None:
-        return targets.resolve(in_place_twin(target) or target)
-    look = targets.resolve(view)
+        return operators.resolve(in_place_twin(target) or target)
+    look = operators.resolve(view)
 
     def write(*, self: torch.Tensor, src: torch.Tensor, **where: Any) -> torch.Tensor:
         look(self, **where).copy_(src)
@@ -34,7 +34,7 @@ def writer(target: str) -> Callable[..., Any]:
     return write
 
 
-def prepare(target: str, tensor: torch.Tensor, arguments: Arguments) -> tuple[torch.Tensor, Undo | None]:
+def prepare(target: str, tensor: torch.Tensor, arguments: Arguments) -> tuple[torch.Tensor, Rollback | None]:
     """The tensor to write to, and what takes the write back.
 
     That is a copy, and nothing, where some of the elements perhaps share memory or the indices are wrong: the
@@ -43,16 +43,16 @@ def prepare(target: str, tensor: torch.Tensor, arguments: Arguments) -> tuple[to
     if torch._debug_has_internal_overlap(tensor):  # pyright: ignore[reportPrivateImportUsage]
         return tensor.clone(), None
     try:
-        return tensor, _undo(target, tensor, arguments)
+        return tensor, _rollback(target, tensor, arguments)
     except (IndexError, RuntimeError):
         return tensor.clone(), None
 
 
-def _undo(target: str, tensor: torch.Tensor, arguments: Arguments) -> Undo:
+def _rollback(target: str, tensor: torch.Tensor, arguments: Arguments) -> Rollback:
     view = written_part(target)
     if view is not None:
         where = {name: value for name, value in arguments.items() if name not in ("self", "src")}
-        part = targets.resolve(view)(tensor, **where)
+        part = operators.resolve(view)(tensor, **where)
         return _restore(part, part.clone())
     addressed = addresses(target)
     if tensor.dim() and addressed is Addresses.ROW:
@@ -70,5 +70,5 @@ def _undo(target: str, tensor: torch.Tensor, arguments: Arguments) -> Undo:
     return _restore(tensor, tensor.clone())
 
 
-def _restore(tensor: torch.Tensor, before: torch.Tensor) -> Undo:
+def _restore(tensor: torch.Tensor, before: torch.Tensor) -> Rollback:
     return lambda: tensor.copy_(before)

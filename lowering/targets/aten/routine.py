@@ -25,7 +25,7 @@ from lowering.ir.program import (
 from lowering.ir.symbols import evaluate
 from lowering.ir.types import SymType, TensorType, ValueType
 from lowering.ir.uses import input_names, last_uses, made_by
-from lowering.targets.aten import operators as targets
+from lowering.targets.aten import operators
 from lowering.targets.aten.arguments import checked
 from lowering.targets.aten.assertions import told
 from lowering.targets.aten.control_flow import Symbols, higher_order
@@ -101,7 +101,7 @@ def admit(nodes: Sequence[Node]) -> None:
     """Raise UnknownTarget, naming the node, for a node that a file may not have ATen run."""
     for node in nodes:
         try:
-            targets.admit(node)
+            operators.admit(node)
         except UnknownTarget as error:
             where = f" ({node.location})" if str(node.location) else ""
             raise UnknownTarget(f"node {node.name}{where}: {error}") from None
@@ -139,12 +139,12 @@ class _Compiler:
                 return function(symbols, *plain, **named)
 
             return self.bind_outputs(node, run, returns=2)
-        scalar = targets.SCALAR.get(node.target)
+        scalar = operators.SCALAR.get(node.target)
         if scalar is not None:
             call = self.call(scalar, [argument.value for argument in node.args], {})
             return self.bind_outputs(node, call, returns=1)
         try:
-            op = targets.resolve(node.target)
+            op = operators.resolve(node.target)
         except UnknownTarget as error:
             where = f" ({node.location})" if str(node.location) else ""
             raise UnknownTarget(f"node {node.name}{where}: {error}") from None
@@ -189,7 +189,7 @@ class _Compiler:
             function = Function(arg)
             return lambda env, symbols: function
         if isinstance(arg, Operator):
-            op = targets.resolve(arg.target)
+            op = operators.resolve(arg.target)
             # Whoever takes an operator calls it as it is.
             if checked(arg.target, op, op) is not op:
                 raise UnknownTarget(f"{arg.target} is checked before each call, and cannot be an argument")
@@ -211,7 +211,7 @@ class _Compiler:
     def constant(self, arg: Arg) -> Any:
         if isinstance(arg, tuple):
             return [self.constant(item) for item in arg]
-        return self.constants[arg.name] if isinstance(arg, Ref) else targets.constant(arg)
+        return self.constants[arg.name] if isinstance(arg, Ref) else operators.constant(arg)
 
     def call(self, op: Callable[..., Any], positional: Sequence[Arg], keyword: Mapping[str, Arg]) -> Reader:
         """A call whose constant arguments are in a template and whose others are filled in."""
@@ -254,7 +254,7 @@ class _Compiler:
         given = {**dict(zip(names, positional, strict=False)), **keyword}
         readers = {name: self.reader(arg) for name, arg in given.items()}
         in_place = self.in_place.get(node.name, frozenset())
-        writes, also = targets.written(node, op) if node.functional else (tuple(in_place), ())
+        writes, also = operators.written(node, op) if node.functional else (tuple(in_place), ())
         run = checked(node.target, op, op if node.functional else writer(node.target))
         returns = len(op._schema.returns)
 
@@ -262,9 +262,9 @@ class _Compiler:
             kwargs = {name: read(env, symbols) for name, read in readers.items()}
             for name in writes:
                 if name in in_place:
-                    kwargs[name], undo = prepare(node.target, kwargs[name], kwargs)
-                    if undo is not None:
-                        env[ROLLBACK].append(undo)
+                    kwargs[name], rollback = prepare(node.target, kwargs[name], kwargs)
+                    if rollback is not None:
+                        env[ROLLBACK].append(rollback)
                 else:
                     kwargs[name] = _copy(kwargs[name])
             result = run(**kwargs)
