@@ -19,9 +19,7 @@ def command(as_json: Json = False) -> None:
 
 def _lines(pipeline: dict[str, Any]) -> list[str]:
     target = f", for {pipeline['target']}" if pipeline["target"] else ""
-    subject = pipeline["subject"]
-    article = "an" if subject[0] in "aeio" else "a"
-    lines = [f"{pipeline['name']}: on {article} {subject}{target}"]
+    lines = [f"{pipeline['name']}: on a {pipeline['subject']}{target}"]
     for item in pipeline["passes"]:
         options = ", ".join(f"{name}={value!r}" for name, value in sorted(item["options"].items()))
         lines.append(f"  {item['name']}{f' ({options})' if options else ''}: {item['summary']}")
