@@ -63,6 +63,12 @@ def test_a_part_of_the_passes_keeps_those_that_results_rest_on(tmp_path: Path) -
     assert bridge.verify(tmp_path / "b.bridge", engines=("aten",)).passed
 
 
+def test_binaries_of_a_part_of_the_passes_are_not_kept(tmp_path: Path) -> None:
+    for words, kept in ((("--passes-until", 8), False), ((), True)):
+        assert bridge_cli("lower", SOURCE, "-e", "xla", "-o", tmp_path / "a.bridge", *words)[0] == 0
+        assert bool(bridge.load(tmp_path / "a.bridge").binaries) == kept
+
+
 def test_times_are_summed_by_pass(tmp_path: Path) -> None:
     first, *rows, last = lowered(tmp_path / "a.bridge", "--time-passes").splitlines()
     assert first.split() == ["ms", "runs", "pass"]
