@@ -25,7 +25,7 @@ demo: $(INSTALLED)
 test: lint
 	$(BIN)/python -m pytest -n 2 -m 'not conformance'
 
-# Engines, packing, forms and numerics held to SSE4.2 and to AVX2, on one core, under load; CI runs it too.
+# Engines, packing, pipelines and numerics held to SSE4.2 and to AVX2, on one core, under load; CI runs it too.
 test-portable: $(INSTALLED)
 	$(BIN)/python -m tests.portable
 
