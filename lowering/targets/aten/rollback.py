@@ -18,6 +18,8 @@ from lowering.targets.aten import operators
 
 Rollback = Callable[[], Any]
 Arguments = Mapping[str, Any]
+# Saves elements of a tensor before an operator of these arguments writes them.
+Save = Callable[[torch.Tensor, Arguments], Rollback]
 
 
 def writer(target: str) -> Callable[..., Any]:
@@ -34,7 +36,7 @@ def writer(target: str) -> Callable[..., Any]:
     return write
 
 
-def prepare(target: str, tensor: torch.Tensor, arguments: Arguments) -> tuple[torch.Tensor, Rollback | None]:
+def prepare(save: Save, tensor: torch.Tensor, arguments: Arguments) -> tuple[torch.Tensor, Rollback | None]:
     """The tensor to write to, and what takes the write back.
 
     That is a copy, and nothing, where some of the elements perhaps share memory or the indices are wrong: the
@@ -43,32 +45,55 @@ def prepare(target: str, tensor: torch.Tensor, arguments: Arguments) -> tuple[to
     if torch._debug_has_internal_overlap(tensor):  # pyright: ignore[reportPrivateImportUsage]
         return tensor.clone(), None
     try:
-        return tensor, _rollback(target, tensor, arguments)
+        return tensor, save(tensor, arguments)
     except (IndexError, RuntimeError):
         return tensor.clone(), None
 
 
-def _rollback(target: str, tensor: torch.Tensor, arguments: Arguments) -> Rollback:
+def saver(target: str) -> Save:
+    """What saves the elements that an operator is about to write. It is found once, not at each call."""
     view = written_part(target)
-    if view is not None:
+    if view is None:
+        addressed = addresses(target)
+        return _save_all if addressed is None else _SAVERS[addressed]
+    look = operators.resolve(view)
+
+    def save(tensor: torch.Tensor, arguments: Arguments) -> Rollback:
         where = {name: value for name, value in arguments.items() if name not in ("self", "src")}
-        part = operators.resolve(view)(tensor, **where)
-        return _restore(part, part.clone())
-    addressed = addresses(target)
-    if tensor.dim() and addressed is Addresses.ROW:
-        dim, index = arguments["dim"], arguments["index"]
-        rows = tensor.index_select(dim, index)
-        return lambda: tensor.index_copy_(dim, index, rows)
-    if tensor.dim() and addressed is Addresses.ELEMENT:
-        dim, index = arguments["dim"], arguments["index"]
-        elements = tensor.gather(dim, index)
-        return lambda: tensor.scatter_(dim, index, elements)
-    if addressed is Addresses.POINT:
-        indices = arguments["indices"]
-        picked = torch.ops.aten.index.Tensor(tensor, indices)
-        return lambda: torch.ops.aten.index_put_.default(tensor, indices, picked)
-    return _restore(tensor, tensor.clone())
+        return _save_all(look(tensor, **where), arguments)
+
+    return save
 
 
-def _restore(tensor: torch.Tensor, before: torch.Tensor) -> Rollback:
+def _save_all(tensor: torch.Tensor, _: Arguments) -> Rollback:
+    before = tensor.clone()
     return lambda: tensor.copy_(before)
+
+
+def _save_rows(tensor: torch.Tensor, arguments: Arguments) -> Rollback:
+    if not tensor.dim():
+        return _save_all(tensor, arguments)
+    dim, index = arguments["dim"], arguments["index"]
+    rows = tensor.index_select(dim, index)
+    return lambda: tensor.index_copy_(dim, index, rows)
+
+
+def _save_elements(tensor: torch.Tensor, arguments: Arguments) -> Rollback:
+    if not tensor.dim():
+        return _save_all(tensor, arguments)
+    dim, index = arguments["dim"], arguments["index"]
+    elements = tensor.gather(dim, index)
+    return lambda: tensor.scatter_(dim, index, elements)
+
+
+def _save_points(tensor: torch.Tensor, arguments: Arguments) -> Rollback:
+    indices = arguments["indices"]
+    picked = torch.ops.aten.index.Tensor(tensor, indices)
+    return lambda: torch.ops.aten.index_put_.default(tensor, indices, picked)
+
+
+_SAVERS: Mapping[Addresses, Save] = {
+    Addresses.ROW: _save_rows,
+    Addresses.ELEMENT: _save_elements,
+    Addresses.POINT: _save_points,
+}

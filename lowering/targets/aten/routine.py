@@ -30,7 +30,7 @@ from lowering.targets.aten.arguments import checked
 from lowering.targets.aten.assertions import told
 from lowering.targets.aten.control_flow import Symbols, higher_order
 from lowering.targets.aten.program import InPlace
-from lowering.targets.aten.rollback import prepare, writer
+from lowering.targets.aten.rollback import prepare, saver, writer
 from lowering.targets.aten.symbol_binding import Env, Step, symbol_bindings
 from lowering.targets.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error
 from lowering.targets.target import ROLLBACK
@@ -256,13 +256,13 @@ class _Compiler:
         in_place = self.in_place.get(node.name, frozenset())
         writes, also = operators.written(node, op) if node.functional else (tuple(in_place), ())
         run = checked(node.target, op, op if node.functional else writer(node.target))
-        returns = len(op._schema.returns)
+        save, returns = saver(node.target), len(op._schema.returns)
 
         def call(env: Env, symbols: Symbols) -> tuple[Any, ...]:
             kwargs = {name: read(env, symbols) for name, read in readers.items()}
             for name in writes:
                 if name in in_place:
-                    kwargs[name], rollback = prepare(node.target, kwargs[name], kwargs)
+                    kwargs[name], rollback = prepare(save, kwargs[name], kwargs)
                     if rollback is not None:
                         env[ROLLBACK].append(rollback)
                 else:
