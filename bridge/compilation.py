@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridge.binaries import Binaries, Site
-from bridge.configuration import ATEN, CHOICES, Configuration
+from bridge.configuration import ATEN, Configuration, choice_named
 from bridge.errors import UsageError
 from bridge.lowered import Sizes
 from bridge.registration import bring_operators
@@ -24,7 +24,7 @@ from lowering.ir.program import all_nodes
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
 from lowering.stablehlo.errors import Unsupported
-from lowering.targets import ENGINES, get_engine
+from lowering.targets import ENGINES, engines, get_engine
 from lowering.targets.target import DEVICES, Built, Target
 
 if TYPE_CHECKING:
@@ -96,13 +96,13 @@ def compile_split_on_aten(lowered: Lowered) -> Compiled:
 
 def check_engine(engine: str, device: str = "cpu", tune: float | None = None) -> None:
     """Raise UsageError for an engine or a device that does not exist, or that do not go together."""
-    names = (*ENGINES, ATEN, AUTO)
     if device not in DEVICES:
         raise UsageError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
-    if engine not in names:
-        raise UsageError(f"there is no engine {engine!r}; there are {', '.join(names)}")
+    # Only a name that is not ours is looked for among the packages that are installed: that takes a while.
+    if engine not in (*ENGINES, ATEN, AUTO) and engine not in engines():
+        raise UsageError(f"there is no engine {engine!r}; there are {', '.join((*engines(), ATEN, AUTO))}")
     if engine == ATEN and device != "cpu":
-        raise UsageError(f"the engine aten runs on the cpu only; {device} is for {' and '.join(ENGINES)}")
+        raise UsageError(f"the engine aten runs on the cpu only; {device} is for {' and '.join(engines())}")
     if tune is not None and engine != AUTO:
         raise UsageError(f"there is nothing to tune on the engine {engine}; tuning is for {AUTO}")
     if tune is not None and not tune >= 0:
@@ -188,7 +188,7 @@ class _Builder:
 
     def _site(self, segment: Segment) -> Site:
         """What a segment is compiled for. Raises EngineError where that engine is not installed."""
-        choice = CHOICES[self._configuration.choice_of(segment)]
+        choice = choice_named(self._configuration.choice_of(segment))
         return Site(get_engine(choice.engine), Target(self._device, choice.options))
 
     def _settle(self, plan: Plan) -> Plan:
@@ -221,7 +221,7 @@ class _Builder:
     def _move(self, plan: Plan, segment: Segment, problem: str, node: str | None) -> Plan:
         """The plan with the node that the engine's diagnostic names, or else the segment, on ATen."""
         self._moves += 1
-        name = CHOICES[self._configuration.choice_of(segment)].engine
+        name = choice_named(self._configuration.choice_of(segment)).engine
         reason = problem if problem.startswith(f"{name}:") else f"{name}: {problem}"
         if node in segment.nodes and self._moves <= _NODE_MOVES:
             moved = {node: reason}

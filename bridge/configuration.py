@@ -29,12 +29,17 @@ CHOICES: Mapping[str, Choice] = {
 }
 
 
+def choice_named(name: str) -> Choice:
+    """A choice of CHOICES; by any other name, the engine that an installed package brings."""
+    return CHOICES.get(name) or Choice(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """One way to run a program.
 
-    `choice`: of CHOICES, for all segments but those with a node in `others`; or ATEN. `others`: the choice of
-    the segment that a node is in. `moved`: nodes that run on ATen though they lower, with the reason.
+    `choice`: see `choice_named`, for all segments but those with a node in `others`; or ATEN. `others`: the
+    choice of the segment that a node is in. `moved`: nodes that run on ATen though they lower, with the reason.
     `packed`: what runs on ATen has its weights laid out for oneDNN.
     """
 
@@ -52,4 +57,4 @@ class Configuration:
     def engines(self) -> tuple[str, ...]:
         """The names of the engines it takes, each once."""
         names = (self.choice, *self.others.values())
-        return tuple(dict.fromkeys(CHOICES[name].engine for name in names if name != ATEN))
+        return tuple(dict.fromkeys(choice_named(name).engine for name in names if name != ATEN))
