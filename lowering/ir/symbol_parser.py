@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 
-from lowering.ir.symbols import OPERATORS, Apply, Symbol, SymbolError, Term, negated
+from lowering.ir.symbols import OPERATORS, Apply, Expr, Symbol, SymbolError, Term, negated
 
 MAX_TEXT = 1 << 16
 MAX_DEPTH = 64
@@ -300,3 +301,16 @@ class Parser:
 
 def _unquote(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1])
+
+
+@lru_cache(maxsize=1 << 16)
+def parse_srepr(text: str) -> Term:
+    """Read SymPy's `srepr`. Sizes give a Dim; SymFloats and SymBools the other terms. Raises SymbolError."""
+    return Parser(text, python=False).parse()
+
+
+@lru_cache(maxsize=1 << 12)
+def parse_guard(text: str) -> Expr:
+    """Read a guard's Python text; names may also be plain symbols (`s0`). Raises SymbolError."""
+    term = Parser(text, python=True).parse()
+    return term if isinstance(term, Expr) else Apply("And", (term,))

@@ -18,7 +18,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 from lowering.ir.errors import BridgeError
@@ -245,31 +244,6 @@ def _evaluate_lazily(term: Apply, env: Mapping[str, Scalar]) -> _Number:
 
 
 # ---------------------------------------------------------------------------------------------- text
-
-
-@lru_cache(maxsize=1 << 16)
-def parse_srepr(text: str) -> Term:
-    """Read SymPy's `srepr`. Sizes give a Dim; SymFloats and SymBools the other terms. Raises SymbolError."""
-    from lowering.ir.symbol_parser import Parser
-
-    return Parser(text, python=False).parse()
-
-
-def parse_dim(text: str) -> Dim:
-    """Read the `srepr` of a size: an integer or an expression. Raises SymbolError."""
-    term = parse_srepr(text)
-    if isinstance(term, (bool, float)):
-        raise SymbolError(f"{text[:80]!r} is not a size")
-    return term
-
-
-@lru_cache(maxsize=1 << 12)
-def parse_guard(text: str) -> Expr:
-    """Read a guard's Python text; names may also be plain symbols (`s0`). Raises SymbolError."""
-    from lowering.ir.symbol_parser import Parser
-
-    term = Parser(text, python=True).parse()
-    return term if isinstance(term, Expr) else Apply("And", (term,))
 
 
 def negated(term: Term) -> Term:

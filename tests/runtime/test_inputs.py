@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lowering.ir.program import Guard, Range
-from lowering.ir.symbols import Apply, Symbol, parse_guard
+from lowering.ir.symbol_parser import parse_guard
+from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.tree import LEAF
 from lowering.ir.types import DType, SymKind, SymType
 from runtime.inputs import Binder, InputError

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lowering.ir.program import Range
-from lowering.ir.symbols import Expr, Symbol, SymbolError, evaluate, free_symbols, is_unbacked, parse_guard
+from lowering.ir.symbol_parser import parse_guard
+from lowering.ir.symbols import Expr, Symbol, SymbolError, evaluate, free_symbols, is_unbacked
 
 # The greatest lower bound that is an assumption of the exporter's and no condition.
 _ASSUMED = 2

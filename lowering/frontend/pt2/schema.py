@@ -20,7 +20,8 @@ from lowering.frontend.pt2.ranges import called_ranges
 from lowering.frontend.pt2.signature import read_signature, used_objects
 from lowering.frontend.pt2.values import TypeReader
 from lowering.ir.program import Guard, Program, Range
-from lowering.ir.symbols import Apply, Symbol, parse_guard
+from lowering.ir.symbol_parser import parse_guard
+from lowering.ir.symbols import Apply, Symbol
 
 MAJOR = 8
 

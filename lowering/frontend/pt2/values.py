@@ -18,7 +18,8 @@ from lowering.frontend.pt2.fields import (
     show,
     variant,
 )
-from lowering.ir.symbols import Apply, Dim, Symbol, parse_srepr
+from lowering.ir.symbol_parser import parse_srepr
+from lowering.ir.symbols import Apply, Dim, Symbol
 from lowering.ir.types import Device, DType, Layout, MemoryFormat, SymKind, SymType, TensorType
 
 T = TypeVar("T")

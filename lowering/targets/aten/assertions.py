@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 
 from lowering.ir.program import Graph, Node
-from lowering.ir.symbols import Scalar, Symbol, SymbolError, free_symbols, parse_guard, substituted, to_text
+from lowering.ir.symbol_parser import parse_guard
+from lowering.ir.symbols import Scalar, Symbol, SymbolError, free_symbols, substituted, to_text
 from lowering.ir.types import SymType, TensorType
 from lowering.ir.unbacked import binders
 from lowering.ir.uses import input_names

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lowering.ir.symbol_parser import parse_guard, parse_srepr
 from lowering.ir.symbols import (
     Apply,
     Symbol,
@@ -15,9 +16,6 @@ from lowering.ir.symbols import (
     evaluate,
     free_symbols,
     is_unbacked,
-    parse_dim,
-    parse_guard,
-    parse_srepr,
     to_text,
 )
 
@@ -169,12 +167,6 @@ def test_evaluation_errors():
         evaluate(parse_guard("9 ** 9 ** 9 == 1"), {})
     with pytest.raises(SymbolError, match="not real"):
         evaluate(Apply("Pow", (-1, 0.5)), {})
-
-
-def test_a_size_is_an_integer():
-    assert parse_dim("Integer(3)") == 3
-    with pytest.raises(SymbolError, match="is not a size"):
-        parse_dim("true")
 
 
 def test_unbacked_names():

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lowering.ir.program import Guard
-from lowering.ir.symbols import Apply, Symbol, parse_guard
+from lowering.ir.symbol_parser import parse_guard
+from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import DType, TensorType
 from lowering.stablehlo.admitted import admits
 from tests.lowering.graphs import node, program
