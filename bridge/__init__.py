@@ -11,12 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bridge.api import lower
-    from bridge.artifact import load
+    from bridge.api import load, lower
     from bridge.errors import BridgeError
     from bridge.lowered import Lowered
     from bridge.registration import register_decomposition, register_lowering
-    from bridge.verification import verify
+    from bridge.verifying import verify
     from runtime.executor import Compiled
 
 __version__ = "0.1.0"
@@ -25,8 +24,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "BridgeError": "bridge.errors",
     "lower": "bridge.api",
-    "load": "bridge.artifact",
-    "verify": "bridge.verification",
+    "load": "bridge.api",
+    "verify": "bridge.verifying",
     "Lowered": "bridge.lowered",
     "Compiled": "runtime.executor",
     "register_decomposition": "bridge.registration",

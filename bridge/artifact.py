@@ -21,18 +21,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from bridge.api import import_all
+from bridge.binaries import Binary
 from bridge.consistency import check_consistent
 from bridge.errors import ArtifactError, UsageError
-from bridge.lowered import Binary, Lowered
 from bridge.manifest import (
     MANIFEST,
     Contents,
@@ -41,10 +38,11 @@ from bridge.manifest import (
     write_json,
     write_manifest,
 )
+from bridge.planned import Planned
 from bridge.replacing import put_back
 from bridge.replacing import replace as replace_folder
-from bridge.tuning.record import from_json as tuning_from_json
-from bridge.tuning.record import to_json as tuning_to_json
+from bridge.tuning_record import from_json as tuning_from_json
+from bridge.tuning_record import to_json as tuning_to_json
 from bridge.vetting import vetted
 from bridge.weight_files import load_weights, save_weights
 from lowering.host.drafts import draft_folder, drafts_of
@@ -53,13 +51,15 @@ from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.module import Check, CheckKind, Module, Port
 from lowering.ir.types import DType
 
+P = TypeVar("P", bound=Planned)
+
 # How often a reader may find that what it read was replaced, and how long it waits for an artifact that
 # another process is about to put where none is.
 _ATTEMPTS = 256
 _WAIT_S = 0.01
 
 
-def save(lowered: Lowered, path: Path) -> Path:
+def save(lowered: Planned, path: Path) -> Path:
     """Write an artifact folder, replacing an artifact. Weights have the values that the program began with.
 
     Raises UsageError if something else is at `path`, ArtifactError if writing fails; then what was there is
@@ -117,26 +117,19 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] = ()) -> Lowered:
-    """Read an artifact back. Every file is checked against the manifest first; weights are mapped.
-
-    An artifact may hold machine code: what engines compiled. What this user compiled on this machine is
-    signed with a key of theirs and taken; all other code is set aside and will be compiled anew, unless
-    `trust` says that it may run. Nothing else in an artifact is code. `imports`: modules to import before,
-    which register custom operators and pytree types.
+def read(path: Path, kind: type[P], trust: bool = False) -> P:
+    """Read an artifact back, as a value of `kind`; see `bridge.load`.
 
     Imports neither torch nor jax. Raises ArtifactError naming the file for anything missing, damaged or of
     another format.
     """
-    import_all(imports)
-    folder = Path(path)
     for _ in range(_ATTEMPTS):
-        if not folder.exists() and drafts_of(Path(os.path.realpath(folder))):
+        if not path.exists() and drafts_of(Path(os.path.realpath(path))):
             time.sleep(_WAIT_S)  # only where the file system cannot exchange folders
             continue
-        with closing(Contents(folder)) as contents:
+        with closing(Contents(path)) as contents:
             try:
-                return _loaded(contents, trust)
+                return _loaded(contents, kind, trust)
             except ArtifactError:
                 # Its files may have gone away because another artifact has taken its place.
                 if not contents.was_replaced():
@@ -144,16 +137,16 @@ def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] 
     raise ArtifactError(f"{path} cannot be read: other processes keep replacing it")
 
 
-def _loaded(contents: Contents, trust: bool) -> Lowered:
+def _loaded(contents: Contents, kind: type[P], trust: bool) -> P:
     with contents:
         ours = trust or contents.is_ours()
-        lowered = _read(contents, ours)
+        lowered = _read(contents, kind, ours)
         _take_binaries(lowered, contents, ours)
         contents.check_rest()
     return lowered
 
 
-def _read(contents: Contents, ours: bool) -> Lowered:
+def _read(contents: Contents, kind: type[P], ours: bool) -> P:
     program = contents.parse("program.json", from_json)
     functional = program
     if "functional.json" in contents.files:
@@ -162,7 +155,7 @@ def _read(contents: Contents, ours: bool) -> Lowered:
     bounds_checks = contents.header.get("bounds_checks", True)
     if not isinstance(why_not, str) or not isinstance(bounds_checks, bool):
         raise ArtifactError(f"{contents.folder / MANIFEST} is not the manifest of an artifact")
-    lowered = Lowered(
+    lowered = kind(
         program,
         functional,
         contents.parse("plan.json", plan_from_json),
@@ -190,7 +183,7 @@ def is_artifact(path: Path) -> bool:
         return False
 
 
-def _write_contents(lowered: Lowered, folder: Path) -> None:
+def _write_contents(lowered: Planned, folder: Path) -> None:
     write_json(folder / "program.json", to_json(lowered.program))
     if lowered.functional is not lowered.program:
         write_json(folder / "functional.json", to_json(lowered.functional))
@@ -226,7 +219,7 @@ def _vetted(module: Module) -> Module:
     return replace(vetted(module), preflight=preflight)
 
 
-def _take_binaries(lowered: Lowered, contents: Contents, ours: bool) -> None:
+def _take_binaries(lowered: Planned, contents: Contents, ours: bool) -> None:
     """Read the binaries that may run; name the others."""
     rows = contents.header.get("binaries")
     described = isinstance(rows, dict) and all(

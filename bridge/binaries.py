@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 from bridge.compile_cache import open_cache
 from bridge.vetting import vetted
@@ -16,13 +17,20 @@ from lowering.passes.pipeline import is_observed
 from lowering.targets.sources import digest
 from lowering.targets.target import Engine, Target
 
-if TYPE_CHECKING:
-    from bridge.lowered import Binary
-
 T = TypeVar("T")
 
 # How many binaries are kept of sizes that are not the example's, and which no artifact keeps.
 _KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """What an engine made of a module. `version`: of the engine, with what else its code depends on."""
+
+    engine: str
+    version: str
+    device: str
+    code: bytes
 
 
 class Site(NamedTuple):
@@ -69,8 +77,6 @@ class Binaries:
             self._made.add(key)
             if not watched:
                 self._cache.put(key, code)
-        from bridge.lowered import Binary
-
         binary = Binary(site.engine.name, site.engine.version(), site.target.device, code)
         if own:
             kept[key] = binary

@@ -1,20 +1,16 @@
-"""From a `Lowered` to a `Compiled`: an engine compiles each segment; what it refuses moves to ATen."""
+"""From a `Planned` to a `Compiled`: an engine compiles each segment; what it refuses moves to ATen."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from bridge.binaries import Binaries, Site
-from bridge.configuration import ATEN, Configuration, choice_named
-from bridge.errors import UsageError
-from bridge.lowered import Sizes
-from bridge.registration import bring_operators
+from bridge.configuration import ATEN, AUTO, Configuration, choice_named
+from bridge.planned import Planned, Sizes
 from lowering.host.packages import needs
 from lowering.ir.errors import EngineError
 from lowering.ir.facts.namespaces import namespace_of
@@ -24,17 +20,13 @@ from lowering.ir.program import all_nodes
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
 from lowering.stablehlo.errors import Unsupported
-from lowering.targets import ENGINES, engines, get_engine
-from lowering.targets.target import DEVICES, Built, Target
+from lowering.targets import get_engine
+from lowering.targets.target import Built, Target
 
 if TYPE_CHECKING:
-    from bridge.lowered import Lowered
     from runtime.executor import Compiled
     from runtime.interpreted import Interpreted
     from runtime.report import Fallback
-
-#: The engine that measurement chooses, of all that there are.
-AUTO = "auto"
 
 _ASKED_FOR = "engine aten was asked for"
 # How many refusals move one node each; the next ones move the refused segment as a whole.
@@ -43,30 +35,8 @@ _NODE_MOVES = 8
 _MOVES = 16
 
 
-def compile_lowered(
-    lowered: Lowered,
-    engine: str = "iree",
-    device: str = "cpu",
-    tune: float | None = None,
-    args: Sequence[Any] | None = None,
-    kwargs: Mapping[str, Any] | None = None,
-) -> Compiled | Interpreted:
-    """Compile every segment of a program and load the weights; see `Lowered.compile`."""
-    check_engine(engine, device, tune)
-    bring_operators(lowered.program)
-    if lowered.not_functional:
-        return interpreted(lowered)
-    if engine != "aten" and device != "cpu":
-        _check_devices(engine, Target(device))
-    if engine == AUTO:
-        from bridge.tuning import compile_tuned
-
-        return compile_tuned(lowered, device, tune, args, kwargs)
-    return compile_configured(lowered, Configuration(engine), device)
-
-
 def compile_configured(
-    lowered: Lowered,
+    lowered: Planned,
     configuration: Configuration,
     device: str = "cpu",
     name: str = "",
@@ -87,42 +57,14 @@ def compile_configured(
     return compiled
 
 
-def compile_split_on_aten(lowered: Lowered) -> Compiled:
+def compile_split_on_aten(lowered: Planned) -> Compiled:
     """All on ATen, in the segments of the program's own plan."""
     plan = lowered.plan
     segments = tuple(replace(segment, placement=Placement.ATEN) for segment in plan.segments)
     return _Builder(lowered, Configuration(ATEN), "cpu", ATEN).executor(replace(plan, segments=segments))
 
 
-def check_engine(engine: str, device: str = "cpu", tune: float | None = None) -> None:
-    """Raise UsageError for an engine or a device that does not exist, or that do not go together."""
-    if device not in DEVICES:
-        raise UsageError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
-    # Only a name that is not ours is looked for among the packages that are installed: that takes a while.
-    if engine not in (*ENGINES, ATEN, AUTO) and engine not in engines():
-        raise UsageError(f"there is no engine {engine!r}; there are {', '.join((*engines(), ATEN, AUTO))}")
-    if engine == ATEN and device != "cpu":
-        raise UsageError(f"the engine aten runs on the cpu only; {device} is for {' and '.join(engines())}")
-    if tune is not None and engine != AUTO:
-        raise UsageError(f"there is nothing to tune on the engine {engine}; tuning is for {AUTO}")
-    if tune is not None and not tune >= 0:
-        raise UsageError(f"tuning takes a number of seconds, 0 or more, not {tune}")
-
-
-def _check_devices(engine: str, target: Target) -> None:
-    """Raise UsageError where the device is not there: that is no reason to run on ATen instead."""
-    problems: list[EngineError] = []
-    names = list(ENGINES) if engine == AUTO else [engine]
-    for name in names:
-        try:
-            get_engine(name).from_tensor(np.zeros(16, np.float32), target)
-        except EngineError as error:
-            problems.append(error)
-    if len(problems) == len(names):
-        raise UsageError(f"the device {target.device} cannot be used: {problems[0]}") from problems[0]
-
-
-def interpreted(lowered: Lowered) -> Interpreted:
+def interpreted(lowered: Planned) -> Interpreted:
     """The program as read, before any rewrite, on ATen alone."""
     from runtime.interpreted import Interpreted
 
@@ -134,7 +76,7 @@ def interpreted(lowered: Lowered) -> Interpreted:
     )
 
 
-def container_types(lowered: Lowered) -> dict[str, NodeType]:
+def container_types(lowered: Planned) -> dict[str, NodeType]:
     """The container types of the program's arguments and results that are registered in this process."""
     if "torch" not in sys.modules:
         return {}
@@ -150,7 +92,7 @@ class _Builder:
     A node or segment that its engine cannot compile, or cannot load, runs on ATen for the engine's reason.
     """
 
-    def __init__(self, lowered: Lowered, configuration: Configuration, device: str, name: str) -> None:
+    def __init__(self, lowered: Planned, configuration: Configuration, device: str, name: str) -> None:
         self._lowered = lowered
         self._configuration = configuration
         self._device = device
@@ -259,7 +201,7 @@ class _Builder:
         return Built(module, self.binaries.of(module, site, own), *site, preflight)
 
 
-def _aten_plan(lowered: Lowered, reason: str) -> Plan:
+def _aten_plan(lowered: Planned, reason: str) -> Plan:
     from lowering.passes.partition import all_on_aten
 
     return lowered.plan if lowered.not_functional else all_on_aten(lowered.functional, reason)

@@ -9,6 +9,8 @@ from lowering.ir.plan import Segment
 
 #: The choice of a program that runs on ATen alone: the executor itself, no engine.
 ATEN = "aten"
+#: The engine that measurement chooses, of all that there are.
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)

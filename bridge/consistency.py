@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bridge.lowered import Lowered
+from bridge.planned import Planned
 from lowering.ir.allowed import refused_node
 from lowering.ir.module import Module, Port
 from lowering.ir.plan import Placement, Segment
@@ -19,7 +19,7 @@ from lowering.ir.validate import validate
 from lowering.ir.weights import Weights
 
 
-def check_consistent(lowered: Lowered) -> None:
+def check_consistent(lowered: Planned) -> None:
     """Raise ValueError, one sentence, where program, plan, modules and weights do not fit."""
     validate(lowered.program)
     if lowered.functional is not lowered.program:
@@ -53,7 +53,7 @@ def _weights(program: Program, weights: Weights) -> Iterator[str]:
             yield f"the weight {name!r} reaches past the end of its storage"
 
 
-def _tuning(lowered: Lowered) -> Iterator[str]:
+def _tuning(lowered: Planned) -> Iterator[str]:
     """A decision is about nodes that exist."""
     nodes = {node.name for node in lowered.functional.graph.nodes}
     for trial in lowered.tuning.trials if lowered.tuning is not None else ():
@@ -62,7 +62,7 @@ def _tuning(lowered: Lowered) -> Iterator[str]:
                 yield f"what was measured is about the node {name!r}, which does not exist"
 
 
-def _plan(lowered: Lowered) -> Iterator[str]:
+def _plan(lowered: Planned) -> Iterator[str]:
     """Segments are numbered, made of nodes that exist, once each, and read what was computed before them."""
     graph = lowered.functional.graph
     nodes = {node.name: node for node in graph.nodes}
@@ -90,7 +90,7 @@ def _plan(lowered: Lowered) -> Iterator[str]:
             yield f"no segment of the plan makes the output {spec.value.name!r}"
 
 
-def _operators(lowered: Lowered) -> Iterator[str]:
+def _operators(lowered: Planned) -> Iterator[str]:
     """ATen runs only what a file may have it run."""
     placed = {
         name
@@ -103,7 +103,7 @@ def _operators(lowered: Lowered) -> Iterator[str]:
             yield f"node {node.name}: {why}"
 
 
-def _modules(lowered: Lowered) -> Iterator[str]:
+def _modules(lowered: Planned) -> Iterator[str]:
     """Each module takes and gives what its segment does, at the example sizes."""
     segments = {s.index: s for s in lowered.plan.segments if s.placement is Placement.STABLEHLO}
     weights = {spec.name: spec.target for spec in lowered.functional.signature.inputs}
@@ -129,7 +129,7 @@ def _modules(lowered: Lowered) -> Iterator[str]:
                 yield f"module {index} has the weight {port.weight!r} as {port.name!r}"
 
 
-def _donations(lowered: Lowered, module: Module, segment: Segment) -> Iterator[str]:
+def _donations(lowered: Planned, module: Module, segment: Segment) -> Iterator[str]:
     """What a module overwrites is a buffer that nothing reads any more, and its checks come first."""
     where = f"module {segment.index}"
     allowed = donations(lowered.functional, lowered.plan, segment)
@@ -139,7 +139,7 @@ def _donations(lowered: Lowered, module: Module, segment: Segment) -> Iterator[s
         yield f"{where} overwrites buffers and has no module for its checks before, or has one for nothing"
 
 
-def _fits(port: Port, lowered: Lowered) -> bool:
+def _fits(port: Port, lowered: Planned) -> bool:
     type_ = lowered.functional.graph.values.get(port.name)
     if not isinstance(type_, TensorType) or type_.dtype is not port.dtype or type_.rank != len(port.sizes):
         return False

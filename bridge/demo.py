@@ -109,7 +109,7 @@ def show(*words: object) -> None:
 
 def table(artifact: Path, model: torch.nn.Module, images: torch.Tensor, expected: torch.Tensor) -> str:
     """One row per engine: segments, nodes, largest error, equal predictions, latency against eager."""
-    from bridge.artifact import load
+    from bridge.api import load
 
     rows = [
         "| engine | segments | StableHLO / ATen nodes | largest error | same predictions | time / eager |",

@@ -27,6 +27,12 @@ FORBIDDEN = {
     "of what lowers": ("runtime/report.py", "import lowering.frontend.pt2", "nothing that lowers"),
     "of a target": ("runtime/report.py", "import lowering.targets.iree.compile", "no target, and"),
     "in a circle": ("lowering/ir/types.py", "import lowering.ir.program", "no circles"),
+    "of bridge in a circle": ("bridge/planned.py", "import bridge.artifact", "no circles"),
+    "of a package of bridge in a circle": (
+        "bridge/verification/tolerances.py",
+        "import bridge.tuning.search",
+        "no circles",
+    ),
 }
 
 

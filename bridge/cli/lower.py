@@ -23,8 +23,8 @@ from bridge.cli.options import (
     working,
 )
 from bridge.cli.summary import print_gaps, print_summary, print_tuning, summary
-from bridge.compilation import AUTO, check_engine
-from bridge.configuration import ATEN
+from bridge.configuration import ATEN, AUTO
+from bridge.dispatch import check_engine
 from bridge.errors import UsageError
 
 

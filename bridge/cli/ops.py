@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from bridge.api import import_all
 from bridge.cli.options import Imports, Json, Model, open_source, print_json, working
 from bridge.cli.summary import print_summary, summary
 from bridge.errors import UsageError
+from bridge.sources import import_all
 
 
 def command(

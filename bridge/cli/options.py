@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from bridge.api import import_all, lower
-from bridge.artifact import is_artifact, load
-from bridge.compilation import check_engine
+from bridge.api import load, lower
+from bridge.artifact import is_artifact
+from bridge.dispatch import check_engine
 from bridge.errors import BridgeError, UsageError
 from bridge.lowered import Lowered
+from bridge.sources import import_all
 
 Source = Annotated[Path, typer.Argument(help="A .pt2 file or an artifact folder.", show_default=False)]
 Engine = Annotated[str, typer.Option("--engine", "-e", help="iree, xla, aten, or auto: the fastest.")]

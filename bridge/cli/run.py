@@ -24,8 +24,8 @@ from bridge.cli.options import (
     working,
 )
 from bridge.cli.tensors import check_output, describe, flat_outputs, read_inputs, write_outputs
-from bridge.compilation import AUTO, check_engine
-from bridge.configuration import ATEN
+from bridge.configuration import ATEN, AUTO
+from bridge.dispatch import check_engine
 
 
 def command(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.lowered import Lowered
-from bridge.tuning.record import Tuning, to_json
+from bridge.planned import Planned
+from bridge.tuning_record import Tuning, to_json
 from lowering.ir.plan import Placement
 from lowering.ir.program import MUTATIONS, InputKind, Node, OutputKind, Program, Ref
 from lowering.ir.text import print_type
 
 
-def summary(lowered: Lowered) -> dict[str, Any]:
+def summary(lowered: Planned) -> dict[str, Any]:
     """What goes in and out, the plan, each ATen node with its reason and source line, weights, binaries."""
     signature = lowered.functional.signature
     nodes = _nodes(lowered)
@@ -69,7 +69,7 @@ def print_contract(data: Mapping[str, Any]) -> None:
         )
 
 
-def print_summary(lowered: Lowered) -> None:
+def print_summary(lowered: Planned) -> None:
     """The plan: segments, and a line for each node on ATen."""
     total = len(lowered.plan.segments)
     print(
@@ -83,7 +83,7 @@ def print_summary(lowered: Lowered) -> None:
         print_gaps(lowered, lowered.plan.reasons)
 
 
-def print_gaps(lowered: Lowered, reasons: Mapping[str, str]) -> None:
+def print_gaps(lowered: Planned, reasons: Mapping[str, str]) -> None:
     """A line for each node that does not run on StableHLO: which, where in the model, why."""
     nodes = _nodes(lowered)
     for name, reason in reasons.items():
@@ -104,12 +104,12 @@ def print_tuning(tuning: Tuning) -> None:
         print("  the time was up before all were tried")
 
 
-def weight_bytes(lowered: Lowered) -> int:
+def weight_bytes(lowered: Planned) -> int:
     """How much memory the weights take; tied ones count once."""
     return sum(storage.nbytes for storage in lowered.weights.storages.values())
 
 
-def _nodes(lowered: Lowered) -> dict[str, Node]:
+def _nodes(lowered: Planned) -> dict[str, Node]:
     return {node.name: node for node in lowered.functional.graph.nodes}
 
 
@@ -118,7 +118,7 @@ def _described(node: Node) -> str:
     return f"{node.name} ({node.target})" + (f" at {where}" if where else "")
 
 
-def _count(lowered: Lowered, placement: Placement) -> int:
+def _count(lowered: Planned, placement: Placement) -> int:
     return sum(len(s.nodes) for s in lowered.plan.segments if s.placement is placement)
 
 

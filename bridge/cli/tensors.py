@@ -13,7 +13,7 @@ import numpy as np
 
 from bridge.compilation import container_types
 from bridge.errors import UsageError, first_line
-from bridge.lowered import Lowered
+from bridge.planned import Planned
 from lowering.host.drafts import draft_file
 from lowering.host.tensors import numpy_dtype, numpy_to_torch
 from lowering.ir.program import InputKind, InputSpec
@@ -32,7 +32,7 @@ _BITS = {2: np.dtype(np.uint16), 1: np.dtype(np.uint8)}
 
 
 def read_inputs(
-    lowered: Lowered, files: Sequence[Path], as_torch: bool = False
+    lowered: Planned, files: Sequence[Path], as_torch: bool = False
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The call's arguments: one array per user input, in order, from .npy files or the values of one .npz.
 
@@ -57,7 +57,7 @@ def read_inputs(
     return tuple(args), dict(kwargs)
 
 
-def flat_outputs(result: Any, lowered: Lowered) -> list[Any]:
+def flat_outputs(result: Any, lowered: Planned) -> list[Any]:
     """The leaves of a call's result, in order."""
     return flatten(result, lowered.program.signature.out_spec, container_types(lowered))
 
@@ -159,7 +159,7 @@ def _as_torch(array: np.ndarray, spec: InputSpec) -> Any:
         raise UsageError(f"input {spec.name}: {error}") from error
 
 
-def _as_input(array: np.ndarray, spec: InputSpec, lowered: Lowered) -> Any:
+def _as_input(array: np.ndarray, spec: InputSpec, lowered: Planned) -> Any:
     """An array as the input's type wants it; what does not fit is refused by the program's checks."""
     type_ = lowered.program.graph.values[spec.name]
     if isinstance(type_, SymType):

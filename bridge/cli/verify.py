@@ -47,7 +47,7 @@ def command(
 ) -> None:
     """Compare engines with eager PyTorch; exit status 1 if anything differs."""
     limit(timeout, max_memory)
-    from bridge.verification import verify
+    from bridge.verifying import verify
 
     engines = split_engines(engine)
     with working(f"verifying {source}"):

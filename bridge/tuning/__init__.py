@@ -9,10 +9,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from bridge.compilation import AUTO, compile_configured
-from bridge.configuration import ATEN, Configuration
+from bridge.compilation import compile_configured
+from bridge.configuration import ATEN, AUTO, Configuration
 from bridge.errors import BridgeError
-from bridge.tuning.record import Trial, Tuning
+from bridge.tuning_record import Trial, Tuning
 from lowering.host.machine import cores
 from lowering.ir.errors import EngineError
 from lowering.ir.program import OutputKind
@@ -21,7 +21,7 @@ from lowering.targets import ENGINES, get_engine
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bridge.lowered import Lowered
+    from bridge.planned import Planned
     from runtime.executor import Compiled
 
     # The record, and the keys of the binaries that the chosen configuration takes.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def compile_tuned(
-    lowered: Lowered,
+    lowered: Planned,
     device: str,
     tune: float | None = None,
     args: Sequence[Any] | None = None,
@@ -64,7 +64,7 @@ def this_host(device: str) -> dict[str, str]:
 
 
 def _search(
-    lowered: Lowered,
+    lowered: Planned,
     device: str,
     tune: float | None,
     args: Sequence[Any] | None,
@@ -86,7 +86,7 @@ def _search(
     return tuning, best.used
 
 
-def _unmeasured(lowered: Lowered, device: str, host: Mapping[str, str], problem: str) -> Found:
+def _unmeasured(lowered: Planned, device: str, host: Mapping[str, str], problem: str) -> Found:
     """The first engine that there is; XLA before IREE, which takes longer to compile."""
     for name in (*reversed(ENGINES), ATEN):
         used: set[str] = set()

@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bridge.compilation import AUTO, compile_configured, compile_split_on_aten
-from bridge.configuration import ATEN, Configuration
+from bridge.compilation import compile_configured, compile_split_on_aten
+from bridge.configuration import ATEN, AUTO, Configuration
 from bridge.errors import first_line
 from bridge.tuning.candidates import Candidate, mixed, split, whole
 from bridge.tuning.race import Runner, race
-from bridge.tuning.record import Trial, Tuning
+from bridge.tuning_record import Trial, Tuning
 from bridge.verification.tolerances import kind_of
 from bridge.verification.trial import Reference, first_difference, run_reference
 from lowering.ir.plan import Placement
 
 if TYPE_CHECKING:
-    from bridge.lowered import Lowered
+    from bridge.planned import Planned
     from runtime.executor import Compiled
 
 # A race lasts as long as the compilation that it follows, so that all takes twice the time of compiling; but
@@ -56,7 +56,7 @@ class Search:
     that all may take, None for as long as compiling takes again. `before`: what an earlier search found."""
 
     def __init__(
-        self, lowered: Lowered, device: str, call: Call, tune: float | None, before: Tuning | None
+        self, lowered: Planned, device: str, call: Call, tune: float | None, before: Tuning | None
     ) -> None:
         self._lowered = lowered
         self._device = device

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from bridge.api import checked_call
 from bridge.compilation import container_types
 from bridge.errors import BridgeError, UsageError
-from bridge.lowered import Lowered
+from bridge.planned import Planned
+from bridge.sources import checked_call
 from lowering.ir.aten import schema
 from lowering.ir.facts.indices import index_limits
 from lowering.ir.facts.views import carries
@@ -24,7 +24,7 @@ PLAIN_INTEGERS = 10
 
 
 def example_call(
-    lowered: Lowered,
+    lowered: Planned,
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     seed: int = 0,

@@ -10,7 +10,7 @@ import torch
 
 from bridge.compilation import container_types
 from bridge.errors import BridgeError
-from bridge.lowered import Lowered
+from bridge.planned import Planned
 from bridge.verification.draw import PLAIN_INTEGERS, index_bounds, limit
 from bridge.verification.trial import Call, copy_tensors
 from lowering.ir.tree import unflatten
@@ -37,7 +37,7 @@ INTEGERS = "integer ends"
 KINDS = (*FLOATS, INTEGERS)
 
 
-def edge_calls(lowered: Lowered, call: Call, device: str, seed: int) -> dict[str, Call]:
+def edge_calls(lowered: Planned, call: Call, device: str, seed: int) -> dict[str, Call]:
     """The call with edge values, by kind, for the kinds that one of its tensors can hold.
 
     Everything else is as in `call`. Raises BridgeError where that does not fit the program.

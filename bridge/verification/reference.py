@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bridge.compilation import interpreted
-from bridge.lowered import Lowered
+from bridge.planned import Planned
 from lowering.ir.program import InputKind, OutputKind, Program
 from lowering.targets.errors import InputError
 from runtime.argument_paths import top_level_names
@@ -60,7 +60,7 @@ class ExportedReference:
 
 
 @contextmanager
-def eager(source: Any, lowered: Lowered) -> Iterator[Any]:
+def eager(source: Any, lowered: Planned) -> Iterator[Any]:
     """Eager with the buffers as they are before any call: torch's own for an ExportedProgram, else ATen."""
     if isinstance(source, torch.export.ExportedProgram):
         with ExportedReference(source, lowered.program) as module:

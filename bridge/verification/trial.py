@@ -13,7 +13,6 @@ import torch
 import torch.utils._pytree as pytree
 
 from bridge.errors import BridgeError, UsageError, first_line
-from bridge.lowered import Lowered
 from bridge.verification.compare import Difference, compare
 from bridge.verification.repeat import Repeats, Seen, any_order, repeat, same_bits
 from bridge.verification.report import EdgeReport, EngineReport
@@ -25,6 +24,7 @@ from lowering.targets.errors import InputError
 from runtime.executor import Compiled
 
 if TYPE_CHECKING:
+    from bridge.lowered import Lowered
     from runtime.interpreted import Interpreted
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]

@@ -15,8 +15,9 @@ import torch
 
 import bridge
 from bridge import replacing, signing
+from bridge.binaries import Binary
 from bridge.errors import ArtifactError, UsageError
-from bridge.lowered import Binary, Lowered
+from bridge.lowered import Lowered
 from bridge.manifest import digest
 from lowering.host.weights import materialise
 from lowering.ir.types import DType

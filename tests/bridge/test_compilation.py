@@ -9,9 +9,8 @@ import torch
 
 import bridge
 from bridge import binaries, compilation
-from bridge.binaries import cache_key
+from bridge.binaries import Binary, cache_key
 from bridge.errors import UsageError
-from bridge.lowered import Binary
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
 from lowering.stablehlo.errors import Unsupported

@@ -14,8 +14,9 @@ import pytest
 
 import bridge
 from bridge import manifest
+from bridge.binaries import Binary
 from bridge.errors import ArtifactError
-from bridge.lowered import Binary, Lowered
+from bridge.lowered import Lowered
 from bridge.manifest import MANIFEST, digest
 from lowering.host.irpa import write_irpa
 from tests.bridge.samples import lowered

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import bridge
-from bridge.binaries import cache_key
-from bridge.lowered import Binary, Lowered
+from bridge.binaries import Binary, cache_key
+from bridge.lowered import Lowered
 from bridge.vetting import vetted
 from lowering.ir.bytecode import check_operations, operations
 from lowering.ir.errors import EngineError

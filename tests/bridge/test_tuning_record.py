@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.artifact import load
+from bridge.api import load
 from bridge.configuration import ATEN, Configuration
 from bridge.errors import ArtifactError
 from bridge.manifest import digest
-from bridge.tuning.record import Trial, Tuning, from_json, to_json
+from bridge.tuning_record import Trial, Tuning, from_json, to_json
 from tests.bridge.samples import lowered as lowered_sample
 
 _TEXT = st.text(max_size=8)

@@ -14,7 +14,7 @@ import torch
 import bridge
 from bridge import compilation
 from bridge.errors import BridgeError, UsageError
-from bridge.verification import Report
+from bridge.verification.report import Report
 from lowering.ir.errors import EngineError
 from runtime.results import Results
 from tests.bridge.engines import TestEngine

@@ -12,8 +12,8 @@ import torch
 
 import bridge
 from bridge import compilation
-from bridge.verification import Report
 from bridge.verification.repeat import any_order, same_bits
+from bridge.verification.report import Report
 from tests.bridge.engines import TestEngine
 from tests.bridge.samples import Counter
 

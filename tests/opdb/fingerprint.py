@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 _RULES = "lowering/stablehlo/ops"
 # What compiles and runs a case once it is lowered.
 _RUNNING = ("runtime", "lowering/targets", "lowering/host", "lowering/stablehlo/passes")
+_COMPILING = ("bridge/compilation.py", "bridge/dispatch.py")
+_LOWERING = ("bridge/lowered.py", "bridge/planned.py")
 _JUDGES = ("compare.py", "cases.py", "selection.py")
 
 
@@ -42,9 +44,9 @@ class Sources:
         lowering = {p for s in ("py", "json") for p in ROOT.glob(f"lowering/**/*.{s}")} - of_engines
         lowering -= set(ROOT.glob(f"{_RULES}/*.py"))
         judging = {ROOT / "tests/opdb" / name for name in _JUDGES}.union(judges)
-        running = runtime | judging | {ROOT / "bridge/compilation.py"}
+        running = runtime | judging | {ROOT / name for name in _COMPILING}
         self._running = _hash_files(running)
-        self._core = _hash_files(running | lowering | {ROOT / "bridge/lowered.py"})
+        self._core = _hash_files(running | lowering | {ROOT / name for name in _LOWERING})
         self._engines = {name: _hash_files(files) for name, files in engines.items()}
         self._registered = _hash(sorted(all_rules()))
         self._all = _hash_files(ROOT.glob(f"{_RULES}/*.py"))

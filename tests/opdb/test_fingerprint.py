@@ -19,7 +19,9 @@ FILES = (
     "lowering/targets/iree/engine.py",
     "lowering/targets/xla/engine.py",
     "bridge/compilation.py",
+    "bridge/dispatch.py",
     "bridge/lowered.py",
+    "bridge/planned.py",
     *(f"tests/opdb/{name}" for name in ("compare.py", "cases.py", "selection.py")),
 )
 
@@ -43,6 +45,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("lowering/targets/aten/routine.py", {"iree", "xla"}, {"iree", "xla"}),
         ("lowering/targets/iree/engine.py", {"iree"}, {"iree"}),
         ("lowering/targets/xla/engine.py", {"xla"}, {"xla"}),
+        ("bridge/dispatch.py", {"iree", "xla"}, {"iree", "xla"}),
+        ("bridge/planned.py", set(), {"iree", "xla"}),
         ("lowering/ir/program.py", set(), {"iree", "xla"}),
     ],
 )

@@ -1,0 +1,71 @@
+"""Compiling on the engine that a caller names; for `auto`, on those that measurement chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bridge.compilation import compile_configured, interpreted
+from bridge.configuration import ATEN, AUTO, Configuration
+from bridge.errors import UsageError
+from bridge.planned import Planned
+from bridge.registration import bring_operators
+from lowering.ir.errors import EngineError
+from lowering.targets import ENGINES, engines, get_engine
+from lowering.targets.target import DEVICES, Target
+
+if TYPE_CHECKING:
+    from runtime.executor import Compiled
+    from runtime.interpreted import Interpreted
+
+
+def compile_lowered(
+    lowered: Planned,
+    engine: str = "iree",
+    device: str = "cpu",
+    tune: float | None = None,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Compiled | Interpreted:
+    """Compile every segment of a program and load the weights; see `Lowered.compile`."""
+    check_engine(engine, device, tune)
+    bring_operators(lowered.program)
+    if lowered.not_functional:
+        return interpreted(lowered)
+    if engine != "aten" and device != "cpu":
+        _check_devices(engine, Target(device))
+    if engine == AUTO:
+        from bridge.tuning import compile_tuned
+
+        return compile_tuned(lowered, device, tune, args, kwargs)
+    return compile_configured(lowered, Configuration(engine), device)
+
+
+def check_engine(engine: str, device: str = "cpu", tune: float | None = None) -> None:
+    """Raise UsageError for an engine or a device that does not exist, or that do not go together."""
+    if device not in DEVICES:
+        raise UsageError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
+    # Only a name that is not ours is looked for among the packages that are installed: that takes a while.
+    if engine not in (*ENGINES, ATEN, AUTO) and engine not in engines():
+        raise UsageError(f"there is no engine {engine!r}; there are {', '.join((*engines(), ATEN, AUTO))}")
+    if engine == ATEN and device != "cpu":
+        raise UsageError(f"the engine aten runs on the cpu only; {device} is for {' and '.join(engines())}")
+    if tune is not None and engine != AUTO:
+        raise UsageError(f"there is nothing to tune on the engine {engine}; tuning is for {AUTO}")
+    if tune is not None and not tune >= 0:
+        raise UsageError(f"tuning takes a number of seconds, 0 or more, not {tune}")
+
+
+def _check_devices(engine: str, target: Target) -> None:
+    """Raise UsageError where the device is not there: that is no reason to run on ATen instead."""
+    problems: list[EngineError] = []
+    names = list(ENGINES) if engine == AUTO else [engine]
+    for name in names:
+        try:
+            get_engine(name).from_tensor(np.zeros(16, np.float32), target)
+        except EngineError as error:
+            problems.append(error)
+    if len(problems) == len(names):
+        raise UsageError(f"the device {target.device} cannot be used: {problems[0]}") from problems[0]

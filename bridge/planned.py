@@ -1,0 +1,126 @@
+"""A program with its plan and its StableHLO modules, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bridge.errors import UsageError
+from lowering.ir.module import Module
+from lowering.ir.plan import Placement, Plan, Segment
+from lowering.ir.program import Program
+from lowering.ir.symbols import is_unbacked
+from lowering.ir.unbacked import has_data_sizes, typical_sizes
+from lowering.ir.weights import Weights
+
+if TYPE_CHECKING:
+    from bridge.binaries import Binary
+    from bridge.tuning_record import Tuning
+
+# Values of symbols by name.
+Sizes = Mapping[str, Any]
+
+
+@dataclass
+class Planned:
+    """A program as it was lowered; `bridge.lowered.Lowered` adds how it is saved and compiled.
+
+    `program` is the IR as the source has it; `functional` the same without in-place writes: what the plan is
+    about. `not_functional`: why that could not be; then the program runs on ATen as it is.
+    """
+
+    program: Program
+    functional: Program
+    plan: Plan
+    weights: Weights
+    not_functional: str = ""
+    #: Whether modules tell of indices that are out of bounds.
+    bounds_checks: bool = True
+    #: Modules by segment index, at `example_sizes`.
+    modules: dict[int, Module] = field(default_factory=dict)
+    #: Compiled binaries by cache key, as an artifact brought or `compile` made them.
+    binaries: dict[str, Binary] = field(default_factory=dict)
+    #: What was measured for the engine `auto`, by an artifact's maker or by `compile`.
+    tuning: Tuning | None = None
+    #: Keys of the artifact's binaries that were not taken: somebody else made them.
+    set_aside: tuple[str, ...] = ()
+
+    @cached_property
+    def example_sizes(self) -> Sizes:
+        """The value of every symbol in the example inputs."""
+        return example_sizes(self.functional)
+
+    @property
+    def placement(self) -> dict[str, str]:
+        """For each node that runs: `stablehlo`, or `aten: ` and the reason."""
+        return {
+            node: "stablehlo"
+            if segment.placement is Placement.STABLEHLO
+            else f"aten: {self.plan.reasons[node]}"
+            for segment in self.plan.segments
+            for node in segment.nodes
+        }
+
+    def stablehlo(self, segment: int = 0) -> str:
+        """MLIR text of a segment's module at the example sizes; large constants are elided.
+
+        Raises UsageError for a segment that is not there or runs on ATen, EngineError for a module of a
+        stranger's artifact that is not one of Bridge's.
+        """
+        from bridge.vetting import vetted
+        from lowering.stablehlo.hlo import text_of
+
+        return text_of(vetted(self.module(segment)).code)
+
+    def module(self, segment: int) -> Module:
+        """The portable StableHLO module of a segment at the example sizes, and at typical ones where only the
+        data gives them.
+
+        Raises UsageError where there is no such segment, or it runs on ATen.
+        """
+        found = next((s for s in self.plan.segments if s.index == segment), None)
+        if found is None:
+            raise UsageError(f"segment {segment} does not exist: the plan has {len(self.plan.segments)}")
+        if found.placement is Placement.ATEN:
+            raise UsageError(f"segment {segment} runs on ATen and has no StableHLO module")
+        sizes = self.example_sizes
+        if has_data_sizes(self.functional, found):
+            sizes = {**typical_sizes(self.functional), **sizes}
+        return self.specialise(self.plan, found, sizes)
+
+    def specialise(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module:
+        """The module of a StableHLO segment at these sizes, emitted if it is not at hand."""
+        own = plan is self.plan and dict(sizes) == dict(self.example_sizes)
+        if own and segment.index in self.modules:
+            return self.modules[segment.index]
+        from lowering.ir.updates import donations
+        from lowering.stablehlo.donation import donate
+
+        module = emit_segment(self.functional, segment, sizes, self.bounds_checks)
+        module = donate(module, donations(self.functional, plan, segment))
+        if own:
+            self.modules[segment.index] = module
+        return module
+
+
+def emit_segment(program: Program, segment: Segment, sizes: Sizes, bounds_checks: bool) -> Module:
+    """Emit one segment at these sizes."""
+    from lowering.stablehlo.emit import emit_module
+
+    wanted = set(segment.nodes)
+    nodes = [node for node in program.graph.nodes if node.name in wanted]
+    name = f"segment_{segment.index}"
+    return emit_module(program, nodes, segment.inputs, segment.outputs, sizes, name, bounds_checks)
+
+
+def example_sizes(program: Program) -> dict[str, int]:
+    """Every backed symbol's value in the example inputs; where none was recorded, its least above 1."""
+    sizes: dict[str, int] = {}
+    for name, bounds in program.ranges.items():
+        if is_unbacked(name):
+            continue
+        low = max(bounds.low or 0, 2)
+        sizes[name] = program.hints.get(name, low if bounds.high is None else min(low, bounds.high))
+    return {**{name: v for name, v in program.hints.items() if not is_unbacked(name)}, **sizes}

@@ -1,0 +1,106 @@
+"""`bridge.verify`: run a program on engines and on eager, and compare everything a caller can see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bridge.api import load, lower
+from bridge.artifact import is_artifact
+from bridge.dispatch import check_engine
+from bridge.errors import BridgeError, UsageError
+from bridge.lowered import Lowered
+from bridge.registration import bring_operators, check_operators
+from bridge.sources import exported_from, import_all
+from bridge.verification.draw import example_call
+from bridge.verification.edges import KINDS, edge_calls
+from bridge.verification.reference import eager
+from bridge.verification.report import Report
+from bridge.verification.trial import Call, Reference, run_engine, run_reference
+
+
+def verify(
+    source: Any,
+    args: Sequence[Any] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    engines: Iterable[str] = ("iree", "xla"),
+    device: str = "cpu",
+    seed: int = 0,
+    calls: int = 1,
+    edges: bool = False,
+    dynamic_shapes: Any = None,
+    imports: Iterable[str] = (),
+    trust: bool = False,
+) -> Report:
+    """Compare engines with eager: outputs, inputs and buffers after the call, their dtypes, sizes and values.
+
+    `source`: a `.pt2` file, an artifact, a `Lowered`, an ExportedProgram, or a module (exported with `args`).
+    Eager is torch's own `ep.module()` for the last two; for a file it is the program as read, before any
+    rewrite, interpreted on ATen. Without `args`, inputs are drawn from `seed`, within ranges and index
+    bounds. Each side is given copies, of numpy arrays too; torch's generator starts at `seed` for both.
+    `calls`: how many calls of each engine are compared, bit for bit, with the first that was given the same.
+    A program that keeps state is called up to 16 times in a row, each call compared with eager; the row is
+    made again from the same start. Every other row is given other numbers. `edges`: compare one more call per
+    kind of edge value, each from the same start. A kind on which eager itself fails is left out, and said so.
+    `trust`: see `bridge.load`.
+
+    An engine that fails is a failed row, not an exception. Raises BridgeError where the source or the inputs
+    cannot be used, or eager itself fails. The module's buffers and the inputs are left as they were.
+    """
+    import_all(imports)
+    engines = [engines] if isinstance(engines, str) else list(engines)
+    if not engines or calls < 1:
+        raise UsageError("there is nothing to verify without an engine and a call")
+    for engine in engines:
+        check_engine(engine, device)
+    name = _name(source)
+    if isinstance(source, torch.nn.Module):
+        source = exported_from(source, args, kwargs, dynamic_shapes)
+    elif dynamic_shapes is not None:
+        raise UsageError(f"{name}: dynamic_shapes are for a module, which is exported with them")
+    lowered = _lowered(source, trust)
+    bring_operators(lowered.program)
+    check_operators(lowered.program)
+    call = example_call(lowered, args, kwargs, seed)
+    with eager(source, lowered) as callee:
+        expected = run_reference(callee, call, calls, seed)
+    on_edges, left_out = _edges(source, lowered, call, device, seed) if edges else ({}, {})
+    rows = tuple(
+        run_engine(lowered, engine, device, call, expected, calls, seed, on_edges) for engine in engines
+    )
+    torchs = isinstance(source, torch.export.ExportedProgram)
+    reference = "ExportedProgram.module()" if torchs else "the program as read, on ATen"
+    return Report(name, reference, rows, left_out)
+
+
+def _edges(
+    source: Any, lowered: Lowered, call: Call, device: str, seed: int
+) -> tuple[dict[str, tuple[Call, Reference]], dict[str, str]]:
+    """Per kind of edge value the call and what eager shows; per kind that is left out, why."""
+    calls = edge_calls(lowered, call, device, seed)
+    left_out = {kind: "no input can hold such values" for kind in KINDS if kind not in calls}
+    shown: dict[str, tuple[Call, Reference]] = {}
+    for kind, edge_call in calls.items():
+        with eager(source, lowered) as callee:
+            try:
+                shown[kind] = edge_call, run_reference(callee, edge_call, 1, seed)
+            except BridgeError as error:
+                left_out[kind] = str(error)
+    return shown, left_out
+
+
+def _lowered(source: Any, trust: bool) -> Lowered:
+    if isinstance(source, Lowered):
+        return source
+    if isinstance(source, str | PathLike) and is_artifact(Path(source)):
+        return load(source, trust)
+    return lower(source)
+
+
+def _name(source: Any) -> str:
+    return str(source) if isinstance(source, str | PathLike) else type(source).__name__
