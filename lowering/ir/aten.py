@@ -99,6 +99,10 @@ class OpSchema:
             bound[parameter.name] = value
         return bound
 
+    def may_write(self) -> bool:
+        """Whether any call of the operator writes, or returns an argument as one that writes does."""
+        return self.target in _WRITES_IF or any(p.writes for p in self.parameters)
+
     def written(self, bound: Mapping[str, Arg]) -> tuple[str, ...]:
         """Names of the arguments whose elements this call writes, in schema order."""
         if self.target in _WRITES_NOTHING:

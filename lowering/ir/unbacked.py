@@ -28,7 +28,9 @@ def unbacked(type_: ValueType | None) -> frozenset[str]:
         terms = (type_.value,)
     else:
         return frozenset()
-    return frozenset(name for term in terms for name in free_symbols(term) if is_unbacked(name))
+    # Most types are of integers alone, and every value of a program is asked for.
+    symbolic = [term for term in terms if not isinstance(term, int)]
+    return frozenset(name for term in symbolic for name in free_symbols(term) if is_unbacked(name))
 
 
 def binders(graph: Graph) -> dict[str, str]:

@@ -16,6 +16,7 @@ from lowering.ir.program import (
     OutputSpec,
     Program,
     Signature,
+    all_nodes,
 )
 from lowering.ir.weights import Weights
 from lowering.passes.errors import NotFunctional
@@ -46,7 +47,13 @@ def functionalise(weights: Weights | None = None, schema_of: SchemaOf = schema) 
     writes to tensors that perhaps share elements with others, writes inside a branch to what is outside it.
     """
 
+    def may_write(node: Node) -> bool:
+        found = schema_of(node.target)
+        return found is None or found.may_write()
+
     def run(program: Program) -> Program:
+        if not any(may_write(node) for node in all_nodes(program.graph.nodes) if not node.functional):
+            return program
         same = same_weights(program.signature, weights)
         rewriter = Rewriter(program.graph, schema_of)
         graph = rewriter.run()
