@@ -89,6 +89,11 @@ UNFIT: dict[str, tuple[str, tuple[Any, ...], str]] = {
         "query, key and value do not fit together",
     ),
     "no heads": ("aten._transformer_encoder_layer_fwd.default", LAYER, "attention of 0 heads"),
+    "overlapping vectors": (
+        "aten._weight_norm_interface.default",
+        (f(4, 1).as_strided((4, 2), (0, 1)), f(4, 1), 0),
+        "elements of v overlap",
+    ),
     "norms": ("aten._weight_norm_interface.default", (f(4, 2), f(2, 1), 0), "g is float32[2, 1], not [4, 1]"),
     "bags": ("aten.embedding_bag.default", (f(3, 2), i, i[:0]), "offsets of no bag"),
     "a state": (
