@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from lowering.targets.aten import fitting
+from lowering.targets.aten import fitting, fitting_layers
 from lowering.targets.aten.fitting import Check
 
 _NORMS = (
     *("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_functional"),
-    *("_native_batch_norm_legit_no_training", "_batch_norm_with_update"),
+    *("_native_batch_norm_legit_no_training", "_batch_norm_with_update", "_batch_norm_impl_index"),
 )
 _POLYNOMIALS = (
     *("chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w"),
@@ -36,11 +36,11 @@ _QUOTIENTS = (
 # By target, or by its name alone, for all its overloads.
 CHECKS: Mapping[str, Sequence[Check]] = {
     "prims.div.default": (fitting.quotient,),
-    **dict.fromkeys(("prims.fft_c2c", "prims.fft_c2r", "prims.fft_r2c"), (fitting.transform,)),
+    **dict.fromkeys(("prims.fft_c2c", "prims.fft_c2r", "prims.fft_r2c"), (fitting_layers.transform,)),
 } | {
     f"aten.{name}": checks
     for name, checks in {
-        **dict.fromkeys(_NORMS, (fitting.norm,)),
+        **dict.fromkeys(_NORMS, (fitting_layers.norm,)),
         **{f"special_{name}": (fitting.degree,) for name in _POLYNOMIALS},
         **{
             f"{name}{n}d_backward": (fitting.gradient_of(f"{name}{n}d"),)
@@ -64,43 +64,54 @@ CHECKS: Mapping[str, Sequence[Check]] = {
             )
             for n in (2, 3)
         },
-        **dict.fromkeys(("_fft_c2c", "_fft_c2r", "_fft_r2c"), (fitting.transform,)),
-        **dict.fromkeys(("slow_conv3d", "slow_conv_transpose2d", "slow_conv_transpose3d"), (fitting.kernel,)),
-        **dict.fromkeys(("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"), (fitting.bags,)),
+        **dict.fromkeys(("_fft_c2c", "_fft_c2r", "_fft_r2c"), (fitting_layers.transform,)),
+        **dict.fromkeys(
+            ("slow_conv3d", "slow_conv_transpose2d", "slow_conv_transpose3d"), (fitting_layers.kernel,)
+        ),
+        **dict.fromkeys(
+            ("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"), (fitting_layers.bags,)
+        ),
         **dict.fromkeys(("ctc_loss", "_ctc_loss"), (fitting.labels,)),
         **dict.fromkeys(("random", "random_"), (fitting.random,)),
         **dict.fromkeys(_QUOTIENTS, (fitting.quotient,)),
         **dict.fromkeys(("lcm", "lcm_"), (fitting.multiple,)),
         **dict.fromkeys(("matrix_power", "linalg_matrix_power"), (fitting.power,)),
-        "native_layer_norm_backward": (fitting.alike("grad_out", "input"), fitting.layer_norm_backward),
-        **dict.fromkeys(("thnn_conv2d", "_slow_conv2d_forward"), (fitting.padding,)),
-        **dict.fromkeys(_SAMPLERS, (fitting.modes,)),
-        "max_pool1d": (fitting.window,),
+        "native_layer_norm_backward": (
+            fitting.alike("grad_out", "input"),
+            fitting_layers.layer_norm_backward,
+        ),
+        **dict.fromkeys(("thnn_conv2d", "_slow_conv2d_forward"), (fitting_layers.padding,)),
+        **dict.fromkeys(_SAMPLERS, (fitting_layers.modes,)),
+        "max_pool1d": (fitting_layers.window,),
         "lu_unpack": (fitting.pivots("LU_data", "LU_pivots"),),
         "lu_solve": (fitting.pivots("LU_data", "LU_pivots"),),
         "linalg_lu_solve": (fitting.pivots("LU", "pivots"),),
-        "linalg_ldl_solve": (fitting.pivots("LD", "pivots", signed=True),),
-        **dict.fromkeys(("_reshape_alias", "as_strided_"), (fitting.strided,)),
+        "linalg_ldl_solve": (fitting.pivots("LD", "pivots", signed=True), fitting.same_batch("LD", "B")),
+        **dict.fromkeys(("_reshape_alias", "as_strided_"), (fitting_layers.strided,)),
         **{
-            f"_upsample_{kind}2d_aa.default": (fitting.scales,) for kind in ("bilinear", "bicubic", "lanczos")
+            f"_upsample_{kind}2d_aa.default": (fitting_layers.scales,)
+            for kind in ("bilinear", "bicubic", "lanczos")
         },
-        **{f"_upsample_{kind}2d_aa_backward.default": (fitting.scales,) for kind in ("bilinear", "bicubic")},
-        "embedding_dense_backward": (fitting.embedded,),
-        "_grouped_mm": (fitting.groups,),
-        **dict.fromkeys(("median.dim", "nanmedian.dim"), (fitting.spread,)),
-        "_pdist_forward": (fitting.matrix,),
-        "_weight_int4pack_mm_for_cpu": (fitting.packed_product,),
-        "scaled_dot_product_attention": (fitting.same_length,),
-        "_scaled_dot_product_flash_attention_for_cpu": (fitting.attention,),
+        **{
+            f"_upsample_{kind}2d_aa_backward.default": (fitting_layers.scales,)
+            for kind in ("bilinear", "bicubic")
+        },
+        "embedding_dense_backward": (fitting_layers.embedded,),
+        "_grouped_mm": (fitting_layers.groups,),
+        **dict.fromkeys(("median.dim", "nanmedian.dim"), (fitting_layers.spread,)),
+        "_pdist_forward": (fitting_layers.matrix,),
+        "_weight_int4pack_mm_for_cpu": (fitting_layers.packed_product,),
+        "scaled_dot_product_attention": (fitting_layers.same_length,),
+        "_scaled_dot_product_flash_attention_for_cpu": (fitting_layers.attention,),
         "_scaled_dot_product_flash_attention_for_cpu_backward": (
-            fitting.attention,
-            fitting.attention_backward,
+            fitting_layers.attention,
+            fitting_layers.attention_backward,
         ),
-        "_weight_norm": (fitting.weight_norm,),
-        "_weight_norm_interface": (fitting.weight_norm_interface, fitting.weight_norm),
-        "_transformer_encoder_layer_fwd": (fitting.heads,),
-        "_native_multi_head_attention": (fitting.heads,),
-        "lstm": (fitting.lstm,),
+        "_weight_norm": (fitting_layers.weight_norm,),
+        "_weight_norm_interface": (fitting_layers.weight_norm_interface, fitting_layers.weight_norm),
+        "_transformer_encoder_layer_fwd": (fitting_layers.heads,),
+        "_native_multi_head_attention": (fitting_layers.heads,),
+        "lstm": (fitting_layers.lstm,),
         "segment_reduce": (fitting.segments,),
     }.items()
 }

@@ -89,6 +89,16 @@ UNFIT: dict[str, tuple[str, tuple[Any, ...], str]] = {
         "query, key and value do not fit together",
     ),
     "no heads": ("aten._transformer_encoder_layer_fwd.default", LAYER, "attention of 0 heads"),
+    "half a block": (
+        "aten.linalg_ldl_solve.default",
+        (f(3, 3), torch.tensor([1, 2, -3], dtype=torch.int32), f(3, 1)),
+        "pivots has half a block of two",
+    ),
+    "a batch that is broadcast": (
+        "aten.linalg_ldl_solve.default",
+        (f(2, 3, 3), torch.ones(2, 3, dtype=torch.int32), f(4, 2, 3, 1)),
+        "LD is float32[2, 3, 3], and B float32[4, 2, 3, 1]",
+    ),
     "overlapping vectors": (
         "aten._weight_norm_interface.default",
         (f(4, 1).as_strided((4, 2), (0, 1)), f(4, 1), 0),
