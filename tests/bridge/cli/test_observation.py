@@ -80,7 +80,10 @@ def test_times_are_summed_by_pass(tmp_path: Path) -> None:
 
 
 def test_a_pass_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    message = "there is no pass 'functionalize'; did you mean `functionalise`?; `bridge passes` lists all"
+    message = (
+        "there is no pass 'functionalize' among those that `bridge passes` lists; "
+        "did you mean `functionalise`?"
+    )
     target = tmp_path / "a.bridge"
     refused(message, "lower", SOURCE, "-o", target, "--print-after", "functionalize")
     refused("", "lower", SOURCE, "-o", target, "--passes-until", -1, status=2)
