@@ -61,12 +61,14 @@ CHECKS: Mapping[str, Sequence[Check]] = {
                 fitting.leading("grad_output", "self", n),
                 fitting.same_sizes("indices", "grad_output"),
                 fitting.within("indices", "self", n),
+                fitting.dense("indices"),
             )
             for n in (2, 3)
         },
         **dict.fromkeys(("_fft_c2c", "_fft_c2r", "_fft_r2c"), (fitting_layers.transform,)),
         **dict.fromkeys(
-            ("slow_conv3d", "slow_conv_transpose2d", "slow_conv_transpose3d"), (fitting_layers.kernel,)
+            ("slow_conv3d", "slow_conv3d_forward", "slow_conv_transpose2d", "slow_conv_transpose3d"),
+            (fitting_layers.kernel,),
         ),
         **dict.fromkeys(
             ("embedding_bag", "_embedding_bag", "_embedding_bag_forward_only"), (fitting_layers.bags,)
@@ -86,6 +88,8 @@ CHECKS: Mapping[str, Sequence[Check]] = {
         "lu_unpack": (fitting.pivots("LU_data", "LU_pivots"),),
         "lu_solve": (fitting.pivots("LU_data", "LU_pivots"),),
         "linalg_lu_solve": (fitting.pivots("LU", "pivots"),),
+        "_int_mm": (fitting.unexpanded("self"), fitting.unexpanded("mat2")),
+        **dict.fromkeys(("linalg_eigvals", "_linalg_eigvals"), (fitting.finite("self"),)),
         "linalg_ldl_solve": (fitting.pivots("LD", "pivots", signed=True), fitting.same_batch("LD", "B")),
         **dict.fromkeys(("_reshape_alias", "as_strided_"), (fitting_layers.strided,)),
         **{

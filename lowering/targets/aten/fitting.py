@@ -250,3 +250,43 @@ def labels(given: Given) -> None:
     if has_values(labels):
         low, high = torch.aminmax(labels)
         need(int(low) >= 0 and int(high) < count, f"targets are not all among {count} classes")
+
+
+def is_dense(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is row-major but for the order of its axes."""
+    expected = 1
+    axes = zip(tensor.stride(), tensor.shape, strict=True)
+    for step, size in sorted((step, size) for step, size in axes if size != 1):
+        if step != expected:
+            return tensor.numel() == 0
+        expected *= size
+    return True
+
+
+def dense(name: str) -> Check:
+    """A tensor has no overlaps and no gaps: kernels read its memory from end to end."""
+
+    def check(given: Given) -> None:
+        need(is_dense(given[name]), f"elements of {name} overlap, or have gaps between them")
+
+    return check
+
+
+def unexpanded(name: str) -> Check:
+    """No axis has all its elements in one place."""
+
+    def check(given: Given) -> None:
+        axes = zip(given[name].stride(), given[name].shape, strict=True)
+        need(not any(step == 0 and size > 1 for step, size in axes), f"{name} is expanded")
+
+    return check
+
+
+def finite(name: str) -> Check:
+    """No NaN and no infinity, of which LAPACK makes indices; `linalg.eig` refuses them itself."""
+
+    def check(given: Given) -> None:
+        value = given[name]
+        need(not has_values(value) or bool(torch.isfinite(value).all()), f"{name} has infinities or NaN")
+
+    return check

@@ -6,7 +6,7 @@ from math import prod
 
 import torch
 
-from lowering.targets.aten.fitting import Given, Unfit, described, has_values, need
+from lowering.targets.aten.fitting import Given, Unfit, described, has_values, is_dense, need
 
 _PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
 
@@ -104,23 +104,12 @@ def attention_backward(given: Given) -> None:
     need(sums.dtype is wide, f"logsumexp is {described(sums)}")
 
 
-def _is_dense(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is row-major but for the order of its axes."""
-    expected = 1
-    axes = zip(tensor.stride(), tensor.shape, strict=True)
-    for step, size in sorted((step, size) for step, size in axes if size != 1):
-        if step != expected:
-            return tensor.numel() == 0
-        expected *= size
-    return True
-
-
 def weight_norm(given: Given) -> None:
     """One norm for each row of the first or the last axis."""
     vectors, norms, axis = given["v"], given["g"], given["dim"]
     need(vectors.dim() > 0, "v has no axis")
     # The result takes v's strides, and each of its elements has to have a place.
-    need(_is_dense(vectors), "elements of v overlap, or have gaps between them")
+    need(is_dense(vectors), "elements of v overlap, or have gaps between them")
     if axis in (0, vectors.dim() - 1):
         kept = [n if place == axis else 1 for place, n in enumerate(vectors.shape)]
         need(list(norms.shape) == kept, f"g is {described(norms)}, not {kept}")

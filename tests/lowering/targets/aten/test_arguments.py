@@ -89,6 +89,17 @@ UNFIT: dict[str, tuple[str, tuple[Any, ...], str]] = {
         "query, key and value do not fit together",
     ),
     "no heads": ("aten._transformer_encoder_layer_fwd.default", LAYER, "attention of 0 heads"),
+    "indices with gaps": (
+        "aten.adaptive_max_pool3d_backward.default",
+        (f(1, 2, 2, 2), f(1, 2, 2, 2), torch.zeros(1, dtype=torch.int64).expand(1, 2, 2, 2)),
+        "elements of indices overlap",
+    ),
+    "an expanded matrix": (
+        "aten._int_mm.default",
+        (torch.ones(1, 16, dtype=torch.int8).expand(32, 16), torch.ones(16, 8, dtype=torch.int8)),
+        "self is expanded",
+    ),
+    "no number": ("aten._linalg_eigvals.default", (f(2, 2) / 0,), "self has infinities or NaN"),
     "half a block": (
         "aten.linalg_ldl_solve.default",
         (f(3, 3), torch.tensor([1, 2, -3], dtype=torch.int32), f(3, 1)),
