@@ -49,9 +49,9 @@ def lower(
 def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] = ()) -> Lowered:
     """Read an artifact back. Every file is checked against the manifest first; weights are mapped.
 
-    An artifact may hold machine code: what engines compiled. What this user compiled on this machine is
-    signed with a key of theirs and taken; all other code is set aside and will be compiled anew, unless
-    `trust` says that it may run. Nothing else in an artifact is code. `imports`: modules to import before,
+    An artifact may hold machine code, which engines compiled. Code that this user compiled on this machine
+    is signed with a key of theirs and taken. All other code is set aside and compiled anew, unless `trust`
+    says that it may run. Nothing else in an artifact is code. `imports`: modules to import before,
     which register custom operators and pytree types.
 
     Imports neither torch nor jax. Raises ArtifactError naming the file for anything missing, damaged or of

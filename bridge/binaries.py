@@ -25,7 +25,7 @@ _KEPT = 64
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """What an engine made of a module. `version`: of the engine, with what else its code depends on."""
+    """A compiled module. `version`: of the engine, with all else that its code depends on."""
 
     engine: str
     version: str
@@ -98,8 +98,8 @@ class Binaries:
 
 
 def cache_key(module: Module, engine: Engine, target: Target) -> str:
-    """What a binary depends on: the module, the pipeline with its options, the engine with its version and
-    flags, the target, and the sources of Bridge that make the one from the other."""
+    """A SHA-256 digest, in hexadecimal, of all that a binary depends on: the module, the pipeline with its
+    options, the engine with its version and flags, the target, and the sources that turn one into another."""
     ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
     made_by = [engine.name, engine.version(), *engine.flags(target), digest(engine, target)]
     passes = engine.pipeline(target).identity()

@@ -13,20 +13,15 @@ from lowering.ir.aten import schema
 from lowering.ir.program import Arg, Graph, Node, Program, all_nodes, refs_of
 from lowering.ir.uses import input_names
 
+_POOLINGS = (
+    *("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d"),
+    *("fractional_max_pool2d", "fractional_max_pool3d"),
+)
 # Positions that the forward pass wrote: they have to come from a node of the program.
 _MADE_BY_A_NODE: Mapping[str, str] = {
-    "aten.max_pool2d_with_indices_backward.default": "indices",
-    "aten.max_pool2d_with_indices_backward.grad_input": "indices",
-    "aten.max_pool3d_with_indices_backward.default": "indices",
-    "aten.max_pool3d_with_indices_backward.grad_input": "indices",
-    "aten.adaptive_max_pool2d_backward.default": "indices",
-    "aten.adaptive_max_pool2d_backward.grad_input": "indices",
-    "aten.adaptive_max_pool3d_backward.default": "indices",
-    "aten.adaptive_max_pool3d_backward.grad_input": "indices",
-    "aten.fractional_max_pool2d_backward.default": "indices",
-    "aten.fractional_max_pool3d_backward.default": "indices",
+    f"aten.{name}_backward.{kind}": "indices" for name in _POOLINGS for kind in ("default", "grad_input")
 }
-# What asks for no checks at all.
+# With this flag an operator checks nothing.
 _UNCHECKED: Mapping[str, str] = {
     "aten.segment_reduce.default": "unsafe",
 }
@@ -34,8 +29,11 @@ _UNCHECKED: Mapping[str, str] = {
 
 def trusting_calls(program: Program) -> Iterator[str]:
     """A sentence for each call that a file may not make: node, operator, argument, what to do."""
-    outside = _outside(program.graph)
-    for node in all_nodes(program.graph.nodes):
+    called = [
+        n for n in all_nodes(program.graph.nodes) if n.target in _UNCHECKED or n.target in _MADE_BY_A_NODE
+    ]
+    outside = _outside(program.graph) if called else set[str]()
+    for node in called:
         flag = _UNCHECKED.get(node.target)
         if flag is not None and _argument(node, flag) is True:
             yield f"{_called(node)} with {flag}=True: it would not check its arguments; export it without"
