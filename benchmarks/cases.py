@@ -86,11 +86,11 @@ def _decoder(build: Callable[[bool], torch.nn.Module], small: bool, batch: int, 
 
 # torch declares what is found on a module as a tensor or a module; these are modules.
 def _gpt2(small: bool) -> torch.nn.Module:
-    return ZOO["gpt2"](small).module.module  # type: ignore[return-value]
+    return ZOO["gpt2"](small).module.module
 
 
 def _llama(small: bool) -> torch.nn.Module:
-    return ZOO["llama-decode"](small).module.model  # type: ignore[return-value]
+    return ZOO["llama-decode"](small).module.model
 
 
 def _qwen2(small: bool) -> torch.nn.Module:

@@ -23,7 +23,7 @@ class Steps(torch.Tensor):
 
     @staticmethod
     def __new__(cls, numbers: torch.Tensor, scale: torch.Tensor) -> Any:
-        return torch.Tensor._make_wrapper_subclass(cls, numbers.shape, dtype=scale.dtype)  # type: ignore[attr-defined] - torch declares it nowhere
+        return torch.Tensor._make_wrapper_subclass(cls, numbers.shape, dtype=scale.dtype)
 
     def __init__(self, numbers: torch.Tensor, scale: torch.Tensor) -> None:
         self.numbers, self.scale = numbers, scale

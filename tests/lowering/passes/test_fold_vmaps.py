@@ -104,7 +104,7 @@ main(
     %out
   )
 }
-""",  # noqa: E501
+""",  # noqa: E501 - a node is a line, as the IR prints it
     )
 
 

@@ -411,7 +411,7 @@ constant %y.bias: float32[4]
 constant %y.weight: float32[4, 3, 3, 3]
 %y: f32[1, 4, 6, 6] = mkldnn._convolution_pointwise.default(X=%x, W=%y.weight, B=%y.bias, padding=[0, 0], stride=[1, 1], dilation=[1, 1], groups=1, attr='swish', scalars=[], algorithm='')
 %y: f32[1, 4, 6, 6] = aten.contiguous.default(self=%y)  # node y.dense
-""",  # noqa: E501
+""",  # noqa: E501 - a node is a line, as the IR prints it
     )
 
 

@@ -62,7 +62,7 @@ constant %y.0.3: float32[24]
 %h: f32[1, 3, 6] = aten.stack.default(tensors=[%y.0.hy], dim=0)
 %c: f32[1, 3, 6] = aten.stack.default(tensors=[%y.0.cy], dim=0)
 %y: f32[4, 3, 6] = aten.alias.default(self=%y.0.y)
-""",  # noqa: E501
+""",  # noqa: E501 - a node is a line, as the IR prints it
     )
 
 
