@@ -8,6 +8,7 @@ beside it.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import random
 import signal
@@ -24,17 +25,15 @@ from tests.bridge.samples import path_of
 NAMES = ("mlp", "norms")
 
 
-def lower_forever(path: Path) -> None:
-    """What a child does; standard output goes nowhere."""
+def lower_forever(path: Path, turn: int) -> None:
+    """Lower the programs in turns, from one of them on, without end and without a word."""
     from bridge.cli import main
 
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
-    turn = random.random() < 0.5
-    while True:
-        turn = not turn
-        sys.argv = ["bridge", "lower", str(path_of(NAMES[turn])), "-o", str(path), "--engine", "xla"]
+    for name in itertools.cycle((*NAMES[turn:], *NAMES[:turn])):
+        sys.argv = ["bridge", "lower", str(path_of(name)), "-o", str(path), "--engine", "xla"]
         try:
             main()
         except SystemExit as done:
@@ -43,7 +42,7 @@ def lower_forever(path: Path) -> None:
 
 
 def whole(path: Path) -> str:
-    """Which of the two lies there; raises where neither does."""
+    """The name of the program that lies there; raises where neither does."""
     loaded = bridge.load(path)
     for storage in loaded.weights.storages.values():
         storage.open().sum()
@@ -65,7 +64,7 @@ def main() -> None:
         path = Path(name, "a.bridge")
         bridge.lower(path_of("mlp")).save(path)
         for kill in range(given.kills):
-            found[_killed(path, rng.random() * given.longest)] += 1
+            found[_killed(path, kill % 2, rng.random() * given.longest)] += 1
             if len(os.listdir(name)) > 3:
                 sys.exit(f"kill {kill}: {os.listdir(name)} is left")
         bridge.lower(path_of("norms")).save(path)
@@ -74,10 +73,11 @@ def main() -> None:
     sys.exit(0 if left == ["a.bridge"] else 1)
 
 
-def _killed(path: Path, seconds: float) -> str:
+def _killed(path: Path, turn: int, seconds: float) -> str:
+    """Start a run, kill it after so many seconds, and look at what lies there."""
     child = os.fork()
     if child == 0:
-        lower_forever(path)
+        lower_forever(path, turn)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)

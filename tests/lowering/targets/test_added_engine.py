@@ -53,7 +53,15 @@ def test_it_lowers_saves_and_is_eager(installed: dict[str, str], tmp_path: Path)
     assert (found["stablehlo_nodes"], found["aten_nodes"], found["problem"]) == (5, 0, "")
 
 
-def test_without_the_package_there_is_no_such_engine(installed: dict[str, str]) -> None:
+def test_it_takes_no_name_of_ours(installed: dict[str, str]) -> None:
+    done = bridge(installed, "verify", path_of("mlp"), "--engine", "nope")
+    assert done.stderr == "bridge: there is no engine 'nope'; there are iree, xla, interpreter, aten, auto\n"
+    done = bridge(installed, "verify", path_of("mlp"), "--engine", "aten", "--json")
+    (found,) = json.loads(done.stdout)["engines"]
+    assert (found["stablehlo_nodes"], found["aten_nodes"]) == (0, 5)
+
+
+def test_without_the_package_there_is_no_such_engine() -> None:
     done = bridge(
         {**os.environ, "PYTHONPATH": str(ROOT)}, "verify", path_of("mlp"), "--engine", "interpreter"
     )
