@@ -34,7 +34,7 @@ def compile_lowered(
     bring_operators(lowered.program)
     if lowered.not_functional:
         return interpreted(lowered)
-    if engine != "aten" and device != "cpu":
+    if engine != ATEN and device != "cpu":
         _check_devices(engine, Target(device))
     if engine == AUTO:
         from bridge.tuning import compile_tuned
@@ -51,7 +51,7 @@ def check_engine(engine: str, device: str = "cpu", tune: float | None = None) ->
     if engine not in (*ENGINES, ATEN, AUTO) and engine not in engines():
         raise UsageError(f"there is no engine {engine!r}; there are {', '.join((*engines(), ATEN, AUTO))}")
     if engine == ATEN and device != "cpu":
-        raise UsageError(f"the engine aten runs on the cpu only; {device} is for {' and '.join(engines())}")
+        raise UsageError(f"the engine {ATEN} runs on the cpu only; {device} is for {' and '.join(engines())}")
     if tune is not None and engine != AUTO:
         raise UsageError(f"there is nothing to tune on the engine {engine}; tuning is for {AUTO}")
     if tune is not None and not tune >= 0:
