@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lowering.ir.plan import Segment
+from lowering.targets import HOST_NAME
 
-#: The choice of a program that runs on ATen alone: the executor itself, no engine.
-ATEN = "aten"
+#: The choice of a program that runs on the host target alone, and not on an engine.
+ATEN = HOST_NAME
 #: The engine that measurement chooses, of all that there are.
 AUTO = "auto"
 
