@@ -1,8 +1,8 @@
-"""Bridge: PyTorch ExportedPrograms to StableHLO, run on IREE, XLA and ATen, proved against eager.
+"""Bridge: PyTorch ExportedPrograms to StableHLO, run on engines and on ATen, proved against eager.
 
 >>> import bridge
 >>> lowered = bridge.lower("model.pt2")
->>> compiled = lowered.compile(engine="iree")
+>>> compiled = lowered.compile()
 >>> outputs = compiled(x)
 """
 
@@ -50,7 +50,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'bridge' has no attribute {name!r}")
     from importlib import import_module
 
-    from lowering.host.packages import brings, needs
+    from lowering.targets.packages import brings, needs
 
     try:
         value = getattr(import_module(_HOMES[name]), name)

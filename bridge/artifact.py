@@ -9,7 +9,7 @@
       modules/segment_0.mlirbc   portable StableHLO bytecode, one per StableHLO segment
       modules/segment_0_checks.mlirbc   its checks alone, for one that overwrites buffers
       weights.json         which entry of the archive each weight is a view of
-      weights.irpa         the weights, 64-byte aligned: mapped, never copied; IREE's tools read it too
+      weights.irpa         the weights, 64-byte aligned: mapped, never copied
       tuning.json          what was measured for the engine `auto`, if it was
       binaries/<key>.bin   what engines compiled: a cache, rebuilt where it does not fit
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from bridge.binaries import Binaries, Site
 from bridge.configuration import ATEN, AUTO, Configuration, choice_named
 from bridge.planned import Planned, Sizes
-from lowering.host.packages import needs
 from lowering.ir.errors import EngineError
 from lowering.ir.facts.namespaces import namespace_of
 from lowering.ir.homes import import_home
@@ -21,6 +20,7 @@ from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
 from lowering.stablehlo.errors import Unsupported
 from lowering.targets import get_engine
+from lowering.targets.packages import needs
 from lowering.targets.target import Built, Target
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lowering.ir.plan import Segment
-from lowering.targets import HOST_NAME
+from lowering.targets import HOST_NAME, choices
+from lowering.targets.target import Choice
 
 #: The choice of a program that runs on the host target alone, and not on an engine.
 ATEN = HOST_NAME
@@ -14,27 +15,9 @@ ATEN = HOST_NAME
 AUTO = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """An engine, with options of its own for what it compiles."""
-
-    engine: str
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-# What a segment can be compiled for, by name. The names of engines alone are what users ask for; what else is
-# here, measured placement tries.
-CHOICES: Mapping[str, Choice] = {
-    "iree": Choice("iree"),
-    "xla": Choice("xla"),
-    # On several cores our default is YNN, whose products scale over threads; at times Eigen's are better.
-    "xla-eigen": Choice("xla", {"xla_cpu_experimental_ynn_fusion_type": ""}),
-}
-
-
 def choice_named(name: str) -> Choice:
-    """A choice of CHOICES; by any other name, the engine that an installed package brings."""
-    return CHOICES.get(name) or Choice(name)
+    """A choice of `choices()`; by any other name, the engine that an installed package brings."""
+    return choices().get(name) or Choice(name)
 
 
 @dataclass(frozen=True, slots=True)

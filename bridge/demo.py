@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from bridge.configuration import ATEN
 from bridge.errors import BridgeError
 from bridge.lowered import Lowered
 from lowering.ir.plan import Placement
+from lowering.targets import ENGINES
 
 EPOCHS = 4
 BATCH = 64
-ENGINES = ("iree", "xla", "aten")
 _ROUNDS = 30
 
 
@@ -63,8 +64,8 @@ def run_demo(folder: Path) -> None:
     print(f"exported to {path}")
     artifact = folder / "digits.bridge"
     show("info", path)
-    show("lower", path, "--output", artifact, "--engine", "iree,xla")
-    show("verify", artifact, "--engine", "iree,xla,aten", "--input", folder / "images.npy")
+    show("lower", path, "--output", artifact, "--engine", ",".join(ENGINES))
+    show("verify", artifact, "--engine", ",".join((*ENGINES, ATEN)), "--input", folder / "images.npy")
     show("run", artifact, "--input", folder / "images.npy", "--output", folder / "logits.npy")
     print(table(artifact, model, held_out, expected))
     print(f"\nthe files are in {folder}")
@@ -116,7 +117,9 @@ def table(artifact: Path, model: torch.nn.Module, images: torch.Tensor, expected
         "|---|---|---|---|---|---|",
     ]
     lowered = load(artifact)
-    return "\n".join(["", *rows, *(_row(lowered, name, model, images, expected) for name in ENGINES)])
+    return "\n".join(
+        ["", *rows, *(_row(lowered, name, model, images, expected) for name in (*ENGINES, ATEN))]
+    )
 
 
 def _row(

@@ -13,7 +13,7 @@ from bridge.errors import UsageError
 from bridge.planned import Planned
 from bridge.registration import bring_operators
 from lowering.ir.errors import EngineError
-from lowering.targets import ENGINES, engines, get_engine
+from lowering.targets import DEFAULT_ENGINE, ENGINES, engines, get_engine
 from lowering.targets.target import DEVICES, Target
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def compile_lowered(
     lowered: Planned,
-    engine: str = "iree",
+    engine: str = DEFAULT_ENGINE,
     device: str = "cpu",
     tune: float | None = None,
     args: Sequence[Any] | None = None,

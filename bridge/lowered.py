@@ -14,6 +14,7 @@ from lowering.ir.program import OutputKind, Program
 from lowering.ir.unbacked import has_data_sizes, typical_sizes
 from lowering.ir.weights import Weights
 from lowering.stablehlo.errors import RuleError, Unsupported
+from lowering.targets import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled
@@ -31,7 +32,7 @@ class Lowered(Planned):
 
     def compile(
         self,
-        engine: str = "iree",
+        engine: str = DEFAULT_ENGINE,
         device: str = "cpu",
         *,
         tune: float | None = None,
@@ -40,9 +41,9 @@ class Lowered(Planned):
     ) -> Compiled | Interpreted:
         """Compile every segment and load the weights.
 
-        `engine`: `iree`, `xla`, `aten`, or `auto`: the fastest of many ways to use them, measured here and
-        kept in `tuning`. `device`: `cpu` or `cuda`. What the engine cannot compile runs on ATen, with the
-        engine's reason in the result's report.
+        `engine`: a name of `lowering.targets.engines()`, `aten`, or `auto`: the fastest of many ways to use
+        them, measured here and kept in `tuning`. `device`: `cpu` or `cuda`. Nodes that the engine cannot
+        compile run on ATen, with the engine's reason in the result's report.
 
         For `auto` alone: `tune`: how many seconds the search may take (a candidate that was begun is
         finished), by default as long again as compiling takes; an incomplete search is taken up again where

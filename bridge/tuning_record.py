@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.configuration import ATEN, CHOICES, Configuration
+from bridge.configuration import ATEN, Configuration
+from lowering.targets import choices
 
 # A file that holds more trials than this, or longer texts, is none of ours.
 _MAX_TRIALS = 64
@@ -92,8 +93,8 @@ def from_json(data: Any) -> Tuning:
 
 def _trial(row: Any) -> Trial:
     choice, others = _text(row, "choice"), _texts(row, "others")
-    known = CHOICES.keys() | {ATEN}
-    if choice not in known or not set(others.values()) <= CHOICES.keys():
+    known = choices().keys()
+    if choice not in known | {ATEN} or not set(others.values()) <= known:
         raise ValueError(f"a trial is of a choice that does not exist: {choice!r}, {sorted(others.values())}")
     configuration = Configuration(choice, others, _texts(row, "moved"), _typed(row, "packed", bool))
     segments = _typed(row, "segments", list)

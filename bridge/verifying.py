@@ -21,6 +21,7 @@ from bridge.verification.edges import KINDS, edge_calls
 from bridge.verification.reference import eager
 from bridge.verification.report import Report
 from bridge.verification.trial import Call, Reference, run_engine, run_reference
+from lowering.targets import ENGINES
 
 
 def verify(
@@ -28,7 +29,7 @@ def verify(
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     *,
-    engines: Iterable[str] = ("iree", "xla"),
+    engines: Iterable[str] = tuple(ENGINES),
     device: str = "cpu",
     seed: int = 0,
     calls: int = 1,

@@ -1,4 +1,4 @@
-"""Weights in an artifact: an IREE parameter archive plus a table of views over its entries."""
+"""Weights in an artifact: a parameter archive plus a table of views over its entries."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
-from lowering.host.packages import needs
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement, Segment
 from lowering.ir.program import Node
 from lowering.ir.symbols import Scalar, is_unbacked
 from lowering.ir.unbacked import symbols_of
 from lowering.targets import HOST_TITLE
+from lowering.targets.packages import needs
 from runtime.engine_call import EngineCall, load
 from runtime.frame import Frame, Shared
 from runtime.host_call import HostCall

@@ -9,7 +9,7 @@ from bridge.cli.failures import reporting
 
 app = typer.Typer(
     name="bridge",
-    help="Lower PyTorch ExportedPrograms to StableHLO, run them on IREE, XLA and ATen, verify them.",
+    help="Lower PyTorch ExportedPrograms to StableHLO, run them on engines and on ATen, verify them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

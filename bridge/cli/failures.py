@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any
 
 from bridge.errors import BridgeError
-from lowering.host.packages import brings, needs
+from lowering.targets.packages import brings, needs
 
 # What a shell reports for a program that a signal ended: 128 and the signal's number.
 _INTERRUPTED = 130

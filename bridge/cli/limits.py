@@ -50,7 +50,7 @@ def limit(timeout: float | None, max_memory: str | None) -> None:
         return
     if not hasattr(os, "pidfd_open"):
         raise UsageError("--timeout and --max-memory need Linux")
-    # Processes that the child leaves running, such as IREE's compiler, become this one's to end.
+    # Processes that the child leaves running, such as a compiler, become this one's to end.
     _prctl(_ADOPT_ORPHANS, 1)
     sys.stdout.flush()
     sys.stderr.flush()

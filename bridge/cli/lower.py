@@ -26,6 +26,7 @@ from bridge.cli.summary import print_gaps, print_summary, print_tuning, summary
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine
 from bridge.errors import UsageError
+from lowering.targets import DEFAULT_ENGINE, ENGINES
 
 
 def command(
@@ -36,8 +37,10 @@ def command(
     ] = None,
     engine: Annotated[
         str,
-        typer.Option("--engine", "-e", help="Compile for: iree, xla, auto, some with commas; or none."),
-    ] = "iree",
+        typer.Option(
+            "--engine", "-e", help=f"Compile for: {', '.join((*ENGINES, AUTO))}, some with commas; or none."
+        ),
+    ] = DEFAULT_ENGINE,
     device: Device = "cpu",
     tune: Tune = None,
     imports: Imports = None,

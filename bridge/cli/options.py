@@ -13,13 +13,17 @@ import typer
 
 from bridge.api import load, lower
 from bridge.artifact import is_artifact
+from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine
 from bridge.errors import BridgeError, UsageError
 from bridge.lowered import Lowered
 from bridge.sources import import_all
+from lowering.targets import ENGINES
 
 Source = Annotated[Path, typer.Argument(help="A .pt2 file or an artifact folder.", show_default=False)]
-Engine = Annotated[str, typer.Option("--engine", "-e", help="iree, xla, aten, or auto: the fastest.")]
+Engine = Annotated[
+    str, typer.Option("--engine", "-e", help=f"{', '.join((*ENGINES, ATEN))}, or {AUTO}: the fastest.")
+]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Imports = Annotated[
     list[str] | None,
@@ -67,7 +71,7 @@ def open_source(
 
 
 def split_engines(text: str) -> list[str]:
-    """The engines of `iree,xla`. Raises UsageError for one that does not exist."""
+    """The engines of a list with commas. Raises UsageError for an engine that does not exist."""
     names = [part.strip() for part in text.split(",") if part.strip()]
     for name in names:
         check_engine(name)

@@ -26,6 +26,7 @@ from bridge.cli.options import (
 from bridge.cli.tensors import check_output, describe, flat_outputs, read_inputs, write_outputs
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine
+from lowering.targets import DEFAULT_ENGINE
 
 
 def command(
@@ -37,7 +38,7 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the outputs here, as .npz or .npy.")
     ] = None,
-    engine: Engine = "iree",
+    engine: Engine = DEFAULT_ENGINE,
     device: Device = "cpu",
     tune: Tune = None,
     imports: Imports = None,

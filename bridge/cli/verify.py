@@ -21,13 +21,14 @@ from bridge.cli.options import (
     working,
 )
 from bridge.cli.tensors import read_inputs
+from lowering.targets import ENGINES
 
 
 def command(
     source: Source,
     engine: Annotated[
         str, typer.Option("--engine", "-e", help="Engines to compare, with commas.")
-    ] = "iree,xla",
+    ] = ",".join(ENGINES),
     device: Device = "cpu",
     inputs: Annotated[
         list[Path] | None,

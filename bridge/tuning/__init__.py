@@ -87,7 +87,7 @@ def _search(
 
 
 def _unmeasured(lowered: Planned, device: str, host: Mapping[str, str], problem: str) -> Found:
-    """The first engine that there is; XLA before IREE, which takes longer to compile."""
+    """The first engine that is installed; engines that compile fast come before others."""
     for name in (*reversed(ENGINES), ATEN):
         used: set[str] = set()
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
-from bridge.configuration import ATEN, CHOICES, Configuration
+from bridge.configuration import ATEN, Configuration
 from lowering.host.machine import cores
 from lowering.ir.facts.contractions import (
     LSTM,
@@ -17,6 +17,7 @@ from lowering.ir.plan import Placement, Plan
 from lowering.ir.program import Program
 from lowering.ir.uses import output_names, users
 from lowering.passes.partition import computes
+from lowering.targets import ENGINES, choices
 
 #: A candidate's name and what it is.
 Candidate = tuple[str, Configuration]
@@ -33,8 +34,8 @@ def whole(program: Program, plan: Plan, device: str) -> Iterator[Candidate]:
             yield f"{ATEN}, packed", Configuration(ATEN, packed=True)
     if all(segment.placement is Placement.ATEN for segment in plan.segments):
         return
-    for name in CHOICES:
-        if name != "xla-eigen" or (device == "cpu" and cores() > 1):
+    for name, choice in choices().items():
+        if not choice.several_cores or (device == "cpu" and cores() > 1):
             yield name, Configuration(name)
 
 
@@ -53,7 +54,7 @@ def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]
         reason = f"measured: {family} are faster there"
         nodes = _with_views(program, lowered, belongs)
         if nodes and len(nodes) < len(lowered):
-            for engine in ("xla", "iree"):
+            for engine in reversed(ENGINES):
                 name = f"{engine}, {family} on aten"
                 yield name, Configuration(engine, moved=dict.fromkeys(nodes, reason), packed=True)
                 if lost(name):

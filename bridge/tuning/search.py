@@ -33,7 +33,7 @@ _MARGIN = 0.98
 # One that took so many times as long is not tried in other variants.
 _FAR = 1.5
 # One that takes less than this part of eager's time is faster beyond doubt. Others race eager once more, for
-# this many seconds: a bfloat16 mixture of experts went to IREE for a win of 3%, and took 1.07 a moment later.
+# this many seconds: a bfloat16 mixture of experts went to an engine for a win of 3%, and took 1.07 later.
 _CLEAR, _CONFIRMING_S = 0.9, 1.0
 # How often a program's segments are timed one by one.
 _PROFILES = 5

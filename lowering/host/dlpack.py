@@ -1,9 +1,9 @@
 """DLPack capsules over memory that somebody else keeps alive: letting go of one runs no Python.
 
-XLA drops its last reference to an argument on one of its own threads, often after the call has returned. The
-capsules of numpy and torch then take Python's global lock there, and at interpreter exit that ends the
-process with "terminate called without an active exception". What is exported here has a deleter that does
-nothing; the importer's handle keeps the memory.
+An engine may drop its last reference to an argument on one of its own threads, often after the call. The
+capsules of numpy and torch then take Python's global lock there. At interpreter exit that ends the process
+with "terminate called without an active exception". A capsule made here has a deleter that does nothing; the
+importer's handle keeps the memory.
 """
 
 from __future__ import annotations

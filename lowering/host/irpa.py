@@ -1,7 +1,7 @@
-"""IREE's parameter archives (`.irpa`): weights on disk, 64-byte aligned, so that they are mapped, not copied.
+"""Parameter archives (`.irpa`): weights on disk, 64-byte aligned, so that they are mapped, not copied.
 
 The format is a header, a table of entries, a block of names and metadata, and the storage. Written here
-rather than by iree.runtime so that tied weights are stored once, and XLA and ATen runs need no IREE.
+rather than by an engine's library, so that tied weights are stored once and no engine has to be installed.
 Each entry's metadata is our JSON of its dtype and sizes.
 """
 

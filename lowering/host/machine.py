@@ -41,10 +41,10 @@ _quota = cache(cpu_quota)
 class Patiently:
     """Within it this thread, once woken, lets the thread that woke it finish what it does (Linux).
 
-    IREE's caller is woken by a worker that still holds what the caller then spins for. Where the two share a
-    core, the kernel puts the caller first and lets it spin until the next tick: calls of 0.7 ms took 3 to 6.
-    A thread of the policy SCHED_BATCH is as any other but does not come first when it wakes. 3 us per use;
-    nothing happens where the policy cannot be set, or is not the usual one.
+    An engine's worker wakes the caller, and still holds a lock that the caller then spins for. Where the two
+    share a core, the kernel puts the caller first and lets it spin until the next tick: calls of 0.7 ms took
+    3 to 6. A thread of the policy SCHED_BATCH is as any other but does not come first when it wakes. 3 us per
+    use; nothing happens where the policy cannot be set, or is not the usual one.
     """
 
     __slots__ = ("_changed",)

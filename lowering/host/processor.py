@@ -27,24 +27,6 @@ _LEVELS: Mapping[str, frozenset[str]] = {
     "x86-64-v3": frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}),
     "x86-64-v4": frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
 }
-# jaxlib itself needs AVX, and XLA's code for float16 the conversions of x86-64-v3: it is held to no less.
-_XLA_LEVELS = {"x86-64-v2": "AVX2", "x86-64-v3": "AVX2", "x86-64-v4": "AVX512"}
-
-# What processors with float16 may have beside x86-64-v4: the kernel's names, and LLVM's.
-_BEYOND_V4: Mapping[str, str] = {
-    "avx512_bf16": "avx512bf16",
-    "avx512_bitalg": "avx512bitalg",
-    "avx512_vbmi2": "avx512vbmi2",
-    "avx512_vnni": "avx512vnni",
-    "avx512_vpopcntdq": "avx512vpopcntdq",
-    "avx512ifma": "avx512ifma",
-    "avx512vbmi": "avx512vbmi",
-    "avx_vnni": "avxvnni",
-    "gfni": "gfni",
-    "vaes": "vaes",
-    "vpclmulqdq": "vpclmulqdq",
-}
-
 # Instructions that multiply bfloat16 and sum in float32: x86-64's two, and Arm's.
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
@@ -70,19 +52,6 @@ class Processor:
     def has_float16(self) -> bool:
         """Whether it computes in float16, so that compilers may leave out roundings that eager makes."""
         return "avx512_fp16" in self.features
-
-    @property
-    def iree_flags(self) -> tuple[str, ...]:
-        """How IREE's compiler is told of it: all that it has but float16, and matrices, which go unused."""
-        if self.name != HOST or not self.has_float16:
-            return (f"--iree-llvmcpu-target-cpu={self.name}",)
-        more = ",".join(f"+{llvm}" for kernel, llvm in _BEYOND_V4.items() if kernel in self.features)
-        return ("--iree-llvmcpu-target-cpu=x86-64-v4", f"--iree-llvmcpu-target-cpu-features={more}")
-
-    @property
-    def xla_isa(self) -> str | None:
-        """Its name for XLA's flag `--xla_cpu_max_isa`; None for all that this machine has."""
-        return _XLA_LEVELS.get(self.name)
 
     @property
     def key(self) -> str:

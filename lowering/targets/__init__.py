@@ -1,4 +1,7 @@
-"""The targets, by name. Each is imported only when it is asked for."""
+"""The table of targets, by name: the one file outside a target's folder that names it.
+
+A target is imported on demand.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from lowering.host.packages import needs
 from lowering.ir.errors import EngineError
 from lowering.passes.pipeline import Pipeline
-from lowering.targets.target import Engine, HostTarget
+from lowering.targets.target import Choice, Engine, HostTarget
 
+# The default engine is first, and the engine that compiles fastest is last.
 ENGINES = {"iree": "lowering.targets.iree.engine:Iree", "xla": "lowering.targets.xla.engine:Xla"}
+
+DEFAULT_ENGINE = next(iter(ENGINES))
 
 #: The group of entry points by which an installed package brings engines: `name = "package.module:Class"`.
 ENTRY_POINTS = "bridge.engines"
@@ -23,6 +28,23 @@ HOST_NAME, HOST_TITLE = "aten", "ATen"
 
 # By target, what its pipelines rewrite.
 SUBJECTS = {"aten": "segment", "iree": "StableHLO module", "xla": "StableHLO module"}
+
+
+def facts(engine: str, name: str) -> Mapping[str, Any]:
+    """A table that the package of an engine may have: `CHOICES`, or `PACKAGES`, by the name of the import."""
+    return getattr(import_module(f"lowering.targets.{engine}"), name, {})
+
+
+@cache
+def choices() -> Mapping[str, Choice]:
+    """The choices that a segment can be compiled for, by name.
+
+    Each engine is a choice by its own name. Measured placement tries all choices.
+    """
+    found: dict[str, Choice] = {}
+    for engine in ENGINES:
+        found |= {engine: Choice(engine), **facts(engine, "CHOICES")}
+    return found
 
 
 def pipelines(target: str) -> tuple[Pipeline[Any], ...]:
@@ -53,6 +75,8 @@ def get_engine(name: str) -> Engine:
     try:
         return getattr(import_module(module), attribute)()
     except ModuleNotFoundError as error:
+        from lowering.targets.packages import needs
+
         raise EngineError(f"the engine {name} {needs(error)}") from error
 
 

@@ -38,6 +38,18 @@ class Target:
 CPU = Target()
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An engine, with options of its own for the code that it makes.
+
+    `several_cores`: measured placement tries the choice on the CPU alone, and on several cores.
+    """
+
+    engine: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    several_cores: bool = False
+
+
 class Machine(NamedTuple):
     """What a pipeline may depend on: how many cores this process may use, and what they have."""
 
@@ -77,7 +89,7 @@ class Executable(Protocol):
 
 
 class Engine(Protocol):
-    """`iree` or `xla`. `handle`: the type of its handles, which tells them from another engine's."""
+    """A compiler with its runtime. `handle`: the type of its handles, which no other engine has."""
 
     name: str
     handle: type

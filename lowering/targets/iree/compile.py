@@ -31,6 +31,7 @@ from lowering.targets.iree.casts import spell_out_casts
 from lowering.targets.iree.entries import bind_parameters, check_entry
 from lowering.targets.iree.inserts import protect_updates
 from lowering.targets.iree.limits import check_limits
+from lowering.targets.iree.processor import flags_of
 from lowering.targets.iree.rows import rows_in_strips
 from lowering.targets.target import Target
 
@@ -121,7 +122,7 @@ def flags_for(target: Target) -> tuple[str, ...]:
         raise EngineError(f"iree cannot compile for the device {target.device!r}; it knows cpu and cuda")
     flags = _DEVICE_FLAGS[target.device]
     if target.device == "cpu":
-        flags = (*flags, *processor().iree_flags)
+        flags = (*flags, *flags_of(processor()))
     if target.device == "cuda":
         flags = (*flags, f"--iree-cuda-target={target.options.get('cuda_target', 'sm_80')}")
     return (*flags, *target.options.get("flags", "").split())

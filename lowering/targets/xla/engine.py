@@ -372,14 +372,18 @@ def _backend(device: str) -> tuple[Any, Any]:
     return backend, xla_client.DeviceList(tuple(backend.local_devices()[:1]))
 
 
+# jaxlib itself needs AVX, and XLA's code for float16 needs the conversions of x86-64-v3.
+_ISA_OF_LEVEL = {"x86-64-v2": "AVX2", "x86-64-v3": "AVX2", "x86-64-v4": "AVX512"}
+
+
 def _hold_to(target: Processor) -> None:
     """Have XLA compile for no more than a processor has.
 
     XLA takes this from its variable alone, and reads that once: where jax was used before, it is too late.
     """
     given = os.environ.get("XLA_FLAGS", "")
-    if target.xla_isa is not None and "--xla_cpu_max_isa" not in given:
-        os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_max_isa={target.xla_isa}".strip()
+    if target.name in _ISA_OF_LEVEL and "--xla_cpu_max_isa" not in given:
+        os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_max_isa={_ISA_OF_LEVEL[target.name]}".strip()
 
 
 @cache
