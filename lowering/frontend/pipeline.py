@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from lowering.frontend.exported import exported_pipeline
-from lowering.frontend.flex_attention import EXPAND_FLEX_ATTENTION
-from lowering.frontend.weight_subclasses import UNWRAP_WEIGHT_SUBCLASSES
+from functools import partial
 
-EXPORT = exported_pipeline("export", UNWRAP_WEIGHT_SUBCLASSES, EXPAND_FLEX_ATTENTION)
+from lowering.frontend.exported import exported_pipeline
+from lowering.passes.pipeline import listed
+
+_pass = partial(listed, "lowering.frontend")
+
+EXPORT = exported_pipeline(
+    "export",
+    _pass("weight_subclasses:UNWRAP_WEIGHT_SUBCLASSES"),
+    _pass("flex_attention:EXPAND_FLEX_ATTENTION"),
+)

@@ -22,13 +22,11 @@ if TYPE_CHECKING:
 
 ALIGNMENT = 64
 
+# What numpy itself does not have.
 _ML_DTYPES = {
-    DType.BFLOAT16: ml_dtypes.bfloat16,
-    DType.FLOAT8_E4M3FN: ml_dtypes.float8_e4m3fn,
-    DType.FLOAT8_E5M2: ml_dtypes.float8_e5m2,
-    DType.FLOAT8_E4M3FNUZ: ml_dtypes.float8_e4m3fnuz,
-    DType.FLOAT8_E5M2FNUZ: ml_dtypes.float8_e5m2fnuz,
-    DType.FLOAT8_E8M0FNU: ml_dtypes.float8_e8m0fnu,
+    dtype: getattr(ml_dtypes, dtype.value)
+    for dtype in DType
+    if hasattr(ml_dtypes, dtype.value) and not dtype.is_complex
 }
 _NUMPY = {
     dtype: np.dtype(_ML_DTYPES.get(dtype, dtype.value)) for dtype in DType if dtype is not DType.COMPLEX32

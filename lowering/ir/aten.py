@@ -253,26 +253,7 @@ def _default(text: str, kind: str) -> Arg:
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
-# torch's numbers of dtypes (c10::ScalarType).
-_SCALAR_TYPES = {
-    **dict(zip("01234", (DType.UINT8, DType.INT8, DType.INT16, DType.INT32, DType.INT64), strict=True)),
-    "5": DType.FLOAT16,
-    "6": DType.FLOAT32,
-    "7": DType.FLOAT64,
-    "11": DType.BOOL,
-    "15": DType.BFLOAT16,
-    "8": DType.COMPLEX32,
-    "9": DType.COMPLEX64,
-    "10": DType.COMPLEX128,
-    "23": DType.FLOAT8_E5M2,
-    "24": DType.FLOAT8_E4M3FN,
-    "25": DType.FLOAT8_E5M2FNUZ,
-    "26": DType.FLOAT8_E4M3FNUZ,
-    "44": DType.FLOAT8_E8M0FNU,
-    "27": DType.UINT16,
-    "28": DType.UINT32,
-    "29": DType.UINT64,
-}
+_SCALAR_TYPES = {str(dtype.scalar_type): dtype for dtype in DType}
 _MEMORY_FORMATS = {"0": MemoryFormat.CONTIGUOUS, "1": MemoryFormat.PRESERVE}
 _WORDS: dict[str, Literal] = {"None": None, "True": True, "False": False}
 

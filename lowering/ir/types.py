@@ -14,34 +14,46 @@ from lowering.ir.symbols import Dim, Expr
 
 
 class DType(Enum):
-    """An element type, by torch's name. `DType("float32")` looks one up."""
+    """An element type; its row is all that is needed to read, keep, lower and run tensors of it.
 
-    UINT8 = "uint8"
-    UINT16 = "uint16"
-    UINT32 = "uint32"
-    UINT64 = "uint64"
-    INT8 = "int8"
-    INT16 = "int16"
-    INT32 = "int32"
-    INT64 = "int64"
-    BOOL = "bool"
-    FLOAT16 = "float16"
-    BFLOAT16 = "bfloat16"
-    FLOAT32 = "float32"
-    FLOAT64 = "float64"
-    COMPLEX32 = "complex32"
-    COMPLEX64 = "complex64"
-    COMPLEX128 = "complex128"
-    FLOAT8_E4M3FN = "float8_e4m3fn"
-    FLOAT8_E5M2 = "float8_e5m2"
-    FLOAT8_E4M3FNUZ = "float8_e4m3fnuz"
-    FLOAT8_E5M2FNUZ = "float8_e5m2fnuz"
-    FLOAT8_E8M0FNU = "float8_e8m0fnu"
+    A row has torch's name, by which `DType("float32")` looks it up and by which numpy and ml_dtypes know it;
+    `itemsize`, in bytes; `code`, torch's number of it in a file; `scalar_type`, torch's number of it in a
+    schema (c10::ScalarType); and `mlir`, its spelling in MLIR, None where StableHLO has no such type.
+    """
 
-    @property
-    def itemsize(self) -> int:
-        """Bytes per element."""
-        return _ITEMSIZE[self]
+    _value_: str
+    itemsize: int
+    code: int
+    scalar_type: int
+    mlir: str | None
+
+    def __new__(cls, name: str, itemsize: int, code: int, scalar_type: int, mlir: str | None) -> DType:
+        self = object.__new__(cls)
+        self._value_ = name
+        self.itemsize, self.code, self.scalar_type, self.mlir = itemsize, code, scalar_type, mlir
+        return self
+
+    UINT8 = "uint8", 1, 1, 0, "ui8"
+    UINT16 = "uint16", 2, 28, 27, "ui16"
+    UINT32 = "uint32", 4, 34, 28, "ui32"
+    UINT64 = "uint64", 8, 35, 29, "ui64"
+    INT8 = "int8", 1, 2, 1, "i8"
+    INT16 = "int16", 2, 3, 2, "i16"
+    INT32 = "int32", 4, 4, 3, "i32"
+    INT64 = "int64", 8, 5, 4, "i64"
+    BOOL = "bool", 1, 12, 11, "i1"
+    FLOAT16 = "float16", 2, 6, 5, "f16"
+    BFLOAT16 = "bfloat16", 2, 13, 15, "bf16"
+    FLOAT32 = "float32", 4, 7, 6, "f32"
+    FLOAT64 = "float64", 8, 8, 7, "f64"
+    COMPLEX32 = "complex32", 4, 9, 8, None
+    COMPLEX64 = "complex64", 8, 10, 9, "complex<f32>"
+    COMPLEX128 = "complex128", 16, 11, 10, "complex<f64>"
+    FLOAT8_E4M3FN = "float8_e4m3fn", 1, 29, 24, "f8E4M3FN"
+    FLOAT8_E5M2 = "float8_e5m2", 1, 30, 23, "f8E5M2"
+    FLOAT8_E4M3FNUZ = "float8_e4m3fnuz", 1, 31, 26, "f8E4M3FNUZ"
+    FLOAT8_E5M2FNUZ = "float8_e5m2fnuz", 1, 32, 25, "f8E5M2FNUZ"
+    FLOAT8_E8M0FNU = "float8_e8m0fnu", 1, 33, 44, "f8E8M0FNU"
 
     @property
     def is_complex(self) -> bool:
@@ -71,16 +83,6 @@ class DType(Enum):
 
     def __str__(self) -> str:
         return self.value
-
-
-_ITEMSIZE = {
-    **dict.fromkeys((DType.UINT8, DType.INT8, DType.BOOL), 1),
-    **{t: 1 for t in DType if t.value.startswith("float8")},
-    **dict.fromkeys((DType.UINT16, DType.INT16, DType.FLOAT16, DType.BFLOAT16), 2),
-    **dict.fromkeys((DType.UINT32, DType.INT32, DType.FLOAT32, DType.COMPLEX32), 4),
-    **dict.fromkeys((DType.UINT64, DType.INT64, DType.FLOAT64, DType.COMPLEX64), 8),
-    DType.COMPLEX128: 16,
-}
 
 
 class Layout(Enum):

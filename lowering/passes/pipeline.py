@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from lowering.ir.errors import BridgeError
@@ -48,6 +49,16 @@ class Pass(Generic[S]):
         """The name with its options: `channels-last{taps=True}`."""
         options = ", ".join(f"{name}={value!r}" for name, value in sorted(self.options.items()))
         return f"{self.name}{{{options}}}" if options else self.name
+
+
+def listed(package: str, place: str, *context: Any) -> Pass[Any]:
+    """The pass at a place of a package, `file:NAME`; with context, what the function there makes of it.
+
+    So a pipeline's line is all that names a pass.
+    """
+    file, _, name = place.partition(":")
+    found = getattr(import_module(f"{package}.{file}"), name)
+    return found(*context) if context else found
 
 
 class Timing(NamedTuple):

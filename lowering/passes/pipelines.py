@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from lowering.ir.aten import schema
 from lowering.ir.program import Program
 from lowering.ir.weights import Weights
-from lowering.passes.batch_maps import BATCH_MAPS
-from lowering.passes.correct_dtypes import CORRECT_DTYPES
-from lowering.passes.eliminate_dead_code import eliminate_dead_code
-from lowering.passes.fold_vmaps import FOLD_VMAPS
-from lowering.passes.functionalise import functionalise
-from lowering.passes.inline import INLINE
-from lowering.passes.merge_tied_weights import merge_tied_weights
-from lowering.passes.pipeline import Pipeline
+from lowering.passes.pipeline import Pipeline, listed
 from lowering.passes.program import program_pipeline
 from lowering.passes.rewriting import SchemaOf
 
+_pass = partial(listed, "lowering.passes")
+
 #: Makes a program as read one that ATen can run node by node, as eager and a program that is not functional
 #: are run. The calls around a vmap mean nothing by themselves, so that no later pipeline can take them.
-IMPORT = program_pipeline("import", FOLD_VMAPS)
+IMPORT = program_pipeline("import", _pass("fold_vmaps:FOLD_VMAPS"))
 
 
 def canonical(weights: Weights | None = None, schema_of: SchemaOf = schema) -> Pipeline[Program]:
@@ -28,10 +25,10 @@ def canonical(weights: Weights | None = None, schema_of: SchemaOf = schema) -> P
     """
     return program_pipeline(
         "canonical",
-        INLINE,
-        CORRECT_DTYPES,
-        BATCH_MAPS,
-        merge_tied_weights(weights),
-        functionalise(weights, schema_of),
-        eliminate_dead_code(schema_of),
+        _pass("inline:INLINE"),
+        _pass("correct_dtypes:CORRECT_DTYPES"),
+        _pass("batch_maps:BATCH_MAPS"),
+        _pass("merge_tied_weights:merge_tied_weights", weights),
+        _pass("functionalise:functionalise", weights, schema_of),
+        _pass("eliminate_dead_code:eliminate_dead_code", schema_of),
     )

@@ -14,6 +14,7 @@ from jax.extend.mlir import ir, passmanager
 from jax.extend.mlir.dialects import chlo, func, stablehlo
 from jax.interpreters import mlir as _jax_mlir
 
+from lowering.host import tensors
 from lowering.ir.types import DType
 from lowering.stablehlo.errors import Unsupported
 
@@ -23,22 +24,6 @@ stablehlo.register_stablehlo_passes()
 
 # The oldest StableHLO that understands what we emit: readers of that age and younger load our artifacts.
 PORTABLE_VERSION = "1.8.0"
-
-# Element types by name of the ir class and its arguments.
-_INTEGER_BITS = {"int8": 8, "int16": 16, "int32": 32, "int64": 64}
-_UNSIGNED_BITS = {"uint8": 8, "uint16": 16, "uint32": 32, "uint64": 64}
-_FLOATS = {
-    "float16": "F16Type",
-    "bfloat16": "BF16Type",
-    "float32": "F32Type",
-    "float64": "F64Type",
-    "float8_e4m3fn": "Float8E4M3FNType",
-    "float8_e5m2": "Float8E5M2Type",
-    "float8_e4m3fnuz": "Float8E4M3FNUZType",
-    "float8_e5m2fnuz": "Float8E5M2FNUZType",
-    "float8_e8m0fnu": "Float8E8M0FNUType",
-}
-_COMPLEX_PARTS = {"complex64": "F32Type", "complex128": "F64Type"}
 
 
 def make_context() -> ir.Context:
@@ -50,36 +35,10 @@ def make_context() -> ir.Context:
 
 def element_type(dtype: DType) -> ir.Type | None:
     """The MLIR element type, or None where StableHLO has none (complex32). Needs a current context."""
-    name = dtype.value
-    if dtype is DType.BOOL:
-        return ir.IntegerType.get_signless(1)
-    if name in _INTEGER_BITS:
-        return ir.IntegerType.get_signless(_INTEGER_BITS[name])
-    if name in _UNSIGNED_BITS:
-        return ir.IntegerType.get_unsigned(_UNSIGNED_BITS[name])
-    if name in _FLOATS:
-        return getattr(ir, _FLOATS[name]).get()
-    if name in _COMPLEX_PARTS:
-        return ir.ComplexType.get(getattr(ir, _COMPLEX_PARTS[name]).get())
-    return None
+    return None if dtype.mlir is None else ir.Type.parse(dtype.mlir)
 
 
-_DTYPES = {
-    "i1": DType.BOOL,
-    **{f"i{bits}": DType(name) for name, bits in _INTEGER_BITS.items()},
-    **{f"ui{bits}": DType(name) for name, bits in _UNSIGNED_BITS.items()},
-    "f16": DType.FLOAT16,
-    "bf16": DType.BFLOAT16,
-    "f32": DType.FLOAT32,
-    "f64": DType.FLOAT64,
-    "f8E4M3FN": DType.FLOAT8_E4M3FN,
-    "f8E5M2": DType.FLOAT8_E5M2,
-    "f8E4M3FNUZ": DType.FLOAT8_E4M3FNUZ,
-    "f8E5M2FNUZ": DType.FLOAT8_E5M2FNUZ,
-    "f8E8M0FNU": DType.FLOAT8_E8M0FNU,
-    "complex<f32>": DType.COMPLEX64,
-    "complex<f64>": DType.COMPLEX128,
-}
+_DTYPES = {dtype.mlir: dtype for dtype in DType if dtype.mlir is not None}
 
 
 def dtype_of(element: ir.Type) -> DType:
@@ -97,8 +56,7 @@ def dense(array: np.ndarray, type_: ir.RankedTensorType) -> ir.Attribute:
         # A packed buffer of one byte would be read as a splat.
         bits = [ir.IntegerAttr.get(type_.element_type, int(bit)) for bit in array.flat]
         return ir.DenseElementsAttr.get(bits, type_)
-    if array.dtype.name == "bfloat16" or array.dtype.name.startswith("float8"):
-        array = array.view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
+    array = array.view(tensors.raw_dtype(tensors.dtype_of(array)))
     buffer: Any = array  # which numpy declares as one only from Python 3.12 on
     return ir.DenseElementsAttr.get(buffer, type=type_.element_type, shape=type_.shape)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lowering.host import tensors
 from lowering.ir.types import DType
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import dense, dtype_of, element_type, ir, stablehlo
@@ -113,18 +114,12 @@ class Value:
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
-_NUMPY_NAMES = {DType.BOOL: "bool"}
-
-
 def numpy_dtype(dtype: DType) -> np.dtype:
     """The numpy dtype with the same bits (ml_dtypes for bfloat16 and float8)."""
-    if dtype is DType.COMPLEX32:
-        raise Unsupported("numpy and StableHLO have no complex32")
-    if dtype is DType.BFLOAT16 or dtype.value.startswith("float8"):
-        import ml_dtypes
-
-        return np.dtype(getattr(ml_dtypes, dtype.value))
-    return np.dtype(_NUMPY_NAMES.get(dtype, dtype.value))
+    try:
+        return tensors.numpy_dtype(dtype)
+    except TypeError:
+        raise Unsupported(f"numpy and StableHLO have no {dtype}") from None
 
 
 def tensor_type(dtype: DType, shape: Shape) -> ir.RankedTensorType:

@@ -25,29 +25,7 @@ from lowering.ir.types import Device, DType, Layout, MemoryFormat, SymKind, SymT
 T = TypeVar("T")
 
 # torch's own serialisation codes; 0 is "unknown" in all three tables, and never valid.
-DTYPES = {
-    1: DType.UINT8,
-    2: DType.INT8,
-    3: DType.INT16,
-    4: DType.INT32,
-    5: DType.INT64,
-    6: DType.FLOAT16,
-    7: DType.FLOAT32,
-    8: DType.FLOAT64,
-    9: DType.COMPLEX32,
-    10: DType.COMPLEX64,
-    11: DType.COMPLEX128,
-    12: DType.BOOL,
-    13: DType.BFLOAT16,
-    28: DType.UINT16,
-    29: DType.FLOAT8_E4M3FN,
-    30: DType.FLOAT8_E5M2,
-    31: DType.FLOAT8_E4M3FNUZ,
-    32: DType.FLOAT8_E5M2FNUZ,
-    33: DType.FLOAT8_E8M0FNU,
-    34: DType.UINT32,
-    35: DType.UINT64,
-}
+DTYPES = {dtype.code: dtype for dtype in DType}
 LAYOUTS = {
     1: Layout.SPARSE_COO,
     2: Layout.SPARSE_CSR,

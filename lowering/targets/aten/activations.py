@@ -18,7 +18,7 @@ from lowering.ir.symbols import Dim
 from lowering.ir.types import DType, TensorType
 from lowering.ir.uses import producers, use_counts, users
 from lowering.targets.aten import operators
-from lowering.targets.aten.program import AtenProgram
+from lowering.targets.aten.program import AtenPass, AtenProgram
 
 # The operators that they are spelled with, the last of which is a product or a quotient.
 _LAST = frozenset({"aten.mul.Tensor", "aten.div.Tensor"})
@@ -95,6 +95,11 @@ def recognise_activations(program: AtenProgram) -> AtenProgram:
     return replace(program, nodes=tuple(left))
 
 
+ACTIVATION_RECOGNITION = AtenPass(
+    "activation-recognition", recognise_activations, "Call activations that nodes spell out."
+)
+
+
 def hoist_activations(program: AtenProgram) -> AtenProgram:
     """The program with each activation of a view, that nothing else reads, before the view.
 
@@ -117,6 +122,9 @@ def hoist_activations(program: AtenProgram) -> AtenProgram:
             found |= {view.name: (), node.name: (first, replace(_reading(view, inner), outputs=node.outputs))}
     nodes = (one for node in program.nodes for one in found.get(node.name, (node,)))
     return replace(program, nodes=tuple(nodes))
+
+
+ACTIVATION_HOISTING = AtenPass("activation-hoisting", hoist_activations, "Move activations before views.")
 
 
 def _reading(node: Node, name: str) -> Node:

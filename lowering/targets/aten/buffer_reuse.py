@@ -16,7 +16,7 @@ from lowering.ir.program import Argument, Node, Ref
 from lowering.ir.types import TensorType, ValueType
 from lowering.ir.uses import use_counts
 from lowering.targets.aten import operators
-from lowering.targets.aten.program import AtenProgram
+from lowering.targets.aten.program import AtenPass, AtenProgram
 
 # What makes a tensor that is nobody else's, beside elementwise operators: oneDNN's layers.
 _MAKERS = ("mkldnn._convolution_pointwise.", "mkldnn._linear_pointwise.")
@@ -40,6 +40,11 @@ def reuse_buffers(program: AtenProgram) -> AtenProgram:
         if makes_own:
             own.update(name for name in node.results() if reads[name] == 1 and name not in program.outputs)
     return replace(program, nodes=tuple(found))
+
+
+BUFFER_REUSE = AtenPass(
+    "buffer-reuse", reuse_buffers, "Overwrite tensors that nothing else reads.", requires=("reinplaced",)
+)
 
 
 def _makes_own(node: Node) -> bool:

@@ -14,7 +14,7 @@ from lowering.ir.facts.effects import is_uninitialised, sees_memory
 from lowering.ir.facts.views import only_views
 from lowering.ir.program import Graph, Node
 from lowering.ir.types import TensorType, ValueType
-from lowering.targets.aten.program import AtenProgram
+from lowering.targets.aten.program import AtenPass, AtenProgram
 from lowering.targets.aten.routine import Routine
 from lowering.targets.errors import ExecutionError
 
@@ -40,6 +40,11 @@ def fold_constants(program: AtenProgram) -> AtenProgram:
             else:
                 found |= made
     return replace(program, nodes=tuple(left), constants=found)
+
+
+CONSTANT_FOLDING = AtenPass(
+    "constant-folding", fold_constants, "Compute results of weights and numbers alone once, at load time."
+)
 
 
 def _made(

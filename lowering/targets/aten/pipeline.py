@@ -6,48 +6,33 @@ for them (`packed`).
 
 from __future__ import annotations
 
-from lowering.passes.pipeline import Pass, Pipeline
-from lowering.targets.aten.activations import hoist_activations, recognise_activations
-from lowering.targets.aten.buffer_reuse import reuse_buffers
-from lowering.targets.aten.constant_folding import fold_constants
-from lowering.targets.aten.prepacking import prepack
+from functools import partial
+
+from lowering.passes.pipeline import Pipeline, listed
 from lowering.targets.aten.program import AtenProgram, show, verify
-from lowering.targets.aten.recurrence import prepack_lstms
-from lowering.targets.aten.reinplacing import check_reinplaced, reinplace
+from lowering.targets.aten.reinplacing import check_reinplaced
 
-_Pass = Pass[AtenProgram]
+_pass = partial(listed, "lowering.targets.aten")
 
-_CONSTANT_FOLDING = _Pass(
-    "constant-folding", fold_constants, "Compute results of weights and numbers alone once, at load time."
-)
 _FUSION = (
-    _Pass("activation-recognition", recognise_activations, "Call activations that nodes spell out."),
-    _Pass("activation-hoisting", hoist_activations, "Move activations before views."),
-    _Pass("prepacking", prepack, "Fuse layers into calls of oneDNN, on weights in its layout."),
-    _Pass("lstm-prepacking", prepack_lstms, "Unroll LSTMs into layers of oneDNN, on weights in its layout."),
-)
-_MEMORY = (
-    _Pass(
-        "reinplacing",
-        reinplace,
-        "Update a buffer in place where nothing reads its old value any more.",
-        ensures=("reinplaced",),
-    ),
-    # A node that updates a buffer has its own rollback, and must not be taken for an elementwise one.
-    _Pass(
-        "buffer-reuse",
-        reuse_buffers,
-        "Overwrite tensors that nothing else reads.",
-        requires=("reinplaced",),
-    ),
+    "activations:ACTIVATION_RECOGNITION",
+    "activations:ACTIVATION_HOISTING",
+    "prepacking:PREPACKING",
+    "recurrence:LSTM_PREPACKING",
 )
 
 
 def pipeline(packed: bool = False) -> Pipeline[AtenProgram]:
     """The passes of a segment. `packed`: layers run on oneDNN, see `lowering.targets.aten.prepacking`."""
-    passes = (_CONSTANT_FOLDING, *(_FUSION if packed else ()), *_MEMORY)
+    places = (
+        "constant_folding:CONSTANT_FOLDING",
+        *(_FUSION if packed else ()),
+        "reinplacing:REINPLACING",
+        # A node that updates a buffer has its own rollback, and must not be taken for an elementwise one.
+        "buffer_reuse:BUFFER_REUSE",
+    )
     name = "aten-packed" if packed else "aten"
-    return Pipeline(name, passes, verify, show, {"reinplaced": check_reinplaced})
+    return Pipeline(name, tuple(map(_pass, places)), verify, show, {"reinplaced": check_reinplaced})
 
 
 def pipelines() -> tuple[Pipeline[AtenProgram], ...]:

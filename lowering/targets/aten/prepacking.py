@@ -25,7 +25,7 @@ from lowering.ir.types import DType, TensorType
 from lowering.ir.uses import use_counts, users
 from lowering.targets.aten import onednn, operators
 from lowering.targets.aten.activations import FUSED
-from lowering.targets.aten.program import AtenProgram
+from lowering.targets.aten.program import AtenPass, AtenProgram
 
 _NORMS = frozenset({"aten.batch_norm.default", "aten._native_batch_norm_legit_no_training.default"})
 _SUMS = frozenset({"aten.add.Tensor", "aten.add_.Tensor"})
@@ -38,6 +38,9 @@ def prepack(program: AtenProgram) -> AtenProgram:
     """
     packer = _Packer(program)
     return replace(program, nodes=tuple(packer.nodes()), constants=packer.constants)
+
+
+PREPACKING = AtenPass("prepacking", prepack, "Fuse layers into calls of oneDNN, on weights in its layout.")
 
 
 def can_fuse(program: AtenProgram) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lowering.ir.program import Graph, Node
 from lowering.ir.text import print_nodes
 from lowering.ir.uses import used_by
+from lowering.passes.pipeline import Pass
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,9 @@ class AtenProgram:
     outputs: tuple[str, ...]
     updates: Mapping[str, str] = field(default_factory=dict)
     in_place: InPlace = field(default_factory=dict)
+
+
+AtenPass = Pass[AtenProgram]
 
 
 def verify(program: AtenProgram) -> None:

@@ -16,7 +16,7 @@ from lowering.ir.facts.contractions import LSTM
 from lowering.ir.program import Arg, Argument, Node, Ref
 from lowering.ir.types import TensorType
 from lowering.targets.aten import onednn, operators
-from lowering.targets.aten.program import AtenProgram
+from lowering.targets.aten.program import AtenPass, AtenProgram
 
 _LAYER = "aten.mkldnn_rnn_layer.default"
 # oneDNN's number for LSTM, and a layer's tensors: weights of inputs and of states, and a bias for each.
@@ -39,6 +39,11 @@ def prepack_lstms(program: AtenProgram) -> AtenProgram:
         unrolled = _unrolled(node, program, keep) if node.target == LSTM else None
         nodes += [node] if unrolled is None else unrolled
     return replace(program, nodes=tuple(nodes), constants=constants)
+
+
+LSTM_PREPACKING = AtenPass(
+    "lstm-prepacking", prepack_lstms, "Unroll LSTMs into layers of oneDNN, on weights in its layout."
+)
 
 
 def _unrolled(node: Node, program: AtenProgram, keep: Keep) -> list[Node] | None:

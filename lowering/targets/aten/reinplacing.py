@@ -19,7 +19,7 @@ from lowering.ir.program import MUTATIONS, Arg, Graph, Node, Program, Ref, graph
 from lowering.ir.types import TensorType, ValueType
 from lowering.ir.uses import producers
 from lowering.targets.aten import operators
-from lowering.targets.aten.program import AtenProgram, MalformedProgram
+from lowering.targets.aten.program import AtenPass, AtenProgram, MalformedProgram
 
 
 def reinplace(program: AtenProgram) -> AtenProgram:
@@ -34,6 +34,14 @@ def reinplace(program: AtenProgram) -> AtenProgram:
             for node, argument in chain:
                 found.setdefault(node.name, set()).add(argument)
     return replace(program, in_place={name: frozenset(arguments) for name, arguments in found.items()})
+
+
+REINPLACING = AtenPass(
+    "reinplacing",
+    reinplace,
+    "Update a buffer in place where nothing reads its old value any more.",
+    ensures=("reinplaced",),
+)
 
 
 def check_reinplaced(program: AtenProgram) -> None:

@@ -4,35 +4,12 @@ from __future__ import annotations
 
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
-from lowering.ir.types import DType
 
 SCOPE = "model"
 """The parameter scope of all weights, as `--parameters=model=...` of IREE's own tools has it."""
 
 MAIN, MAIN_IN = "main", "main_in"
 
-_MLIR_TYPES = {
-    DType.BOOL: "i1",
-    DType.UINT8: "i8",
-    DType.UINT16: "i16",
-    DType.UINT32: "i32",
-    DType.UINT64: "i64",
-    DType.INT8: "i8",
-    DType.INT16: "i16",
-    DType.INT32: "i32",
-    DType.INT64: "i64",
-    DType.FLOAT16: "f16",
-    DType.BFLOAT16: "bf16",
-    DType.FLOAT32: "f32",
-    DType.FLOAT64: "f64",
-    DType.COMPLEX64: "complex<f32>",
-    DType.COMPLEX128: "complex<f64>",
-    DType.FLOAT8_E4M3FN: "f8E4M3FN",
-    DType.FLOAT8_E5M2: "f8E5M2",
-    DType.FLOAT8_E4M3FNUZ: "f8E4M3FNUZ",
-    DType.FLOAT8_E5M2FNUZ: "f8E5M2FNUZ",
-    DType.FLOAT8_E8M0FNU: "f8E8M0FNU",
-}
 _MAIN = f"  util.func public @{MAIN}("
 _BODY = "bridge_body"
 
@@ -112,10 +89,10 @@ def _tensor(port: Port) -> str:
 
 
 def _element(port: Port) -> str:
-    try:
-        return _MLIR_TYPES[port.dtype]
-    except KeyError:
-        raise EngineError(f"iree has no {port.dtype} element type ({port.name})") from None
+    """IREE's internal types have no sign."""
+    if port.dtype.mlir is None:
+        raise EngineError(f"iree has no {port.dtype} element type ({port.name})")
+    return port.dtype.mlir.removeprefix("u")
 
 
 def _encoding(port: Port) -> str:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from tests.scratch import Scratch
 
 PASS = '''\
 """The negation of a negation is its operand."""
@@ -47,38 +43,17 @@ def test_it_runs_before_dead_code_goes():
     assert str(made.signature.outputs[0].value) == "%x"
 """
 
-# What is put into `pipelines.py`, each before a line that is there.
-LINES = {
-    "from lowering.passes.correct_dtypes import CORRECT_DTYPES\n": (
-        "from lowering.passes.cancel_negations import CANCEL_NEGATIONS\n"
-    ),
-    "        BATCH_MAPS,\n": "        CANCEL_NEGATIONS,\n",
-}
+LINE, BEFORE = (
+    '        _pass("cancel_negations:CANCEL_NEGATIONS"),\n',
+    '        _pass("batch_maps:BATCH_MAPS"),\n',
+)
 
 
 def test_one_file_and_its_line(tmp_path: Path) -> None:
-    for package in ("bridge", "lowering", "runtime"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    passes = tmp_path / "lowering" / "passes"
-    (passes / "cancel_negations.py").write_text(PASS)
-    text = (passes / "pipelines.py").read_text()
-    for before, line in LINES.items():
-        assert text.count(before) == 1
-        text = text.replace(before, line + before)
-    (passes / "pipelines.py").write_text(text)
-    (tmp_path / "test_cancel_negations.py").write_text(TEST)
-
-    def run(*words: str) -> str:
-        environment = {
-            **os.environ,
-            "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", *words], cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    run("pytest", "-q", "-p", "no:cacheprovider", "test_cancel_negations.py")
-    assert "\n  cancel-negations: Cancel double negations.\n" in run("bridge", "passes")
+    tree = Scratch(tmp_path)
+    tree.write("lowering/passes/cancel_negations.py", PASS)
+    tree.insert("lowering/passes/pipelines.py", BEFORE, LINE)
+    assert tree.added == {"lowering/passes/pipelines.py": 1}
+    tree.write("test_cancel_negations.py", TEST)
+    tree.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_cancel_negations.py")
+    assert "\n  cancel-negations: Cancel double negations.\n" in tree.run("-m", "bridge", "passes")

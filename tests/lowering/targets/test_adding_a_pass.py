@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from tests.scratch import Scratch
 
 PASS = '''\
 """Cancel the negation of a negation."""
@@ -63,26 +59,15 @@ def test_it_runs():
 
 
 def test_one_file_and_its_line(tmp_path: Path) -> None:
-    for package in ("bridge", "lowering", "runtime"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-
-    def run(*words: str) -> str:
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, *words]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    before = run("-c", KEY)
-    (tmp_path / "lowering" / "stablehlo" / "passes" / "cancel_negations.py").write_text(PASS)
-    assert run("-c", KEY) == before, "a pass that no pipeline lists changes no key"
-    pipeline = tmp_path / "lowering" / "targets" / "xla" / "pipeline.py"
-    text = pipeline.read_text()
-    assert text.count(BEFORE) == 1
-    pipeline.write_text(text.replace(BEFORE, LINE + BEFORE))
-    (tmp_path / "test_cancel_negations.py").write_text(TEST)
-    run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_cancel_negations.py")
-    assert "\n  cancel-negations: Cancel the negation of a negation.\n" in run("-m", "bridge", "passes")
-    identity, digest = run("-c", KEY).rsplit(maxsplit=1)
+    tree = Scratch(tmp_path)
+    before = tree.run("-c", KEY)
+    tree.write("lowering/stablehlo/passes/cancel_negations.py", PASS)
+    assert tree.run("-c", KEY) == before, "a pass that no pipeline lists changes no key"
+    tree.insert("lowering/targets/xla/pipeline.py", BEFORE, LINE)
+    assert tree.added == {"lowering/targets/xla/pipeline.py": 1}
+    tree.write("test_cancel_negations.py", TEST)
+    tree.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "test_cancel_negations.py")
+    assert "\n  cancel-negations: Cancel the negation of a negation.\n" in tree.run("-m", "bridge", "passes")
+    identity, digest = tree.run("-c", KEY).rsplit(maxsplit=1)
     assert "cancel-negations" in identity
     assert digest != before.split()[-1]
