@@ -28,7 +28,7 @@ from benchmarks.processes import one_line, tell
 from benchmarks.sides import SIDES, Run, Subject, quiet
 from bridge.tuning.race import rest
 from bridge.verification.compare import compare
-from bridge.verification.tolerances import Kind, kind_of
+from bridge.verification.tolerances import Kind, rounding_of
 from lowering.host.machine import cores
 from tests.models.zoo import Call
 
@@ -70,7 +70,7 @@ class Expected:
     def __init__(self, subject: Subject) -> None:
         self._module = subject.model.module
         self._calls = subject.model.calls
-        self._kind = kind_of(subject.lowered.program)
+        self._kind = rounding_of(subject.lowered.program)
         self._buffers = {name: buffer.clone() for name, buffer in self._module.named_buffers()}
         self._results = [_leaves(self._module, call) for call in self._calls]
         self.restore()

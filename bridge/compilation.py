@@ -47,13 +47,13 @@ def compile_configured(
     for engine in configuration.engines():
         # Not installed is an error, and no refusal that moves everything to ATen.
         get_engine(engine)
-    builder = _Builder(lowered, configuration, device, name or configuration.choice)
+    compilation = _Compilation(lowered, configuration, device, name or configuration.choice)
     if configuration.choice == ATEN:
         reason = "measured: all of it is faster there" if name == AUTO else _ASKED_FOR
-        return builder.executor(_aten_plan(lowered, reason))
-    compiled = builder.build()
+        return compilation.executor(_aten_plan(lowered, reason))
+    compiled = compilation.build()
     if used is not None:
-        used |= builder.binaries.used
+        used |= compilation.binaries.used
     return compiled
 
 
@@ -61,7 +61,7 @@ def compile_split_on_aten(lowered: Planned) -> Compiled:
     """All on ATen, in the segments of the program's own plan."""
     plan = lowered.plan
     segments = tuple(replace(segment, placement=Placement.ATEN) for segment in plan.segments)
-    return _Builder(lowered, Configuration(ATEN), "cpu", ATEN).executor(replace(plan, segments=segments))
+    return _Compilation(lowered, Configuration(ATEN), "cpu", ATEN).executor(replace(plan, segments=segments))
 
 
 def interpreted(lowered: Planned) -> Interpreted:
@@ -86,7 +86,7 @@ def container_types(lowered: Planned) -> dict[str, NodeType]:
     return registered_types(signature.in_spec, signature.out_spec)
 
 
-class _Builder:
+class _Compilation:
     """Builds a program in one configuration, with a record of what engines refused.
 
     A node or segment that its engine cannot compile, or cannot load, runs on ATen for the engine's reason.

@@ -41,12 +41,12 @@ def _weights(program: Program, weights: Weights) -> Iterator[str]:
     for spec in program.signature.inputs:
         if spec.kind not in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT):
             continue
-        view = weights.views.get(spec.target or "")
+        view = weights.views.get(spec.fqn or "")
         type_ = program.graph.values.get(spec.name)
         if view is None:
-            yield f"the weight {spec.target!r} is missing"
+            yield f"the weight {spec.fqn!r} is missing"
         elif not isinstance(type_, TensorType) or (type_.dtype, type_.sizes) != (view.dtype, view.sizes):
-            yield f"the weight {spec.target!r} is not of the type that the program says"
+            yield f"the weight {spec.fqn!r} is not of the type that the program says"
     for name, view in weights.views.items():
         last = view.offset + sum((n - 1) * step for n, step in zip(view.sizes, view.strides, strict=True))
         if 0 not in view.sizes and (last + 1) * view.dtype.itemsize > weights.storages[view.storage].nbytes:
@@ -106,7 +106,7 @@ def _operators(lowered: Planned) -> Iterator[str]:
 def _modules(lowered: Planned) -> Iterator[str]:
     """Each module takes and gives what its segment does, at the example sizes."""
     segments = {s.index: s for s in lowered.plan.segments if s.placement is Placement.STABLEHLO}
-    weights = {spec.name: spec.target for spec in lowered.functional.signature.inputs}
+    weights = {spec.name: spec.fqn for spec in lowered.functional.signature.inputs}
     for index, module in lowered.modules.items():
         segment = segments.get(index)
         if segment is None:

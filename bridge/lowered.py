@@ -99,7 +99,7 @@ def lower_program(program: Program, weights: Weights, bounds_checks: bool = True
 
 def _refuse_gradients(program: Program) -> None:
     gradients = (OutputKind.PARAMETER_GRADIENT, OutputKind.INPUT_GRADIENT)
-    named = [str(spec.target) for spec in program.signature.outputs if spec.kind in gradients]
+    named = [str(spec.destination) for spec in program.signature.outputs if spec.kind in gradients]
     if named:
         raise BridgeError(
             f"the program is a forward and a backward in one: it returns the gradient of {named[0]}"

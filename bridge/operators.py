@@ -28,7 +28,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class Overload:
     """One overload. `how`: the module of its rule, `decomposition`, `ATen`, or empty: never met."""
 
     target: str
@@ -44,7 +44,7 @@ class Operator:
         return {"op": self.target, "how": self.how or None, "engines": engines}
 
 
-def operator(target: str) -> Operator:
+def operator(target: str) -> Overload:
     """What is known of an overload."""
     from lowering.stablehlo.registry import decomposition_for, rule_for
 
@@ -60,7 +60,7 @@ def operator(target: str) -> Operator:
         how = "decomposition"
     else:
         how = "ATen" if seen else ""
-    return Operator(target, how, seen)
+    return Overload(target, how, seen)
 
 
 def describe(target: str) -> list[str]:

@@ -19,7 +19,7 @@ from bridge.sources import exported_from, import_all
 from bridge.verification.draw import example_call
 from bridge.verification.edges import KINDS, edge_calls
 from bridge.verification.reference import eager
-from bridge.verification.report import Report
+from bridge.verification.report import VerificationReport
 from bridge.verification.trial import Call, Reference, run_engine, run_reference
 from lowering.targets import ENGINES
 
@@ -37,7 +37,7 @@ def verify(
     dynamic_shapes: Any = None,
     imports: Iterable[str] = (),
     trust: bool = False,
-) -> Report:
+) -> VerificationReport:
     """Compare engines with eager: outputs, inputs and buffers after the call, their dtypes, sizes and values.
 
     `source`: a `.pt2` file, an artifact, a `Lowered`, an ExportedProgram, or a module (exported with `args`).
@@ -76,7 +76,7 @@ def verify(
     )
     torchs = isinstance(source, torch.export.ExportedProgram)
     reference = "ExportedProgram.module()" if torchs else "the program as read, on ATen"
-    return Report(name, reference, rows, left_out)
+    return VerificationReport(name, reference, rows, left_out)
 
 
 def _edges(

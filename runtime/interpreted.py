@@ -42,17 +42,17 @@ class Interpreted:
         self.report = Report(plan, HOST_NAME)
         self._types = types
         self._binder = Binder(program, types=types)
-        specs = [spec for spec in program.signature.inputs if spec.kind in _STORED and spec.target]
+        specs = [spec for spec in program.signature.inputs if spec.kind in _STORED and spec.fqn]
         self._weights = weights
-        self._names = [spec.target for spec in specs if spec.target is not None]
+        self._names = [spec.fqn for spec in specs if spec.fqn is not None]
         self._tensors = torch_weights(weights, self._names, private=self._names)
         self._host = get_host()
         written = self._host.written_inputs(program)
-        self._written = [spec.target for spec in specs if spec.name in written and spec.target is not None]
+        self._written = [spec.fqn for spec in specs if spec.name in written and spec.fqn is not None]
         self._written_leaves = [
             place for place, leaf in enumerate(self._binder.leaves) if leaf.spec.name in written
         ]
-        self._buffers = [s.target for s in specs if s.kind is not InputKind.PARAMETER and s.target]
+        self._buffers = [s.fqn for s in specs if s.kind is not InputKind.PARAMETER and s.fqn]
         self._lock = threading.Lock()
         self._uses_torch = True
 

@@ -53,25 +53,27 @@ def read_contract(program: Program, leaves: Sequence[Leaf]) -> Contract:
             raise ExecutionError(f"outputs of kind {spec.kind.value} cannot be run: export without them")
     for spec in signature.inputs:
         if spec.kind is InputKind.OBJECT:
-            raise ExecutionError(f"the script object {spec.target!r} cannot be run")
+            raise ExecutionError(f"the script object {spec.fqn!r} cannot be run")
     places = {leaf.spec.name: index for index, leaf in enumerate(leaves)}
-    buffer_writes = [(_name(s.value), s.target or "") for s in signature.outputs if s.kind in BUFFER_WRITES]
+    buffer_writes = [
+        (_name(s.value), s.destination or "") for s in signature.outputs if s.kind in BUFFER_WRITES
+    ]
     input_writes = [
-        (_name(s.value), places[s.target or ""])
+        (_name(s.value), places[s.destination or ""])
         for s in signature.outputs
         if s.kind is OutputKind.INPUT_MUTATION
     ]
-    stored = {spec.target or spec.name: spec.name for spec in signature.inputs if spec.kind in STORED}
-    written = {target for _, target in buffer_writes}
+    stored = {spec.fqn or spec.name: spec.name for spec in signature.inputs if spec.kind in STORED}
+    written = {fqn for _, fqn in buffer_writes}
     if not written <= stored.keys():
         raise ExecutionError(f"the program writes {min(written - stored.keys())}, which it does not read")
     overwritten = {place for _, place in input_writes}
     others = tied(program)
     return Contract(
-        {name: target for target, name in stored.items() if target not in written},
-        {target: name for target, name in stored.items() if target in written and target not in others},
+        {name: fqn for fqn, name in stored.items() if fqn not in written},
+        {fqn: name for fqn, name in stored.items() if fqn in written and fqn not in others},
         tuple(spec.value for spec in signature.outputs if spec.kind in RETURNED),
-        tuple((value, target) for value, target in buffer_writes if target not in others),
+        tuple((value, fqn) for value, fqn in buffer_writes if fqn not in others),
         tuple(input_writes),
         {name: place for name, place in places.items() if place not in overwritten} | dict(input_writes),
         others,
@@ -144,19 +146,19 @@ class Results:
         handles: dict[str, Any] = {}
         rest: list[tuple[str, str]] = []
         shared: set[str] = set(contract.identity) | contract.constants.keys()
-        for name, target in contract.buffer_writes:
+        for name, fqn in contract.buffer_writes:
             if name in shared or name in frame.host:
-                rest.append((name, target))
+                rest.append((name, fqn))
             else:
-                handles[target] = frame.handles[name]
+                handles[fqn] = frame.handles[name]
                 shared.add(name)
         if self.views:
             outside = outside | {base(self._shared.to_torch(handle)) for handle in handles.values()}
         host: dict[str, Any] = {}
-        for name, target in rest:
+        for name, fqn in rest:
             value = self._tensor(frame, name)
-            host[target] = private_copy(value) if name in shared or base(value) in outside else value
-            outside = outside | {base(host[target])}
+            host[fqn] = private_copy(value) if name in shared or base(value) in outside else value
+            outside = outside | {base(host[fqn])}
         return host, handles
 
     def _source(self, frame: Frame, name: str) -> Any:
@@ -202,11 +204,11 @@ class Results:
         """A value in host form."""
         if name in frame.host:
             return frame.host[name]
-        target = self._contract.constants.get(name)
-        if target is not None:
+        fqn = self._contract.constants.get(name)
+        if fqn is not None:
             if self.views:
-                return torch_weights(self._shared.weights, [target])[target]
-            return materialise(self._shared.weights, [target])[target]
+                return torch_weights(self._shared.weights, [fqn])[fqn]
+            return materialise(self._shared.weights, [fqn])[fqn]
         shared, handle = self._shared, frame.handles[name]
         return shared.to_torch(handle) if self.views else shared.to_numpy(handle)
 

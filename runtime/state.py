@@ -40,11 +40,11 @@ class State:
 
     def keep(self, handles: Mapping[str, Any], overwritten: Mapping[str, str]) -> None:
         """After a call that failed: in place of the values that it donated, those that lie there now."""
-        targets = {value: name for name, value in self.values_of.items()}
+        names = {value: name for name, value in self.values_of.items()}
         for old, new in overwritten.items():
             if new in handles:
-                self.host.pop(targets[old], None)
-                self.handles[targets[old]] = handles[new]
+                self.host.pop(names[old], None)
+                self.handles[names[old]] = handles[new]
 
     def replace(self, host: Mapping[str, Any], handles: Mapping[str, Any]) -> None:
         """Take these values for their buffers; those not named stay as they are."""

@@ -25,7 +25,7 @@ def summary(lowered: Planned) -> dict[str, Any]:
             for name, bounds in lowered.program.ranges.items()
         },
         "writes": [
-            {"kind": spec.kind.value.removesuffix("_mutation"), "name": spec.target}
+            {"kind": spec.kind.value.removesuffix("_mutation"), "name": spec.destination}
             for spec in signature.outputs
             if spec.kind in MUTATIONS
         ],

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from bridge.verification.tolerances import Kind, tolerance
+from bridge.verification.tolerances import Rounding, tolerance
 from lowering.ir.types import DType
 
 
@@ -28,7 +28,7 @@ def compare(
     name: str,
     actual: Any,
     expected: Any,
-    kind: Kind,
+    rounding: Rounding,
     reference: str = "eager gives",
     coarsest: DType | None = None,
 ) -> Difference:
@@ -54,14 +54,14 @@ def compare(
     if expected.is_contiguous() and not actual.is_contiguous():
         strides = f"has strides {list(actual.stride())}, {reference} a dense tensor"
         return Difference(name, float("inf"), strides)
-    return _compare_elements(name, actual.detach().cpu(), expected.detach(), kind, reference, coarsest)
+    return _compare_elements(name, actual.detach().cpu(), expected.detach(), rounding, reference, coarsest)
 
 
 def _compare_elements(
     name: str,
     actual: torch.Tensor,
     expected: torch.Tensor,
-    kind: Kind,
+    rounding: Rounding,
     reference: str,
     coarsest: DType | None,
 ) -> Difference:
@@ -80,7 +80,7 @@ def _compare_elements(
     gap = torch.where(same, 0.0, (got - want).abs())
     gap = torch.where(torch.isnan(gap), float("inf"), gap)
     largest = float(want[finite].abs().max()) if bool(finite.any()) else 0.0
-    rtol, scale = tolerance(coarsest or dtype, kind)
+    rtol, scale = tolerance(coarsest or dtype, rounding)
     allowed = torch.where(finite, rtol * want.abs() + scale * largest, 0.0)
     wrong = int((gap > allowed).sum())
     error = float(gap.max())

@@ -71,10 +71,10 @@ def eager(source: Any, lowered: Planned) -> Iterator[Any]:
 
 def state_names(program: Program) -> set[str]:
     """Full names of the buffers and constants, and of the parameters that the program says it writes."""
-    written = {o.target for o in program.signature.outputs if o.kind is OutputKind.PARAMETER_MUTATION}
+    written = {o.destination for o in program.signature.outputs if o.kind is OutputKind.PARAMETER_MUTATION}
     kinds = (InputKind.BUFFER, InputKind.CONSTANT)
     return {
-        spec.target
+        spec.fqn
         for spec in program.signature.inputs
-        if spec.target is not None and (spec.kind in kinds or spec.target in written)
+        if spec.fqn is not None and (spec.kind in kinds or spec.fqn in written)
     }

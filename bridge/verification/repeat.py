@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bridge.verification.compare import Difference, compare
-from bridge.verification.tolerances import Kind
+from bridge.verification.tolerances import Rounding
 from lowering.ir.facts.indices import may_sum_in_any_order
 from lowering.ir.program import Graph, Node, all_graphs, graphs_of
 from lowering.ir.types import DType, TensorType
@@ -50,7 +50,7 @@ def repeat(
     observe: Callable[[bool, int], Seen],
     first: Sequence[Seen],
     calls: int,
-    kind: Kind,
+    rounding: Rounding,
     any_order: Collection[str] = (),
 ) -> Repeats:
     """Call until there were `calls`; compare each with the first call that was given the same.
@@ -78,7 +78,7 @@ def repeat(
                 rows[others].append((number, got))
             like, want = rows[others][place]
             names = f"call {number + 1}: ", f"call {like + 1} gave"
-            found = list(_differences(got, want, kind if any_order else None, *names))
+            found = list(_differences(got, want, rounding if any_order else None, *names))
             different += bool(found)
             differences += found if different <= _MOST else []
             number += 1
@@ -86,9 +86,9 @@ def repeat(
 
 
 def _differences(
-    got: Seen, want: Seen, kind: Kind | None, prefix: str, reference: str
+    got: Seen, want: Seen, rounding: Rounding | None, prefix: str, reference: str
 ) -> Iterator[Difference]:
-    """The differences. `kind`: of the program, for comparing within tolerance; None: bit for bit."""
+    """The differences. `rounding`: of the program, for comparing within tolerance; None: bit for bit."""
     if got.structure != want.structure:
         problem = f"is {got.structure}, {reference} {want.structure}"
         yield Difference(f"{prefix}the result's structure", float("inf"), problem)
@@ -100,10 +100,10 @@ def _differences(
         if same_bits(one, other):
             continue
         # Exact comparison words the difference; where it sees none (a NaN's other bits) it is still one.
-        difference = compare(prefix + name, one, other, kind or Kind.EXACT, reference)
+        difference = compare(prefix + name, one, other, rounding or Rounding.EXACT, reference)
         if difference.problem:
             yield difference
-        elif kind is None:
+        elif rounding is None:
             problem = "has other strides, or other bits of a NaN or a zero"
             yield Difference(prefix + name, difference.error, problem)
 

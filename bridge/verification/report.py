@@ -62,7 +62,7 @@ class EngineReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class VerificationReport:
     """The result of `bridge.verify`. `left_out`: why a kind of edge value was not compared."""
 
     source: str

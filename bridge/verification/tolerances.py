@@ -1,4 +1,4 @@
-"""The one tolerance table: dtype by kind of program. Integers and bools compare exactly.
+"""The one tolerance table: dtype by rounding of the program. Integers and bools compare exactly.
 
 A value passes if `|actual - expected| <= rtol * |expected| + scale * max|expected|`. The second term is what
 a sum of terms of both signs loses: its error is in proportion to the terms, not to what is left of them.
@@ -14,7 +14,7 @@ from lowering.ir.program import Graph, Node, OutputKind, Program, Ref, all_nodes
 from lowering.ir.types import DType, TensorType
 
 
-class Kind(Enum):
+class Rounding(Enum):
     """The most error-prone kind of operation that a program has."""
 
     EXACT = "exact"  # data movement, comparisons, integer arithmetic
@@ -31,15 +31,15 @@ class Tolerance(NamedTuple):
 
 # float32 has 24 bits (6e-8), bfloat16 8 (4e-3), float16 11 (5e-4). Contractions of deep networks: two
 # engines that sum in different orders differ by some tens of roundings of the largest term.
-TOLERANCES: dict[tuple[DType, Kind], Tolerance] = {
-    (DType.FLOAT64, Kind.POINTWISE): Tolerance(1e-12, 1e-14),
-    (DType.FLOAT64, Kind.CONTRACTION): Tolerance(1e-9, 1e-11),
-    (DType.FLOAT32, Kind.POINTWISE): Tolerance(2e-6, 2e-7),
-    (DType.FLOAT32, Kind.CONTRACTION): Tolerance(1e-4, 2e-5),
-    (DType.FLOAT16, Kind.POINTWISE): Tolerance(2e-3, 1e-3),
-    (DType.FLOAT16, Kind.CONTRACTION): Tolerance(1e-2, 5e-3),
-    (DType.BFLOAT16, Kind.POINTWISE): Tolerance(1.6e-2, 4e-3),
-    (DType.BFLOAT16, Kind.CONTRACTION): Tolerance(4e-2, 2e-2),
+TOLERANCES: dict[tuple[DType, Rounding], Tolerance] = {
+    (DType.FLOAT64, Rounding.POINTWISE): Tolerance(1e-12, 1e-14),
+    (DType.FLOAT64, Rounding.CONTRACTION): Tolerance(1e-9, 1e-11),
+    (DType.FLOAT32, Rounding.POINTWISE): Tolerance(2e-6, 2e-7),
+    (DType.FLOAT32, Rounding.CONTRACTION): Tolerance(1e-4, 2e-5),
+    (DType.FLOAT16, Rounding.POINTWISE): Tolerance(2e-3, 1e-3),
+    (DType.FLOAT16, Rounding.CONTRACTION): Tolerance(1e-2, 5e-3),
+    (DType.BFLOAT16, Rounding.POINTWISE): Tolerance(1.6e-2, 4e-3),
+    (DType.BFLOAT16, Rounding.CONTRACTION): Tolerance(4e-2, 2e-2),
 }
 
 _SAME_AS = {DType.COMPLEX64: DType.FLOAT32, DType.COMPLEX128: DType.FLOAT64, DType.COMPLEX32: DType.FLOAT16}
@@ -50,10 +50,12 @@ EXACT = Tolerance(0.0, 0.0)
 _BITS = {DType.BFLOAT16: 8, DType.FLOAT16: 11, DType.FLOAT32: 24, DType.FLOAT64: 53}
 
 
-def kind_of(program: Program) -> Kind:
-    """The kind of a whole program: that of its most error-prone node, nested graphs included."""
-    kinds = {kind_of_target(node.target) for node in all_nodes(program.graph.nodes)}
-    return next((kind for kind in (Kind.CONTRACTION, Kind.POINTWISE) if kind in kinds), Kind.EXACT)
+def rounding_of(program: Program) -> Rounding:
+    """The rounding of a program's most error-prone node, nested graphs included."""
+    kinds = {rounding_of_operator(node.target) for node in all_nodes(program.graph.nodes)}
+    return next(
+        (kind for kind in (Rounding.CONTRACTION, Rounding.POINTWISE) if kind in kinds), Rounding.EXACT
+    )
 
 
 def coarsest_of(program: Program) -> dict[str, DType]:
@@ -91,7 +93,7 @@ def _rounded_to(node: Node, graph: Graph, result: str) -> list[DType]:
     dtype = _floating(graph, result)
     given = [_floating(graph, name) for name in node.refs()]
     narrows = any(item is not None and dtype is not None and _BITS[item] > _BITS[dtype] for item in given)
-    rounds = narrows or kind_of_target(node.target) is not Kind.EXACT
+    rounds = narrows or rounding_of_operator(node.target) is not Rounding.EXACT
     return [*inside, dtype] if dtype is not None and rounds else inside
 
 
@@ -100,14 +102,14 @@ def _floating(graph: Graph, name: str) -> DType | None:
     return type_.dtype if isinstance(type_, TensorType) and type_.dtype in _BITS else None
 
 
-def tolerance(dtype: DType, kind: Kind) -> Tolerance:
+def tolerance(dtype: DType, rounding: Rounding) -> Tolerance:
     """The tolerance of values of this dtype; float8 passes on equality only."""
     dtype = _SAME_AS.get(dtype, dtype)
-    return TOLERANCES.get((dtype, kind), EXACT)
+    return TOLERANCES.get((dtype, rounding), EXACT)
 
 
-def kind_of_target(target: str) -> Kind:
-    """The kind of one operator, `aten.addmm.default`. One that no table names rounds once."""
+def rounding_of_operator(target: str) -> Rounding:
+    """The rounding of an operator, `aten.addmm.default`. An operator outside all tables rounds once."""
     if is_exact(target):
-        return Kind.EXACT
-    return Kind.CONTRACTION if sums_many(target) else Kind.POINTWISE
+        return Rounding.EXACT
+    return Rounding.CONTRACTION if sums_many(target) else Rounding.POINTWISE

@@ -16,7 +16,7 @@ from bridge.errors import BridgeError, UsageError, first_line
 from bridge.verification.compare import Difference, compare
 from bridge.verification.repeat import Repeats, Seen, any_order, repeat, same_bits
 from bridge.verification.report import EdgeReport, EngineReport
-from bridge.verification.tolerances import Kind, coarsest_of, kind_of
+from bridge.verification.tolerances import Rounding, coarsest_of, rounding_of
 from lowering.host.tensors import numpy_to_torch
 from lowering.ir.plan import Placement
 from lowering.ir.types import DType
@@ -90,7 +90,7 @@ def run_engine(
     eager showed. Whatever an engine raises is a failed report. Raises
     UsageError for an engine or device that does not exist.
     """
-    kind = kind_of(lowered.program)
+    rounding = rounding_of(lowered.program)
     coarsest = coarsest_of(lowered.program)
     differences: list[Difference] = []
     repeats: Repeats | None = None
@@ -106,15 +106,15 @@ def run_engine(
             for index, want in enumerate(expected.calls):
                 prefix = f"call {index + 1}: " if index else ""
                 got = _observe(compiled, call)
-                differences += compare_observed(got, want, expected.before, kind, prefix, coarsest)
+                differences += compare_observed(got, want, expected.before, rounding, prefix, coarsest)
                 row.append(_seen(got))
         if calls > 1:
             total = max(calls, 2 * len(row)) if len(row) > 1 else calls
             unordered = any_order(compiled.program.graph, on_aten(compiled))
             with _seeded(seed):
-                repeats = repeat(_repeater(compiled, call, seed), row, total, kind, unordered)
+                repeats = repeat(_repeater(compiled, call, seed), row, total, rounding, unordered)
         for edge, (edge_call, want) in edges.items():
-            on_edges.append(_run_edge(compiled, edge, edge_call, want, kind, coarsest, seed))
+            on_edges.append(_run_edge(compiled, edge, edge_call, want, rounding, coarsest, seed))
     except UsageError:
         raise
     except Exception as error:  # an engine's failure is what verification is there to report
@@ -141,7 +141,7 @@ def _run_edge(
     edge: str,
     call: Call,
     want: Reference,
-    kind: Kind,
+    rounding: Rounding,
     coarsest: Mapping[str, DType],
     seed: int,
 ) -> EdgeReport:
@@ -151,7 +151,7 @@ def _run_edge(
             got = _observe(compiled, call)
     except Exception as error:  # eager did not fail on these inputs
         return EdgeReport(edge, (), _problem(error))
-    differences = compare_observed(got, want.calls[0], want.before, kind, coarsest=coarsest)
+    differences = compare_observed(got, want.calls[0], want.before, rounding, coarsest=coarsest)
     return EdgeReport(edge, tuple(differences))
 
 
@@ -198,11 +198,11 @@ def on_aten(compiled: Compiled | Interpreted) -> set[str]:
     }
 
 
-def first_difference(callee: Any, call: Call, expected: Reference, kind: Kind, seed: int) -> str:
+def first_difference(callee: Any, call: Call, expected: Reference, rounding: Rounding, seed: int) -> str:
     """What a first call shows otherwise than eager's, in a few words; empty where all is within tolerance."""
     with _seeded(seed):
         got = _observe(callee, call)
-    differences = compare_observed(got, expected.calls[0], expected.before, kind)
+    differences = compare_observed(got, expected.calls[0], expected.before, rounding)
     return next((f"{d.name} {d.problem}" for d in differences if not d.passed), "")
 
 
@@ -259,7 +259,7 @@ def compare_observed(
     got: Observed,
     want: Observed,
     before: Mapping[str, torch.Tensor],
-    kind: Kind,
+    rounding: Rounding,
     prefix: str = "",
     coarsest: Mapping[str, DType] | None = None,
 ) -> list[Difference]:
@@ -269,7 +269,7 @@ def compare_observed(
     A buffer that an engine does not hold is one that it never writes: it has the value of `before`.
     """
     differences = [
-        compare(prefix + name, got.values[name], value, kind, coarsest=(coarsest or {}).get(name))
+        compare(prefix + name, got.values[name], value, rounding, coarsest=(coarsest or {}).get(name))
         if name in got.values
         else Difference(prefix + name, float("inf"), "is missing")
         for name, value in want.values.items()
@@ -278,7 +278,7 @@ def compare_observed(
         differences.append(Difference(prefix + name, float("inf"), "is there, and eager gives none"))
     for name, value in want.buffers.items():
         held = got.buffers.get(name, before.get(name))
-        differences.append(compare(f"{prefix}buffer {name} after the call", held, value, kind))
+        differences.append(compare(f"{prefix}buffer {name} after the call", held, value, rounding))
     if got.structure != want.structure:
         problem = f"is {got.structure}, eager gives {want.structure}"
         differences.append(Difference(f"{prefix}the result's structure", float("inf"), problem))

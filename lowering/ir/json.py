@@ -36,11 +36,11 @@ def to_json(program: Program) -> dict[str, Any]:
         "graph": _graph(program.graph),
         "signature": {
             "inputs": [
-                [spec.kind.value, spec.name, spec.target, spec.persistent, _arg(spec.literal)]
+                [spec.kind.value, spec.name, spec.fqn, spec.persistent, _arg(spec.literal)]
                 for spec in program.signature.inputs
             ],
             "outputs": [
-                [spec.kind.value, _arg(spec.value), spec.target] for spec in program.signature.outputs
+                [spec.kind.value, _arg(spec.value), spec.destination] for spec in program.signature.outputs
             ],
             "in_spec": _tree(program.signature.in_spec),
             "out_spec": _tree(program.signature.out_spec),

@@ -203,17 +203,15 @@ class _Reader:
         )
 
     def input_spec(self) -> InputSpec:
-        kind, name, target, persistent, literal = self.row(5)
+        kind, name, fqn, persistent, literal = self.row(5)
         value = literal.arg()
         if isinstance(value, (Ref, Operator, Graph, tuple, dict)):
             literal.expected("a literal")
-        return InputSpec(
-            kind.enum(InputKind), name.text(), target.text_or_none(), persistent.boolean(), value
-        )
+        return InputSpec(kind.enum(InputKind), name.text(), fqn.text_or_none(), persistent.boolean(), value)
 
     def output_spec(self) -> OutputSpec:
-        kind, value, target = self.row(3)
-        return OutputSpec(kind.enum(OutputKind), value.arg(), target.text_or_none())
+        kind, value, destination = self.row(3)
+        return OutputSpec(kind.enum(OutputKind), value.arg(), destination.text_or_none())
 
     def tree(self) -> TreeSpec:
         if self.data is None:

@@ -47,7 +47,7 @@ class Argument(NamedTuple):
     keyword: bool = False
 
 
-class Frame(NamedTuple):
+class StackFrame(NamedTuple):
     """A line of the model's source that was on the stack, and its text where torch recorded it."""
 
     file: str
@@ -64,7 +64,7 @@ class Location:
     module_path: str = ""
 
     @property
-    def frames(self) -> tuple[Frame, ...]:
+    def frames(self) -> tuple[StackFrame, ...]:
         """Outermost first; empty where nothing was recorded."""
         return parse_stack_trace(self.stack_trace)
 
@@ -155,22 +155,22 @@ MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION, OutputKi
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a graph input is. `name`: its value; `target`: the full name of the parameter, buffer, ..."""
+    """A graph input. `name`: its value; `fqn`: the fully qualified name of the parameter, buffer, ..."""
 
     kind: InputKind
     name: str
-    target: str | None = None
+    fqn: str | None = None
     persistent: bool = True
     literal: Literal = None
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """What a graph output is. `target`: the buffer, parameter or user input (by value name) written to."""
+    """A graph output. `destination`: the buffer, parameter or user input (by value name) written to."""
 
     kind: OutputKind
     value: Arg
-    target: str | None = None
+    destination: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,16 +267,16 @@ def all_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
             yield from all_nodes(graph.nodes)
 
 
-def parse_stack_trace(trace: str) -> tuple[Frame, ...]:
+def parse_stack_trace(trace: str) -> tuple[StackFrame, ...]:
     """Read torch's `File "f.py", line 3, in forward` blocks. What is not one is passed over."""
-    frames: list[Frame] = []
+    frames: list[StackFrame] = []
     for line in trace.splitlines():
         text = line.strip()
         if text.startswith('File "'):
             file, _, rest = text[6:].partition('", line ')
             number, _, function = rest.partition(", in ")
             if number.isdecimal() and len(number) < 10:
-                frames.append(Frame(file, int(number), function, ""))
+                frames.append(StackFrame(file, int(number), function, ""))
         elif frames and not frames[-1].source:
             frames[-1] = frames[-1]._replace(source=text)
     return tuple(frames)

@@ -90,14 +90,14 @@ def _input(item: Arg, graph: Graph) -> str:
 
 def _input_note(spec: InputSpec) -> str:
     note = spec.kind.value
-    if spec.target is not None:
-        note += f" {spec.target}"
+    if spec.fqn is not None:
+        note += f" {spec.fqn}"
     return note if spec.persistent else f"{note}, not persistent"
 
 
 def _output_note(spec: OutputSpec) -> str:
     note = "" if spec.kind.value == "user" else f"  # {spec.kind.value}"
-    return f"{_arg(spec.value)}{note}{f' {spec.target}' if spec.target is not None else ''}"
+    return f"{_arg(spec.value)}{note}{f' {spec.destination}' if spec.destination is not None else ''}"
 
 
 def _body(graph: Graph, indent: str) -> Iterator[str]:

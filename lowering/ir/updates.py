@@ -16,16 +16,16 @@ def tied(program: Program) -> dict[str, str]:
     By full name. Such are other names of one tensor, of which a functional program reads only the first.
     """
     signature, graph = program.signature, program.graph
-    stored = {spec.target or "": spec.name for spec in signature.inputs if spec.kind in _STORED}
+    stored = {spec.fqn or "": spec.name for spec in signature.inputs if spec.kind in _STORED}
     read = {*used_by(graph.nodes), *output_names(graph)}
     groups: dict[str, list[str]] = {}
     for spec in signature.outputs:
-        if spec.kind in _WRITES and isinstance(spec.value, Ref) and spec.target in stored:
-            groups.setdefault(spec.value.name, []).append(spec.target or "")
+        if spec.kind in _WRITES and isinstance(spec.value, Ref) and spec.destination in stored:
+            groups.setdefault(spec.value.name, []).append(spec.destination or "")
     found: dict[str, str] = {}
-    for targets in groups.values():
-        first = next((target for target in targets if stored[target] in read), targets[0])
-        found |= {t: first for t in targets if t != first and stored[t] not in read}
+    for names in groups.values():
+        first = next((name for name in names if stored[name] in read), names[0])
+        found |= {name: first for name in names if name != first and stored[name] not in read}
     return found
 
 
@@ -36,15 +36,15 @@ def updates(program: Program) -> dict[str, str]:
     does not return the old value, and the new one is no input and no other buffer's.
     """
     signature = program.signature
-    stored = {spec.target: spec.name for spec in signature.inputs if spec.kind in _STORED}
+    stored = {spec.fqn: spec.name for spec in signature.inputs if spec.kind in _STORED}
     others = tied(program)
     written = [
-        (stored[spec.target], spec.value.name)
+        (stored[spec.destination], spec.value.name)
         for spec in signature.outputs
         if spec.kind in _WRITES
         and isinstance(spec.value, Ref)
-        and spec.target in stored
-        and spec.target not in others
+        and spec.destination in stored
+        and spec.destination not in others
     ]
     made = [new for _, new in written]
     given = {spec.name for spec in signature.inputs}

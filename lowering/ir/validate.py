@@ -211,26 +211,26 @@ def outputs_parallel(program: Program) -> Iterator[str]:
             yield f"output {index} is {spec.value} in the signature and {item} in the graph"
 
 
-def mutation_targets_exist(program: Program) -> Iterator[str]:
-    """What an output is written back to is an input of that kind, and is written back to once."""
+def destinations_exist(program: Program) -> Iterator[str]:
+    """A destination is an input of the output's kind, and has one output."""
     kinds = {
         OutputKind.BUFFER_MUTATION: (InputKind.BUFFER, InputKind.CONSTANT),
         OutputKind.PARAMETER_MUTATION: (InputKind.PARAMETER,),
         OutputKind.INPUT_MUTATION: (InputKind.USER,),
     }
-    targets: list[str] = []
+    destinations: list[str] = []
     for spec in program.signature.outputs:
         if spec.kind not in MUTATIONS:
             continue
         known = {
-            item.name if spec.kind is OutputKind.INPUT_MUTATION else item.target
+            item.name if spec.kind is OutputKind.INPUT_MUTATION else item.fqn
             for item in program.signature.inputs
             if item.kind in kinds[spec.kind]
         }
-        if spec.target not in known:
-            yield f"a {spec.kind.value} is of {spec.target}, which is no such input"
-        targets.append(f"{spec.kind.value} {spec.target}")
-    for name in _repeated(targets):
+        if spec.destination not in known:
+            yield f"a {spec.kind.value} is of {spec.destination}, which is not such an input"
+        destinations.append(f"{spec.kind.value} {spec.destination}")
+    for name in _repeated(destinations):
         yield f"there are two outputs for the {name}"
 
 
@@ -291,7 +291,7 @@ GRAPH_RULES: tuple[Callable[[Graph], Iterator[str]], ...] = (
 PROGRAM_RULES: tuple[Callable[[Program], Iterator[str]], ...] = (
     inputs_parallel,
     outputs_parallel,
-    mutation_targets_exist,
+    destinations_exist,
     trees_fit,
     symbols_bound,
 )

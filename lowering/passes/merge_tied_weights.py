@@ -34,7 +34,7 @@ def same_weights(signature: Signature, weights: Weights | None) -> dict[str, str
     first: dict[WeightView, str] = {}
     same: dict[str, str] = {}
     for spec in signature.inputs:
-        view = weights.views.get(spec.target) if spec.target is not None else None
+        view = weights.views.get(spec.fqn) if spec.fqn is not None else None
         if view is not None and first.setdefault(view, spec.name) != spec.name:
             same[spec.name] = first[view]
     return same

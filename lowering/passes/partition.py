@@ -69,7 +69,7 @@ def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
     dear = {node.name for node in nodes if is_dear(node.target)}
     while True:
         kinds = {node.name: _kind(node.name, reasons, data) for node in nodes}
-        orders = [_levels(nodes, waits, kinds, first) for first in Kind]
+        orders = [_levels(nodes, waits, kinds, first) for first in SegmentKind]
         levels = min(orders, key=lambda order: len(set(order.values())))
         _sink(nodes, waits, kinds, levels, _small_levels(levels, kinds, computing, dear))
         small = _small_levels(levels, kinds, computing, dear)
@@ -77,12 +77,12 @@ def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
             return Plan(_segments(program, _batches(nodes, levels, kinds)), reasons)
         for name, level in levels.items():
             if level in small:
-                why = TOO_SMALL_FOR_DATA if kinds[name] is Kind.DATA else TOO_SMALL
+                why = TOO_SMALL_FOR_DATA if kinds[name] is SegmentKind.DATA else TOO_SMALL
                 count = small[level]
                 reasons[name] = f"{why} ({count} node{'s' * (count != 1)} that compute)"
 
 
-class Kind(IntEnum):
+class SegmentKind(IntEnum):
     """Where a node runs, in the order of their turns. DATA: in StableHLO, with sizes that the data gives."""
 
     STABLEHLO = 0
@@ -90,10 +90,13 @@ class Kind(IntEnum):
     ATEN = 2
 
 
-def _kind(name: str, reasons: Mapping[str, str], data: Set[str]) -> Kind:
+Kinds = Mapping[str, SegmentKind]
+
+
+def _kind(name: str, reasons: Mapping[str, str], data: Set[str]) -> SegmentKind:
     if name in reasons:
-        return Kind.ATEN
-    return Kind.DATA if name in data else Kind.STABLEHLO
+        return SegmentKind.ATEN
+    return SegmentKind.DATA if name in data else SegmentKind.STABLEHLO
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,29 +159,29 @@ def _views_on_aten(
 
 
 def _levels(
-    nodes: Sequence[Node], waits: Mapping[str, set[str]], kinds: Mapping[str, Kind], first: Kind
+    nodes: Sequence[Node], waits: Mapping[str, set[str]], kinds: Kinds, first: SegmentKind
 ) -> dict[str, int]:
     """The first level that each node may have; those of `first` are divisible by the number of kinds."""
     levels: dict[str, int] = {}
     for node in nodes:
         least = max((levels[name] for name in waits[node.name]), default=0)
-        levels[node.name] = least + (kinds[node.name] - first - least) % len(Kind)
+        levels[node.name] = least + (kinds[node.name] - first - least) % len(SegmentKind)
     return levels
 
 
 def _small_levels(
-    levels: Mapping[str, int], kinds: Mapping[str, Kind], computing: Set[str], dear: Set[str]
+    levels: Mapping[str, int], kinds: Kinds, computing: Set[str], dear: Set[str]
 ) -> dict[int, int]:
     """The StableHLO levels that do too little, and how many nodes that compute they have."""
-    if Kind.ATEN not in kinds.values():
+    if SegmentKind.ATEN not in kinds.values():
         return {}  # nothing is crossed
     counts: dict[int, int] = {}
     least: dict[int, int] = {}
     for name, level in levels.items():
-        if kinds[name] is not Kind.ATEN:
+        if kinds[name] is not SegmentKind.ATEN:
             counts[level] = counts.get(level, 0) + (name in computing)
-            least.setdefault(level, MIN_DATA_NODES if kinds[name] is Kind.DATA else MIN_NODES)
-            if kinds[name] is Kind.DATA and name in dear:
+            least.setdefault(level, MIN_DATA_NODES if kinds[name] is SegmentKind.DATA else MIN_NODES)
+            if kinds[name] is SegmentKind.DATA and name in dear:
                 least[level] = 1
     return {level: count for level, count in counts.items() if count < least[level]}
 
@@ -186,20 +189,21 @@ def _small_levels(
 def _sink(
     nodes: Sequence[Node],
     waits: Mapping[str, set[str]],
-    kinds: Mapping[str, Kind],
+    kinds: Kinds,
     levels: dict[str, int],
     small: Collection[int],
 ) -> None:
     """Move nodes of small levels to the last large one at which all that wait for them can still run."""
     kept = {
-        kind: sorted({n for name, n in levels.items() if kinds[name] is kind} - set(small)) for kind in Kind
+        kind: sorted({n for name, n in levels.items() if kinds[name] is kind} - set(small))
+        for kind in SegmentKind
     }
-    if not small or not (kept[Kind.STABLEHLO] or kept[Kind.DATA]):
+    if not small or not (kept[SegmentKind.STABLEHLO] or kept[SegmentKind.DATA]):
         return
     latest = dict.fromkeys(levels, max(levels.values()))
     for node in reversed(nodes):
         name, large = node.name, kept[kinds[node.name]]
-        if kinds[name] is not Kind.ATEN and levels[name] in small:
+        if kinds[name] is not SegmentKind.ATEN and levels[name] in small:
             place = bisect_right(large, latest[name]) - 1
             levels[name] = max(levels[name], large[place] if place >= 0 else 0)
         for other in waits[name]:
@@ -207,12 +211,12 @@ def _sink(
             latest[other] = min(latest[other], limit)
 
 
-def _batches(nodes: Sequence[Node], levels: Mapping[str, int], kinds: Mapping[str, Kind]) -> list[_Batch]:
+def _batches(nodes: Sequence[Node], levels: Mapping[str, int], kinds: Kinds) -> list[_Batch]:
     """Nodes by level; levels of one kind with nothing between them are one batch."""
     by_level: dict[int, list[Node]] = {}
     for node in nodes:
         by_level.setdefault(levels[node.name], []).append(node)
-    groups: list[tuple[Kind, list[Node]]] = []
+    groups: list[tuple[SegmentKind, list[Node]]] = []
     for level in sorted(by_level):
         kind = kinds[by_level[level][0].name]
         if groups and groups[-1][0] is kind:
@@ -220,7 +224,7 @@ def _batches(nodes: Sequence[Node], levels: Mapping[str, int], kinds: Mapping[st
         else:
             groups.append((kind, by_level[level]))
     return [
-        _Batch(Placement.ATEN if kind is Kind.ATEN else Placement.STABLEHLO, tuple(members))
+        _Batch(Placement.ATEN if kind is SegmentKind.ATEN else Placement.STABLEHLO, tuple(members))
         for kind, members in groups
     ]
 

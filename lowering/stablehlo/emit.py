@@ -95,12 +95,12 @@ def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REAS
 
 def weight_names(program: Program) -> dict[str, str]:
     """Full weight names by value name, of the inputs whose bytes never change between calls."""
-    written = {spec.target for spec in program.signature.outputs if spec.target is not None}
+    written = {spec.destination for spec in program.signature.outputs if spec.destination is not None}
     kinds = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
     return {
-        spec.name: spec.target
+        spec.name: spec.fqn
         for spec in program.signature.inputs
-        if spec.kind in kinds and spec.target is not None and spec.target not in written
+        if spec.kind in kinds and spec.fqn is not None and spec.fqn not in written
     }
 
 

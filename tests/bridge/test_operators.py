@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge import operators
-from bridge.operators import Operator, Seen, describe, operator
+from bridge.operators import Overload, Seen, describe, operator
 
 NUMBERS = {"lowered": ["float32", "float64"], "aten": [["halves are rounded twice", ["float16"]]]}
 NEVER = {"lowered": [], "aten": [["its size depends on data", ["float32"]]]}
@@ -48,7 +48,7 @@ def test_one_without(measured: dict[str, Any]) -> None:
 
 
 def test_one_never_met(measured: dict[str, Any]) -> None:
-    assert operator("aten.nope.default") == Operator("aten.nope.default", "", ())
+    assert operator("aten.nope.default") == Overload("aten.nope.default", "", ())
     (line,) = describe("aten.nope.default")
     assert line.startswith("aten.nope.default: no rule; ")
     assert operator("aten.nope.default").json() == {"op": "aten.nope.default", "how": None, "engines": {}}
@@ -56,7 +56,7 @@ def test_one_never_met(measured: dict[str, Any]) -> None:
 
 def test_as_json() -> None:
     seen = Seen("xla", ("float32",), (("too big", ("int64", "int32")),))
-    assert Operator("aten.a.b", "ATen", (seen,)).json() == {
+    assert Overload("aten.a.b", "ATen", (seen,)).json() == {
         "op": "aten.a.b",
         "how": "ATen",
         "engines": {"xla": {"lowered": ["float32"], "aten": {"too big": ["int64", "int32"]}}},

@@ -6,9 +6,9 @@ import pytest
 
 from bridge.verification.tolerances import (
     TOLERANCES,
-    Kind,
-    kind_of,
-    kind_of_target,
+    Rounding,
+    rounding_of,
+    rounding_of_operator,
     tolerance,
 )
 from lowering.ir.aten import targets
@@ -22,7 +22,7 @@ NAMES = {target.split(".")[1] for target in targets()}
     ("kind", "names"),
     [
         (
-            Kind.CONTRACTION,
+            Rounding.CONTRACTION,
             "addmm bmm _scaled_mm matmul linear conv2d conv_transpose3d convolution layer_norm "
             "native_batch_norm _softmax log_softmax sum mean var_mean prod cumsum logsumexp avg_pool2d "
             "adaptive_avg_pool2d scaled_dot_product_attention mse_loss lstm linalg_vector_norm fft_fft "
@@ -30,34 +30,34 @@ NAMES = {target.split(".")[1] for target in targets()}
             "nll_loss_forward",
         ),
         (
-            Kind.POINTWISE,
+            Rounding.POINTWISE,
             # what has another's letters in it: gamMa, haMMing, NORMal, STDandard
             "lgamma digamma polygamma igamma hamming_window normal_ log_normal_ add mul div exp sqrt "
             "gelu silu float_power pow erf dropout lerp addcmul",
         ),
         (
-            Kind.EXACT,
+            Rounding.EXACT,
             "view permute index gather relu_ max_pool2d_with_indices upsample_nearest2d fft_fftshift "
             "where sort embedding clamp_ to copy_ eq bitwise_and topk",
         ),
     ],
 )
-def test_kinds(kind: Kind, names: str) -> None:
+def test_kinds(kind: Rounding, names: str) -> None:
     for name in names.split():
         assert name in NAMES, name
-        assert kind_of_target(f"aten.{name}.default") is kind, name
+        assert rounding_of_operator(f"aten.{name}.default") is kind, name
 
 
 def test_what_is_not_aten() -> None:
-    assert kind_of_target("_operator.truediv") is Kind.EXACT
-    assert kind_of_target("higher_order.cond") is Kind.EXACT
-    assert kind_of_target("mylib.summary.default") is Kind.POINTWISE
+    assert rounding_of_operator("_operator.truediv") is Rounding.EXACT
+    assert rounding_of_operator("higher_order.cond") is Rounding.EXACT
+    assert rounding_of_operator("mylib.summary.default") is Rounding.POINTWISE
 
 
 def test_a_program_is_as_error_prone_as_its_worst_node_in_any_branch() -> None:
-    assert kind_of(lowered("mlp").program) is Kind.CONTRACTION
-    assert kind_of(lowered("view_mutation").program) is not Kind.CONTRACTION
-    assert kind_of(lowered("branch").program) is not Kind.EXACT
+    assert rounding_of(lowered("mlp").program) is Rounding.CONTRACTION
+    assert rounding_of(lowered("view_mutation").program) is not Rounding.CONTRACTION
+    assert rounding_of(lowered("branch").program) is not Rounding.EXACT
 
 
 def test_tolerances_are_a_few_roundings() -> None:
@@ -67,6 +67,6 @@ def test_tolerances_are_a_few_roundings() -> None:
         assert unit[dtype] < rtol < 0.05, (dtype, kind)
         assert scale < rtol, (dtype, kind)
     for dtype in (DType.INT64, DType.BOOL, DType.FLOAT8_E4M3FN):
-        assert tolerance(dtype, Kind.CONTRACTION) == (0, 0)
-    assert tolerance(DType.COMPLEX64, Kind.POINTWISE) == tolerance(DType.FLOAT32, Kind.POINTWISE)
-    assert tolerance(DType.FLOAT32, Kind.EXACT) == (0, 0)
+        assert tolerance(dtype, Rounding.CONTRACTION) == (0, 0)
+    assert tolerance(DType.COMPLEX64, Rounding.POINTWISE) == tolerance(DType.FLOAT32, Rounding.POINTWISE)
+    assert tolerance(DType.FLOAT32, Rounding.EXACT) == (0, 0)

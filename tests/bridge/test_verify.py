@@ -14,7 +14,7 @@ import torch
 import bridge
 from bridge import compilation
 from bridge.errors import BridgeError, UsageError
-from bridge.verification.report import Report
+from bridge.verification.report import VerificationReport
 from lowering.ir.errors import EngineError
 from runtime.results import Results
 from tests.bridge.engines import TestEngine
@@ -32,11 +32,11 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> TestEngine:
     return fake
 
 
-def _verify(engine: TestEngine, **options: Any) -> Report:
+def _verify(engine: TestEngine, **options: Any) -> VerificationReport:
     return bridge.verify(engine.lowered, (X,), engines=("iree",), **options)
 
 
-def _problems(report: Report) -> dict[str, str]:
+def _problems(report: VerificationReport) -> dict[str, str]:
     return {d.name: d.problem for d in report.engines[0].differences if not d.passed}
 
 

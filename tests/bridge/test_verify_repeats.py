@@ -13,7 +13,7 @@ import torch
 import bridge
 from bridge import compilation
 from bridge.verification.repeat import any_order, same_bits
-from bridge.verification.report import Report
+from bridge.verification.report import VerificationReport
 from tests.bridge.engines import TestEngine
 from tests.bridge.samples import Counter
 
@@ -40,7 +40,7 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 def _verify(
     monkeypatch: pytest.MonkeyPatch, module: torch.nn.Module, wrong: int, change: Change, calls: int
-) -> Report:
+) -> VerificationReport:
     """What verification finds if the engine's call of that number, from 1, has its first output changed."""
     engine = TestEngine(bridge.lower(module, (X,)))
     monkeypatch.setattr(compilation, "get_engine", lambda name: engine)

@@ -18,7 +18,7 @@ import torch
 
 import bridge
 from bridge.verification.compare import compare
-from bridge.verification.tolerances import kind_of
+from bridge.verification.tolerances import rounding_of
 from lowering.ir.plan import Placement
 from lowering.stablehlo.registry import load_families
 from tests.models.zoo import ZOO, Call, Model
@@ -83,7 +83,7 @@ def take_through(name: str, small: bool, folder: Path) -> Row:
     started = time.perf_counter()
     lowered = bridge.lower(exported)
     seconds = time.perf_counter() - started
-    kind = kind_of(lowered.program)
+    kind = rounding_of(lowered.program)
     errors: dict[str, float] = {}
     problems: list[str] = [f"{node}: {reason}" for node, reason in lowered.plan.reasons.items()]
 

@@ -7,7 +7,7 @@ import torch
 
 import bridge
 from bridge.verification.compare import compare
-from bridge.verification.tolerances import kind_of
+from bridge.verification.tolerances import rounding_of
 from lowering.ir.plan import Placement
 from tests.models.dynamic import MODELS
 
@@ -19,7 +19,7 @@ def check(name: str, engine: str) -> None:
     exported = model.export()
     lowered = bridge.lower(exported)
     assert not lowered.plan.reasons
-    kind = kind_of(lowered.program)
+    kind = rounding_of(lowered.program)
     compiled = lowered.compile(engine)
     eager = exported.module()
     for _ in range(2):

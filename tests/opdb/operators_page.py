@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bridge.operators import Operator, measured, operator
+from bridge.operators import Overload, measured, operator
 from lowering.ir.aten import schema, targets
 from lowering.stablehlo.registry import all_rules, rule_for
 from tests.opdb.fingerprint import ROOT
@@ -43,7 +43,7 @@ def render() -> str:
     return "\n".join(lines)
 
 
-def _row(found: Operator) -> str:
+def _row(found: Overload) -> str:
     how = found.how.removeprefix("lowering.stablehlo.ops.")
     lowered = {item.engine: _dtypes(item.lowered) for item in found.seen}
     reasons = [

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lowering.targets.target import Built, Target
 
 from lowering.host.tensors import aligned_copy, dtype_of, numpy_to_torch, torch_to_numpy
 from lowering.ir.errors import EngineError
@@ -31,7 +32,6 @@ from lowering.ir.types import DType, SymType, TensorType, ValueType, contiguous
 from lowering.ir.weights import Storage, Weights, WeightView
 from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
 from lowering.targets.aten.routine import Routine
-from lowering.targets.target import Built, Target
 from runtime.executor import Compiled
 
 F32 = DType.FLOAT32
@@ -158,9 +158,9 @@ class FakeEngine:
             raise EngineError("the engine refuses this segment")
         self.loads.append(dict(sizes))
         stored = {
-            s.name: s.target
+            s.name: s.fqn
             for s in self.program.signature.inputs
-            if s.target and s.target not in {o.target for o in self.program.signature.outputs}
+            if s.fqn and s.fqn not in {o.destination for o in self.program.signature.outputs}
         }
 
         def port(name: str) -> Port:

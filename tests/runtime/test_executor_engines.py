@@ -36,7 +36,7 @@ def test_several_calls_leave_what_eager_leaves(name, engine):
     lowered = bridge.lower(DATA / f"{name}.pt2")
     compiled = lowered.compile(engine=engine)
     signature = lowered.program.signature
-    names = [spec.target for spec in signature.inputs if spec.target]
+    names = [spec.fqn for spec in signature.inputs if spec.fqn]
     held = torch_weights(lowered.weights, names, private=names)
     binder = Binder(lowered.program)
     for mine, eager in zip(fresh(DATA / f"{name}.pt2", 3), fresh(DATA / f"{name}.pt2", 3), strict=True):

@@ -99,9 +99,9 @@ def read_input_spec(value: Any) -> InputSpec:
             raise Malformed("unknown kind of input: the file's schema is newer than this reader")
         kind, field = _INPUTS[member]
         name = get(content, "arg", lambda arg: get(arg, "name", as_name))
-        target = get(content, field, as_text) if field else None
+        fqn = get(content, field, as_text) if field else None
         persistent = get(content, "persistent", as_boolean) if kind is InputKind.BUFFER else True
-        return InputSpec(kind, name, target, persistent)
+        return InputSpec(kind, name, fqn, persistent)
     except Malformed as problem:
         raise problem.within(member) from None
 
@@ -125,7 +125,7 @@ def _match_inputs(specs: tuple[InputSpec, ...], graph: Graph) -> None:
     """The specs parallel the graph's inputs, by name or as literals."""
     if len(specs) != len(graph.inputs):
         raise Malformed(f"{len(specs)} input specs for {len(graph.inputs)} graph inputs", "input_specs")
-    targets: set[tuple[InputKind, str]] = set()
+    bound: set[tuple[InputKind, str]] = set()
     for index, (spec, value) in enumerate(zip(specs, graph.inputs, strict=True)):
         where = f"input_specs[{index}]"
         if isinstance(value, Ref) != (spec.kind is not InputKind.LITERAL):
@@ -134,10 +134,10 @@ def _match_inputs(specs: tuple[InputSpec, ...], graph: Graph) -> None:
             )
         if isinstance(value, Ref) and value.name != spec.name:
             raise Malformed(f"{spec.name!r} here, but {value.name!r} in the graph", where)
-        if spec.target is not None and (spec.kind, spec.target) in targets:
-            raise Malformed(f"{spec.target!r} is bound to two inputs", where)
-        if spec.target is not None:
-            targets.add((spec.kind, spec.target))
+        if spec.fqn is not None and (spec.kind, spec.fqn) in bound:
+            raise Malformed(f"{spec.fqn!r} is bound to two inputs", where)
+        if spec.fqn is not None:
+            bound.add((spec.kind, spec.fqn))
 
 
 def _read_output_specs(values: Any, graph: Graph, inputs: tuple[InputSpec, ...]) -> tuple[OutputSpec, ...]:
@@ -145,7 +145,7 @@ def _read_output_specs(values: Any, graph: Graph, inputs: tuple[InputSpec, ...])
     values = as_list(values)
     if len(values) != len(graph.outputs):
         raise Malformed(f"{len(values)} output specs for {len(graph.outputs)} graph outputs")
-    writable = {(spec.kind, spec.name if spec.kind is InputKind.USER else spec.target) for spec in inputs}
+    writable = {(spec.kind, spec.name if spec.kind is InputKind.USER else spec.fqn) for spec in inputs}
     parallel = iter(graph.outputs)
     return each(values, lambda value: _read_output_spec(value, next(parallel), writable))
 
@@ -159,10 +159,10 @@ def _read_output_spec(value: Any, output: Arg, writable: set[tuple[InputKind, st
     name = bound_name(arg) if kind is OutputKind.USER else get(arg, "name", as_name)
     if (name is not None or isinstance(output, Ref)) and output != Ref(name or ""):
         raise Malformed(f"{name!r} here, but {output} in the graph", member)
-    target = get(content, field, as_text) if field else None
-    if kind in _WRITTEN_BACK and (_WRITTEN_BACK[kind], target) not in writable:
-        raise Malformed(f"no {_WRITTEN_BACK[kind].value} input is called {target!r}", member)
-    return OutputSpec(kind, output, target)
+    destination = get(content, field, as_text) if field else None
+    if kind in _WRITTEN_BACK and (_WRITTEN_BACK[kind], destination) not in writable:
+        raise Malformed(f"no {_WRITTEN_BACK[kind].value} input is called {destination!r}", member)
+    return OutputSpec(kind, output, destination)
 
 
 def read_namedtuples(module: Any) -> dict[str, tuple[str, ...]]:
@@ -201,7 +201,7 @@ def read_call(
 def used_objects(signature: Signature, graph: Graph) -> list[str]:
     """Names of the script objects that something in the graph reads."""
     names = {value: value for value, type_ in graph.values.items() if isinstance(type_, ObjectType)}
-    names |= {spec.name: spec.target or spec.name for spec in signature.inputs if spec.name in names}
+    names |= {spec.name: spec.fqn or spec.name for spec in signature.inputs if spec.name in names}
     used = dict.fromkeys(name for node in graph.nodes for name in node.refs() if name in names)
     used |= dict.fromkeys(out.name for out in graph.outputs if isinstance(out, Ref) and out.name in names)
     return [names[name] for name in used]

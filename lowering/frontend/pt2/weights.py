@@ -106,14 +106,14 @@ def check_weights(program: Program, weights: Weights) -> None:
     for spec in program.signature.inputs:
         if spec.kind not in _BOUND:
             continue
-        view = weights.views.get(spec.target or "")
+        view = weights.views.get(spec.fqn or "")
         if view is None:
-            raise Malformed(f"the {spec.kind.value} {spec.target!r} has no weight")
+            raise Malformed(f"the {spec.kind.value} {spec.fqn!r} has no weight")
         type_ = program.graph.values[spec.name]
         if not isinstance(type_, TensorType):
-            raise Malformed(f"the {spec.kind.value} {spec.target!r} is no tensor in the graph")
+            raise Malformed(f"the {spec.kind.value} {spec.fqn!r} is no tensor in the graph")
         if (type_.dtype, type_.sizes) != (view.dtype, view.sizes):
             raise Malformed(
-                f"the {spec.kind.value} {spec.target!r} is {type_.dtype}{list(type_.sizes)} in the graph, "
+                f"the {spec.kind.value} {spec.fqn!r} is {type_.dtype}{list(type_.sizes)} in the graph, "
                 f"but its weight is {view.dtype}{list(view.sizes)}"
             )

@@ -74,7 +74,7 @@ def _with_mutations(
     signature: Signature, rewriter: Rewriter, same: Mapping[str, str]
 ) -> tuple[tuple[Arg, ...], Signature]:
     """The signature's outputs, up to date; those for what the nodes wrote come before the returned ones."""
-    stated = {(spec.kind, spec.target) for spec in signature.outputs}
+    stated = {(spec.kind, spec.destination) for spec in signature.outputs}
     leading: list[OutputSpec] = []
     trailing: list[OutputSpec] = []
     values = rewriter.outputs
@@ -86,9 +86,9 @@ def _with_mutations(
         node = rewriter.written.get(name)
         if node is None:
             continue
-        kind, target = _mutation(spec, node)
-        if (kind, target) not in stated:
-            leading.append(OutputSpec(kind, rewriter.read(name), target))
+        kind, destination = _mutation(spec, node)
+        if (kind, destination) not in stated:
+            leading.append(OutputSpec(kind, rewriter.read(name), destination))
     outputs = (*leading, *trailing)
     return tuple(spec.value for spec in outputs), replace(signature, outputs=outputs)
 
@@ -96,8 +96,8 @@ def _with_mutations(
 def _mutation(spec: InputSpec, node: Node) -> tuple[OutputKind, str | None]:
     kind = _KINDS.get(spec.kind)
     if kind is None:
-        raise NotFunctional(f"it writes to the {spec.kind.value} {spec.target or spec.name}", node)
-    return kind, spec.name if kind is OutputKind.INPUT_MUTATION else spec.target
+        raise NotFunctional(f"it writes to the {spec.kind.value} {spec.fqn or spec.name}", node)
+    return kind, spec.name if kind is OutputKind.INPUT_MUTATION else spec.fqn
 
 
 def check_shared(
@@ -108,12 +108,12 @@ def check_shared(
         return
     owners: dict[str, list[str]] = {}
     for spec in signature.inputs:
-        view = weights.views.get(spec.target) if spec.target is not None else None
-        if view is not None and spec.target is not None and spec.name not in same:
-            owners.setdefault(view.storage, []).append(spec.target)
+        view = weights.views.get(spec.fqn) if spec.fqn is not None else None
+        if view is not None and spec.fqn is not None and spec.name not in same:
+            owners.setdefault(view.storage, []).append(spec.fqn)
     for spec in signature.inputs:
         node = written.get(spec.name)
-        view = weights.views.get(spec.target) if spec.target is not None else None
+        view = weights.views.get(spec.fqn) if spec.fqn is not None else None
         if node is not None and view is not None and len(owners[view.storage]) > 1:
-            others = ", ".join(name for name in owners[view.storage] if name != spec.target)
-            raise NotFunctional(f"it writes to {spec.target}, which shares its memory with {others}", node)
+            others = ", ".join(name for name in owners[view.storage] if name != spec.fqn)
+            raise NotFunctional(f"it writes to {spec.fqn}, which shares its memory with {others}", node)

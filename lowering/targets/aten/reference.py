@@ -29,7 +29,7 @@ def interpret(
     given: dict[str, Any] = {}
     named: dict[str, Any] = {}
     for spec in program.signature.inputs:
-        name = spec.target or spec.name
+        name = spec.fqn or spec.name
         if spec.kind in (InputKind.USER, InputKind.LITERAL):
             value = next(leaves)
         elif spec.kind is InputKind.TOKEN:
@@ -46,7 +46,7 @@ def interpret(
             returned.append(value)
         elif spec.kind in MUTATIONS:
             written = given if spec.kind is OutputKind.INPUT_MUTATION else named
-            written[spec.target or ""].detach().copy_(value)
+            written[spec.destination or ""].detach().copy_(value)
         elif spec.kind is not OutputKind.TOKEN:
             raise ExecutionError(f"outputs of kind {spec.kind.value} cannot be run: export without them")
     return returned

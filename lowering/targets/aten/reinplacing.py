@@ -136,10 +136,10 @@ def written_inputs(program: Program) -> set[str]:
     """Names of the graph inputs that running a program as it was read may write to."""
     nodes = program.graph.nodes
     written = {name for node in nodes for name in _written(node)}
-    targets = {spec.target for spec in program.signature.outputs if spec.kind in MUTATIONS}
+    destinations = {spec.destination for spec in program.signature.outputs if spec.kind in MUTATIONS}
     found: set[str] = set()
     for spec in program.signature.inputs:
-        stated = spec.target in targets or spec.name in targets
+        stated = spec.fqn in destinations or spec.name in destinations
         if stated or not written.isdisjoint(aliases(nodes, [spec.name])):
             found.add(spec.name)
     return found

@@ -260,9 +260,9 @@ def test_tied_weights_views_and_constants():
     assert (views["kept"].strides, views["kept"].offset) == ((2,), 2)
     assert weights.storages[views["kept"].storage].nbytes == 48
     assert views["lost"].dtype is DType.INT64
-    by_target = {spec.target: spec for spec in program.signature.inputs}
-    assert (by_target["kept"].persistent, by_target["lost"].persistent) == (True, False)
-    assert by_target["constant"].kind is InputKind.CONSTANT
+    by_fqn = {spec.fqn: spec for spec in program.signature.inputs}
+    assert (by_fqn["kept"].persistent, by_fqn["lost"].persistent) == (True, False)
+    assert by_fqn["constant"].kind is InputKind.CONSTANT
 
 
 def test_a_conjugate_weight_has_its_own_bytes():
@@ -292,7 +292,7 @@ def test_mutated_buffers_and_inputs():
 
     program = export(Counter(), (X.clone(),)).run_decompositions({})
     translated, _ = from_exported_program(program)
-    kinds = [(spec.kind, spec.target) for spec in translated.signature.outputs]
+    kinds = [(spec.kind, spec.destination) for spec in translated.signature.outputs]
     assert kinds == [
         (OutputKind.BUFFER_MUTATION, "count"),
         (OutputKind.INPUT_MUTATION, "x"),

@@ -195,6 +195,6 @@ def test_a_used_script_object_is_named(tmp_path: Path):
     unused = rewrite(sample("mlp"), tmp_path / "unused.pt2", {MODEL: use, CONSTANTS: config})
     program, weights = read(unused)
     assert "queue" not in weights.views
-    assert program.signature.inputs[0].target == "queue"
+    assert program.signature.inputs[0].fqn == "queue"
     used = rewrite(sample("mlp"), tmp_path / "used.pt2", {MODEL: use_it, CONSTANTS: config})
     assert "the script object 'queue' is used" in refusal(used)

@@ -149,7 +149,7 @@ def test_training_batch_norm_writes_its_statistics():
 
     program, weights = from_exported_program(export(module, args))
     functional = canonical(weights).run(program)
-    written = [spec.target for spec in functional.signature.outputs if spec.target is not None]
+    written = [spec.destination for spec in functional.signature.outputs if spec.destination is not None]
     assert written == ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked"]
 
 
@@ -182,7 +182,7 @@ def test_parameters_and_what_the_signature_says_already():
             return self.weight * y
 
     functional = check(Net(), inputs())
-    kinds = [(spec.kind, spec.target) for spec in functional.signature.outputs]
+    kinds = [(spec.kind, spec.destination) for spec in functional.signature.outputs]
     assert kinds == [(OutputKind.PARAMETER_MUTATION, "weight"), (OutputKind.USER, None)]
     assert canonical().run(functional) == functional
 

@@ -17,7 +17,7 @@ import bridge
 from bridge.compilation import compile_configured
 from bridge.configuration import ATEN, Configuration
 from bridge.verification.compare import compare
-from bridge.verification.tolerances import kind_of
+from bridge.verification.tolerances import rounding_of
 from lowering.targets.aten import onednn
 from lowering.targets.aten.prepacking import can_fuse
 from lowering.targets.aten.program import AtenProgram
@@ -251,7 +251,7 @@ def test_is_packed_and_equals_eager(name: str, dtype: torch.dtype) -> None:
     expected = module(x)
     for _ in range(2):
         for got, want in zip(as_tuple(compiled(x)), as_tuple(expected), strict=True):
-            row = compare(name, got, want, kind_of(lowered.program))
+            row = compare(name, got, want, rounding_of(lowered.program))
             assert row.passed, row
 
 

@@ -367,7 +367,7 @@ def test_files_as_read_give_what_eager_gave(path):
     binder = Binder(p)
     expected = np.load(path.with_suffix(".expected.npz"))
     inputs = [read_array(expected[f"in{i}"], leaf.type.dtype) for i, leaf in enumerate(binder.leaves)]
-    names = [spec.target for spec in p.signature.inputs if spec.target]
+    names = [spec.fqn for spec in p.signature.inputs if spec.fqn]
     held = torch_weights(stored, names, private=names)
     outputs = interpret(p, held, inputs, binder.bind_leaves(inputs).symbols)
     got = {f"out{i}": out for i, out in enumerate(outputs)}
