@@ -44,7 +44,7 @@ RUNS: tuple[tuple[str, ...], ...] = (
         "tests/lowering/targets/test_iree_xla.py",
         "tests/lowering/targets/aten/test_prepacking.py",
         "tests/lowering/targets/aten/test_activations.py",
-        "tests/lowering/targets/test_load_time.py",
+        "tests/lowering/targets/test_hoisted_weights.py",
         "tests/lowering/targets/test_pipelines.py",
         "tests/lowering/stablehlo/passes/test_attention_in_blocks.py",
         "tests/lowering/stablehlo/passes/test_convolution.py",

@@ -38,7 +38,7 @@ def memory() -> int:
 _quota = cache(cpu_quota)
 
 
-class Patiently:
+class BatchScheduling:
     """Within it this thread, once woken, lets the thread that woke it finish what it does (Linux).
 
     An engine's worker wakes the caller, and still holds a lock that the caller then spins for. Where the two
@@ -50,23 +50,23 @@ class Patiently:
     __slots__ = ("_changed",)
 
     def __enter__(self) -> None:
-        self._changed = _can_be_patient and os.sched_getscheduler(0) == os.SCHED_OTHER and _set_batch()
+        self._changed = _can_set_batch and os.sched_getscheduler(0) == os.SCHED_OTHER and _set_batch()
 
     def __exit__(self, *_: object) -> None:
         if self._changed:
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-_can_be_patient = hasattr(os, "SCHED_BATCH")
+_can_set_batch = hasattr(os, "SCHED_BATCH")
 
 
 def _set_batch() -> bool:
     try:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     except OSError:  # a sandbox may forbid it
-        global _can_be_patient
-        _can_be_patient = False
-    return _can_be_patient
+        global _can_set_batch
+        _can_set_batch = False
+    return _can_set_batch
 
 
 def seal(engine: str, version: str, device: str, payload: bytes) -> bytes:

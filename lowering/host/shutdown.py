@@ -25,7 +25,7 @@ _PACKAGES = frozenset({"bridge", "lowering", "runtime"})
 # Who waits for a compiler, which is a child process, is not inside C++.
 _HARMLESS = frozenset({"selectors", "subprocess"})
 # For how long calls are waited for; and what is left to threads that are in torch between two calls.
-_PATIENCE_S, _GRACE_S = 60.0, 0.05
+_WAIT_S, _GRACE_S = 60.0, 0.05
 _PAUSE_S = 0.005
 
 _entries: list[tuple[type, str]] = []
@@ -54,7 +54,7 @@ def close() -> None:
     _never.acquire()
     for owner, name in _entries:
         setattr(owner, name, _closed(vars(owner)[name], threading.get_ident()))
-    end = time.monotonic() + _PATIENCE_S
+    end = time.monotonic() + _WAIT_S
     quiet = time.monotonic() + _GRACE_S
     while time.monotonic() < min(end, quiet):
         states = _states()

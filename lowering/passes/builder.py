@@ -132,7 +132,7 @@ class Builder:
             case _:
                 return self.call(f"aten.{_UNARY[view.form]}.default", type_, self=given)
 
-    def undo(self, view: View, old: str, new: str) -> str | None:
+    def view_inverse(self, view: View, old: str, new: str) -> str | None:
         """What the view's source, whose value is `old`, becomes when the view's elements become `new`.
 
         None if that cannot be said.

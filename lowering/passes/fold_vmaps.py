@@ -15,7 +15,7 @@ from lowering.ir.dims import row_major
 from lowering.ir.facts.effects import draws
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref, all_nodes
 from lowering.ir.types import TensorType, ValueType
-from lowering.ir.uses import made_by
+from lowering.ir.uses import producers
 from lowering.passes.errors import PassError
 from lowering.passes.program import graph_pass
 from lowering.passes.rewriting import defined_values, with_graphs
@@ -105,7 +105,8 @@ class _Folder:
         mapped: list[Arg] = []
         for source, axis in level.rows.values():
             mapped.append((yield from self.moved(opening, source.name, axis, 0)))
-        own = level.rows.keys() | made_by(level.body)
+        # In order, as the graph lists its values.
+        own = [*level.rows, *producers(level.body)]
         read = [name for node in level.body for name in node.refs()] + [r.name for _, r, _ in level.results]
         outside = [name for name in dict.fromkeys(read) if name not in own]
         inputs = tuple(Ref(name) for name in (*level.rows, *outside))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lowering.targets.target import Built, Target
 
 from lowering.host.tensors import aligned_copy, dtype_of, numpy_to_torch, torch_to_numpy
 from lowering.ir.errors import EngineError
@@ -32,6 +31,7 @@ from lowering.ir.types import DType, SymType, TensorType, ValueType, contiguous
 from lowering.ir.weights import Storage, Weights, WeightView
 from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
 from lowering.targets.aten.routine import Routine
+from lowering.targets.target import Built, Target
 from runtime.executor import Compiled
 
 F32 = DType.FLOAT32

@@ -128,7 +128,7 @@ class Rewriter:
         while name in self.views:
             view = self.views[name]
             before = self.read(view.source).name
-            after = self.builder.undo(view, before, new)
+            after = self.builder.view_inverse(view, before, new)
             if after is None:
                 raise NotFunctional(
                     f"it writes through a view made by {self.definitions[name][0].target}", node

@@ -106,9 +106,9 @@ def _bytes(value: ir.Value) -> int:
 
 
 def _fresh_names(module: Module, count: int) -> list[str]:
-    """Names that are no weight's."""
+    """Names that no weight has."""
     taken = {port.weight for port in module.inputs} | {port.name for port in module.inputs}
-    prefix = "load_time"
+    prefix = "hoisted"
     while any(name is not None and name.startswith(prefix) for name in taken):
         prefix += "_"
     return [f"{prefix}_{index}" for index in range(count)]

@@ -129,7 +129,7 @@ def checked(target: str, operator: Any, call: Callable[..., Any]) -> Callable[..
     checks = CHECKS.get(target) or CHECKS.get(target.rpartition(".")[0], ())
     written = [a.name for a in operator._schema.arguments if a.kwarg_only and a.is_write]
     if written and torch.Tag.pointwise not in operator.tags:
-        checks = (fitting.apart(written), *checks)
+        checks = (fitting.share_no_memory(written), *checks)
     if not checks:
         return call
     names = [argument.name for argument in operator._schema.arguments]

@@ -71,7 +71,7 @@ def within(name: str, sizes_of: str, axes: int) -> Check:
     return check
 
 
-def apart(names: Collection[str]) -> Check:
+def share_no_memory(names: Collection[str]) -> Check:
     """What a call writes its results to shares no memory with its other arguments."""
 
     def check(given: Given) -> None:

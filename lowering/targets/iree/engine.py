@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lowering.host.dlpack import Views, capsule_import
-from lowering.host.machine import Patiently, seal, unseal
+from lowering.host.machine import BatchScheduling, seal, unseal
 from lowering.host.processor import processor
 from lowering.host.shutdown import closed_at_exit
 from lowering.host.tensors import (
@@ -204,7 +204,7 @@ class IreeExecutable:
         self._device_type = target.device
         driver = target.options.get("driver") or choose_driver(module, target)
         self._device = device_of(driver)
-        self._waiting = Patiently if driver == "local-task" else nullcontext
+        self._waiting = BatchScheduling if driver == "local-task" else nullcontext
         self._weights = {
             name: bound(name, weights) for name in {p.weight for p in module.inputs if p.weight is not None}
         }

@@ -11,7 +11,7 @@ import pytest
 
 from lowering.host import cgroup
 from lowering.host import machine as host
-from lowering.host.machine import Patiently
+from lowering.host.machine import BatchScheduling
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux has these policies")
 
@@ -23,20 +23,20 @@ def usual_policy() -> Iterator[None]:
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
-def test_a_patient_thread_has_its_policy_back_afterwards() -> None:
-    with Patiently():
+def test_a_thread_has_its_policy_back_afterwards() -> None:
+    with BatchScheduling():
         assert os.sched_getscheduler(0) == os.SCHED_BATCH
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
-    with pytest.raises(KeyError), Patiently():
+    with pytest.raises(KeyError), BatchScheduling():
         raise KeyError
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
-def test_only_the_calling_thread_is_patient() -> None:
+def test_only_the_calling_thread_changes() -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def wait() -> None:
-        with Patiently():
+        with BatchScheduling():
             entered.set()
             leave.wait()
 
@@ -50,7 +50,7 @@ def test_only_the_calling_thread_is_patient() -> None:
 
 def test_a_thread_of_another_policy_keeps_it() -> None:
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    with Patiently():
+    with BatchScheduling():
         assert os.sched_getscheduler(0) == os.SCHED_BATCH
     assert os.sched_getscheduler(0) == os.SCHED_BATCH
 
@@ -62,10 +62,10 @@ def test_a_sandbox_that_forbids_it_is_asked_once(monkeypatch: pytest.MonkeyPatch
         asked.append(1)
         raise PermissionError
 
-    monkeypatch.setattr(host, "_can_be_patient", True)
+    monkeypatch.setattr(host, "_can_set_batch", True)
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
     for _ in range(2):
-        with Patiently():
+        with BatchScheduling():
             pass
     monkeypatch.undo()
     assert asked == [1]

@@ -148,7 +148,7 @@ shutdown.time.sleep = lambda seconds: print("slept")
 
 def test_what_takes_too_long_is_not_waited_for() -> None:
     text = """
-shutdown._PATIENCE_S = 0.1
+shutdown._WAIT_S = 0.1
 threading.Thread(target=program, daemon=True).start()
 program.entered.wait()
 """

@@ -110,7 +110,7 @@ BAD = {
         (with_graph(MLP, outputs=(Ref("linear"),)), "is %softmax in the signature and %linear in the graph"),
     ],
     "destinations_exist": [
-        (with_outputs(OutputSpec(OutputKind.BUFFER_MUTATION, Ref("x"), "no")), "no, which is not such an input"),
+        (with_outputs(OutputSpec(OutputKind.BUFFER_MUTATION, Ref("x"), "no")), "no, which is not such an in"),
         (
             with_outputs(*[OutputSpec(OutputKind.INPUT_MUTATION, Ref("x"), "x")] * 2),
             "there are two outputs for the input_mutation x",

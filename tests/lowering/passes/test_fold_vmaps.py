@@ -51,6 +51,23 @@ def folded(removed: tuple[Any, ...], *, opened: bool = True, closed: bool = True
     return fold_vmaps(graph(["x"], nodes, ["%z"], types))
 
 
+def test_values_are_in_the_order_of_the_nodes() -> None:
+    names = [f"v{index}" for index in range(20)]
+    chain = zip(["row", *names], names, strict=False)
+    nodes = [
+        node("open", f"{_PREFIX}_vmap_increment_nesting", 4, "error", outputs=()),
+        node("row", f"{_PREFIX}_add_batch_dim", "%x", 0, 1),
+        *(node(name, "aten.sin.default", self=f"%{read}") for read, name in chain),
+        node("z", f"{_PREFIX}_remove_batch_dim", f"%{names[-1]}", 1, 4, 0),
+        node("close", f"{_PREFIX}_vmap_decrement_nesting", outputs=()),
+    ]
+    types = {"x": f32(4, 2), "z": f32(4, 2)} | dict.fromkeys(("row", *names), f32(2))
+    (mapped,) = fold_vmaps(graph(["x"], nodes, ["%z"], types)).nodes
+    body = mapped.args[0].value
+    assert isinstance(body, Graph)
+    assert list(body.values) == ["row", *names]
+
+
 def exported(function: Any, *args: torch.Tensor) -> Graph:
     return canonical().run(from_exported_program(export(Body(function), args))[0]).graph
 
