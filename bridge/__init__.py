@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bridge.api import load, lower
     from bridge.errors import BridgeError
+    from bridge.given_weights import read_weights, validate_weights
     from bridge.lowered import Lowered
     from bridge.registration import register_decomposition, register_lowering
     from bridge.verifying import verify
@@ -25,6 +26,8 @@ _HOMES = {
     "BridgeError": "bridge.errors",
     "lower": "bridge.api",
     "load": "bridge.api",
+    "read_weights": "bridge.given_weights",
+    "validate_weights": "bridge.given_weights",
     "verify": "bridge.verifying",
     "Lowered": "bridge.lowered",
     "Compiled": "runtime.executor",
@@ -39,8 +42,10 @@ __all__ = [
     "__version__",
     "load",
     "lower",
+    "read_weights",
     "register_decomposition",
     "register_lowering",
+    "validate_weights",
     "verify",
 ]
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from bridge import artifact
 from bridge.errors import OperatorRefused
+from bridge.given_weights import with_weights
 from bridge.lowered import Lowered, lower_program
 from bridge.sources import import_all, read
 
 if TYPE_CHECKING:
+    from bridge.given_weights import WeightSource
     from bridge.sources import Source
 
 
@@ -25,37 +27,47 @@ def lower(
     imports: Iterable[str] = (),
     model: str | None = None,
     bounds_checks: bool = True,
+    weights: WeightSource | None = None,
 ) -> Lowered:
     """Read a program, place each of its nodes, and make one StableHLO module per segment.
 
     `source`: a `.pt2` file, an ExportedProgram, or a module, which is exported with `args`, `kwargs` and
     `dynamic_shapes` first. `imports`: modules to import before, which register custom operators and pytree
     types. `model`: which one, where a file holds several. `bounds_checks`: whether an index out of bounds
-    raises IndexError, as in eager; without, StableHLO takes the nearest one that is in bounds instead. No
-    weight is read.
+    raises IndexError, as in eager; without, StableHLO takes the nearest one that is in bounds instead.
+    `weights`: others than the source's, as `Lowered.compile` takes them. No weight is read. A program that
+    was exported on the meta device or from fake tensors needs none to be lowered.
 
     Raises BridgeError (or a subclass) with one sentence for a file that cannot be read, a module that cannot
     be exported, an operator that nothing has registered, and arguments that do not fit together.
     """
     import_all(imports)
-    program, weights = read(source, args, kwargs, dynamic_shapes, model)
+    program, own = read(source, args, kwargs, dynamic_shapes, model)
     try:
-        return lower_program(program, weights, bounds_checks)
+        lowered = lower_program(program, own, bounds_checks)
     except OperatorRefused as error:
         where = f"{source}: " if isinstance(source, str | PathLike) else ""
         raise OperatorRefused(f"{where}{error}") from None
+    return lowered if weights is None else with_weights(lowered, weights)
 
 
-def load(path: str | PathLike[str], trust: bool = False, imports: Iterable[str] = ()) -> Lowered:
+def load(
+    path: str | PathLike[str],
+    trust: bool = False,
+    imports: Iterable[str] = (),
+    weights: WeightSource | None = None,
+) -> Lowered:
     """Read an artifact back. Every file is checked against the manifest first; weights are mapped.
 
     An artifact may hold machine code, which engines compiled. Code that this user compiled on this machine
     is signed with a key of theirs and taken. All other code is set aside and compiled anew, unless `trust`
     says that it may run. Nothing else in an artifact is code. `imports`: modules to import before,
-    which register custom operators and pytree types.
+    which register custom operators and pytree types. `weights`: others than the artifact's, as
+    `Lowered.compile` takes them.
 
     Imports neither torch nor jax. Raises ArtifactError naming the file for anything missing, damaged or of
-    another format.
+    another format, WeightsRefused for weights that do not fit.
     """
     import_all(imports)
-    return artifact.read(Path(path), Lowered, trust)
+    lowered = artifact.read(Path(path), Lowered, trust)
+    return lowered if weights is None else with_weights(lowered, weights)

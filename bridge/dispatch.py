@@ -10,6 +10,7 @@ import numpy as np
 from bridge.compilation import compile_configured, interpreted
 from bridge.configuration import ATEN, AUTO, Configuration
 from bridge.errors import UsageError
+from bridge.given_weights import require_weights
 from bridge.planned import Planned
 from bridge.registration import bring_operators
 from lowering.ir.errors import EngineError
@@ -31,6 +32,7 @@ def compile_lowered(
 ) -> Compiled | Interpreted:
     """Compile every segment of a program and load the weights; see `Lowered.compile`."""
     check_engine(engine, device, tune)
+    require_weights(lowered)
     bring_operators(lowered.program)
     if lowered.not_functional:
         return interpreted(lowered)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BridgeError
+from bridge.given_weights import with_weights
 from bridge.planned import Planned, example_sizes
 from lowering.ir.plan import Placement
 from lowering.ir.program import OutputKind, Program
@@ -17,6 +18,7 @@ from lowering.stablehlo.errors import RuleError, Unsupported
 from lowering.targets import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
+    from bridge.given_weights import WeightSource
     from runtime.executor import Compiled
     from runtime.interpreted import Interpreted
 
@@ -38,6 +40,8 @@ class Lowered(Planned):
         tune: float | None = None,
         args: Sequence[Any] | None = None,
         kwargs: Mapping[str, Any] | None = None,
+        weights: WeightSource | None = None,
+        cast_weights: bool = False,
     ) -> Compiled | Interpreted:
         """Compile every segment and load the weights.
 
@@ -45,16 +49,24 @@ class Lowered(Planned):
         them, measured here and kept in `tuning`. `device`: `cpu` or `cuda`. Nodes that the engine cannot
         compile run on ATen, with the engine's reason in the result's report.
 
+        `weights`: others than the program's own, which are checked first: a state dict, a `.safetensors` or
+        `.pt` file, a folder of these, an artifact or a `.pt2`. `cast_weights`: round them to the program's
+        dtypes, if they have other floating-point ones.
+
         For `auto` alone: `tune`: how many seconds the search may take (a candidate that was begun is
         finished), by default as long again as compiling takes; an incomplete search is taken up again where
         it is given. `args`, `kwargs`: the call that is timed, by default one with drawn inputs of the
         example sizes.
 
-        Raises UsageError for an unknown engine, a device that is not there, or arguments that do not fit.
+        Raises UsageError for an unknown engine, a device that is not there, or arguments that do not fit;
+        WeightsRefused for weights that do not fit, AbsentWeights for a program that has none.
         """
         from bridge.dispatch import compile_lowered
 
-        return compile_lowered(self, engine, device, tune, args, kwargs)
+        given = self if weights is None else with_weights(self, weights, cast=cast_weights)
+        compiled = compile_lowered(given, engine, device, tune, args, kwargs)
+        self.tuning = given.tuning
+        return compiled
 
 
 def lower_program(program: Program, weights: Weights, bounds_checks: bool = True) -> Lowered:

@@ -40,8 +40,8 @@ def read(
 
 def read_file(path: Path, model: str | None = None) -> tuple[Program, Weights]:
     """Read a `.pt2` file. Raises BridgeError for one that cannot be read, UsageError for an artifact."""
+    from lowering.frontend.errors import ArchiveError
     from lowering.frontend.pt2 import read as read_pt2
-    from lowering.frontend.pt2.errors import ArchiveError
     from lowering.ir.tree import TreeSpecError
 
     if (path / "manifest.json").is_file():

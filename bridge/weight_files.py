@@ -10,8 +10,11 @@ import numpy as np
 
 from lowering.host.irpa import read_irpa, write_irpa
 from lowering.host.weights import materialise
-from lowering.ir.types import DType, contiguous_strides
-from lowering.ir.weights import Storage, Weights, WeightView
+from lowering.ir.types import DType, contiguous_strides, view_nbytes
+from lowering.ir.weights import Storage, Weights, WeightView, absent_storage
+
+# What begins so is not an entry of the archive: the program was exported without values.
+_ABSENT = "absent:"
 
 
 def save_weights(path: Path, weights: Weights) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def save_weights(path: Path, weights: Weights) -> dict[str, Any]:
 
     A weight that shares its storage with nothing but equal views is an entry of its own name, dense and
     row-major, as other tools expect. Views that overlap otherwise keep their common storage, as raw bytes,
-    and so does a weight of a dtype that numpy lacks.
+    and so does a weight of a dtype that numpy lacks. A weight without values has no entry.
     """
     views_of: dict[str, list[str]] = defaultdict(list)
     for name, view in weights.views.items():
@@ -27,6 +30,12 @@ def save_weights(path: Path, weights: Weights) -> dict[str, Any]:
     arrays: dict[str, np.ndarray] = {}
     table: dict[str, Any] = {}
     for storage, names in views_of.items():
+        if weights.storages[storage].absent:
+            for name in names:
+                view = weights.views[name]
+                row = [view.dtype.value, list(view.sizes), list(view.strides), view.offset]
+                table[name] = [f"{_ABSENT}{storage}", *row]
+            continue
         first = weights.views[names[0]]
         equal = all(weights.views[name] == first for name in names)
         if equal and first.dtype is not DType.COMPLEX32:
@@ -45,6 +54,9 @@ def save_weights(path: Path, weights: Weights) -> dict[str, Any]:
     return table
 
 
+_NOTHING = np.empty(0, np.uint8)
+
+
 def load_weights(archive: BinaryIO, table: dict[str, Any]) -> Weights:
     """The weights of an artifact, mapped. The archive may be closed afterwards.
 
@@ -57,13 +69,20 @@ def load_weights(archive: BinaryIO, table: dict[str, Any]) -> Weights:
     views: dict[str, WeightView] = {}
     keys: dict[tuple[int, int], str] = {}
     for name, (entry, dtype, sizes, strides, offset) in table.items():
-        array = arrays[entry]
+        absent = isinstance(entry, str) and entry.startswith(_ABSENT)
+        array = _NOTHING if absent else arrays[entry]
         if strides is None:
             strides = contiguous_strides(tuple(sizes))
         if not _are_counts(sizes) or not _are_counts(strides) or not _are_counts([offset]):
             raise ValueError(f"the weight {name!r} has no sizes, strides and offset")
         if len(sizes) != len(strides):
             raise ValueError(f"the weight {name!r} has {len(sizes)} sizes and {len(strides)} strides")
+        if absent:
+            nbytes = view_nbytes(DType(dtype), tuple(sizes), tuple(strides), offset)
+            known = storages[entry].nbytes if entry in storages else 0
+            storages[entry] = absent_storage(max(nbytes, known))
+            views[name] = WeightView(entry, DType(dtype), tuple(sizes), tuple(strides), offset)
+            continue
         # Tied weights are entries over the same bytes: one storage.
         place = (array.__array_interface__["data"][0], array.nbytes)
         key = keys.setdefault(place, entry) if array.nbytes else entry

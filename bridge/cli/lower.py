@@ -11,11 +11,13 @@ from bridge.artifact import check_target
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.observation import PassesUntil, PrintAfter, PrintChanged, TimePasses, observing
 from bridge.cli.options import (
+    CastWeights,
     Device,
     Imports,
     Json,
     Model,
     Tune,
+    Weights,
     note_unmeasured,
     open_source,
     print_json,
@@ -43,6 +45,8 @@ def command(
     ] = DEFAULT_ENGINE,
     device: Device = "cpu",
     tune: Tune = None,
+    weights: Weights = None,
+    cast_weights: CastWeights = False,
     imports: Imports = None,
     model: Model = None,
     no_bounds_checks: Annotated[
@@ -71,7 +75,14 @@ def command(
     refused: dict[str, dict[str, str]] = {}
     with observing(print_after, print_changed, passes_until, time_passes):
         with working(f"lowering {source}"):
-            lowered = open_source(source, imports, model, bounds_checks=not no_bounds_checks)
+            lowered = open_source(
+                source,
+                imports,
+                model,
+                bounds_checks=not no_bounds_checks,
+                weights=weights,
+                cast_weights=cast_weights,
+            )
         for name in engines:
             with working(f"compiling for {name}"):
                 plan = lowered.compile(name, device, tune=tune if name == AUTO else None).report.plan

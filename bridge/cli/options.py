@@ -16,6 +16,7 @@ from bridge.artifact import is_artifact
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine
 from bridge.errors import BridgeError, UsageError
+from bridge.given_weights import with_weights
 from bridge.lowered import Lowered
 from bridge.sources import import_all
 from lowering.targets import ENGINES
@@ -40,6 +41,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run an artifact's compiled code even if somebody else compiled it.")
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights", help="Other weights: .safetensors, .pt, a folder of these, an artifact, a .pt2."
+    ),
+]
+CastWeights = Annotated[
+    bool, typer.Option("--cast-weights", help="Round --weights to the program's floating-point dtypes.")
+]
 Model = Annotated[str | None, typer.Option(help="Which model, where the file holds several.")]
 
 
@@ -49,8 +59,19 @@ def open_source(
     model: str | None = None,
     trust: bool = False,
     bounds_checks: bool = True,
+    weights: Path | None = None,
+    cast_weights: bool = False,
 ) -> Lowered:
     """Load an artifact, or read and lower a `.pt2` file. Raises BridgeError for a path that is neither."""
+    if cast_weights and weights is None:
+        raise UsageError("--cast-weights is for --weights")
+    lowered = _open_source(path, imports, model, trust, bounds_checks)
+    return lowered if weights is None else with_weights(lowered, weights, cast=cast_weights)
+
+
+def _open_source(
+    path: Path, imports: list[str] | None, model: str | None, trust: bool, bounds_checks: bool
+) -> Lowered:
     import_all(imports or ())
     if not path.is_dir():
         return lower(path, model=model, bounds_checks=bounds_checks)

@@ -9,6 +9,7 @@ import typer
 
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import (
+    CastWeights,
     Device,
     Engine,
     Imports,
@@ -17,6 +18,7 @@ from bridge.cli.options import (
     Source,
     Trust,
     Tune,
+    Weights,
     note,
     note_unmeasured,
     open_source,
@@ -41,6 +43,8 @@ def command(
     engine: Engine = DEFAULT_ENGINE,
     device: Device = "cpu",
     tune: Tune = None,
+    weights: Weights = None,
+    cast_weights: CastWeights = False,
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,
@@ -54,7 +58,7 @@ def command(
         check_output(output)
     check_engine(engine, device, tune)
     with working(f"reading {source}"):
-        lowered = open_source(source, imports, model, trust)
+        lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
     args, kwargs = read_inputs(lowered, inputs or [])
     with working(f"compiling for {engine}"):
         example = {"args": args, "kwargs": kwargs} if engine == AUTO else {}

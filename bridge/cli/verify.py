@@ -9,12 +9,14 @@ import typer
 
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import (
+    CastWeights,
     Device,
     Imports,
     Json,
     Model,
     Source,
     Trust,
+    Weights,
     open_source,
     print_json,
     split_engines,
@@ -39,6 +41,8 @@ def command(
     edges: Annotated[
         bool, typer.Option("--edges", help="Compare subnormals, NaN, infinities, ties and extremes too.")
     ] = False,
+    weights: Weights = None,
+    cast_weights: CastWeights = False,
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,
@@ -52,7 +56,7 @@ def command(
 
     engines = split_engines(engine)
     with working(f"verifying {source}"):
-        lowered = open_source(source, imports, model, trust)
+        lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
         args, kwargs = read_inputs(lowered, inputs, as_torch=True) if inputs else (None, None)
         report = verify(
             lowered,

@@ -1,8 +1,19 @@
-"""What the in-memory way in answers with where torch cannot go on."""
+"""Errors of reading files, and of exporting and translating programs in memory."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lowering.ir.errors import BridgeError
+
+
+class ArchiveError(BridgeError, ValueError):
+    """A file that cannot be read. One sentence: which file, what is wrong, what to do about it."""
+
+    def __init__(self, path: str | Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = Path(path)
+        self.problem = problem
 
 
 class ExportError(BridgeError, ValueError):

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from lowering.frontend.errors import ExportError, root_cause
 from lowering.frontend.exported import Exported
@@ -22,11 +20,11 @@ from lowering.frontend.pipeline import EXPORT
 from lowering.frontend.pt2.errors import Malformed
 from lowering.frontend.pt2.schema import read_program
 from lowering.frontend.pt2.weights import check_weights
+from lowering.frontend.state_dicts.memory import weights_in_memory
 from lowering.ir.program import Program
 from lowering.ir.tree import NodeType, TreeSpec, namedtuple_type
 from lowering.ir.tree_spec import NAMEDTUPLE, STANDARD
-from lowering.ir.types import DType
-from lowering.ir.weights import Storage, Weights, WeightView
+from lowering.ir.weights import Weights
 from lowering.passes.errors import PassError
 from lowering.passes.pipelines import IMPORT
 
@@ -306,65 +304,5 @@ def _plain(value: Any) -> Any:
 
 
 def _weights(exported: ExportedProgram) -> Weights:
-    """Every tensor of the state and the constants, as views of as few storages as there are."""
-    storages: dict[str, Storage] = {}
-    views: dict[str, WeightView] = {}
-    keys: dict[tuple[str, int, int], str] = {}
-    named: Mapping[str, Any] = {**exported.state_dict, **exported.constants}
-    for name, tensor in named.items():
-        plain = _plain_tensor(name, tensor)
-        if plain is None:
-            continue
-        storage = plain.untyped_storage()
-        nbytes = storage.nbytes()
-        # Weights are tied if they lie at one address. Empty storages have none.
-        identity = (str(plain.device), storage.data_ptr() if nbytes else -len(keys), nbytes)
-        key = keys.setdefault(identity, f"storage_{len(keys)}")
-        if key not in storages:
-            storages[key] = Storage(nbytes, _opener(storage))
-        dtype = _dtype(name, plain.dtype)
-        views[name] = WeightView(
-            key, dtype, tuple(plain.shape), tuple(plain.stride()), int(plain.storage_offset())
-        )
-    return Weights(storages, views)
-
-
-def _plain_tensor(name: str, tensor: Any) -> torch.Tensor | None:
-    """A weight as a plain strided tensor with its own bytes; None for a script object."""
-    import torch
-    from torch._subclasses import FakeTensor
-
-    if not isinstance(tensor, torch.Tensor):
-        return None
-    plain = tensor.detach()
-    if isinstance(plain, FakeTensor) or plain.device.type == "meta":
-        raise Malformed(
-            f"the weight {name!r} has no data: it is a fake or meta tensor; load its values first"
-        )
-    if type(plain) is not torch.Tensor:
-        raise Malformed(f"the weight {name!r} is a {type(plain).__name__}: only plain tensors can be used")
-    if plain.layout is not torch.strided or plain.is_quantized:
-        kind = "quantized" if plain.is_quantized else str(plain.layout)
-        raise Malformed(f"the weight {name!r} is {kind}: only plain strided tensors can be used")
-    # A conjugate or negative view has the bytes of what it is a view of.
-    return plain.resolve_conj().resolve_neg()
-
-
-def _dtype(name: str, dtype: torch.dtype) -> DType:
-    try:
-        return DType(str(dtype).removeprefix("torch."))
-    except ValueError:
-        raise Malformed(f"the weight {name!r} has the dtype {dtype}, which is not known") from None
-
-
-def _opener(storage: torch.UntypedStorage) -> Callable[[], np.ndarray]:
-    """Keeps the storage alive as long as anything may open it."""
-
-    def open_storage() -> np.ndarray:
-        import torch
-
-        view = torch.empty(0, dtype=torch.uint8).set_(storage.cpu()).numpy()
-        view.flags.writeable = False
-        return view
-
-    return open_storage
+    """Every tensor of the state and the constants."""
+    return weights_in_memory({**exported.state_dict, **exported.constants})

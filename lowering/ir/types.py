@@ -176,6 +176,14 @@ class TokenType:
 ValueType = TensorType | SymType | ObjectType | TokenType
 
 
+def view_nbytes(dtype: DType, sizes: tuple[int, ...], strides: tuple[int, ...], offset: int) -> int:
+    """How many bytes of its storage a view reaches over; 0 for an empty one."""
+    if 0 in sizes:
+        return 0
+    last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+    return (last + 1) * dtype.itemsize
+
+
 def contiguous_strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Row-major strides, in elements, of a tensor of these sizes (a size of 0 counts as 1, as in torch)."""
     return tuple(prod(max(size, 1) for size in sizes[axis + 1 :]) for axis in range(len(sizes)))

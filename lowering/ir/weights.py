@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lowering.ir.errors import BridgeError
 from lowering.ir.types import DType
 
 
@@ -14,11 +15,29 @@ from lowering.ir.types import DType
 class Storage:
     """`nbytes` raw bytes that one or more weights are views of.
 
-    `open` maps them: a one-dimensional uint8 array, read-only where it is a file, never a copy.
+    `open` maps them: a one-dimensional uint8 array, read-only where it is a file, never a copy. `absent`: the
+    program was exported without values, on the meta device or from fake tensors; then `open` raises.
     """
 
     nbytes: int
     open: Callable[[], np.ndarray]
+    absent: bool = False
+
+
+class AbsentWeights(BridgeError):
+    """Values are asked for that the program does not have."""
+
+
+def absent_storage(nbytes: int) -> Storage:
+    """A storage of so many bytes that nobody has."""
+
+    def open_storage() -> np.ndarray:
+        raise AbsentWeights(
+            "the program has no values for its weights: it was exported on the meta device or from fake "
+            "tensors; give them with weights=... or --weights"
+        )
+
+    return Storage(nbytes, open_storage, absent=True)
 
 
 @dataclass(frozen=True, slots=True)

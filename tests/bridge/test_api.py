@@ -73,13 +73,6 @@ def test_modules_that_cannot_be_exported() -> None:
     _refused(lambda: bridge.lower(Wrapping(), (Custom(X),)), "torch.export cannot export Wrapping: ")
 
 
-def test_a_weight_without_data_is_refused() -> None:
-    with torch.device("meta"):
-        module = torch.nn.Linear(3, 3)
-    exported = torch.export.export(module, (torch.ones(1, 3, device="meta"),))
-    _refused(lambda: bridge.lower(exported), "the weight 'weight' has no data: it is a fake or meta tensor")
-
-
 def test_what_is_no_model() -> None:
     exported = torch.export.export(Counter(), (X,))
     _refused(lambda: bridge.lower(3), "int is no model: give a .pt2 path", UsageError)

@@ -1,19 +1,8 @@
-"""What a bad file is answered with."""
+"""Errors of reading the documents of a `.pt2` file."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from lowering.ir.errors import BridgeError
-
-
-class ArchiveError(BridgeError, ValueError):
-    """A `.pt2` file that cannot be read. One sentence: which file, what is wrong, what to do about it."""
-
-    def __init__(self, path: str | Path, problem: str) -> None:
-        super().__init__(f"{path}: {problem}")
-        self.path = Path(path)
-        self.problem = problem
 
 
 class Malformed(BridgeError, ValueError):

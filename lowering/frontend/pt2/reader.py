@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lowering.frontend.errors import ArchiveError
 from lowering.frontend.pt2.archive import Archive
-from lowering.frontend.pt2.errors import ArchiveError, Malformed
+from lowering.frontend.pt2.errors import Malformed
 from lowering.frontend.pt2.schema import read_program
 from lowering.frontend.pt2.weights import check_weights, read_weights
 from lowering.frontend.trusting import trusting_calls

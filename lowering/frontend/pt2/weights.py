@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from lowering.frontend.errors import ArchiveError
 from lowering.frontend.pt2.archive import Archive
-from lowering.frontend.pt2.errors import ArchiveError, Malformed
+from lowering.frontend.pt2.errors import Malformed
 from lowering.frontend.pt2.fields import as_boolean, as_name, as_record, each_entry, get
 from lowering.frontend.pt2.values import TypeReader
 from lowering.ir.program import InputKind, Program
-from lowering.ir.types import DType, Layout, TensorType
-from lowering.ir.weights import Storage, Weights, WeightView
+from lowering.ir.types import Layout, TensorType, view_nbytes
+from lowering.ir.weights import Storage, Weights, WeightView, absent_storage
 
 # Which folder of the archive holds what, and the file in it that says which payload is whose.
 _FOLDERS = {
@@ -43,6 +45,8 @@ def read_weights(archive: Archive) -> Weights:
                 raise ArchiveError(archive.path, f"the weight {name!r} occurs twice")
             try:
                 views[name] = view_of(key, storages[key], type_)
+                if storages[key].nbytes == 0 and 0 not in views[name].sizes:
+                    views[name] = _absent(name, views[name], storages)
             except Malformed as problem:
                 raise ArchiveError(archive.path, f"the weight {name!r}: {problem}") from None
     return Weights(storages, views)
@@ -75,7 +79,7 @@ def read_payload(value: Any) -> tuple[str, TensorType] | None:
 
 
 def view_of(key: str, storage: Storage, type_: TensorType) -> WeightView:
-    """A weight as a view of a storage that is known to hold all of it."""
+    """A weight as a view of a storage that holds all of it, or of an empty one where it has no values."""
     if type_.layout is not Layout.STRIDED:
         raise Malformed(f"the layout is {type_.layout.value}: only strided weights can be read")
     numbers = (*type_.sizes, *type_.strides, type_.offset)
@@ -84,18 +88,17 @@ def view_of(key: str, storage: Storage, type_: TensorType) -> WeightView:
     *rest, offset = (number for number in numbers if isinstance(number, int))
     sizes, strides = tuple(rest[: type_.rank]), tuple(rest[type_.rank :])
     needed = view_nbytes(type_.dtype, sizes, strides, offset)
-    if needed > storage.nbytes:
-        empty = " (a program exported with fake tensors has no weights)" if storage.nbytes == 0 else ""
-        raise Malformed(f"the view needs {needed} bytes, but its storage {key} has {storage.nbytes}{empty}")
+    # torch writes empty files for fake and meta tensors.
+    if needed > storage.nbytes > 0:
+        raise Malformed(f"the view needs {needed} bytes, but its storage {key} has {storage.nbytes}")
     return WeightView(key, type_.dtype, sizes, strides, offset)
 
 
-def view_nbytes(dtype: DType, sizes: tuple[int, ...], strides: tuple[int, ...], offset: int) -> int:
-    """How many bytes of its storage a view reaches over; 0 for an empty one."""
-    if 0 in sizes:
-        return 0
-    last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-    return (last + 1) * dtype.itemsize
+def _absent(name: str, view: WeightView, storages: dict[str, Storage]) -> WeightView:
+    """A weight without values, alone in a storage: torch writes no word of what fake tensors share."""
+    key = f"absent/{name}"
+    storages[key] = absent_storage(view_nbytes(view.dtype, view.sizes, view.strides, view.offset))
+    return replace(view, storage=key)
 
 
 def check_weights(program: Program, weights: Weights) -> None:

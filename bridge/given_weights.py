@@ -1,0 +1,229 @@
+"""Weights that a caller gives to a program: whether they fit, and the program with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from bridge.errors import BridgeError
+from lowering.host.tensors import numpy_dtype
+from lowering.host.weights import materialise
+from lowering.ir.program import InputKind, InputSpec, Program
+from lowering.ir.types import DType, TensorType, contiguous_strides, view_nbytes
+from lowering.ir.weights import AbsentWeights, Storage, Weights, WeightView
+
+if TYPE_CHECKING:
+    from bridge.planned import Planned
+
+    P = TypeVar("P", bound=Planned)
+    WeightSource = str | PathLike[str] | Mapping[str, Any] | Weights
+else:
+    P = TypeVar("P")
+
+_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
+
+
+class WeightsRefused(BridgeError):
+    """Weights that do not fit a program. `check`: everything that does not."""
+
+    def __init__(self, check: WeightCheck) -> None:
+        super().__init__(str(check))
+        self.check = check
+
+
+@dataclass(frozen=True)
+class WeightCheck:
+    """Where weights and a program differ, by full name; empty where they fit.
+
+    `missing`: the program has it, the weights do not. `unexpected`: the reverse. `sizes`, `dtypes`: what the
+    program has and what was given. `untied`: names of one tensor in the program whose given values differ.
+    """
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    sizes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] | None = None
+    dtypes: Mapping[str, tuple[str, str]] | None = None
+    untied: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        return not (self.missing or self.unexpected or self.sizes or self.dtypes or self.untied)
+
+    def __bool__(self) -> bool:
+        return self.fits
+
+    def __str__(self) -> str:
+        """Everything that does not fit, a line each."""
+        lines = [
+            *(f"missing: {name}" for name in self.missing),
+            *(f"unexpected: {name}" for name in self.unexpected),
+            *(
+                f"sizes of {n}: {list(ours)}, not {list(theirs)}"
+                for n, (ours, theirs) in (self.sizes or {}).items()
+            ),
+            *(f"dtype of {n}: {ours}, not {theirs}" for n, (ours, theirs) in (self.dtypes or {}).items()),
+            *(f"tied in the program, but given values differ: {', '.join(names)}" for names in self.untied),
+        ]
+        if not lines:
+            return "the weights fit the program"
+        shown = lines[:20] + ([f"and {len(lines) - 20} more"] if len(lines) > 20 else [])
+        return "\n  ".join(["the weights do not fit the program:", *shown])
+
+
+def read_weights(source: WeightSource) -> Weights:
+    """Weights of a state dict, a `.safetensors` or `.pt` file, a folder of these, an artifact or a `.pt2`.
+
+    Files are mapped, and nothing is read before it is used; no pickle is executed. Raises BridgeError.
+    """
+    from bridge.artifact import is_artifact, read
+    from bridge.planned import Planned
+    from lowering.frontend.state_dicts import read_state_dict
+
+    if isinstance(source, Weights):
+        return source
+    if not isinstance(source, str | PathLike):
+        return read_state_dict(source)
+    path = Path(source)
+    if is_artifact(path):
+        return read(path, Planned, False).weights
+    if path.suffix == ".pt2":
+        from bridge.sources import read_file
+
+        return read_file(path)[1]
+    return read_state_dict(path)
+
+
+def validate_weights(program: Program | Planned, weights: WeightSource, *, cast: bool = False) -> WeightCheck:
+    """Everything in which weights do not fit a program, at once. Only what is tied is read.
+
+    `cast`: take another floating-point dtype than the program's. Raises BridgeError for a source that cannot
+    be read.
+    """
+    own = program if isinstance(program, Program) else program.program
+    tied = [] if isinstance(program, Program) else _tied(own, program.weights)
+    return _check(own, _with_twins(read_weights(weights), tied), tied, cast)
+
+
+def with_weights(lowered: P, source: WeightSource, *, cast: bool = False) -> P:
+    """The same program over other weights; its modules and binaries stay.
+
+    Buffers that a state dict does not hold (those that are not persistent, and constants) keep their values.
+    Raises WeightsRefused with everything that does not fit, BridgeError for a source that cannot be read.
+    """
+    tied = _tied(lowered.program, lowered.weights)
+    given = _with_twins(read_weights(source), tied)
+    check = _check(lowered.program, given, tied, cast)
+    if not check:
+        raise WeightsRefused(check)
+    storages: dict[str, Storage] = {}
+    views: dict[str, WeightView] = {}
+    for spec, type_ in _weights_of(lowered.program):
+        name = spec.target or ""
+        origin = given if name in given.views else lowered.weights
+        view = origin.views[name]
+        key = f"{'given' if origin is given else 'own'}/{view.storage}"
+        storages[key] = origin.storages[view.storage]
+        views[name] = replace(view, storage=key)
+        if view.dtype is not type_.dtype:
+            key = f"cast/{name}"
+            storages[key], views[name] = _cast(given, name, type_.dtype, key)
+    return replace(lowered, weights=Weights(storages, _tied_again(views, tied)))
+
+
+def require_weights(lowered: Planned) -> None:
+    """Raise AbsentWeights, naming one, where a weight of the program has no values."""
+    absent = [
+        name
+        for spec, _ in _weights_of(lowered.program)
+        if (name := spec.target or "")
+        and lowered.weights.storages[lowered.weights.views[name].storage].absent
+    ]
+    if absent:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise AbsentWeights(
+            f"the program has no values for {absent[0]}{more}: it was exported on the meta device or from "
+            "fake tensors; give them with weights=... or --weights"
+        )
+
+
+def _weights_of(program: Program) -> Iterator[tuple[InputSpec, TensorType]]:
+    for spec in program.signature.inputs:
+        type_ = program.graph.values.get(spec.name)
+        if spec.kind in _KINDS and isinstance(type_, TensorType):
+            yield spec, type_
+
+
+def _check(program: Program, given: Weights, tied: list[tuple[str, ...]], cast: bool) -> WeightCheck:
+    known = {spec.target or "": (spec, type_) for spec, type_ in _weights_of(program)}
+    missing = [name for name, (spec, _) in known.items() if name not in given.views and _is_stored(spec)]
+    sizes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+    dtypes: dict[str, tuple[str, str]] = {}
+    for name, view in given.views.items():
+        type_ = known[name][1] if name in known else None
+        if type_ is None:
+            continue
+        if type_.sizes != view.sizes:
+            sizes[name] = (tuple(int(size) for size in type_.sizes if isinstance(size, int)), view.sizes)
+        if type_.dtype is not view.dtype and not (
+            cast and type_.dtype.is_floating and view.dtype.is_floating
+        ):
+            dtypes[name] = (type_.dtype.value, view.dtype.value)
+    unexpected = [name for name in given.views if name not in known]
+    untied = [names for names in tied if not sizes and not _equal(given, names)]
+    return WeightCheck(tuple(missing), tuple(unexpected), sizes, dtypes, tuple(untied))
+
+
+def _is_stored(spec: InputSpec) -> bool:
+    """Whether a module's state dict has it."""
+    return spec.kind is InputKind.PARAMETER or (spec.kind is InputKind.BUFFER and spec.persistent)
+
+
+def _tied(program: Program, weights: Weights) -> list[tuple[str, ...]]:
+    """Names of the program's weights that are one tensor, where there are several."""
+    groups: dict[WeightView, list[str]] = {}
+    for spec, _ in _weights_of(program):
+        view = weights.views.get(spec.target or "")
+        if view is not None:
+            groups.setdefault(view, []).append(spec.target or "")
+    return [tuple(names) for names in groups.values() if len(names) > 1]
+
+
+def _with_twins(given: Weights, tied: list[tuple[str, ...]]) -> Weights:
+    """Files store tied weights once: the others of a group get the view of the one that is there."""
+    views = dict(given.views)
+    for names in tied:
+        there = next((views[name] for name in names if name in views), None)
+        if there is not None:
+            views |= {name: there for name in names if name not in views}
+    return Weights(given.storages, views)
+
+
+def _tied_again(views: Mapping[str, WeightView], tied: list[tuple[str, ...]]) -> dict[str, WeightView]:
+    """What the program writes through one name, the others of its group have to show."""
+    return {**views, **{name: views[names[0]] for names in tied for name in names}}
+
+
+def _equal(given: Weights, names: tuple[str, ...]) -> bool:
+    found = [given.views[name] for name in names if name in given.views]
+    if len(set(found)) < 2:
+        return True
+    first, *rest = (array.view(np.uint8) for array in materialise(given, names).values())
+    return all(np.array_equal(first, other) for other in rest)
+
+
+def _cast(given: Weights, name: str, dtype: DType, key: str) -> tuple[Storage, WeightView]:
+    """A weight in another floating-point dtype, rounded to the nearest (ties to even) when it is opened."""
+    view = given.views[name]
+    strides = contiguous_strides(view.sizes)
+
+    def open_storage() -> np.ndarray:
+        array = materialise(given, [name])[name].astype(numpy_dtype(dtype))
+        return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+    nbytes = view_nbytes(dtype, view.sizes, strides, 0)
+    return Storage(nbytes, open_storage), WeightView(key, dtype, view.sizes, strides)

@@ -1,0 +1,13 @@
+"""Errors of reading weights."""
+
+from __future__ import annotations
+
+from lowering.frontend.errors import ArchiveError
+
+
+class StateDictError(ArchiveError):
+    """Weights that cannot be read. One sentence: which file, what is wrong, what to do about it."""
+
+
+class UnknownPickle(StateDictError):
+    """A pickle that holds more than tensors, numbers, text and containers."""
