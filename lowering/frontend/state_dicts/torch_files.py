@@ -27,7 +27,7 @@ def read_torch_file(path: Path) -> Weights:
     torch's `weights_only` reader takes a file that holds other objects, or that torch wrote before 1.6.
     Raises StateDictError, also where torch is needed and is not there.
     """
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    if not _is_zip(path):
         return _by_torch(path, "it is not a zip archive, as torch.save writes since torch 1.6")
     try:
         with MappedZip(path, "a .pt file of weights", "torch.save") as archive:
@@ -39,6 +39,13 @@ def read_torch_file(path: Path) -> Weights:
         return _by_torch(path, problem.problem)
     except ArchiveError as problem:
         raise StateDictError(path, problem.problem) from None
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile as problem:
+        raise StateDictError(path, f"it is damaged: {problem}") from None
 
 
 def state_dict_of(source: str | Path, content: Any, tensor: type) -> dict[str, Any]:
