@@ -13,7 +13,7 @@
       tuning.json          what was measured for the engine `auto`, if it was
       binaries/<key>.bin   what engines compiled: a cache, rebuilt where it does not fit
 
-It is written to a folder beside its place, which then takes that place in one step: a reader finds the old
+`save` writes a folder beside the place, which then takes the place in one step. A reader finds the old
 artifact or the new one, whole.
 """
 
@@ -53,8 +53,7 @@ from lowering.ir.types import DType
 
 P = TypeVar("P", bound=Planned)
 
-# How often a reader may find that what it read was replaced, and how long it waits for an artifact that
-# another process is about to put where none is.
+# How often a reader may find its artifact replaced, and how long it waits for a writer.
 _ATTEMPTS = 256
 _WAIT_S = 0.01
 

@@ -34,7 +34,7 @@ class Binary:
 
 
 class Site(NamedTuple):
-    """What a module is compiled for."""
+    """The engine and the options that a module is compiled for."""
 
     engine: Engine
     target: Target
@@ -54,7 +54,7 @@ class Binaries:
         self._cache = open_cache()
 
     def of(self, module: Module, site: Site, own: bool) -> bytes:
-        """What the engine makes of a module. `own`: whether it is of the example sizes.
+        """The engine's binary of a module. `own`: whether it is of the example sizes.
 
         Raises EngineError.
         """
@@ -85,7 +85,8 @@ class Binaries:
         return code
 
     def drop(self, modules: Iterable[Module], site: Site) -> bool:
-        """Forget binaries that do not load: those that were brought, if any was, for they may be at fault.
+        """Forget binaries that do not load. An artifact or the cache on disk brought them, and may be at
+        fault.
 
         Returns whether any was.
         """
@@ -98,8 +99,8 @@ class Binaries:
 
 
 def cache_key(module: Module, engine: Engine, target: Target) -> str:
-    """A SHA-256 digest, in hexadecimal, of all that a binary depends on: the module, the pipeline with its
-    options, the engine with its version and flags, the target, and the sources that turn one into another."""
+    """A SHA-256 digest, in hexadecimal, of all that a binary depends on. These are the module, the pipeline,
+    the engine with its version and flags, the target, and the compiling sources."""
     ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
     made_by = [engine.name, engine.version(), *engine.flags(target), digest(engine, target)]
     passes = engine.pipeline(target).identity()

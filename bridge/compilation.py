@@ -1,4 +1,4 @@
-"""From a `Planned` to a `Compiled`: an engine compiles each segment; what it refuses moves to ATen."""
+"""From a `Planned` to a `Compiled`: an engine compiles each segment; nodes that it refuses move to ATen."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def compile_configured(
     name: str = "",
     used: set[str] | None = None,
 ) -> Compiled:
-    """Compile a program the way a configuration says. `name`: what its report calls the engine. `used` gets
+    """Compile a program the way a configuration says. `name`: the engine's name in the report. `used` gets
     the keys of the binaries that it takes."""
     for engine in configuration.engines():
         # Not installed is an error, and no refusal that moves everything to ATen.
@@ -102,7 +102,8 @@ class _Compilation:
         self._moves = 0
 
     def build(self) -> Compiled:
-        """Compile and load everything at the example sizes; what fails moves to ATen, and again."""
+        """Compile and load everything at the example sizes, and again after moving a failed node or segment
+        to ATen."""
         plan = self._moved(self._lowered.plan, self._configuration.moved)
         while True:
             plan = self._settle(plan)
@@ -129,7 +130,8 @@ class _Compilation:
         )
 
     def _site(self, segment: Segment) -> Site:
-        """What a segment is compiled for. Raises EngineError where that engine is not installed."""
+        """The engine and the options that a segment is compiled for. Raises EngineError where that engine is
+        not installed."""
         choice = choice_named(self._configuration.choice_of(segment))
         return Site(get_engine(choice.engine), Target(self._device, choice.options))
 
@@ -148,10 +150,10 @@ class _Compilation:
                 return plan
 
     def _after_loading(self, plan: Plan, failure: Fallback) -> Plan:
-        """What to build next when a segment was compiled and did not load.
+        """The next plan to build when a segment was compiled and did not load.
 
-        A binary that an artifact or the cache on disk brought may be at fault itself: it is thrown away and
-        made anew.
+        A binary from an artifact or from the cache on disk may itself be at fault. It is discarded and
+        compiled anew.
         """
         segment = plan.segments[failure.segment]
         module = self._lowered.specialise(plan, segment, self._example)

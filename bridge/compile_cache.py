@@ -1,14 +1,14 @@
 """Compiled code on disk, shared by all artifacts and processes of one user.
 
 An entry is a file `<name>.compiled` in one folder: a mark, a signature, and the engine's binary. Its name is
-the digest of all that the binary depends on, so an entry is never changed, only replaced by its equal. What
-is damaged, or not this user's own, is machine code from somewhere: it is removed, never run.
+the digest of all that the binary depends on. So an entry never changes; an equal one may replace it. A
+damaged entry, or one of another user, is machine code of unknown origin: it is removed, never run.
 
     BRIDGE_CACHE_DIR     the folder; else $XDG_CACHE_HOME/bridge, else ~/.cache/bridge
     BRIDGE_CACHE_BYTES   how much may be kept (default 2 GiB); 0 switches the cache off
 
-A variable that is empty counts as not set. Where the folder cannot be made, read or written, nothing is kept,
-and nobody is told: the binary that was compiled is as good.
+A variable that is empty counts as not set. Where the folder cannot be made, read or written, nothing is kept
+and nothing reported.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def open_cache() -> CompileCache:
 
 @dataclass(frozen=True, slots=True)
 class CompileCache:
-    """Binaries by key. `folder`: None where there is no place for one; `limit`: in bytes, 0 for off.
+    """Binaries by key. `folder`: None where a folder has no place; `limit`: in bytes, 0 for off.
 
     Safe between threads and processes: an entry appears whole or not at all.
     """
@@ -116,12 +116,12 @@ class CompileCache:
             _remove(path)
 
     def usage(self) -> Usage:
-        """What the folder holds. Raises OSError where it cannot be read."""
+        """The usage of the folder. Raises OSError where it cannot be read."""
         sizes = [file.bytes for file in self._files(_ENTRY)]
         return Usage(len(sizes), sum(sizes))
 
     def clear(self) -> Usage:
-        """Remove everything; what was there. Raises OSError where that cannot be done."""
+        """Remove everything; gives the usage before. Raises OSError where that cannot be done."""
         found = self.usage()
         for pattern in (_ENTRY, _DRAFT):
             for file in self._files(pattern):
@@ -180,7 +180,7 @@ def _checked(stream: BinaryIO, name: str) -> bytes | None:
 
 
 def _signed(name: str, code: bytes) -> dict[str, str]:
-    """What the signature is over. The name is none that a file of an artifact has."""
+    """The signed bytes. The name is none that a file of an artifact has."""
     return {f"cache/{name}": hashlib.sha256(code).hexdigest()}
 
 

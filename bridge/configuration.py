@@ -26,7 +26,7 @@ class Configuration:
 
     `choice`: see `choice_named`, for all segments but those with a node in `others`; or ATEN. `others`: the
     choice of the segment that a node is in. `moved`: nodes that run on ATen though they lower, with the
-    reason. `packed`: what runs on ATen has its weights laid out for oneDNN.
+    reason. `packed`: nodes on ATen have their weights laid out for oneDNN.
     """
 
     choice: str

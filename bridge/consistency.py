@@ -1,6 +1,6 @@
 """Whether the parts of a lowered program fit together, as those of a file that somebody edited may not.
 
-What is built on it is native code that trusts the types it is told.
+Native code relies on it, and trusts the types that it is told.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _modules(lowered: Planned) -> Iterator[str]:
 
 
 def _donations(lowered: Planned, module: Module, segment: Segment) -> Iterator[str]:
-    """What a module overwrites is a buffer that nothing reads any more, and its checks come first."""
+    """A module overwrites only buffers that nothing reads any more, after its checks."""
     where = f"module {segment.index}"
     allowed = donations(lowered.functional, lowered.plan, segment)
     if len(set(module.donated)) < len(module.donated) or not set(module.donated) <= set(allowed):

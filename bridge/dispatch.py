@@ -61,7 +61,7 @@ def check_engine(engine: str, device: str = "cpu", tune: float | None = None) ->
 
 
 def _check_devices(engine: str, target: Target) -> None:
-    """Raise UsageError where the device is not there: that is no reason to run on ATen instead."""
+    """Raise UsageError where the device is not there: a missing device does not move the program to ATen."""
     problems: list[EngineError] = []
     names = list(ENGINES) if engine == AUTO else [engine]
     for name in names:

@@ -1,4 +1,5 @@
-"""What Bridge raises for a user's mistake or a file's: each message is one sentence that can stand alone."""
+"""The errors that Bridge raises for a user's mistake or a file's. Each message is one sentence that can stand
+alone."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ class ArtifactError(BridgeError):
 
 
 class UsageError(BridgeError):
-    """What was asked for does not exist or does not fit together."""
+    """The request names something that does not exist, or does not fit together."""
 
 
 class OperatorRefused(BridgeError):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Lowered(Planned):
-    """What `bridge.lower` returns and `bridge.load` reads back."""
+    """A lowered program, as `bridge.lower` returns it and `bridge.load` reads it back."""
 
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the artifact folder at `path`, replacing an artifact that is there, all or nothing."""
@@ -72,8 +72,8 @@ class Lowered(Planned):
 def lower_program(program: Program, weights: Weights, bounds_checks: bool = True) -> Lowered:
     """Run the canonical pipeline, try every rule, partition, and emit the modules at the example sizes.
 
-    Raises OperatorRefused for an operator that a file may not have ATen run, BridgeError for one that is not
-    registered anywhere.
+    Raises OperatorRefused for an operator that a file may not call on ATen, BridgeError for an unregistered
+    operator.
     """
     from bridge.registration import bring_operators, check_allowed, check_operators
     from lowering.ir.custom_operators import schema_of
@@ -123,7 +123,7 @@ def _emit_all(lowered: Lowered) -> bool:
     """Make the modules of all segments; whether every node lowered."""
     try:
         for segment in lowered.plan.segments:
-            # What the data decides is emitted once it has.
+            # A segment with sizes that the data gives is emitted when they are known.
             if segment.placement is Placement.STABLEHLO and not has_data_sizes(lowered.functional, segment):
                 lowered.module(segment.index)
     except Unsupported:
@@ -136,8 +136,8 @@ _UNBOUNDED = 1 << 30
 
 
 def planning_sizes(program: Program) -> list[dict[str, int]]:
-    """The sizes at which every rule is tried: the example's, and both ends of the ranges where a call can
-    have them."""
+    """The sizes at which every rule is tried: the example's, and both ends of the ranges where they are
+    admitted."""
     from lowering.stablehlo.admitted import admits
 
     example = example_sizes(program)

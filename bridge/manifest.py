@@ -42,7 +42,7 @@ _FOLDER = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_DIRECTORY
 # Larger files are hashed in chunks, in parallel: SHA-256 of one stream is slower than a disk.
 _CHUNK = 8 << 20
 
-# What a reader of ours raises for data that is not as we write it.
+# The errors of the readers for data that `save` did not write.
 _BAD_DATA = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError,
     OSError, WeightError,
@@ -108,11 +108,11 @@ def _digest(chunk: Callable[[int], bytes], size: int) -> str:
 
 
 class Contents:
-    """An artifact's folder, opened once: what replaces the folder meanwhile does not mix with it.
+    """An artifact's folder, opened once: a folder that replaces it meanwhile does not mix with it.
 
-    Every file is read once, and the bytes that were read are checked against the manifest before anything is
-    made of them. Within its context the weights are open, and checked meanwhile; leaving it waits for that.
-    Raises ArtifactError, which names the file, for anything missing, damaged, or of another format.
+    Every file is read once. Its bytes are checked against the manifest before anything else reads them.
+    Within its context the weights are open, and checked meanwhile; leaving it waits for that. Raises
+    ArtifactError, which names the file, for anything missing, damaged, or of another format.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -154,7 +154,7 @@ class Contents:
             self.read(name)
 
     def parse(self, name: str, reader: Callable[[Any], T]) -> T:
-        """Read a JSON file and make sense of it; what does not fit is an ArtifactError, the file's fault."""
+        """Read and parse a JSON file. Raises ArtifactError for data that does not fit."""
         if self.row(name)["bytes"] > MAX_JSON_BYTES:
             raise ArtifactError(f"{self.folder / name} has more than {MAX_JSON_BYTES} bytes")
         content = self.read(name)
@@ -248,7 +248,7 @@ def _damaged(path: Path) -> ArtifactError:
 
 
 def strange_entry(folder: Path) -> str | None:
-    """The name of an entry that is not part of the artifact that a folder should be; None if there is none.
+    """The name of an entry of the folder that does not belong to an artifact; None where all belong.
 
     The manifest itself, where it is missing or is not an artifact's.
     """
@@ -286,7 +286,7 @@ def discard(folder: Path) -> None:
         names = _entries(descriptor)
         if any(name != MANIFEST and not _NAME.fullmatch(name) for name in names):
             return
-        # The manifest goes first: without it, what is left does not pass for an artifact.
+        # The manifest goes first: without it, the rest does not pass for an artifact.
         for name in sorted(names, key=lambda name: name != MANIFEST):
             with suppress(OSError):
                 os.unlink(name, dir_fd=descriptor)
@@ -300,7 +300,7 @@ def discard(folder: Path) -> None:
 
 
 def _entries(descriptor: int) -> list[str]:
-    """What is in an artifact's folder, as its manifest names files; other folders by their name."""
+    """The entries of an artifact's folder, as its manifest names files; other folders by their name."""
     found: list[str] = []
     for name in sorted(os.listdir(descriptor)):
         try:

@@ -1,4 +1,4 @@
-"""What is known of an ATen overload: how it is lowered, and what the last conformance run saw of it.
+"""How an ATen overload is lowered, and its results in the last conformance run.
 
 `operators.json` is written by `python -m tests.opdb --report`; nothing here imports torch or an engine.
 """
@@ -16,10 +16,10 @@ MEASURED = Path(__file__).with_name("operators.json")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one engine did with an overload in op_db's samples.
+    """The results of one engine on an overload's samples in op_db.
 
-    `lowered`: the dtypes of samples in which it was lowered; `aten`: the reasons for which it was not, each
-    with the dtypes of those samples. A dtype may be in both: other arguments.
+    `lowered`: the dtypes of samples that were lowered. `aten`: the reasons of samples that were not, each
+    with the dtypes. A dtype may be in both: other arguments.
     """
 
     engine: str
@@ -45,7 +45,7 @@ class Overload:
 
 
 def operator(target: str) -> Overload:
-    """What is known of an overload."""
+    """The record of an overload."""
     from lowering.stablehlo.registry import decomposition_for, rule_for
 
     entry: dict[str, Any] = measured()["operators"].get(target, {})

@@ -1,4 +1,4 @@
-"""All pipelines, in the order in which a model meets them: what `bridge passes` lists.
+"""All pipelines, in the order in which a model meets them, as `bridge passes` lists them.
 
 A target's pipelines are in `lowering/targets/<name>/pipeline.py`; a row of `lowering.targets.SUBJECTS` is all
 that makes them known.
@@ -19,8 +19,8 @@ from runtime.argument_paths import did_you_mean
 class Family(NamedTuple):
     """Pipelines of one owner.
 
-    `target`: the engine that they are for, or empty: they run for all. `subject`: what they rewrite.
-    `make`: gives them; it may import what the target needs.
+    `target`: the engine that they are for, or empty: they run for all. `subject`: the kind of value that they
+    rewrite. `make`: gives them; it may import what the target needs.
     """
 
     target: str

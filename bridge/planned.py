@@ -27,8 +27,8 @@ Sizes = Mapping[str, Any]
 class Planned:
     """A program as it was lowered; `bridge.lowered.Lowered` adds how it is saved and compiled.
 
-    `program` is the IR as the source has it; `functional` the same without in-place writes: what the plan is
-    about. `not_functional`: why that could not be; then the program runs on ATen as it is.
+    `program` is the IR as the source has it. `functional` is the same without in-place writes; the plan is of
+    it. `not_functional`: why that could not be; then the program runs on ATen as it is.
     """
 
     program: Program
@@ -42,7 +42,7 @@ class Planned:
     modules: dict[int, Module] = field(default_factory=dict)
     #: Compiled binaries by cache key, as an artifact brought or `compile` made them.
     binaries: dict[str, Binary] = field(default_factory=dict)
-    #: What was measured for the engine `auto`, by an artifact's maker or by `compile`.
+    #: The measurements for the engine `auto`, by an artifact's maker or by `compile`.
     tuning: Tuning | None = None
     #: Keys of the artifact's binaries that were not taken: somebody else made them.
     set_aside: tuple[str, ...] = ()
@@ -66,8 +66,8 @@ class Planned:
     def stablehlo(self, segment: int = 0) -> str:
         """MLIR text of a segment's module at the example sizes; large constants are elided.
 
-        Raises UsageError for a segment that is not there or runs on ATen, EngineError for a module of a
-        stranger's artifact that is not one of Bridge's.
+        Raises UsageError for a segment that does not exist or runs on ATen. Raises EngineError for a module
+        of another user's artifact that Bridge did not write.
         """
         from bridge.vetting import vetted
         from lowering.stablehlo.hlo import text_of
@@ -75,10 +75,10 @@ class Planned:
         return text_of(vetted(self.module(segment)).code)
 
     def module(self, segment: int) -> Module:
-        """The portable StableHLO module of a segment at the example sizes, and at typical ones where only the
-        data gives them.
+        """The portable StableHLO module of a segment at the example sizes; sizes that only the data gives are
+        typical ones.
 
-        Raises UsageError where there is no such segment, or it runs on ATen.
+        Raises UsageError where the segment does not exist, or runs on ATen.
         """
         found = next((s for s in self.plan.segments if s.index == segment), None)
         if found is None:

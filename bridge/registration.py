@@ -33,12 +33,12 @@ def register_lowering(name: str, *, replace: bool = False) -> Callable[[F], F]:
     """Give an operator a StableHLO rule: `name` is `my::op` (its default overload) or `my::op.overload`.
 
     The decorated function takes a context (docs/reference/op-rules.md), then arguments by the names of the
-    operator's schema, tensors as `Value`; it returns the result's `Value`, or a tuple of them, or raises
+    operator's schema, tensors as `Value`. It returns the result's `Value`, or a tuple of them, or raises
     `lowering.stablehlo.errors.Unsupported`. An operator that writes arguments also returns their new values,
     after its own results. `replace`: whether another registration may go.
 
     Raises UsageError for a name that is malformed or taken, and for a function that takes no such arguments.
-    What does not have the dtypes and sizes that the program says is an OperatorError when it is lowered.
+    A result with other dtypes or sizes than the program's is an OperatorError when the operator is lowered.
     """
     return _registering(name, replace, context=True)
 
@@ -46,8 +46,8 @@ def register_lowering(name: str, *, replace: bool = False) -> Callable[[F], F]:
 def register_decomposition(name: str, *, replace: bool = False) -> Callable[[F], F]:
     """Say what an operator is in terms of others: a function of torch tensors, traced when it is lowered.
 
-    It takes the operator's arguments by the names of its schema and returns what the operator does; one that
-    writes to its arguments, writes. `name`, `replace` and errors: as for `register_lowering`.
+    It takes the operator's arguments by the names of its schema, and returns and writes as the operator does.
+    `name`, `replace` and errors: as for `register_lowering`.
     """
     return _registering(name, replace, context=False)
 
@@ -77,7 +77,8 @@ def _registering(name: str, replace: bool, context: bool) -> Callable[[F], F]:
 
 
 def target_of(name: str) -> str:
-    """`my::op` as a program has it, `my.op.default`. Raises UsageError for what is no operator's name."""
+    """`my::op` as a program has it, `my.op.default`. Raises UsageError for a name that an operator cannot
+    have."""
     found = _NAME.fullmatch(name) if isinstance(name, str) else None
     if found is None:
         raise UsageError(f'{name!r} is no operator\'s name; write it like "my::op" or "my::op.overload"')
@@ -147,7 +148,7 @@ def check_operators(program: Program) -> None:
 
 @cache
 def _load(namespace: str) -> None:
-    """Load a namespace's entry points, once; a failure is no end, so it is not remembered."""
+    """Load a namespace's entry points, once. A failure is not remembered: a later call tries again."""
     for point in entry_points(group=GROUP, name=namespace):
         try:
             loaded = point.load()

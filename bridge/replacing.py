@@ -1,4 +1,4 @@
-"""A folder takes the place of another in one step, so that readers find the old one or the new one."""
+"""A folder takes the place of another in one step: readers find the old one or the new one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _ATTEMPTS = 256
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-# What a kernel or a file system says that cannot exchange.
+# The errors of kernels and file systems that cannot exchange.
 _CANNOT = frozenset((errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM))
 
 
 def replace(draft: Path, target: Path, check: Callable[[Path], None]) -> None:
-    """Put the folder `draft` at `target`; what was there is at `draft` afterwards.
+    """Put the folder `draft` at `target`; the folder that was there is at `draft` afterwards.
 
     `check` raises for a folder that must not be replaced, and is asked about the very folder that was. Then
     that one is put back. Raises OSError where the folder cannot be put there.
@@ -68,8 +68,8 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def put_back(target: Path, is_whole: Callable[[Path], bool]) -> None:
-    """Where nothing is at `target`, restore the whole folder that a save was about to replace when it was
-    killed: file systems without an exchange leave it under a draft's name for a moment."""
+    """Where nothing is at `target`, restore the whole folder that a killed save was about to replace. File
+    systems without an exchange leave it under a draft's name for a moment."""
     if os.path.lexists(target):
         return
     for draft in abandoned(target):

@@ -1,8 +1,8 @@
 """Whose machine code an artifact holds: compiled binaries are signed with a key of this user's.
 
-A binary is run as it is, so an artifact from a stranger could do anything. Those that this user's own
-`lower` or `compile` made on this machine carry a code (HMAC-SHA-256) that only the holder of the key can
-make; all others are set aside and compiled anew, unless the user says that they are to be trusted.
+A binary is run as it is, so an artifact from a stranger could do anything. A binary of this user and machine
+carries a code (HMAC-SHA-256) that only the holder of the key can make. All other binaries are set aside and
+compiled anew, unless the user trusts them.
 
 The key is 32 random bytes in `$XDG_DATA_HOME/bridge/key` (`~/.local/share/bridge/key`), readable by its owner
 alone, made when it is first needed. Where none can be kept, nothing is signed.

@@ -1,4 +1,4 @@
-"""What was measured of a program on one machine, and what was chosen."""
+"""The measurements of a program on one machine, and the choice."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Trial:
     """One configuration as it was tried.
 
     `seconds`: of a call, the lower quartile of its turns; None where it could not be timed, for `problem`.
-    `against`: how many times as long as the best one before it took, in the same race; the first has 1.
-    `segments`: seconds of each segment of the program's own plan, imports included, where there are several.
+    `against`: its time over that of the best one before, in the same race; the first has 1. `segments`:
+    seconds of each segment of the program's own plan, imports included, where there are several.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A search: the machine that it ran on, every trial in order, and the name of the one that is taken.
+    """A search: the machine that it ran on, every trial in order, and the name of the chosen one.
 
     `problem`: why nothing could be measured, where that is so; the taken one is then the first that builds.
     `complete`: whether every candidate was tried.

@@ -41,14 +41,13 @@ def verify(
     """Compare engines with eager: outputs, inputs and buffers after the call, their dtypes, sizes and values.
 
     `source`: a `.pt2` file, an artifact, a `Lowered`, an ExportedProgram, or a module (exported with `args`).
-    Eager is torch's own `ep.module()` for the last two; for a file it is the program as read, before any
-    rewrite, interpreted on ATen. Without `args`, inputs are drawn from `seed`, within ranges and index
-    bounds. Each side is given copies, of numpy arrays too; torch's generator starts at `seed` for both.
-    `calls`: how many calls of each engine are compared, bit for bit, with the first that was given the same.
-    A program that keeps state is called up to 16 times in a row, each call compared with eager; the row is
-    made again from the same start. Every other row is given other numbers. `edges`: compare one more call per
-    kind of edge value, each from the same start. A kind on which eager itself fails is left out, and said so.
-    `trust`: see `bridge.load`.
+    Eager is torch's own `ep.module()` for the last two. For a file it is the program as read, interpreted on
+    ATen. Without `args`, inputs are drawn from `seed`, within ranges and index bounds. Each side is given
+    copies, of numpy arrays too; torch's generator starts at `seed` for both. `calls`: how many calls of each
+    engine are compared, bit for bit, with the first that was given the same. A program that keeps state is
+    called up to 16 times in a row, each call compared with eager. The row is repeated from the same start.
+    Every other row is given other numbers. `edges`: compare one more call per kind of edge value, each from
+    the same start. A kind on which eager itself fails is left out, and said so. `trust`: see `bridge.load`.
 
     An engine that fails is a failed row, not an exception. Raises BridgeError where the source or the inputs
     cannot be used, or eager itself fails. The module's buffers and the inputs are left as they were.

@@ -23,8 +23,8 @@ _TIMEOUT_S = 300.0
 def vetted(module: Module) -> Module:
     """The module, its bytes checked and written anew by a child process. Raises EngineError.
 
-    Where jax is missing, so is all that would read the bytes in this process: the
-    engine's compiler is a child itself, and gets them once their operations are known ones.
+    Where jax is missing, nothing reads the bytes in this process. The engine's compiler is a child itself,
+    and gets only bytes whose operations are known.
     """
     if not module.foreign:
         return module

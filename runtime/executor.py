@@ -1,9 +1,9 @@
 """`Compiled`: a program that is ready to be called like the module it came from.
 
-Everything that does not depend on a call's arguments is settled at construction: which segment runs where,
-what passes between them and until when, which weights are bound. A call checks its arguments, runs the steps,
-and only then writes: the caller's inputs that the program mutates, and the buffers. But a buffer whose old
-value nothing reads any more is written in place before that, see `runtime.state`.
+Construction settles everything that does not depend on a call's arguments: where segments run, the lifetimes
+of values, the weights. A call checks its arguments and runs the steps. Only then it writes the inputs and
+buffers that the program mutates. But a buffer whose old value nothing reads any more is written in place
+before that, see `runtime.state`.
 
 Outputs are dense row-major where an engine made them, and strided as the host target made them elsewhere.
 """
@@ -43,10 +43,10 @@ class Compiled:
     """A functional program on engines and on the host target.
 
     `program`: functional, its mutations outputs of the signature. `specialise(segment, sizes)` gives the
-    module and the binary of a StableHLO segment for the symbols' values, and the engine that runs it; it may
-    raise EngineError, and then the segment runs on the host. `engine`: the report's name of all that.
-    `device`: where tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are
-    kept. `types`: containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`.
+    module and the binary of a StableHLO segment for the symbols' values, and its engine. Where it raises
+    EngineError, the segment runs on the host. `engine`: the report's name of all that. `device`: where
+    tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are kept. `types`:
+    containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`.
 
     Raises WeightError for a weight that is missing, UnknownTarget for an operator that the host target does
     not have.
@@ -150,10 +150,10 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program. Takes and returns what the module did: torch in, torch out; numpy in, numpy out.
 
-        Raises InputError before anything runs, EngineError or ExecutionError while it does; after any of them
-        buffers and inputs are as they were. Except that, as in eager, a buffer has its new value where an
-        engine has overwritten it in a segment before the one that failed; and that where an engine fails
-        while it overwrites buffers, for want of memory say, their values are lost.
+        Raises InputError before anything runs, EngineError or ExecutionError while it does. After any of them
+        buffers and inputs are as they were. There are two exceptions. As in eager, a buffer keeps the new
+        value that a segment before the failing one wrote. Where an engine fails while it overwrites buffers,
+        for want of memory say, their values are lost.
         """
         if self._fast is not None and not kwargs:
             result = self._fast(args)
@@ -172,7 +172,7 @@ class Compiled:
     def profile(self, *args: Any, **kwargs: Any) -> tuple[float, ...]:
         """Seconds of each segment in a call with these arguments, which has all effects of a call.
 
-        A segment's imports are its own; what it makes is exported by whoever reads it. Raises as a call does.
+        A segment imports its own inputs; the readers of its results export them. Raises as a call does.
         """
         bound = self._binder.bind(args, kwargs)
         self._results.check_writable(bound)

@@ -21,7 +21,7 @@ _NO_SYMBOLS: Mapping[str, Any] = {}
 class FastCall:
     """A call of one segment without effects: nothing is looked up but what is loaded for its sizes."""
 
-    # Less memory to touch: what the engine ran before has swept the caches.
+    # Less memory to touch: the engine's work has swept the caches.
     __slots__ = (
         "_binder", "_engine", "_is_static", "_known", "_order", "_picked", "_rebuild", "_report", "_static",
         "_step", "_target",

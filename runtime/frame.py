@@ -1,4 +1,4 @@
-"""The values of a call, and what all steps of a program share.
+"""The values of a call, and the data that all steps of a program share.
 
 Values pass between steps by name: as an engine's handle, as a tensor in host form, or both.
 """
@@ -42,12 +42,12 @@ class Frame(NamedTuple):
 
 @dataclass
 class Shared:
-    """What all steps of a program share.
+    """The data that all steps of a program share.
 
     `constants`: full names of the unchanging weights by value name. `updates`: the buffers' values that a
     call may overwrite, and the new values that take their place. `packed`: see `NodeSegment`. `arrays`:
-    weights bound to engines. `on_host`: the segments that run on the host, fallbacks included. `engines`:
-    those that loaded a segment, by the type of their handles.
+    weights bound to engines. `on_host`: the segments that run on the host, fallbacks included. `engines`: the
+    engines that loaded a segment, by the type of their handles.
     """
 
     graph: Graph

@@ -1,4 +1,4 @@
-"""Guards: what the exporter assumed of the inputs, checked at each call and told in the caller's words."""
+"""Guards: the exporter's assumptions on the inputs, checked at each call and told in the caller's words."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _split(
     return checked, tuple(unchecked)
 
 
-# What follows `L`: an argument, and the item of it that is taken first.
+# The path after `L`: an argument, and the item of it that is taken first.
 _ITEM = re.compile(r"L\['([^\[\]']+)'\]\[(?:(\d+)|'([^\[\]']+)')\]")
 
 

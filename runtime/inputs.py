@@ -1,7 +1,7 @@
 """Binding a call's arguments to a program's inputs, and refusing wrong ones before anything runs.
 
-Every refusal is one sentence that names the input as the caller wrote it (`x`, `batch['a']`), what the
-program takes and what came. Guards are checked in the same words.
+Every refusal is one sentence. It names the input as the caller wrote it (`x`, `batch['a']`), the expected
+type and the value. Guards are checked in the same words.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Bound(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One user input: its place in the call, what the signature says of it, its type (None for a literal)."""
+    """One user input: its place in the call, its row of the signature, its type (None for a literal)."""
 
     path: LeafPath
     spec: InputSpec
@@ -102,7 +102,7 @@ class Binder:
     def fast_torch(self, args: tuple[Any, ...], shapes: Sequence[Any] | None = None) -> bool:
         """Whether these are plain CPU tensors exactly as the program takes them. False decides nothing.
 
-        `shapes`: what an earlier call was found to be right with; by default the static ones.
+        `shapes`: the shapes of an earlier call that passed; by default the static ones.
         """
         shapes = self._shapes if shapes is None else shapes
         if len(args) != len(shapes):

@@ -30,8 +30,8 @@ _STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 class Interpreted:
     """Called like `Compiled`, on the host target alone, before any rewrite.
 
-    Weights are private copies, tied ones sharing memory. A call that fails leaves weights and inputs as they
-    were: what the program may write is copied before each call. Raises InputError, ExecutionError or what
+    Weights are private copies, tied ones sharing memory. A failed call leaves weights and inputs as they
+    were: each call copies the tensors that the program may write. Raises InputError, ExecutionError or what
     the target raises.
     """
 

@@ -1,4 +1,4 @@
-"""What a compiled program did and where: segments, reasons, fallbacks, copies, cache use."""
+"""The record of a compiled program's calls: segments, reasons, fallbacks, copies, cache use."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ MAX_FALLBACKS = 256
 class Report:
     """Counters are since construction. `fallbacks`: the first 256 of different segments and sizes.
 
-    `copies`: tensors copied on their way into an engine (not dense, or not aligned to 64 bytes) or out of its
-    memory. `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how
-    often a segment ran on the host because sizes that the data gave came for the first time, or were too
-    many. `unchecked_guards`: guards that name something else than the inputs.
+    `copies`: tensors copied into an engine (not dense, or not aligned to 64 bytes) or out of its memory.
+    `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how often a
+    segment ran on the host, since the data gave new sizes or too many. `unchecked_guards`: guards that name
+    something else than the inputs.
     """
 
     plan: Plan

@@ -1,8 +1,8 @@
-"""The end of a call: what is returned, what is written back, in which memory.
+"""The end of a call: the values that it returns and writes back, and their memory.
 
-The caller may write to what it was given, and we replace buffers and write inputs: so no tensor that is
-returned lies in a weight's, a buffer's or a written input's memory, and no buffer in the caller's. Engines
-return memory of its own for every result; only the host target makes views.
+The caller may write to returned tensors, and the executor replaces buffers and writes inputs. So a returned
+tensor does not share memory with a weight, a buffer or a written input. A buffer shares none with the caller.
+Engines return memory of its own for every result; only the host target makes views.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ BUFFER_WRITES = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
 
 
 class Contract(NamedTuple):
-    """What a program's inputs and outputs are for.
+    """The roles of a program's inputs and outputs.
 
     `constants`: full name of each value that is an unchanging weight. `buffers`: the value of each weight
-    that the program writes; `tied`: other names of such, which go with them. `returned`: what the caller
-    gets. `buffer_writes`: (value, full name); `input_writes`: (value, place among the leaves). `identity`:
-    values that are one of the caller's own tensors, by its place, as eager returns them.
+    that the program writes; `tied`: other names of such, which go with them. `returned`: the values that the
+    caller gets. `buffer_writes`: (value, full name); `input_writes`: (value, place among the leaves).
+    `identity`: values that are one of the caller's own tensors, by its place, as eager returns them.
     """
 
     constants: dict[str, str]
@@ -162,7 +162,7 @@ class Results:
         return host, handles
 
     def _source(self, frame: Frame, name: str) -> Any:
-        """What is written to an input: a copy, where writing one input could change it."""
+        """The value written to an input: a copy, where writing another input could change it."""
         value = self._tensor(frame, name)
         return private_copy(value) if self.views or name in self._leaf_names else value
 

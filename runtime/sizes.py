@@ -69,7 +69,8 @@ class Sizes:
         return call.symbols
 
     def _bind_one(self, call: _Call, access: Symbol, term: Expr, given: Any) -> str:
-        """Bind the symbol that a size shows, or check the size; what the program takes if it is not that."""
+        """Bind the symbol that a size shows, or check the size. Gives the size that the program takes where
+        it differs."""
         unknown = sorted(free_symbols(term) - call.symbols.keys())
         if not unknown:
             expected = evaluate(term, call.symbols)
@@ -89,17 +90,18 @@ class Sizes:
         return f"`{label}`" if axis is None else f"dim {axis} of `{label}`"
 
     def _access(self, index: int, axis: int | None) -> str:
-        """What an expression calls it: `x.size(0)`, `n`."""
+        """The name in expressions: `x.size(0)`, `n`."""
         return self._labels[index] if axis is None else f"{self._labels[index]}.size({axis})"
 
 
 class _Call:
-    """What the inputs of one call have shown so far. `shown`: each symbol as an expression over inputs."""
+    """The symbols and sizes that the inputs of one call have shown so far. `shown`: each symbol as an
+    expression over inputs."""
 
     def __init__(self) -> None:
         self.symbols: dict[str, Scalar] = {}
         self.shown: dict[str, Term] = {}
-        # What people call what expressions call `x.size(0)`.
+        # The caller's words for `x.size(0)` in an expression.
         self.words: dict[str, str] = {}
 
     def bind(self, name: str, value: Scalar, term: Expr, access: Symbol) -> None:

@@ -1,4 +1,4 @@
-"""Sizes of 0 and 1, which the exporter took for 2 or more: whether what it wrote down holds for them.
+"""Sizes of 0 and 1, which the exporter took for 2 or more: whether the program's types hold for them.
 
 It writes a squeezed axis of a dynamic size as one that stays, and `x[:2]` as two rows. Eager decides at each
 call. Where the host target finds that the program's types do not hold, the call runs there, as in eager.
@@ -24,7 +24,7 @@ class SmallSizes:
         self._found: dict[tuple[tuple[str, Scalar], ...], str] = {}
 
     def problem(self, symbols: Mapping[str, Scalar]) -> str:
-        """What does not hold at these values of the inputs' symbols; empty where everything does."""
+        """The type that does not hold at these values of the inputs' symbols; empty where all hold."""
         if not symbols or min(symbols.values()) >= 2 or self._as_exported(symbols):
             return ""
         key = tuple(symbols.items())

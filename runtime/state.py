@@ -1,4 +1,4 @@
-"""What outlives a call: the buffers that a program writes."""
+"""The state between calls: the buffers that a program writes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class State:
     """The buffers that a program writes, between calls: each a tensor of ours or an engine's handle.
 
     A call reads them, and a successful one replaces them all at once. Where nothing reads the old value any
-    more, a call may write the new one into its memory: an engine into a donated argument's, the host target
-    by operators in place. So nobody else may have a view of that memory.
+    more, a call may write the new one into its memory. An engine does so with a donated argument, the host
+    target by operators in place. So nobody else may have a view of that memory.
     """
 
     def __init__(self, weights: Weights, names: Mapping[str, str]) -> None:
@@ -39,7 +39,7 @@ class State:
         self.handles = {}
 
     def keep(self, handles: Mapping[str, Any], overwritten: Mapping[str, str]) -> None:
-        """After a call that failed: in place of the values that it donated, those that lie there now."""
+        """After a call that failed, take the values that now lie in the memory of donated buffers."""
         names = {value: name for name, value in self.values_of.items()}
         for old, new in overwritten.items():
             if new in handles:
@@ -47,7 +47,7 @@ class State:
                 self.handles[names[old]] = handles[new]
 
     def replace(self, host: Mapping[str, Any], handles: Mapping[str, Any]) -> None:
-        """Take these values for their buffers; those not named stay as they are."""
+        """Take these values for their buffers; other buffers stay as they are."""
         kept_host = {name: v for name, v in self.host.items() if name not in handles}
         kept_handles = {name: v for name, v in self.handles.items() if name not in host}
         self.host, self.handles = {**kept_host, **host}, {**kept_handles, **handles}

@@ -1,4 +1,4 @@
-"""What a torch tensor means beyond its elements, which a call would lose: such a tensor is refused."""
+"""Refusals of torch tensors whose meaning beyond their elements a call would lose."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ for module in (lower, run, verify, info, ops, passes, cache, demo):
 def main() -> None:
     """Run the command line.
 
-    Exit status: 0 when it did what was asked, 1 with one sentence on standard error when it could not or a
-    verification failed, 2 for options that do not exist.
+    Exit status: 0 for success, 1 with one sentence on standard error for a failure or a difference, 2 for
+    unknown options.
     """
     app()

@@ -33,7 +33,7 @@ def command(
 
 
 def _look(cache: CompileCache, clear: bool) -> Usage:
-    """What is in the folder, or was before it was cleared. Raises UsageError where that cannot be done."""
+    """The folder's contents, before it is cleared if it is. Raises UsageError where that cannot be done."""
     try:
         return cache.clear() if clear else cache.usage()
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.errors import BridgeError
 from lowering.targets.packages import brings, needs
 
-# What a shell reports for a program that a signal ended: 128 and the signal's number.
+# A shell reports 128 and the signal's number for a program that a signal ended.
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 
@@ -39,7 +39,7 @@ def reporting(command: Callable[..., None]) -> Callable[..., None]:
             print("bridge: interrupted", file=sys.stderr)
             sys.exit(_INTERRUPTED)
         except BrokenPipeError:
-            # Whoever read our output has closed it. What is left in the buffer must go nowhere.
+            # The reader has closed the pipe. The rest of the buffer must go nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(_PIPE_CLOSED)
 

@@ -1,4 +1,4 @@
-"""`bridge info`: what is in a file or an artifact."""
+"""`bridge info`: the contents of a file or an artifact."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`--timeout` and `--max-memory`: the command runs in a child that a supervisor ends (Linux).
 
-Native code can be interrupted by nobody in its own process, and some of it ends the process where memory is
-refused. The supervisor is forked off before anything heavy is imported; it says what happened, in a sentence.
+Nothing in its own process can interrupt native code, and some of it ends the process where memory is refused.
+The supervisor is forked off before anything heavy is imported; it says what happened, in a sentence.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _supervise(child: int, timeout: float | None, max_memory: str | None) -> NoR
 
 
 def _end_orphans() -> None:
-    """Kill what the child had started, and what that had, until nothing is left."""
+    """Kill all processes that descend from the child."""
     children = Path(f"/proc/self/task/{os.getpid()}/children")
     while True:
         try:

@@ -1,4 +1,5 @@
-"""What `lower` tells of the passes that it runs, and how many it runs. All of it goes to standard error."""
+"""Options of `lower` on its passes: the text to show of them, and how many to run. All of it goes to standard
+error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`bridge ops`: how operators are lowered, and what a model would leave to ATen."""
+"""`bridge ops`: how operators are lowered, and which of a model's would run on ATen."""
 
 from __future__ import annotations
 

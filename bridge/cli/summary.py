@@ -1,4 +1,4 @@
-"""What a lowered program is: as plain data, and in a few lines."""
+"""A summary of a lowered program, as plain data and in a few lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lowering.ir.text import print_type
 
 
 def summary(lowered: Planned) -> dict[str, Any]:
-    """What goes in and out, the plan, each ATen node with its reason and source line, weights, binaries."""
+    """Inputs and outputs, the plan, each ATen node with its reason and source line, weights, binaries."""
     signature = lowered.functional.signature
     nodes = _nodes(lowered)
     return {
@@ -51,7 +51,7 @@ def summary(lowered: Planned) -> dict[str, Any]:
 
 
 def print_contract(data: Mapping[str, Any]) -> None:
-    """What a caller passes and gets, and what is in the file: the first half of `summary`."""
+    """The arguments and results of a call, and the file's contents: the first half of `summary`."""
     for side in ("input", "output"):
         for item in data[side + "s"]:
             print(f"{side} {item['name']}: {item['type']}")
@@ -92,7 +92,7 @@ def print_gaps(lowered: Planned, reasons: Mapping[str, str]) -> None:
 
 
 def print_tuning(tuning: Tuning) -> None:
-    """What the engine `auto` measured: a line for each candidate, and which is taken."""
+    """The measurements of the engine `auto`: a line for each candidate, and the choice."""
     print(f"measured on {tuning.host['cores']} cores of {tuning.host['device']}:")
     for trial in tuning.trials:
         taken = " (taken)" if trial.name == tuning.chosen else ""

@@ -21,7 +21,7 @@ from lowering.ir.tree import TreeSpecError, flatten, unflatten
 from lowering.ir.types import DType, SymType, TensorType
 from runtime.argument_paths import did_you_mean
 
-# What numpy raises for a file that is damaged, or made to do damage.
+# The errors that numpy raises for a damaged or malicious file.
 _BAD_FILE = (
     ValueError, EOFError, MemoryError, KeyError, TypeError, RuntimeError, OverflowError, SyntaxError,
     zipfile.BadZipFile, zlib.error,
@@ -160,7 +160,7 @@ def _as_torch(array: np.ndarray, spec: InputSpec) -> Any:
 
 
 def _as_input(array: np.ndarray, spec: InputSpec, lowered: Planned) -> Any:
-    """An array as the input's type wants it; what does not fit is refused by the program's checks."""
+    """An array as the input's type wants it; the program's checks refuse an array that does not fit."""
     type_ = lowered.program.graph.values[spec.name]
     if isinstance(type_, SymType):
         return array.item() if array.ndim == 0 else array

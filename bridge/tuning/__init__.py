@@ -1,7 +1,7 @@
 """Measured placement, `engine="auto"`: every way to run a program is timed here, and the fastest is taken.
 
-The decision and its figures are kept in `Lowered.tuning`, which artifacts hold: on the machine that it was
-made on, nothing is measured again.
+`Lowered.tuning`, which artifacts hold, keeps the decision and its figures. The machine that measured them
+does not measure again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def compile_tuned(
 
 
 def this_host(device: str) -> dict[str, str]:
-    """What a measurement holds for: the processor and how many cores, the device, torch and the engines."""
+    """The key of a measurement: the processor and how many cores, the device, torch and the engines."""
     found = {"device": device, "cores": str(cores()), "torch": version("torch")}
     for name in ENGINES:
         try:

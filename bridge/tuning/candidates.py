@@ -45,8 +45,8 @@ def _may_pack(target: str) -> bool:
 
 
 def split(program: Program, plan: Plan, device: str, lost: Callable[[str], bool]) -> Iterator[Candidate]:
-    """One family of operators on ATen, the rest on an engine; the next engine only where the one before has
-    not `lost` by far, for a program in many pieces takes long to compile."""
+    """One family of operators on ATen, the rest on an engine. The next engine is tried unless the one before
+    has `lost` by far: many pieces take long to compile."""
     if device != "cpu":
         return
     lowered = {name for s in plan.segments if s.placement is Placement.STABLEHLO for name in s.nodes}

@@ -1,8 +1,8 @@
 """Which of two compiled programs is faster: turns of calls, taken one after the other in this process.
 
 Runtimes share the cores, and threads of one go on waiting for work after a call. So a turn begins when all of
-this process' threads are asleep, and is several calls in a row, whose mean counts: the least of many would
-favour who varies most. The figure of a side is the lower quartile of its turns.
+this process' threads are asleep. It is several calls in a row, whose mean counts: the least would favour a
+side that varies much. The figure of a side is the lower quartile of its turns.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# Asleep is who works less than a tenth of this time; who has not slept in the longer one never will.
+# A thread is asleep if it works less than a tenth of this time. A thread that has not slept in the longer
+# time never will.
 _REST_S, _LONGEST_REST_S = 0.01, 0.2
 # A turn of a fast program lasts about this long, and a turn has no more calls than this.
 _TURN_S = 0.01
@@ -48,7 +49,7 @@ class Runner:
 
 def rest() -> None:
     """Sleep until no thread of this process works. OpenMP's spin for some milliseconds after a call, those of
-    other runtimes longer; on two cores a program that runs beside them takes up to twice its time."""
+    other runtimes longer. On two cores a program beside them takes up to twice its time."""
     end = time.perf_counter() + _LONGEST_REST_S
     while time.perf_counter() < end:
         worked = time.process_time()
@@ -58,8 +59,8 @@ def rest() -> None:
 
 
 def race(one: Runner, other: Runner, seconds: float) -> tuple[float, float]:
-    """The lower quartile, in seconds, of each side's turns within a time: three turns at least, or one that
-    leaves no doubt."""
+    """The lower quartile, in seconds, of each side's turns within a time. Three turns at least count, or one
+    that leaves no doubt."""
     turns: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while len(turns) < _MOST_TURNS:

@@ -1,6 +1,6 @@
 """The search for the fastest configuration: each candidate races the best so far, and the loser goes.
 
-Who gives other results than eager, by the tolerances of `verify`, does not race.
+A candidate whose results are not eager's, by the tolerances of `verify`, does not race.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from bridge.planned import Planned
     from runtime.executor import Compiled
 
-# A race lasts as long as the compilation that it follows, so that all takes twice the time of compiling; but
-# not less than this, which tells a few per cent apart for what takes a millisecond.
+# A race lasts as long as the compilation that it follows, so that all takes twice the time of compiling. It
+# lasts at least this long, which resolves a few per cent of a call of a millisecond.
 _LEAST_RACE_S = 0.3
 # How much faster a candidate must be than one before it, which is simpler.
 _MARGIN = 0.98
 # One that took so many times as long is not tried in other variants.
 _FAR = 1.5
 # One that takes less than this part of eager's time is faster beyond doubt. Others race eager once more, for
-# this many seconds: a bfloat16 mixture of experts went to an engine for a win of 3%, and took 1.07 later.
+# this many seconds: a mixture of experts won by 3%, and took 1.07 a moment later.
 _CLEAR, _CONFIRMING_S = 0.9, 1.0
 # How often a program's segments are timed one by one.
 _PROFILES = 5
@@ -53,7 +53,8 @@ class Side(NamedTuple):
 
 class Search:
     """One search. `call`: arguments for one call, copies where the program writes to them. `tune`: seconds
-    that all may take, None for as long as compiling takes again. `before`: what an earlier search found."""
+    that all may take, None for as long as compiling takes again. `before`: the record of an earlier
+    search."""
 
     def __init__(
         self, lowered: Planned, device: str, call: Call, tune: float | None, before: Tuning | None
@@ -124,9 +125,9 @@ class Search:
         return Trial(name, configuration, seconds, seconds / best, segments)
 
     def _confirm(self) -> None:
-        """Who was ahead of eager's own operators by little races them once more.
+        """Race a winner that was ahead of eager's own operators by little once more.
 
-        What else the machine did in a race of a second may have decided it; by now it does something else.
+        Other work of the machine may have decided a race of a second; by now it does something else.
         """
         best, eager = self._best, self._trials.get(ATEN)
         if best is None or best.name == ATEN or eager is None or eager.seconds is None:
@@ -146,7 +147,7 @@ class Search:
         return Side(name, Runner(compiled, self._call), used)
 
     def _difference(self, compiled: Compiled, configuration: Configuration) -> str:
-        """What a call shows otherwise than eager's: all on ATen, as it is."""
+        """The difference of a call from eager's: all on ATen, as it is."""
         if self._expected is None:
             plain = compiled
             if configuration != _EAGER:

@@ -1,1 +1,1 @@
-"""Verification: what a program shows on engines and on eager, and where the two differ."""
+"""Verification: the results of a program on engines and on eager, and their differences."""

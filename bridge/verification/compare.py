@@ -34,9 +34,9 @@ def compare(
 ) -> Difference:
     """Compare a tensor or Python value with eager's: dtype, shape and, within tolerance, elements.
 
-    What eager gives dense and row-major must be so here; of other strides nothing is promised, since engines
-    make every result row-major. `reference`: what a problem calls the expected value. `coarsest`: the dtype
-    whose roundings the value has, where that is not its own.
+    A result that is dense and row-major in eager must be so here. Other strides are not compared, since
+    engines make every result row-major. `reference`: the name of the expected value in a problem. `coarsest`:
+    the dtype whose roundings the value has, where that is not its own.
     """
     if not isinstance(expected, torch.Tensor):
         same = type(actual) is type(expected) and (

@@ -19,7 +19,7 @@ from lowering.ir.symbols import UnboundSymbol, evaluate
 from lowering.ir.tree import TreeSpecError, unflatten
 from lowering.ir.types import SymType, TensorType
 
-# Integers that are no index: small enough for any integer dtype, and for sums of products of them.
+# Integers that are not an index: small enough for any integer dtype, and for sums of products of them.
 PLAIN_INTEGERS = 10
 
 

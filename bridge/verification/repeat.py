@@ -31,8 +31,8 @@ class Seen:
 class Repeats:
     """How calls compare with the first one that was given the same.
 
-    `calls`: how many were made, the first included. `different`: how many differ. `differences`: what
-    differs, in the first of those. `any_order`: nodes that sum in another order each time; then values are
+    `calls`: how many were made, the first included. `different`: how many differ. `differences`: the
+    differences of the first of those. `any_order`: nodes that sum in another order each time; then values are
     compared within tolerance.
     """
 
@@ -55,10 +55,10 @@ def repeat(
 ) -> Repeats:
     """Call until there were `calls`; compare each with the first call that was given the same.
 
-    `observe(others, place)`: makes the call of that place in a row and says what it showed; at 0 the row
-    begins anew. `others`: give it other numbers. After the second row, every other row is given such: what an
-    earlier call left in memory then passes for no result. An error of the first such row ends this. `first`:
-    what the calls of the first row showed.
+    `observe(others, place)` makes the call of that place in a row and gives its results; 0 begins a row anew.
+    `others`: give it other numbers. After the second row, every other row gets other numbers: data left in
+    memory then differs from a result. An error of the first such row ends this. `first`: the results of the
+    calls of the first row.
     """
     rows: dict[bool, list[tuple[int, Seen]]] = {False: list(enumerate(first)), True: []}
     different, number, mixed = 0, len(first), True
@@ -126,7 +126,7 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def any_order(graph: Graph, nodes: Collection[str]) -> tuple[str, ...]:
-    """Of these nodes, which run on ATen, those that sum in another order each time, as `name (operator)`."""
+    """The nodes among these, all on ATen, that sum in another order each time, as `name (operator)`."""
     return tuple(
         f"{node.name} ({node.target})"
         for node in graph.nodes

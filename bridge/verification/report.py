@@ -1,4 +1,4 @@
-"""What verification found, as a value, as a table and as JSON."""
+"""The findings of verification, as a value, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _calls(repeats: Repeats | None) -> str:
 
 
 def _repeats(engine: EngineReport) -> list[str]:
-    """Which calls differ from the first, and what sums in another order each time."""
+    """The calls that differ from the first, and the nodes that sum in another order each time."""
     if engine.repeats is None:
         return []
     lines = [f"- {engine.engine}: {d.name} {d.problem}" for d in engine.repeats.differences]

@@ -1,7 +1,7 @@
 """The one tolerance table: dtype by rounding of the program. Integers and bools compare exactly.
 
-A value passes if `|actual - expected| <= rtol * |expected| + scale * max|expected|`. The second term is what
-a sum of terms of both signs loses: its error is in proportion to the terms, not to what is left of them.
+A value passes if `|actual - expected| <= rtol * |expected| + scale * max|expected|`. The second term is for
+sums of both signs: the error is in proportion to the terms, not to the sum.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Tolerance(NamedTuple):
     scale: float
 
 
-# float32 has 24 bits (6e-8), bfloat16 8 (4e-3), float16 11 (5e-4). Contractions of deep networks: two
-# engines that sum in different orders differ by some tens of roundings of the largest term.
+# float32 has 24 bits (6e-8), bfloat16 8 (4e-3), float16 11 (5e-4). Contractions of deep networks: sums in
+# another order differ by some tens of roundings of the largest term.
 TOLERANCES: dict[tuple[DType, Rounding], Tolerance] = {
     (DType.FLOAT64, Rounding.POINTWISE): Tolerance(1e-12, 1e-14),
     (DType.FLOAT64, Rounding.CONTRACTION): Tolerance(1e-9, 1e-11),
@@ -82,7 +82,7 @@ def coarsest_of(program: Program) -> dict[str, DType]:
 
 
 def _rounded_to(node: Node, graph: Graph, result: str) -> list[DType]:
-    """The dtypes that a node rounds to on the way to a result: its own, and those in graphs that it runs."""
+    """The dtypes that a node rounds to on the way to a result, those of its nested graphs included."""
     inside = [
         dtype
         for nested in graphs_of(node)

@@ -1,4 +1,4 @@
-"""One trial: call eager or an engine on copies of the inputs, and take down all that a caller can see."""
+"""One trial: call eager or an engine on copies of the inputs, and record all that a caller can see."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Observed:
-    """What one call showed: the structure of the result; its leaves, the inputs and the buffers after it."""
+    """The observation of one call: the structure of the result; its leaves, the inputs and the buffers after
+    it."""
 
     structure: Any
     values: dict[str, Any]
@@ -49,7 +50,7 @@ class Reference:
 
 NO_EDGES: Mapping[str, tuple[Call, Reference]] = {}
 
-# How many calls in a row are compared with eager, at most: what each showed is kept.
+# How many calls in a row are compared with eager, at most: the results of each are kept.
 MOST_IN_A_ROW = 16
 
 
@@ -87,8 +88,8 @@ def run_engine(
     """Compile on an engine, call it as often as eager was, compare; then call it until there were `calls`.
 
     A row of several calls is made twice at least. `edges`: further calls, each from the same start, with what
-    eager showed. Whatever an engine raises is a failed report. Raises
-    UsageError for an engine or device that does not exist.
+    eager showed. Any error of an engine is a failed report. Raises UsageError for an engine or device that
+    does not exist.
     """
     rounding = rounding_of(lowered.program)
     coarsest = coarsest_of(lowered.program)
@@ -160,7 +161,7 @@ def _problem(error: Exception) -> str:
 
 
 def _repeater(compiled: Compiled | Interpreted, call: Call, seed: int) -> Callable[[bool, int], Seen]:
-    """Makes the call of a place in a row; where that is the first, buffers and seed are as at the first.
+    """Makes the call of a place in a row; at the first place, buffers and seed are set anew.
 
     Other numbers are floating-point tensors' own in reverse: of the same range, and no index changes.
     """
@@ -199,7 +200,7 @@ def on_aten(compiled: Compiled | Interpreted) -> set[str]:
 
 
 def first_difference(callee: Any, call: Call, expected: Reference, rounding: Rounding, seed: int) -> str:
-    """What a first call shows otherwise than eager's, in a few words; empty where all is within tolerance."""
+    """The difference of a first call from eager's, in a few words; empty where all is within tolerance."""
     with _seeded(seed):
         got = _observe(callee, call)
     differences = compare_observed(got, expected.calls[0], expected.before, rounding)
