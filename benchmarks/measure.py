@@ -28,7 +28,7 @@ from benchmarks.processes import one_line, tell
 from benchmarks.sides import SIDES, Run, Subject, quiet
 from bridge.tuning.race import rest
 from bridge.verification.compare import compare
-from bridge.verification.tolerances import Kind, rounding_of
+from bridge.verification.tolerances import Rounding, rounding_of
 from lowering.host.machine import cores
 from tests.models.zoo import Call
 
@@ -70,7 +70,7 @@ class Expected:
     def __init__(self, subject: Subject) -> None:
         self._module = subject.model.module
         self._calls = subject.model.calls
-        self._kind = rounding_of(subject.lowered.program)
+        self._rounding = rounding_of(subject.lowered.program)
         self._buffers = {name: buffer.clone() for name, buffer in self._module.named_buffers()}
         self._results = [_leaves(self._module, call) for call in self._calls]
         self.restore()
@@ -87,7 +87,7 @@ class Expected:
             got = _leaves(run, call)
             if len(got) != len(wanted):
                 return math.inf, f"{len(got)} outputs, eager gives {len(wanted)}"
-            found, problem = _compare(f"call {index + 1}", got, wanted, self._kind)
+            found, problem = _compare(f"call {index + 1}", got, wanted, self._rounding)
             error, differs = max(error, found), differs or problem
         return error, differs
 
@@ -97,9 +97,11 @@ def _leaves(run: Run, call: Call) -> list[torch.Tensor]:
     return [leaf.clone() for leaf in pytree.tree_leaves(run(*args, **kwargs))]
 
 
-def _compare(name: str, got: list[torch.Tensor], wanted: list[torch.Tensor], kind: Kind) -> tuple[float, str]:
+def _compare(
+    name: str, got: list[torch.Tensor], wanted: list[torch.Tensor], rounding: Rounding
+) -> tuple[float, str]:
     differences = [
-        (compare(f"{name} output {i}", x, y, kind), float(y.abs().max()))
+        (compare(f"{name} output {i}", x, y, rounding), float(y.abs().max()))
         for i, (x, y) in enumerate(zip(got, wanted, strict=True))
     ]
     problems = [f"{found.name} {found.problem}" for found, _ in differences if not found.passed]
