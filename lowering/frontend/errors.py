@@ -8,7 +8,7 @@ from lowering.ir.errors import BridgeError
 
 
 class ArchiveError(BridgeError, ValueError):
-    """A file that cannot be read. One sentence: which file, what is wrong, what to do about it."""
+    """A file that cannot be read. One sentence: the file, the problem, the remedy."""
 
     def __init__(self, path: str | Path, problem: str) -> None:
         super().__init__(f"{path}: {problem}")

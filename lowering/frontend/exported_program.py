@@ -1,7 +1,7 @@
 """The in-memory way in: a `torch.export.ExportedProgram` to a `Program` and its `Weights`.
 
-torch's graph serialiser gives the document that a `.pt2` file holds, without copying a weight, and it is read
-by the same code. Only this module calls the serialiser, which promises nothing to its callers.
+torch's graph serialiser gives the document that a `.pt2` file holds, without copying a weight. The same code
+reads it. Only this module calls the serialiser, which promises nothing to its callers.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _classes_of(spec: Any) -> Iterator[type]:
         yield from _classes_of(child)
 
 
-# What torch.sort, torch.max and others return; torch's own serialiser has no names for these.
+# The result types of torch.sort, torch.max and others; torch's own serialiser has no names for these.
 _RETURN_TYPES = "torch.return_types."
 
 
@@ -218,7 +218,7 @@ def _registered_type(cls: type) -> NodeType:
 
 
 def _document(given: Exported) -> dict[str, Any]:
-    """What torch.export.save would write of the graph and the contract around it."""
+    """The graph and the contract around it, as torch.export.save would write them."""
     import torch
     from torch._export.serde import schema
     from torch._export.serde.serialize import (

@@ -1,4 +1,4 @@
-"""The passes on torch's exported program: what torch has no written form for becomes what it has."""
+"""The passes on torch's exported program, before torch serialises it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Calls of allowed operators that trust what they are given: a file may not make them.
 
 ATen's kernels write or read where such an argument says, without a look at it. Bridge's rules and its checks
-before a call keep to the tensors all the same (docs/security.md). But no model that people export makes such
-a call, and other readers of the file would be harmed: so the file is refused when it is read.
+before a call keep to the tensors all the same (docs/security.md). But real models make no such call, and it
+would harm other readers of the file. So reading refuses the file.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _argument(node: Node, name: str) -> Arg:
 
 
 def _outside(graph: Graph) -> set[str]:
-    """The program's inputs and weights, and what nodes other than poolings make of these alone."""
+    """The program's inputs and weights, and values that nodes other than poolings make of these alone."""
     outside = set(input_names(graph))
     for node in graph.nodes:
         if "max_pool" not in node.target and outside.issuperset(node.refs()):

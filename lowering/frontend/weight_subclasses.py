@@ -1,6 +1,6 @@
 """Weights of tensor subclasses, as the plain tensors that they are made of.
 
-Those of quantised models are such: their arithmetic is otherwise hidden in the class.
+Quantised models have such weights: their arithmetic is otherwise hidden in the class.
 """
 
 from __future__ import annotations

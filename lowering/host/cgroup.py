@@ -1,4 +1,4 @@
-"""What a container leaves this process of the machine: Linux' control groups, of versions 1 and 2.
+"""A container's limits on this process: Linux' control groups, of versions 1 and 2.
 
 https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/
 """
@@ -43,7 +43,7 @@ def _pairs() -> Iterator[tuple[str, str]]:
 def _folders(controller: str) -> Iterator[Path]:
     """The folders of this process' group of a controller (version 2 has one tree, `""`), and of those above.
 
-    In a container the kernel may name a group that is not mounted there: then its root is this process' own.
+    In a container the kernel may name a group that is not mounted there. Then its root is this process' own.
     """
     for line in _read(_OWN).splitlines():
         _, controllers, path = line.split(":", 2)

@@ -22,8 +22,9 @@ _CPU = 1
 _INT, _UINT, _FLOAT, _BFLOAT, _COMPLEX, _BOOL = 0, 1, 2, 4, 5, 6
 _MAX_RANK = 64
 
-# A block: room for the sizes, then DLManagedTensor: data, device type and id, rank, code, bits, lanes, sizes;
-# strides (none: row-major), byte offset, manager, deleter. A call writes all up to the pointer to the sizes.
+# A block: room for the sizes, then DLManagedTensor: data, device type and id, rank, code, bits, lanes, sizes,
+# strides, byte offset, manager, deleter. Null strides mean row-major. A call writes all up to the pointer to
+# the sizes.
 _TENSOR = 8 * _MAX_RANK
 _REST = struct.Struct("=QQQQ")
 _REST_AT = _TENSOR + 32
@@ -46,8 +47,8 @@ _MAX_VIEWS = 512
 class Views(Generic[T]):
     """An engine's views of memory, by address, element type and sizes: making one costs microseconds.
 
-    A view owns nothing, so it is as good for the next tensor that lies there as for the one it was made for;
-    whoever uses it keeps the memory.
+    A view owns nothing, so it is as good for the next tensor that lies there. The user of a view keeps the
+    memory.
     """
 
     def __init__(self) -> None:
@@ -63,9 +64,10 @@ class Views(Generic[T]):
 
 
 def capsule_import(take: Callable[[Any], Any], start: int, dtype: DType, sizes: tuple[int, ...]) -> Any:
-    """What `take` makes of a capsule over the row-major tensor at `start`; the caller keeps the memory alive.
+    """The result of `take` on a capsule over the row-major tensor at `start`; the caller keeps the memory
+    alive.
 
-    float8 is exported as uint8. Raises TypeError for more than 64 dimensions, and whatever `take` does.
+    float8 is exported as uint8. Raises TypeError for more than 64 dimensions, and the errors of `take`.
     """
     pack, at, code, bits = _layout(dtype, len(sizes))
     try:

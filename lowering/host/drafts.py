@@ -62,7 +62,8 @@ def draft_folder(target: Path, discard: Callable[[Path], None], mode: int = 0o77
 def scratch_folder(name: str) -> Iterator[Path]:
     """A new folder for temporary files that only this user reads, removed at the end with all that it has.
 
-    Those of the same name that killed processes left are removed too. Raises OSError where it cannot be made.
+    Drafts of the same name that killed processes left are removed too. Raises OSError where it cannot be
+    made.
     """
     with draft_folder(Path(tempfile.gettempdir(), name), _remove_folder, 0o700) as folder:
         yield folder

@@ -1,8 +1,8 @@
 """Parameter archives (`.irpa`): weights on disk, 64-byte aligned, so that they are mapped, not copied.
 
-The format is a header, a table of entries, a block of names and metadata, and the storage. Written here
-rather than by an engine's library, so that tied weights are stored once and no engine has to be installed.
-Each entry's metadata is our JSON of its dtype and sizes.
+The format is a header, a table of entries, a block of names and metadata, and the storage. It is written
+here, not by an engine's library: tied weights are stored once, without an engine. Each entry's metadata is
+our JSON of its dtype and sizes.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ _MAX_HEADER = 4096
 
 
 def cores() -> int:
-    """How many cores this process may use: those it is bound to, as far as its container has time on them."""
+    """How many cores this process may use: the cores it is bound to, within its container's quota."""
     try:
         bound = len(os.sched_getaffinity(0))
     except AttributeError:
@@ -28,7 +28,7 @@ def cores() -> int:
 
 
 def memory() -> int:
-    """How many bytes of memory this process may use: the machine's, or what its container leaves."""
+    """How many bytes of memory this process may use: the machine's, or its container's limit."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = memory_limit()
     return whole if limit is None else min(whole, limit)
@@ -41,10 +41,10 @@ _quota = cache(cpu_quota)
 class BatchScheduling:
     """Within it this thread, once woken, lets the thread that woke it finish what it does (Linux).
 
-    An engine's worker wakes the caller, and still holds a lock that the caller then spins for. Where the two
-    share a core, the kernel puts the caller first and lets it spin until the next tick: calls of 0.7 ms took
-    3 to 6. A thread of the policy SCHED_BATCH is as any other but does not come first when it wakes. 3 us per
-    use; nothing happens where the policy cannot be set, or is not the usual one.
+    An engine's worker wakes the caller, and still holds a lock that the caller then spins for. On a shared
+    core, the kernel lets the caller spin until the next tick: calls of 0.7 ms took 3 to 6. A thread of the
+    policy SCHED_BATCH is as any other but does not come first when it wakes. 3 us per use; nothing happens
+    where the policy cannot be set, or is not the usual one.
     """
 
     __slots__ = ("_changed",)

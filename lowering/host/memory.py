@@ -1,4 +1,4 @@
-"""Where a tensor lies, torch's or numpy's: its storage, what overlaps it, copies, strides."""
+"""The memory of a tensor, torch's or numpy's: its storage, overlaps, copies, strides."""
 
 from __future__ import annotations
 

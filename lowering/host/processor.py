@@ -21,7 +21,8 @@ from lowering.ir.errors import EngineError
 
 HOST = "host"
 
-# What each level adds, by the kernel's names: https://gitlab.com/x86-psABIs/x86-64-ABI, table 3.1.
+# The extensions that each level adds, by the kernel's names: https://gitlab.com/x86-psABIs/x86-64-ABI, table
+# 3.1.
 _LEVELS: Mapping[str, frozenset[str]] = {
     "x86-64-v2": frozenset({"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"}),
     "x86-64-v3": frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}),

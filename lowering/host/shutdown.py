@@ -1,9 +1,9 @@
 """The end of the interpreter while daemon threads are calling.
 
 CPython ends a daemon thread when it next wants the global lock after the interpreter began to end. A thread
-that comes back from an engine or from torch is then inside C++, which cannot be left that way: the process
-aborts (status 134). So before the interpreter ends, no other thread begins a call: it ends as by `sys.exit`,
-and one that goes on nevertheless waits for good. And calls that have begun are waited for.
+that comes back from an engine or from torch is then in C++, and the process aborts (status 134). So before
+the interpreter ends, no other thread begins a call: it ends as by `sys.exit`. A thread that goes on
+nevertheless waits for good. And calls that have begun are waited for.
 
 Calls pay nothing for this: the methods are replaced at the end, and threads are found by their frames.
 """
@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 _PACKAGES = frozenset({"bridge", "lowering", "runtime"})
-# Who waits for a compiler, which is a child process, is not inside C++.
+# A thread that waits for a compiler, which is a child process, is not inside C++.
 _HARMLESS = frozenset({"selectors", "subprocess"})
-# For how long calls are waited for; and what is left to threads that are in torch between two calls.
+# The time to wait for calls, and the grace for threads that are in torch between two calls.
 _WAIT_S, _GRACE_S = 60.0, 0.05
 _PAUSE_S = 0.005
 
@@ -69,7 +69,7 @@ _BUSY, _PARKED, _ELSEWHERE = "busy", "parked", "elsewhere"
 
 
 def _states() -> list[str]:
-    """What each other thread does: a call of ours, waiting for good, or something else."""
+    """The state of each other thread: in a call of ours, waiting for good, or elsewhere."""
     own = threading.get_ident()
     return [_state(frame) for thread, frame in sys._current_frames().items() if thread != own]
 
@@ -92,7 +92,7 @@ def _module(frame: FrameType) -> str:
 
 
 def _closed(attribute: Any, last: int) -> Any:
-    """A method or property that only the thread `last` begins; what a call calls itself it may."""
+    """A method or property that only the thread `last` begins; a call may itself call others."""
     function = _function(attribute)
 
     @wraps(function)

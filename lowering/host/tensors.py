@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ALIGNMENT = 64
 
-# What numpy itself does not have.
+# Dtypes that numpy itself does not have.
 _ML_DTYPES = {
     dtype: getattr(ml_dtypes, dtype.value)
     for dtype in DType
@@ -72,7 +72,7 @@ def torch_dtype(dtype: DType) -> torch.dtype:
 
 @cache
 def raw_dtype(dtype: DType) -> np.dtype:
-    """What numpy's and torch's buffer exchange know: unsigned integers in place of ml_dtypes' types."""
+    """Dtypes of numpy's and torch's buffer exchange: unsigned integers in place of ml_dtypes' types."""
     return _RAW[dtype.itemsize] if dtype in _ML_DTYPES else numpy_dtype(dtype)
 
 

@@ -22,9 +22,9 @@ class WeightError(BridgeError):
 def materialise(weights: Weights, names: Iterable[str]) -> dict[str, np.ndarray]:
     """The named weights, dense, row-major and 64-byte aligned.
 
-    A view that is dense in an aligned storage is not copied (and is read-only where the storage is);
-    any other is copied once. Names whose views are equal share one array. No other storage is opened.
-    Raises WeightError.
+    A view that is dense in an aligned storage is not copied, and is read-only where the storage is. Any other
+    is copied once. Names whose views are equal share one array. No other storage is opened. Raises
+    WeightError.
     """
     storages: dict[str, np.ndarray] = {}
     arrays: dict[WeightView, np.ndarray] = {}
@@ -46,9 +46,9 @@ def torch_weights(
 ) -> dict[str, torch.Tensor]:
     """The named weights as torch tensors with their own strides; views of one storage share memory.
 
-    Nothing is copied but the storages that a name in `private` is a view of: those tensors may be written.
-    Writing any other would write to the mapped file, or crash.
-    Raises WeightError for a name that is missing or reaches outside its storage.
+    Only the storages of names in `private` are copied: these tensors may be written. Writing any other would
+    write to the mapped file, or crash. Raises WeightError for a name that is missing or reaches outside its
+    storage.
     """
     import torch
 

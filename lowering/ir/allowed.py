@@ -1,7 +1,7 @@
 """Which of torch's operators a file may have ATen run, and why not the others.
 
-A file names its operators, and a file is untrusted. `allowed.json` names those that keep to the memory of
-their tensors and come to an end, whatever they are given: some by themselves, some by a check before the call
+A file names its operators, and a file is untrusted. `allowed.json` names operators that keep to the memory of
+their tensors and terminate, for any arguments. Some need a check before the call
 (`lowering/targets/aten/arguments.py`). `third_party/generate_allowed.py` writes it; docs/security.md says
 what admits one.
 """
@@ -52,7 +52,7 @@ def allowed() -> frozenset[str]:
 def refusal(target: str) -> str | None:
     """Why a file may not have ATen run an operator, as a sentence; None if it may.
 
-    An operator of a namespace that is not torch's own is the user's, who imported what registers it.
+    An operator of another namespace than torch's is the user's, who imported its library.
     """
     known, refused, own = _table()
     if target in known:
@@ -67,7 +67,7 @@ def refusal(target: str) -> str | None:
 
 
 def refused_node(node: Node) -> str | None:
-    """Why a file may not have ATen run a node: its operator, one that it is given, or a layout it asks for.
+    """Why a file may not run a node on ATen: its operator, one among its arguments, or a layout.
 
     Nodes of graphs that it is given are not looked at.
     """

@@ -1,4 +1,4 @@
-"""What operators take, return, alias and write: ATen's, and those of a few other namespaces.
+"""The arguments, results, aliases and writes of operators: ATen's, and those of a few other namespaces.
 
 `aten.json` holds torch's own schema of every overload (see `third_party/generate_aten_table.py`), so that a
 program can be read without importing torch. It has `prims`, `quantized_decomposed` and what packages leave in
@@ -133,7 +133,7 @@ class OpSchema:
 
 _RUNNING = ("running_mean", "running_var")
 
-# Operators that write to some arguments only if a flag is set, whatever the schema says: flag, arguments.
+# Operators that write to some arguments only if a flag is set, other than their schemas say: flag, arguments.
 _WRITES_IF: dict[str, tuple[str, tuple[str, ...]]] = {
     "aten.batch_norm.default": ("training", _RUNNING),
     "aten._batch_norm_impl_index.default": ("training", _RUNNING),

@@ -1,7 +1,8 @@
-"""What a module's bytecode names, read without a compiler: MLIR's own readers can be crashed by a file.
+"""The operations that a module's bytecode names, read without a compiler: a file can crash MLIR's own
+readers.
 
 Portable StableHLO is MLIR bytecode (https://mlir.llvm.org/docs/BytecodeFormat/) of the dialect `vhlo`. Its
-tables name every dialect and operation that it uses; what is not named there cannot be in it.
+tables name every dialect and operation that it uses; no other can be in it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 _MAGIC = b"ML\xefR"
 _STRINGS, _DIALECTS, _TYPES, _TYPE_OFFSETS, _IR, _RESOURCES, _RESOURCE_OFFSETS, _PROPERTIES = *range(7), 8
 _SECTIONS = frozenset((*range(7), _PROPERTIES))
-# What says that there are no resources: no bytes, and a count of none.
+# The encoding of an empty resource section: no bytes, and a count of 0.
 _EMPTY = {_RESOURCES: b"", _RESOURCE_OFFSETS: b"\1"}
 # The bytecode of the StableHLO versions that Bridge writes and reads.
 _VERSIONS = range(4, 8)

@@ -1,4 +1,4 @@
-"""Reasoning over sizes and strides: provable equality, products, contiguity, and what can be a view.
+"""Reasoning over sizes and strides: provable equality, products, contiguity, possible views.
 
 Where sizes are symbolic an answer may be None: it depends on the symbols' values.
 """

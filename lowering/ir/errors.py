@@ -1,10 +1,10 @@
-"""The family of errors: what a user can act on. Its members live with the layers that raise them."""
+"""The family of errors that a user can act on. Its members live with the layers that raise them."""
 
 from __future__ import annotations
 
 
 class BridgeError(Exception):
-    """What Bridge refuses or cannot do, in one sentence: what, where, what to do.
+    """A refusal or a failure, in one sentence: the problem, the place, the remedy.
 
     The command line prints it and exits with status 1. Anything else that is raised is a bug.
     """

@@ -1,8 +1,7 @@
 """Programs and plans as JSON, exactly: `from_json(to_json(program)) == program`.
 
-A value that JSON has no type for is an object with one key that names its type: `{"ref": "x"}`,
-`{"dtype": "float32"}`. A list is a list. Sizes and guards are nested lists headed by the operator's name:
-`["Mul", 2, "s0"]`.
+A value without a type in JSON is an object with one key, its type: `{"ref": "x"}`, `{"dtype": "float32"}`. A
+list is a list. Sizes and guards are nested lists headed by the operator's name: `["Mul", 2, "s0"]`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading the JSON that `lowering.ir.json` writes; nothing is taken on trust, whatever is wrong raises."""
+"""Reading the JSON that `lowering.ir.json` writes. Nothing is trusted; every fault raises."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ E = TypeVar("E", bound=Enum)
 
 
 class JSONError(BridgeError, ValueError):
-    """What was read is not a program or plan; the message begins with where, as a path from `$`."""
+    """The data is not a program or plan; the message begins with the place, as a path from `$`."""
 
 
 def from_json(data: Any) -> Program:
@@ -71,7 +71,7 @@ def _checked(read: Callable[[], T]) -> T:
 
 
 class _Reader:
-    """A place in the data, and what may stand there."""
+    """A place in the data, and readers of the values that may stand there."""
 
     __slots__ = ("data", "depth", "path")
 

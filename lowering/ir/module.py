@@ -1,4 +1,4 @@
-"""A StableHLO module as a plain value: what emission makes and an engine compiles."""
+"""A StableHLO module as a plain value, from emission to an engine's compiler."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from lowering.ir.types import DType
 class Port:
     """One argument or result of a module's `@main`: dense, row-major, of static sizes.
 
-    `weight`: the full name of the weight this argument always is (its bytes never change between calls), or
-    None for an argument that comes with each call.
+    `weight`: the full name of the weight that this argument always is. None for an argument that comes with
+    each call.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Port:
 
 
 class CheckKind(Enum):
-    """What a check is of, and so which error the caller gets."""
+    """The subject of a check, and so the type of the caller's error."""
 
     #: An index out of bounds: IndexError.
     INDEX = "index"
@@ -35,7 +35,7 @@ class CheckKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What must hold of the data. `message`: one sentence that says what does not, and where."""
+    """A condition on the data. `message`: one sentence that says what does not, and where."""
 
     kind: CheckKind
     message: str
@@ -45,16 +45,16 @@ class Check:
 class Module:
     """A StableHLO module as portable bytecode, and the types of its `@main`.
 
-    `checks`: if there are any, the last output is a bool tensor with one element per check, True where it
-    does not hold. `load`: a module of weights alone that runs once, when this one is loaded; its results are
-    the inputs of this one whose `weight` is their name.
+    `checks`: the last output, if any, is a bool tensor with an element per check, True where it fails.
+    `load`: a module of weights alone that runs once, at load. Its results are the inputs of this module whose
+    `weight` is their name.
 
-    `donated`: (input, output) by name: a call may write the output where the input lies, for nothing reads
-    the input's old value afterwards. `preflight`: a module of the same checks and nothing else, on some of
-    the inputs: what is to be asked before a donated input is overwritten.
+    `donated`: (input, output) by name. A call may write the output where the input lies: nothing reads the
+    old value afterwards. `preflight`: a module of the checks alone, on some of the inputs. It runs before a
+    donated input is overwritten.
 
-    `foreign`: the bytes are a file's, and somebody else may have made them: no compiler of this process may
-    read them as they are.
+    `foreign`: the bytes are a file's, perhaps of another user. No compiler of this process may read them as
+    they are.
     """
 
     code: bytes

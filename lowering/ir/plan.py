@@ -18,8 +18,8 @@ class Placement(Enum):
 class Segment:
     """A convex run of nodes of the program's main graph that is executed as one unit.
 
-    `nodes` are node names in execution order; `inputs` and `outputs` are value names: what the segment reads
-    from outside (program inputs or earlier segments) and what others, or the program's outputs, read of it.
+    `nodes` are node names in execution order. `inputs` are the values that the segment reads from program
+    inputs or earlier segments. `outputs` are its values that later segments or the program's outputs read.
     """
 
     index: int

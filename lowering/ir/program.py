@@ -1,8 +1,9 @@
 """`Program`: an exported program as a frozen value. Weight-free: parameters and buffers are named, not held.
 
-A program is a graph of nodes in execution order plus the contract around it: what each input is (parameter,
-buffer, constant, user input), what each output is (returned, or written back to a buffer or an input), the
-pytrees a caller passes and receives, the ranges of the symbols and the guards over them.
+A program is a graph of nodes in execution order plus the contract around it. The contract has the kind of
+each input (parameter, buffer, constant, user input). It has the kind of each output (returned, or written
+back to a buffer or an input). It has the caller's pytrees, the ranges of the symbols and the guards over
+them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Operator:
     target: str
 
 
-# What a node may be given: a value, a literal, a list of either, or a nested graph.
+# An argument of a node: a value, a literal, a list of either, or a nested graph.
 Literal = None | bool | int | float | complex | str | DType | Device | Layout | MemoryFormat
 Arg: TypeAlias = "Ref | Literal | Operator | Graph | tuple[Arg, ...] | dict[str, Arg]"
 
@@ -85,10 +86,10 @@ Output: TypeAlias = "str | tuple[str | None, ...] | None"
 class Node:
     """A call of one operator.
 
-    `target` is the exact overload: `aten.linear.default`, `higher_order.cond`, `_operator.add`.
-    `functional`: the operator would write to an argument, but here it reads a copy of it and the written
-    copy is a new value: `outputs` are the operator's own, followed by the written arguments that it does
-    not return, in schema order. Only functionalisation makes such nodes.
+    `target` is the exact overload: `aten.linear.default`, `higher_order.cond`, `_operator.add`. `functional`:
+    the operator would write to an argument, but here it writes to a copy, which is a new value. `outputs` are
+    then the operator's own, followed by the written arguments that it does not return, in schema order. Only
+    functionalisation makes such nodes.
     """
 
     name: str
@@ -126,7 +127,7 @@ class Graph:
 
 
 class InputKind(Enum):
-    """What an input of the graph is for: given by the caller, or by the program's own weights."""
+    """The role of a graph's input: the caller's, or one of the program's own weights."""
 
     PARAMETER = "parameter"
     BUFFER = "buffer"
@@ -138,7 +139,7 @@ class InputKind(Enum):
 
 
 class OutputKind(Enum):
-    """What an output of the graph is for: returned to the caller, or written back."""
+    """The role of a graph's output: returned to the caller, or written back."""
 
     USER = "user"
     LOSS = "loss"
@@ -235,7 +236,7 @@ def refs_of(arg: Arg) -> Iterator[str]:
 
 
 def leaves_of(arg: Arg) -> Iterator[Arg]:
-    """What is inside an argument's lists and dictionaries, in order."""
+    """The items inside an argument's lists and dictionaries, in order."""
     if isinstance(arg, tuple):
         for item in arg:
             yield from leaves_of(item)
@@ -252,7 +253,7 @@ def graphs_of(node: Node) -> Iterator[Graph]:
 
 
 def all_graphs(graph: Graph) -> Iterator[Graph]:
-    """A graph, and those that lie in it, each before those that lie in it."""
+    """A graph and its nested graphs, each before the graphs nested in it."""
     yield graph
     for node in graph.nodes:
         for nested in graphs_of(node):
@@ -268,7 +269,7 @@ def all_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
 
 
 def parse_stack_trace(trace: str) -> tuple[StackFrame, ...]:
-    """Read torch's `File "f.py", line 3, in forward` blocks. What is not one is passed over."""
+    """Read torch's `File "f.py", line 3, in forward` blocks. Other lines are passed over."""
     frames: list[StackFrame] = []
     for line in trace.splitlines():
         text = line.strip()

@@ -27,7 +27,7 @@ _COMPARE = {
     ">": "StrictGreaterThan",
     "<": "StrictLessThan",
 }
-# How tightly each operator binds, and what it makes. Unary minus binds at 10, `not` at 3.
+# How tightly each operator binds, and its term. Unary minus binds at 10, `not` at 3.
 _INFIX = {
     "if": (0.5, "Where"),
     "or": (1, "Or"),
@@ -60,7 +60,7 @@ _CONSTANTS: dict[str, Term] = {
     "math.pi": math.pi,
     "math.e": math.e,
 }
-# What Python text calls differently from SymPy.
+# Names in Python text that differ from SymPy's.
 _SYNONYMS = {
     "Eq": "Equality",
     "Ne": "Unequality",

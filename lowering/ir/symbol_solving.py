@@ -8,7 +8,7 @@ from lowering.ir.symbols import Scalar, Symbol, SymbolError, Term, evaluate, fre
 
 
 def line(term: Term, symbol: str, known: Mapping[str, Scalar]) -> tuple[int, int]:
-    """`(offset, step)` of a term that is `offset + step * symbol`; a step of 0 where it is no such line.
+    """`(offset, step)` of a term that is `offset + step * symbol`; a step of 0 for a term that is not linear.
 
     Decided by evaluating: the values at 2, 3 and 7 must lie on one line of integers.
     """
@@ -25,7 +25,7 @@ def line(term: Term, symbol: str, known: Mapping[str, Scalar]) -> tuple[int, int
 def solve(term: Term, observed: int, symbol: str, known: Mapping[str, Scalar]) -> int | None:
     """The integer `symbol` for which a linear `term` has the value `observed`, or None if there is none.
 
-    What is linear near 2 and 3 only (`Max(s0, 1)`) counts if it has that value at the solution. A condition
+    A term that is linear near 2 and 3 only (`Max(s0, 1)`) counts if the solution has that value. A condition
     (`Eq(u0, 1)`, a boolean taken out of a tensor) has 0 or 1 for its symbol.
     """
     if isinstance(term, Symbol):

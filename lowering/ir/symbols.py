@@ -123,8 +123,8 @@ def _xor(*values: _Number) -> bool:
     return sum(map(bool, values)) % 2 == 1
 
 
-# What each operator does. Python's integer division and modulus floor, as FloorDiv and PythonMod do; SymPy's
-# Mod is defined on non-negative numbers only, where it is the same.
+# The function of each operator. Python's integer division and modulus floor, as FloorDiv and PythonMod do.
+# SymPy's Mod is defined on non-negative numbers only, and is the same there.
 OPERATORS: dict[str, Callable[..., Any]] = {
     "Add": lambda *a: sum(a),
     "Mul": lambda *a: math.prod(a),
@@ -197,8 +197,8 @@ _LAZY = frozenset(("And", "Or", "Where", "Piecewise"))
 def evaluate(term: Term, env: Mapping[str, Scalar]) -> Scalar:
     """The value of an expression where `env` says what its symbols are.
 
-    Raises UnboundSymbol for a missing one, SymbolError where the value is undefined (division by zero) or the
-    operator has no meaning outside torch.
+    Raises UnboundSymbol for a missing one. Raises SymbolError where the value is undefined (division by zero)
+    or the operator has no meaning outside torch.
     """
     try:
         value = _evaluate(term, env)

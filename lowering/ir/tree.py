@@ -1,8 +1,7 @@
 """Pytrees: values taken apart into leaves, and leaves put together, as a `TreeSpec` says.
 
 Containers of the standard library are known here; any other type comes from a registry that the caller passes
-(`types`). One that is not there is a plain dict of its fields, and a namedtuple one of the
-same name and fields.
+(`types`). A missing type becomes a plain dict of its fields; a namedtuple one of the same name and fields.
 """
 
 from __future__ import annotations
@@ -55,14 +54,14 @@ __all__ = [
 
 
 class TreeMismatch(BridgeError, ValueError):
-    """Values whose structure is not the program's. Says where, what was expected, what is there."""
+    """Values whose structure is not the program's. Gives the place, the expected value and the actual one."""
 
 
 class NodeType(NamedTuple):
     """How to take one container type apart and rebuild it.
 
-    `flatten` gives the children and the context; `unflatten` is given the children and the spec's context.
-    A context is as torch writes it: text of JSON, unless the type was registered with a way of its own.
+    `flatten` gives the children and the context; `unflatten` is given the children and the spec's context. A
+    context is as torch writes it: JSON text, unless the type was registered with its own encoding.
     """
 
     type: type
@@ -112,7 +111,7 @@ class _Mismatch(Exception):
 def flatten(tree: Any, spec: TreeSpec, types: Types = _NO_TYPES) -> list[Any]:
     """The leaves of `tree`, in the order of `spec`. Dicts may have their keys in any order.
 
-    Raises `TreeMismatch` if the structure is another (`item 0, key 'a': expected ..., got ...`), and
+    Raises `TreeMismatch` if the structure differs (`item 0, key 'a': expected ..., got ...`). Raises
     `TreeSpecError` if the spec has a namedtuple without fields.
     """
     leaves: list[Any] = []
@@ -211,7 +210,7 @@ def _take_apart(tree: Any, spec: TreeSpec, types: Types) -> tuple[Sequence[Any],
 
 
 def _fields_of(tree: Any, spec: TreeSpec) -> tuple[Sequence[Any], Sequence[Any]]:
-    """The fields of a container whose type is not known here: a mapping of them, or an object that has them.
+    """The fields of a container of an unknown type: a mapping of them, or an object that has them.
 
     Other fields are absent, or None.
     """

@@ -45,9 +45,9 @@ class TreeSpec:
     """One node of a pytree.
 
     `type` is the container's qualified name (`builtins.tuple`, `collections.namedtuple`, ...), or None for a
-    leaf; None itself is a leaf to torch. `context` is what torch wrote with it, as text: a dict's keys in
-    JSON, a namedtuple's registered name bare, any other type's as JSON. `fields` are a namedtuple's, where
-    they were recorded.
+    leaf. None itself is a leaf to torch. `context` is torch's text for it: a dict's keys in JSON, a
+    namedtuple's registered name bare, any other as JSON. `fields` are a namedtuple's, where they were
+    recorded.
     """
 
     type: str | None
@@ -67,7 +67,7 @@ LEAF = TreeSpec(None)
 def parse_spec(text: str, namedtuples: Mapping[str, Sequence[str]] | None = None) -> TreeSpec:
     """Read torch's spec text. `namedtuples`: field names by registered type name, where recorded.
 
-    Raises `TreeSpecError` if the text is no spec of protocol 1, or nested more than 100 deep.
+    Raises `TreeSpecError` if the text is not a spec of protocol 1, or nested more than 100 deep.
     """
     try:
         document = json.loads(text)
@@ -107,7 +107,7 @@ def _fields(name: str, context: str, namedtuples: Mapping[str, Sequence[str]]) -
 
 
 def _check(spec: TreeSpec) -> None:
-    """What a standard container's context says must fit its children."""
+    """A standard container's context must fit its children."""
     if spec.type in MAPPINGS and len(dict_keys(spec)) != len(spec.children):
         raise TreeSpecError(
             f"a {spec.type} has {len(dict_keys(spec))} keys, but {len(spec.children)} children"

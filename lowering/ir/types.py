@@ -1,7 +1,7 @@
 """The types of values: dtypes, devices, tensors with symbolic sizes, symbolic scalars, opaque objects.
 
-Everything here is frozen and hashable, and imports nothing but the standard library, so that the runtime
-may use it in a process that has neither torch nor jax.
+Everything here is frozen and hashable, and imports the standard library alone. So the runtime may use it in a
+process without torch and jax.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from lowering.ir.symbols import Dim, Expr
 class DType(Enum):
     """An element type; its row is all that is needed to read, keep, lower and run tensors of it.
 
-    A row has torch's name, by which `DType("float32")` looks it up and by which numpy and ml_dtypes know it;
-    `itemsize`, in bytes; `code`, torch's number of it in a file; `scalar_type`, torch's number of it in a
-    schema (c10::ScalarType); and `mlir`, its spelling in MLIR, None where StableHLO has no such type.
+    A row has torch's name, which numpy, ml_dtypes and `DType("float32")` share, and `itemsize`, in bytes.
+    `code` is torch's number in a file, `scalar_type` torch's number in a schema (c10::ScalarType). `mlir` is
+    the spelling in MLIR, None where StableHLO lacks the type.
     """
 
     _value_: str
@@ -152,7 +152,7 @@ class SymKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SymType:
-    """A Python scalar known only when the program runs, and what it is in terms of the symbols.
+    """A Python scalar known only when the program runs, and its term over the symbols.
 
     `value` is a literal where the exporter knew it.
     """

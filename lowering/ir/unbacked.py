@@ -1,4 +1,4 @@
-"""Symbols whose values only the data gives: which nodes bind them, and what depends on them.
+"""Symbols whose values only the data gives: the nodes that bind them and depend on them.
 
 A node binds a symbol if the symbol appears in its results and in nothing before. All that follows from the
 symbols, sizes and numbers alike, is known once those nodes have run.
@@ -16,7 +16,7 @@ from lowering.ir.symbols import free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType, ValueType
 from lowering.ir.uses import input_names
 
-# What sizes from the data are taken to be where a node is only tried: torch, too, assumes neither 0 nor 1.
+# The sizes from the data that a trial emission assumes: torch, too, assumes neither 0 nor 1.
 _TYPICAL = 2
 
 
@@ -49,7 +49,7 @@ def symbols_of_node(graph: Graph, node: Node, reads: bool = True) -> frozenset[s
 
 
 def gives_number(graph: Graph, node: Node) -> bool:
-    """Whether a node takes a Python number out of the data, as `item()` does, whatever is known of it."""
+    """Whether a node takes a Python number out of the data, as `item()` does."""
     types = [graph.values.get(name) for name in node.results()]
     return any(isinstance(type_, SymType) for type_ in types) and depends_on_data(node.target)
 

@@ -11,9 +11,9 @@ _WRITES = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
 
 
 def tied(program: Program) -> dict[str, str]:
-    """Of several buffers that get the same new value, those that nothing reads, and the one they go with.
+    """Buffers that nothing reads, with the buffer that gets the same new value.
 
-    By full name. Such are other names of one tensor, of which a functional program reads only the first.
+    By full name. They are other names of one tensor, of which a functional program reads only the first.
     """
     signature, graph = program.signature, program.graph
     stored = {spec.fqn or "": spec.name for spec in signature.inputs if spec.kind in _STORED}
@@ -32,8 +32,8 @@ def tied(program: Program) -> dict[str, str]:
 def updates(program: Program) -> dict[str, str]:
     """The value of each buffer that a functional program writes, and the value that takes its place.
 
-    Only those whose new value may be put where the old one lies once nothing reads that any more: the program
-    does not return the old value, and the new one is no input and no other buffer's.
+    The new value may lie in the old one's memory once nothing reads the old one. So the program does not
+    return the old value, and the new value is not an input or another buffer's.
     """
     signature = program.signature
     stored = {spec.fqn: spec.name for spec in signature.inputs if spec.kind in _STORED}

@@ -1,7 +1,7 @@
-"""Who makes each value of a graph, who uses it, and who uses it last.
+"""The producer, the users and the last user of each value of a graph.
 
-A nested graph uses nothing but its inputs: what it is given stands among the arguments of the node around it.
-Functions that take nodes take them in execution order, of one graph.
+A nested graph uses nothing but its inputs: they stand among the arguments of the node around it. Functions
+that take nodes take them in execution order, of one graph.
 """
 
 from __future__ import annotations

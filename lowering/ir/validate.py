@@ -1,4 +1,4 @@
-"""What holds of every program, as a table of rules."""
+"""The invariants of every program, as a table of rules."""
 
 from __future__ import annotations
 
@@ -97,8 +97,7 @@ def ranks_agree(graph: Graph) -> Iterator[str]:
 
 
 def arguments_fit(graph: Graph) -> Iterator[str]:
-    """A call's arguments are in its operator's schema, and its results as many as that says, where the table
-    has it."""
+    """A call's arguments and the number of its results fit its operator's schema, where the table has it."""
     for node in graph.nodes:
         found = schema(node.target)
         if found is None:
@@ -125,7 +124,7 @@ def arguments_fit(graph: Graph) -> Iterator[str]:
             yield f"node {node.name}: {node.target} has {expected} results, not {len(node.outputs)}"
 
 
-# What a schema calls a result, and the type of the value that it is.
+# A result's type in the schema, and the type of its value.
 _RESULTS: Mapping[str, type[ValueType] | tuple[()]] = {
     **dict.fromkeys(("Tensor", "Tensor[]"), TensorType),
     **dict.fromkeys(("ScalarType", "QScheme"), ()),  # a value of the IR is neither

@@ -1,7 +1,7 @@
 """Which results are views of which arguments, and in what way.
 
-Schemas say that `reshape`, `contiguous` or `to` may return a view; whether they do is decided here, as torch
-decides it, from the recorded sizes and strides.
+Schemas say that `reshape`, `contiguous` or `to` may return a view. The recorded sizes and strides decide it
+here, as in torch.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A result that may or may not share elements with `sources`; what is recorded does not decide it."""
+    """A result that may or may not share elements with `sources`; the recorded types do not decide it."""
 
     sources: tuple[str, ...]
 
@@ -87,7 +87,8 @@ def relations(
 ) -> dict[str, View | Doubt]:
     """The results of a call, written ones aside, that are or may be views of its arguments.
 
-    `bound`: the arguments by name, as `OpSchema.bind` gives them. What is absent from the answer is a copy.
+    `bound`: the arguments by name, as `OpSchema.bind` gives them. A result that is absent from the answer is
+    a copy.
     """
     found: dict[str, View | Doubt] = {}
     for index, output in enumerate(node.outputs[: len(schema.returns)]):

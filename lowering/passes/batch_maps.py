@@ -49,7 +49,7 @@ BATCH_MAPS = graph_pass(
 
 
 def _parts(node: Node) -> tuple[Graph, tuple[Ref, ...], tuple[Arg, ...]] | None:
-    """The graph, what is mapped, and the other operands; None where they are not what they should be."""
+    """The graph, the mapped operands, and the other operands; None for other arguments."""
     graph, mapped, *rest = (argument.value for argument in node.args)
     others = rest[0] if rest else ()
     if not isinstance(graph, Graph) or not isinstance(mapped, tuple) or not isinstance(others, tuple):
@@ -61,9 +61,8 @@ def _parts(node: Node) -> tuple[Graph, tuple[Ref, ...], tuple[Arg, ...]] | None:
 
 
 def _is_elementwise(node: Node) -> bool:
-    """Whether it is a map, each node of whose graph makes one tensor, element by element, of tensors of one
-    dtype: among equal ones it makes no difference to the result's that a tensor without axes becomes one with
-    rows."""
+    """Whether it is a map, each node of whose graph is elementwise, with one result, on tensors of one dtype.
+    With equal dtypes, a tensor without axes may become one with rows: the result's dtype stays."""
     parts = _parts(node) if is_map(node.target) else None
     if parts is None:
         return False
@@ -89,7 +88,7 @@ def _is_elementwise(node: Node) -> bool:
 
 
 def _dissolve(builder: Builder, node: Node) -> dict[str, Arg]:
-    """Append the graph's nodes on whole tensors; what the node's results are then."""
+    """Append the graph's nodes on whole tensors; gives the values of the node's results."""
     parts = _parts(node)
     assert parts is not None
     graph, mapped, others = parts
@@ -126,7 +125,7 @@ def _dissolve(builder: Builder, node: Node) -> dict[str, Arg]:
         assert isinstance(output, Ref)
         made[name] = held[output.name]
         if held[output.name] in mapped:
-            # A row that is returned as it is: what a map gives shares its elements with nothing.
+            # A row that is returned as it is: the result of a map shares its elements with nothing.
             made[name] = _copy(builder, mapped[mapped.index(held[output.name])])
     return made
 
@@ -142,7 +141,7 @@ def _of_rows(type_: ValueType, length: Dim) -> TensorType:
 
 
 def _with_axes(builder: Builder, value: Ref, count: int) -> Ref:
-    """Axes of size 1 behind that of the rows, so that rows of fewer axes are spread as they would be."""
+    """Axes of size 1 behind the axis of rows, so that rows of fewer axes broadcast as before."""
     for _ in range(count):
         type_ = builder.tensor(value.name)
         sizes = (type_.sizes[0], 1, *type_.sizes[1:])

@@ -133,7 +133,7 @@ class Builder:
                 return self.call(f"aten.{_UNARY[view.form]}.default", type_, self=given)
 
     def view_inverse(self, view: View, old: str, new: str) -> str | None:
-        """What the view's source, whose value is `old`, becomes when the view's elements become `new`.
+        """The new value of the view's source, whose value is `old`, when the view's elements become `new`.
 
         None if that cannot be said.
         """

@@ -1,7 +1,7 @@
 """Dtypes that torch's exporter notes otherwise than eager gives them, put right.
 
-The exporter runs an operator's meta function, which for operands of several dtypes now and then promotes
-where the kernel does not. Found by comparing the two over torch's operator database.
+The exporter runs an operator's meta function, which for mixed dtypes may promote where the kernel does not.
+Found by comparing the two over torch's operator database.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _DTYPES: dict[str, Dtypes] = {
 def as_eager(graph: Graph) -> Graph:
     """The graph with eager's dtypes of these operators' results.
 
-    What other nodes made of a dtype that was noted wrongly cannot be put right without running them: then
+    Results that other nodes made from a wrongly noted dtype cannot be corrected without running them. Then
     NotFunctional is raised, and the program runs as eager does.
     """
     values: dict[str, ValueType] = dict(graph.values)

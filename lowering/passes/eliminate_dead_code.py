@@ -29,8 +29,8 @@ def eliminate_dead_code(schema_of: SchemaOf = schema) -> Pass[Program]:
 def live(graph: Graph, schema_of: SchemaOf) -> Graph:
     """The graph, nested ones included, without nodes that have no effect and whose results nothing uses.
 
-    Kept are also: checks and other nodes without results, random operators (they advance the generator), the
-    first node that shows an unbacked symbol, and operators that nothing is known of.
+    Kept are also checks and other nodes without results, and random operators, which advance the generator.
+    So are the first node that shows an unbacked symbol, and unknown operators.
     """
     used = set(output_names(graph))
     binding = set(binders(graph).values())

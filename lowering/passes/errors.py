@@ -1,4 +1,4 @@
-"""What a pass answers a program with that it cannot take."""
+"""The errors of a pass for a program that it cannot take."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`torch.vmap` as the exporter writes it, nodes between calls that open and close a level, as `map_impl`.
 
 Between the two calls values have the types of one row. The nodes that depend on rows become a graph, which
-the higher-order operator `map_impl` runs on each row; the others are moved before it. `associative_scan` is
+the higher-order operator `map_impl` runs on each row. The others are moved before it. `associative_scan` is
 exported in this way, too.
 """
 
@@ -29,8 +29,8 @@ _REMOVE = f"{_PREFIX}_remove_batch_dim"
 
 
 def fold_vmaps(graph: Graph) -> Graph:
-    """The graph with every vmap a node. Raises PassError for levels that do not close, and for vmaps that
-    draw random numbers or write to tensors from outside that have no rows."""
+    """The graph with every vmap a node. Raises PassError for levels that do not close. Raises it for vmaps
+    that draw random numbers, or write to tensors from outside that have no rows."""
     if not any(node.target.startswith(_PREFIX) for node in all_nodes(graph.nodes)):
         return graph
     folder = _Folder(dict(graph.values), {*graph.values, *(node.name for node in graph.nodes)})
@@ -48,7 +48,8 @@ FOLD_VMAPS = graph_pass(
 
 @dataclass
 class _Level:
-    """The nodes between two calls, sorted. `rows`: names of rows, what they are rows of, on which axis."""
+    """The nodes between two calls, sorted. `rows`: names of rows, with the tensor and the axis that they are
+    rows of."""
 
     rows: dict[str, tuple[Ref, int]] = field(default_factory=dict)
     before: list[Node] = field(default_factory=list)
@@ -147,7 +148,7 @@ class _Folder:
         return Ref(result)
 
     def returned(self, at: Node, output: str, name: str, axis: int) -> Iterator[Node]:
-        """`name`: what the rows give, stacked on an axis; stacked on the first it is the output itself."""
+        """`name`: the rows' results, stacked on an axis; stacked on the first it is the output itself."""
         type_ = self.tensor(at, name)
         axis %= max(len(type_.sizes), 1)
         sizes = (type_.sizes[axis], *type_.sizes[:axis], *type_.sizes[axis + 1 :])

@@ -62,14 +62,15 @@ class _Inliner:
         self.nodes: list[Node] = []
         self.values: dict[str, ValueType] = dict(graph.values)
         self.taken = {*graph.values, *(node.name for node in graph.nodes)}
-        # What results of dissolved nodes are now.
+        # The values that replace results of dissolved nodes.
         self.known: dict[str, Arg] = {}
 
     def read(self, name: str) -> Arg:
         return self.known.get(name, Ref(name))
 
     def visit(self, node: Node, names: dict[str, Arg], mode: Mode) -> None:
-        """Append a node, or what it wraps. `names`: what the names of the graph around it mean outside."""
+        """Append a node, or the nodes that it wraps. `names`: the outside values of the names in the graph
+        around it."""
 
         def read(name: str) -> Arg:
             return names[name] if name in names else self.read(name)
@@ -150,7 +151,7 @@ def _wrapped(node: Node) -> Graph | None:
 
 
 def _operands(node: Node, graph: Graph) -> list[Arg]:
-    """What the graph is run on: the arguments after it, or the list that comes after it."""
+    """The operands of the graph: the arguments after it, or the list that comes after it."""
     position = next(i for i, argument in enumerate(node.args) if argument.value is graph)
     position += node.target == INVOKE_SUBGRAPH
     given = [argument.value for argument in node.args[position + 1 :] if not argument.keyword]

@@ -1,11 +1,11 @@
 """From reasons to a plan: which nodes run as StableHLO segments, which on ATen.
 
-Each node gets a level, its segment's number. Nodes in StableHLO, those of them whose sizes only the data
-gives, and nodes on ATen take turns, and a node has the first level of its own kind that is not before those
-of what it reads. So a segment is convex by construction, there are no more of them than the longest chain of
-alternations needs, and an ATen node that nothing waits for does not cut what surrounds it. Of the kinds that
+Each node gets a level, its segment's number. There are three kinds: nodes in StableHLO, such nodes with sizes
+that only the data gives, and nodes on ATen. The kinds take turns. A node has the first level of its kind that
+is not before the levels of its operands. So a segment is convex by construction, and the longest chain of
+alternations gives their number. An ATen node that nothing waits for does not cut a segment. Of the kinds that
 may come first the one with the fewest segments wins. A StableHLO segment that is too small joins a later one
-if what reads it can wait, and else the ATen nodes around it.
+if its readers can wait, else the ATen nodes around it.
 
 A pass over the nodes is linear; each round of moving small segments makes one more.
 """
@@ -27,19 +27,19 @@ from lowering.ir.types import SymType, TensorType
 from lowering.ir.unbacked import binders, gives_number, symbols_of_node
 from lowering.ir.uses import output_names, producers, used_by
 
-# A StableHLO segment between ATen ones with fewer nodes that compute costs more to enter and leave than it
-# saves: a crossing is about as dear as three small ATen calls.
+# A smaller StableHLO segment between ATen ones costs more than it saves: a crossing costs about three small
+# ATen calls.
 MIN_NODES = 3
 TOO_SMALL = "too little beside ATen nodes to pay for a segment"
-# A segment whose sizes only the data gives is compiled for each size that comes again: that pays for many
-# nodes, or for a dear one.
+# A segment whose sizes only the data gives is compiled for each size that recurs. That pays for many nodes,
+# or for a dear one.
 MIN_DATA_NODES = 8
 TOO_SMALL_FOR_DATA = "too little to compile for each size that the data gives"
 
 
 def data_reasons(graph: Graph) -> dict[str, str]:
-    """The nodes that ATen has to run, whatever has a rule: they give the sizes and numbers that only the data
-    tells, or check them."""
+    """The nodes that ATen has to run even with a rule: they give or check numbers that only the data
+    tells."""
     binding = set(binders(graph).values())
     reasons: dict[str, str] = {}
     for node in graph.nodes:
@@ -55,8 +55,8 @@ def data_reasons(graph: Graph) -> dict[str, str]:
 def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
     """Place every node of a functional program: on ATen where `reasons` names it, else in StableHLO.
 
-    Nodes whose results are symbolic scalars, which follow from the inputs' sizes and from what other nodes
-    found, belong to no segment; nobody runs them.
+    Nodes whose results are symbolic scalars belong to no segment and do not run. The values follow from the
+    inputs' sizes and from other nodes' results.
     """
     graph = program.graph
     reasons = dict(reasons)
@@ -120,8 +120,8 @@ def computes(node: Node, graph: Graph) -> bool:
 
 
 def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> dict[str, set[str]]:
-    """What each node runs after: those it reads, those that find the sizes it is of, and for an ATen node
-    with effects the one before it."""
+    """The nodes before each node: its operands, the nodes that bind its sizes, and the ATen effect before an
+    ATen effect."""
     defined_by = producers(nodes)
     found_by = binders(graph)
     waits: dict[str, set[str]] = {}
@@ -140,8 +140,8 @@ def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> d
 def _views_on_aten(
     waits: Mapping[str, set[str]], reasons: Mapping[str, str], computing: Set[str]
 ) -> list[str]:
-    """Views that only ATen nodes read, of what ATen nodes or nobody made: in StableHLO they would be copies,
-    and cut the ATen nodes around them apart."""
+    """Views that only ATen nodes read, of values that no StableHLO node made. In StableHLO they would be
+    copies, and separate the ATen nodes around them."""
     neighbours = {name: set(before) for name, before in waits.items()}
     read: set[str] = set()
     for name, before in waits.items():

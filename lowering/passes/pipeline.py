@@ -1,7 +1,7 @@
-"""Passes and pipelines: each rewrite is a value with a name, and a list of them is run, verified and shown.
+"""Passes and pipelines: each rewrite is a value with a name; a list of them is run, verified and shown.
 
-A pass takes a subject and gives one of the same kind: a `Program`, the nodes of a segment, an MLIR module.
-What a caller wants to see of a run (`Observation`) is asked for around it, not handed through it.
+A pass takes a subject and gives one of the same kind: a `Program`, the nodes of a segment, an MLIR module. A
+caller asks to see a run (`Observation`) around it, not through its arguments.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Pass(Generic[S]):
     """One rewrite.
 
     `name`: unique in its pipeline. `run`: the rewrite; it gives back the very subject it was given where it
-    changes nothing, if it can. `summary`: one sentence. `options`: what `run` was made with; part of the
+    changes nothing, if it can. `summary`: one sentence. `options`: the options that made `run`; part of the
     pass's identity. `requires` and `ensures`: properties of the subject (`Pipeline.properties`) before and
     after; one that was ensured holds to the end. `required`: whether results are wrong without it, so that no
     bisection leaves it out.
@@ -52,7 +52,7 @@ class Pass(Generic[S]):
 
 
 def listed(package: str, place: str, *context: Any) -> Pass[Any]:
-    """The pass at a place of a package, `file:NAME`; with context, what the function there makes of it.
+    """The pass at a place of a package, `file:NAME`; with context, the result of the function there.
 
     So a pipeline's line is all that names a pass.
     """
@@ -71,7 +71,7 @@ class Timing(NamedTuple):
 
 @dataclass
 class Observation:
-    """What a caller wants of the pipelines that run inside `observed(...)`.
+    """A caller's wishes on the pipelines that run inside `observed(...)`.
 
     `tell`: gets a text for each pass in `after`, or, with `changed`, for each that changed its subject.
     `until`: how many passes run, over all pipelines, before those that are not required are left out.
@@ -98,7 +98,7 @@ _CURRENT: ContextVar[Observation | None] = ContextVar("observation", default=Non
 
 
 def is_observed() -> bool:
-    """Whether a caller wants to see passes, or leaves some out: then they must run, and what they make is the
+    """Whether a caller wants to see passes, or leaves some out. Then they must run, and their results are the
     caller's alone."""
     return _CURRENT.get() is not None
 
@@ -118,11 +118,11 @@ class Pipeline(Generic[S]):
     """Passes in their order.
 
     `verify`: raises where a subject is not well-formed. `show`: a subject as text, which also tells whether a
-    pass changed it. `properties`: what passes ensure, by name, with the check that raises where it does not
-    hold. `given`: properties that hold before the first pass.
+    pass changed it. `properties`: the properties that passes ensure, by name, with the check that raises
+    where one does not hold. `given`: properties that hold before the first pass.
 
-    Raises PipelineError for two passes of one name, and for a pass that requires what no earlier one ensures:
-    for one that a bisection never leaves out, no earlier one of that kind.
+    Raises PipelineError for two passes of one name, and for a pass that requires a property that no earlier
+    one ensures. A pass that bisection never leaves out needs an earlier one of that kind.
     """
 
     name: str
@@ -147,7 +147,7 @@ class Pipeline(Generic[S]):
             always.update(item.ensures if item.required else ())
 
     def identity(self) -> str:
-        """What results depend on: the name, and each pass with its options."""
+        """The key of results: the name, and each pass with its options."""
         return f"{self.name}({', '.join(item.identity() for item in self.passes)})"
 
     def run(self, subject: S) -> S:

@@ -1,4 +1,4 @@
-"""Passes over a `Program`: those that rewrite its graph alone, and pipelines with the checks of the IR."""
+"""Passes over a `Program`: passes that rewrite its graph alone, and pipelines with the checks of the IR."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from lowering.ir.program import Arg, Graph, Node, Ref, graphs_of, refs_of
 from lowering.ir.types import ValueType
 from lowering.ir.uses import made_by
 
-#: What is known of an operator by its target; None for one that is not known.
+#: The schema of an operator by its name; None for an unknown one.
 SchemaOf = Callable[[str], OpSchema | None]
 
 

@@ -12,7 +12,7 @@ from lowering.frontend.mapped_zip import MappedZip
 # A document of 256 MiB holds a graph of about 100,000 nodes with their stack traces.
 MAX_DOCUMENT = 256 << 20
 
-# What a file is that has one of these at its top, and what to do about it.
+# The kind of a file that has one of these at its top, and the remedy.
 _OTHER_FORMATS = {
     "serialized_exported_program.json": "an exported program of torch 2.8 or earlier: "
     "load it there and save it with torch 2.9 or later",

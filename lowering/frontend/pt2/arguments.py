@@ -166,7 +166,7 @@ _READERS: dict[str, Callable[[Scope, Any], Arg]] = {
 
 
 def bound_name(value: Any) -> str | None:
-    """The name that a graph's input or a node's output introduces; None where it is no single value."""
+    """The name that a graph's input or a node's output introduces; None where it is not a single value."""
     tag, content = variant(value)
     if tag in ("as_tensor", "as_custom_obj"):
         return get(content, "name", as_name)

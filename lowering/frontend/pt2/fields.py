@@ -20,7 +20,7 @@ _SPECIAL_FLOATS = {"Infinity": float("inf"), "-Infinity": float("-inf"), "NaN": 
 
 
 def show(value: Any) -> str:
-    """What was found instead, short enough for a sentence."""
+    """The actual value, short enough for a sentence."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list | tuple):
@@ -74,7 +74,7 @@ def as_size(value: Any) -> int:
 
 
 def as_float(value: Any) -> float:
-    """A number; those that JSON has not are spelt as torch spells them."""
+    """A number; numbers that JSON lacks are spelt as torch spells them."""
     if type(value) is float:
         return value
     if isinstance(value, str) and value in _SPECIAL_FLOATS:

@@ -47,7 +47,7 @@ def read_graph(types: TypeReader, graph: Any, name: str = "main", depth: int = 0
         inputs,
         outputs,
         nodes,
-        # What nothing defines is the exporter's bookkeeping, and no value of this graph.
+        # A name that nothing defines is the exporter's bookkeeping, and not a value of this graph.
         {key: type_ for key, type_ in scope.values.items() if key in scope.defined},
         name,
         get_optional(graph, "is_single_tensor_return", as_boolean, False),
@@ -110,7 +110,7 @@ def read_named(scope: Scope, value: Any) -> Argument:
 
 
 def read_output(scope: Scope, value: Any) -> Output:
-    """What a node defines: a value, a list of values, or nothing."""
+    """The definitions of a node: a value, a list of values, or nothing."""
     tag = variant(value)[0]
     if tag == "as_none":
         return None

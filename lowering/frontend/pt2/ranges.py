@@ -1,8 +1,8 @@
 """Which sizes a call may have: the exporter's ranges, less what `ExportedProgram.module()` does not check.
 
 The exporter takes every dynamic size to be 2 or more and writes that down as a bound. torch checks no lower
-bound up to 2: at run time 1 and 0 are sizes like others. It checks the range of an input's size as that size
-is written, `2*s77` too, so that a bound of it bounds the symbol.
+bound up to 2: at run time 1 and 0 are sizes like others. It checks the range of an input's size as written,
+`2*s77` too, so that its bound bounds the symbol.
 """
 
 from __future__ import annotations

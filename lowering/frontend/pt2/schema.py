@@ -58,7 +58,7 @@ def read_program(document: Any) -> Program:
 
 
 def read_version(value: Any) -> tuple[int, int]:
-    """The schema's version. Minor versions only add; what is added and unknown is refused where it occurs."""
+    """The schema's version. Minor versions only add; an unknown addition is refused where it occurs."""
     major, minor = get(value, "major", as_integer), get(value, "minor", as_integer)
     if major != MAJOR:
         raise Malformed(

@@ -1,4 +1,4 @@
-"""What each input and output of a program is: torch's `GraphSignature` to the IR's `Signature`."""
+"""The roles of a program's inputs and outputs: torch's `GraphSignature` to the IR's `Signature`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lowering.ir.program import Arg, Graph, InputKind, InputSpec, OutputKind, Ou
 from lowering.ir.tree import TreeSpec, TreeSpecError, parse_spec
 from lowering.ir.types import ObjectType
 
-# Member of torch's InputSpec union: what it is, and the field that says what it is bound to.
+# Member of torch's InputSpec union: its kind, and the field with the name of the weight.
 _INPUTS = {
     "parameter": (InputKind.PARAMETER, "parameter_name"),
     "buffer": (InputKind.BUFFER, "buffer_name"),
@@ -35,7 +35,7 @@ _INPUTS = {
     "token": (InputKind.TOKEN, None),
 }
 
-# Member of torch's OutputSpec union: what it is, and the field that says where it goes.
+# Member of torch's OutputSpec union: its kind, and the field with the destination.
 _OUTPUTS = {
     "user_output": (OutputKind.USER, None),
     "loss_output": (OutputKind.LOSS, None),
@@ -47,7 +47,7 @@ _OUTPUTS = {
     "token": (OutputKind.TOKEN, None),
 }
 
-# An output that is written back names an input of this kind, by its full name or by its value name.
+# A write back names an input of this kind, by its full name or by its value name.
 _WRITTEN_BACK = {
     OutputKind.BUFFER_MUTATION: InputKind.BUFFER,
     OutputKind.PARAMETER_MUTATION: InputKind.PARAMETER,
@@ -141,7 +141,7 @@ def _match_inputs(specs: tuple[InputSpec, ...], graph: Graph) -> None:
 
 
 def _read_output_specs(values: Any, graph: Graph, inputs: tuple[InputSpec, ...]) -> tuple[OutputSpec, ...]:
-    """The specs parallel the graph's outputs; what is written back names an input."""
+    """The specs parallel the graph's outputs; a write back names an input."""
     values = as_list(values)
     if len(values) != len(graph.outputs):
         raise Malformed(f"{len(values)} output specs for {len(graph.outputs)} graph outputs")

@@ -79,7 +79,7 @@ def read_payload(value: Any) -> tuple[str, TensorType] | None:
 
 
 def view_of(key: str, storage: Storage, type_: TensorType) -> WeightView:
-    """A weight as a view of a storage that holds all of it, or of an empty one where it has no values."""
+    """A weight as a view of a storage that holds all of it, or of an empty one."""
     if type_.layout is not Layout.STRIDED:
         raise Malformed(f"the layout is {type_.layout.value}: only strided weights can be read")
     numbers = (*type_.sizes, *type_.strides, type_.offset)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# They only check, or only speak of sizes: the executor and the guards see to them before a call. What they
-# say of numbers that only the data gives is for ATen to check.
+# They only check, or only speak of sizes: the executor and the guards see to them before a call. ATen checks
+# their claims on numbers that only the data gives.
 _NO_CODE = frozenset(
     f"aten.{name}.default"
     for name in ("_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size")

@@ -1,4 +1,4 @@
-"""Which operators are dear: by their names, what they cost beside an elementwise one of the same sizes."""
+"""Which operators are dear: by their names, the cost relative to an elementwise one of the same sizes."""
 
 from __future__ import annotations
 

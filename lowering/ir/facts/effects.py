@@ -1,4 +1,5 @@
-"""What running a node does beside its results, and what it sees of a tensor beside its elements."""
+"""The effects of a node beside its results, and the properties of a tensor that it reads beside the
+elements."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ def has_effect(node: Node) -> bool:
 
 
 def sees_memory(node: Node) -> bool:
-    """Whether a node's results depend on how its tensors lie in memory: `as_strided`; random operators, which
-    fill in the order of memory; and perhaps unknown ones."""
+    """Whether a node's results depend on the layout of its tensors: `as_strided`, random operators, which
+    fill in memory order, and unknown ones."""
     if any(sees_memory(inner) for graph in graphs_of(node) for inner in graph.nodes):
         return True
     return "as_strided" in node.target or _is_opaque(node)

@@ -1,4 +1,4 @@
-"""Operators that work element by element, and those whose operands may change places."""
+"""Elementwise operators, and commutative operators."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from lowering.ir.aten import schema
 # Element by element, though torch does not tag them so.
 _ALSO = frozenset({"aten.to.dtype", "aten.clone.default", "aten._to_copy.default"})
 
-# Their operands `self` and `other` may change places, where a factor `alpha` is 1: to the bit, but for which
-# of two NaNs is returned. Not minimum and maximum: of two zeros they return one by its place.
+# Their operands `self` and `other` commute where a factor `alpha` is 1. The results are equal to the bit, but
+# for the choice between two NaNs. Not minimum and maximum: of two zeros they return one by its place.
 _COMMUTATIVE = frozenset(
     {
         *("aten.add.Tensor", "aten.mul.Tensor", "aten.eq.Tensor", "aten.ne.Tensor"),

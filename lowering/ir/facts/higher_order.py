@@ -17,8 +17,8 @@ def _named(names: str) -> frozenset[str]:
 
 _MAPS = _named("map map_impl")
 
-# They run their graph once. What they are for is done by others than us: recomputation, hints, quantisation,
-# checks while exporting. Gradients are not computed here, so that their mode has no effect.
+# They run their graph once. They serve other tools: recomputation, hints, quantisation, checks while
+# exporting. Gradients are not computed here, so that their mode has no effect.
 _WRAPPERS = _named(
     """
     wrap wrap_activation_checkpoint tag_activation_checkpoint strict_mode hints_wrapper invoke_quant

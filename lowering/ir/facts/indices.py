@@ -19,7 +19,7 @@ Sizes = Callable[[Arg], tuple[int, ...]]
 
 
 class Addresses(Enum):
-    """What an index of a written argument addresses."""
+    """The addresses of an index of a written argument."""
 
     ROW = "row"  # along `dim`
     ELEMENT = "element"  # in the index's own place, but along `dim`
@@ -82,8 +82,8 @@ _WRITTEN: Mapping[str, Addresses] = {
 }
 
 # ATen sums them in whatever order its threads come, in float32, where the argument `accumulate` asks for a
-# sum. On torch 2.13, 35 other operators that sum, and these in other element types, gave the same bits in 50
-# to 200 calls on two threads.
+# sum. On torch 2.13, 35 other operators that sum gave the same bits in 50 to 200 calls on two threads. So did
+# these in other element types.
 _IN_ANY_ORDER = frozenset({"index_put", "_unsafe_index_put", "_index_put_impl", "put"})
 
 
@@ -102,7 +102,7 @@ def index_limits(
 
 
 def _points(bound: Bound, type_of: TypeOf, sizes: Sizes) -> Iterator[tuple[Arg, int]]:
-    """The indices of `x[i, :, j]`, each with the size of its axis; a mask covers as many as it has itself."""
+    """The indices of `x[i, :, j]`, each with the size of its axis. A mask covers all its axes."""
     own, axis = sizes(bound["self"]), 0
     for index in bound["indices"]:
         type_ = type_of(index)
@@ -114,7 +114,7 @@ def _points(bound: Bound, type_of: TypeOf, sizes: Sizes) -> Iterator[tuple[Arg, 
 
 
 def addresses(target: str) -> Addresses | None:
-    """What the index of an operator that writes addresses; None where it may write any element."""
+    """The addresses of the index of an operator that writes; None where it may write any element."""
     return _WRITTEN.get(base_name(target)) if is_aten(target) else None
 
 

@@ -1,4 +1,4 @@
-"""Whose operator a target names, and what its overloads are called together."""
+"""The namespace of an operator, and the common name of its overloads."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ SUMMING_NAMES = frozenset(
     """.split()
 )
 
-# Operators that round nothing, or once and the same way everywhere: they move elements, compare them, cast
-# them, or work on integers. Without the underscore of those that write in place.
+# Operators that do not round, or round once and the same way on each engine. They move, compare or cast
+# elements, or work on integers. Without the underscore of those that write in place.
 EXACT_NAMES = frozenset(
     """
     view view_as _unsafe_view reshape reshape_as flatten unflatten ravel permute transpose t numpy_T mT
@@ -59,7 +59,7 @@ EXACT_NAMES = frozenset(
 
 
 def is_exact(target: str) -> bool:
-    """Whether each engine gives the same bits: arithmetic of sizes is Python's, and what holds graphs only
+    """Whether each engine gives the same bits: arithmetic of sizes is Python's, and a node with graphs only
     runs them."""
     return not has_schema(target) or base_name(target) in EXACT_NAMES
 

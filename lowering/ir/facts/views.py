@@ -1,4 +1,5 @@
-"""Operators that view or carry their argument's elements. What a view selects: `lowering.ir.views`."""
+"""Operators that view or carry their argument's elements. The elements that a view selects:
+`lowering.ir.views`."""
 
 from __future__ import annotations
 

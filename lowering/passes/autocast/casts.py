@@ -1,7 +1,7 @@
 """The casts that eager makes inside a region under `torch.autocast`, written out.
 
-The graph of a region holds the operators as the model calls them, with the dtypes that they gave under
-autocast; the casts of their arguments are not recorded. The policies say where they are.
+The graph of a region holds the operators as the model calls them, with their dtypes under autocast. The casts
+of their arguments are not recorded. The policies say where they are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lowering.ir.types import DType, TensorType, ValueType
 from lowering.passes.autocast.policy import LOWER_TYPES, Policy, policy_of
 from lowering.passes.rewriting import substitute
 
-# Kinds of devices for which autocast is on, and what it casts to there.
+# Kinds of devices for which autocast is on, and its dtype there.
 Mode = Mapping[str, DType]
 
 
@@ -44,7 +44,7 @@ def is_known(node: Node) -> bool:
 def cast_arguments(
     node: Node, mode: Mode, values: dict[str, ValueType], unique: Callable[[str], str]
 ) -> list[Node]:
-    """The node behind the casts that eager makes for it; in a region of its own where they are inside it."""
+    """The node after the casts that eager makes for it, in a region of its own where they are inside."""
     devices = [
         device for device in mode if any(type_.device.type == device for type_ in _tensors(node, values))
     ]

@@ -1,8 +1,8 @@
-"""Eager's cast policies under `torch.autocast`: what it does to the arguments of which operator.
+"""Eager's cast policies under `torch.autocast`, by operator.
 
-torch registers them per kind of device (`aten/src/ATen/autocast_mode.cpp`); a test compares the names below
-with the installed torch, and dispatches to see that each does what is said here. Operators are written
-without `aten.`, and without their overload where it is `default`.
+torch registers them per kind of device (`aten/src/ATen/autocast_mode.cpp`). A test compares the names below
+with the installed torch, and dispatches each. Operators are written without `aten.`, and without their
+overload where it is `default`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Policy(Enum):
     NOTHING = "nothing"
 
 
-# What a region without a type casts to.
+# The dtype of a region that names none.
 LOWER_TYPES = {"cpu": DType.BFLOAT16, "cuda": DType.FLOAT16}
 
 _CPU_LOWER = """
@@ -193,7 +193,7 @@ _MADE = {"cpu": _CPU_MADE, "cuda": _CUDA_MADE}
 
 
 def policy_of(node: Node, device: str) -> Policy:
-    """What autocast for a kind of device does to a node that has a tensor there."""
+    """The policy of autocast for a kind of device on a node that has a tensor there."""
     namespace, _, rest = node.target.partition(".")
     if namespace == "prims":
         return _of_prim(rest.partition(".")[0], device)

@@ -1,4 +1,4 @@
-"""Functionalisation: in-place operators become values, and what they write becomes outputs of the program.
+"""Functionalisation: in-place operators become values, and their writes become outputs of the program.
 
 The pass works on the IR alone: it needs neither torch nor a run.
 """

@@ -36,15 +36,14 @@ _KINDS = {
 
 
 def functionalise(weights: Weights | None = None, schema_of: SchemaOf = schema) -> Pass[Program]:
-    """The pass that makes a program without writes: nodes that write read a copy and give the written copy as
-    a value.
+    """The pass that makes a program without writes: nodes that write give the written copy as a value.
 
-    What it writes to buffers, parameters and user inputs becomes outputs of the program, before its own.
-    `weights` says which weights share memory. `schema_of` knows the operators; one outside ATen whose schema
-    it does not know is taken to write.
+    Writes to buffers, parameters and user inputs become outputs of the program, before its own. `weights`
+    says which weights share memory. `schema_of` knows the operators; one outside ATen whose schema it does
+    not know is taken to write.
 
-    It raises NotFunctional for what cannot be expressed so: writes through views whose inverse is not known,
-    writes to tensors that perhaps share elements with others, writes inside a branch to what is outside it.
+    It raises NotFunctional for writes that have no such form. These are writes through views without a known
+    inverse, to tensors that may share elements, and inside a branch to a value outside it.
     """
 
     def may_write(node: Node) -> bool:
@@ -73,7 +72,7 @@ def functionalise(weights: Weights | None = None, schema_of: SchemaOf = schema) 
 def _with_mutations(
     signature: Signature, rewriter: Rewriter, same: Mapping[str, str]
 ) -> tuple[tuple[Arg, ...], Signature]:
-    """The signature's outputs, up to date; those for what the nodes wrote come before the returned ones."""
+    """The signature's outputs, up to date; outputs for writes come before the returned ones."""
     stated = {(spec.kind, spec.destination) for spec in signature.outputs}
     leading: list[OutputSpec] = []
     trailing: list[OutputSpec] = []

@@ -1,8 +1,8 @@
 """The rewriting itself: follow which values share elements, and turn writes into new values.
 
 Every tensor belongs to a tree: its root is a tensor with elements of its own, below are views. A write to a
-view makes a new value of it and, going up, of what it views, up to the root. All other views of the root are
-then out of date; one that is read is taken anew, from the root's new value.
+view makes a new value of it and of each source up to the root. All other views of the root are then out of
+date. A read takes one anew from the root's new value.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Rewriter:
         self.views: dict[str, View] = {}
         self.roots: dict[str, str] = {}
         self.versions: dict[str, int] = {}
-        # What holds a value now, and the version of its root for which that is so.
+        # The current holder of a value, and the version of its root for which it holds.
         self.current: dict[str, tuple[int, str]] = {}
-        # The node that made a view, and what held the values it read.
+        # The node that made a view, and the holders of the values it read.
         self.definitions: dict[str, tuple[Node, dict[str, Arg]]] = {}
         self.doubts: dict[str, dict[str, None]] = {}
         self.tainted: dict[str, str] = {}
@@ -88,7 +88,7 @@ class Rewriter:
                 self.doubts.setdefault(self.roots[source], {})[name] = None
 
     def read(self, name: str) -> Ref:
-        """What holds this value now; a view that is out of date is taken anew."""
+        """The current holder of this value; a view that is out of date is taken anew."""
         root = self.roots.get(name)
         if root is None:
             return Ref(name)
@@ -142,7 +142,7 @@ class Rewriter:
         self.taint(root, node)
 
     def taint(self, root: str, node: Node) -> None:
-        """Whatever may share elements with a root that was written to cannot be read any more."""
+        """A value that may share elements with a written root cannot be read any more."""
         reached = {root}
         pending = [root]
         while pending:
@@ -309,7 +309,7 @@ class Rewriter:
                     self.add_view(value, View(ref, Form.IDENTITY), value)
 
     def new_values(self, written: Arg, output: Output) -> Output:
-        """Names for the new values of a written argument; those that the node already gives are kept."""
+        """Names for the new values of a written argument; names that the node already gives are kept."""
         if isinstance(written, Ref):
             return output if isinstance(output, str) else self.builder.new_name(f"{written.name}_written")
         given = output if isinstance(output, tuple) else ()
