@@ -1,4 +1,4 @@
-"""Whether a program can be called with some sizes at all: what planning asks of the ends of the ranges."""
+"""Whether a program can be called with some sizes at all. Planning asks it of the ends of the ranges."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _KEY = re.compile(r"\['?([^\[\]']+)'?\]")
 def admits(program: Program, sizes: Mapping[str, int]) -> bool:
     """Whether every tensor has sizes, and every guard that can be told from them holds.
 
-    Guards say more than ranges: `s0 % 4 == 0` excludes the lower end 2. A guard that names what is not found
-    among the inputs, or symbols that are not bound, is taken to hold.
+    Guards say more than ranges: `s0 % 4 == 0` excludes the lower end 2. A guard that names something outside
+    the inputs, or an unbound symbol, is taken to hold.
     """
     try:
         return _has_sizes(program, sizes) and _holds(program, sizes)

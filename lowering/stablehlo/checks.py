@@ -1,4 +1,4 @@
-"""What a module that is being built has to tell of its data."""
+"""The checks on the data of a module that is being built."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lowering.stablehlo.value import Value
 class Checks:
     """The checks of a module, by the region they are made in, the innermost last.
 
-    Each is a 0-d bool, True where it does not hold; those of one node that say the same are one.
+    Each is a 0-d bool, True where it does not hold; equal checks of one node are one.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class Checks:
         return [failed for frame in self._frames for _, failed in frame]
 
     def found(self) -> dict[Check, Value]:
-        """Those of the innermost region."""
+        """The checks of the innermost region."""
         found: dict[Check, Value] = {}
         for check, failed in self._frames[-1]:
             found[check] = found[check] | failed if check in found else failed
         return found
 
     def collect(self, build: Callable[[], Value | Sequence[Value]]) -> Checked:
-        """What `build` returns, and the checks that it makes in a region of its own."""
+        """The result of `build`, and the checks that it makes in a region of its own."""
         self._frames.append([])
         try:
             results = build()

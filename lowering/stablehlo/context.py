@@ -1,4 +1,4 @@
-"""`Context`: what a rule sees besides its arguments: vocabulary, the node's result types, nested graphs."""
+"""`Context`: a rule's view besides its arguments: vocabulary, the node's result types, nested graphs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConcreteType:
-    """A result's type at the sizes that are being emitted. None for results that are no tensors."""
+    """A result's type at the sizes that are being emitted. None for results that are not tensors."""
 
     dtype: DType
     shape: Shape
 
 
 class Vocabulary(Elementwise, Reductions, Indexing, Contractions):
-    """What can be said at the current insertion point, whoever says it."""
+    """The operations that can be built at the current insertion point, by any builder."""
 
 
 class Context(Vocabulary, Regions):
@@ -87,14 +87,14 @@ class Context(Vocabulary, Regions):
     def fail_if(self, predicate: Value, message: str, kind: CheckKind = CheckKind.ASSERTION) -> None:
         """Make the call raise this kind's error with this message where any element of a bool tensor is True.
 
-        What follows still runs, on whatever the failure left: see `failed`.
+        Later operations still run, on invalid values: see `failed`.
         """
         if kind is not CheckKind.INDEX or self._emitter.bounds_checks:
             failed = self.reduce_or(predicate) if predicate.rank else predicate
             self._emitter.add_check(self.node, failed, Check(kind, message))
 
     def failed(self) -> Value:
-        """Whether any check up to here has failed, a 0-d bool: what is computed then means nothing."""
+        """Whether any check up to here has failed, a 0-d bool: later values then mean nothing."""
         flags = self._emitter.checks.readable()
         return reduce(operator.or_, flags, self.constant(False, DType.BOOL))
 

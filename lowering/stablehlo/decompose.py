@@ -1,8 +1,7 @@
 """The decomposition of one operator, torch's own or a registered one, as an IR graph of operators with rules.
 
 The only file that touches make_fx, FakeTensorMode and torch's tables of decompositions. torch is imported
-once a node without a rule is met, not before; `smoke` says whether these surfaces still work as this file
-takes them to.
+once a node without a rule is met, not before. `smoke` checks the surfaces of torch that this file uses.
 """
 
 from __future__ import annotations
@@ -51,9 +50,9 @@ def decompose(
     """A graph that computes `target(**arguments)` by operators with rules, and its operands in order.
 
     `arguments` by schema name, as a rule gets them; `outs` are the types of the results. Operands are the
-    tensors among the arguments, in the order of their first use there, then the constants of the
-    decomposition. Raises Unsupported, with a reason for the user, where torch has no decomposition, has one
-    that fails, or one that needs what has no rule; OperatorError where a registered one fails or is wrong.
+    tensors among the arguments, in order of first use, then the constants of the decomposition. Raises
+    Unsupported, with a reason, where torch's decomposition is missing, fails, or needs an operator without a
+    rule. Raises OperatorError where a registered one fails or is wrong.
     """
     if is_higher_order(target):
         raise Unsupported("a control-flow operator without a rule")
@@ -83,7 +82,7 @@ class _Slot:
 
 
 def _freeze(value: Any, operands: list[Value]) -> Any:
-    """An argument with its tensors taken out into `operands`; what is left has a telling `repr`."""
+    """An argument with its tensors taken out into `operands`; the rest has a `repr` that identifies it."""
     if isinstance(value, Value):
         operands.append(value)
         return _Slot(len(operands) - 1, value.dtype, value.shape)
@@ -94,7 +93,7 @@ def _freeze(value: Any, operands: list[Value]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a trace depends on. Compared by text: 1, 1.0 and True are equal values, but not equal calls."""
+    """The key of a trace. Compared by text: 1, 1.0 and True are equal values, but not equal calls."""
 
     target: str
     text: str
@@ -166,8 +165,8 @@ def _table() -> dict[Any, Callable[..., Any]]:
 
 
 def _registered(op: torch._ops.OpOverload) -> Callable[..., Any] | None:
-    """An operator's registered decomposition, which is given every argument: torch leaves out those that
-    have the schema's default, and the function need not have the same."""
+    """An operator's registered decomposition, with every argument given. torch leaves out arguments that have
+    the schema's default, and the function's default may differ."""
     function = decomposition_for(str(op))
     if function is None:
         return None
@@ -391,7 +390,7 @@ class _Translation:
 
 
 def constant(value: torch.dtype | torch.device | torch.layout | torch.memory_format) -> Arg:
-    """What the IR has for it."""
+    """Its counterpart in the IR."""
     import torch
 
     match value:

@@ -9,8 +9,8 @@ from lowering.ir.module import Module
 from lowering.stablehlo import hlo
 from lowering.stablehlo.hlo import func, ir
 
-# A preflight of more operations is left out, and so is one with operations that cost: the buffers are copied
-# instead, as a call that fails must find them as they were.
+# A preflight of more operations is left out, and so is one with costly operations. The buffers are copied
+# instead: a call that fails must find them as they were.
 _MAX_OPERATIONS = 64
 _COSTLY = frozenset(
     f"stablehlo.{name}"
@@ -61,7 +61,7 @@ def _preflight(module: Module) -> Module | None:
 
 
 def _nested_names(block: Any) -> set[str]:
-    """Names of the operations of a block, those in regions included."""
+    """Names of the operations of a block, nested regions included."""
     names: set[str] = set()
     for op in block.operations:
         names.add(op.operation.name)

@@ -44,9 +44,9 @@ def emit_module(
 ) -> Module:
     """Lower these nodes of the program's graph into a portable StableHLO module named `name`.
 
-    `inputs` and `outputs` are tensor values of the main graph; `sizes` gives every symbol its value;
-    `bounds_checks` says whether the module tells of indices that are out of bounds. Raises
-    Unsupported where a node has no lowering at these sizes, RuleError where a rule is wrong.
+    `inputs` and `outputs` are tensor values of the main graph; `sizes` gives every symbol its value.
+    `bounds_checks`: whether the module reports indices that are out of bounds. Raises Unsupported where a
+    node has no lowering at these sizes, RuleError where a rule is wrong.
     """
     values = program.graph.values
     weights = weight_names(program)
@@ -76,8 +76,8 @@ def emit_module(
 def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REASONS) -> dict[str, str]:
     """Run every node's rule and keep nothing: the reasons of those that do not lower, by node name.
 
-    What such a node would produce stands as a placeholder for the nodes after it. `known`: nodes that are not
-    tried, with their reasons; these are among what is returned.
+    A placeholder stands for the results of such a node. `known`: nodes that are not tried, with their
+    reasons; these are among what is returned.
     """
     graph = program.graph
     emitter = Emitter(sizes, reasons=dict(known))
@@ -138,8 +138,8 @@ class Emitter:
     """Walks nodes, calling their rules at the current insertion point.
 
     With `reasons`, a node that does not lower is noted there and its results become placeholders; without,
-    Unsupported passes through. What else a rule raises becomes a RuleError that names the node. `depth`: how
-    many graphs this one lies in. `bounds_checks`: whether the module tells of indices out of bounds.
+    Unsupported passes through. Any other error of a rule becomes a RuleError that names the node. `depth`:
+    how many graphs this one lies in. `bounds_checks`: whether the module tells of indices out of bounds.
     """
 
     def __init__(
@@ -213,8 +213,8 @@ class Emitter:
         return produced[0] if len(produced) == 1 else tuple(produced)
 
     def _run(self, cx: Context, target: str, positional: tuple, arguments: dict[str, Any]) -> list[Value]:
-        # A rule's refusal stands: it knows where torch's own decomposition rounds otherwise than eager does
-        # (resized bytes, windows of halves), or never ends in what StableHLO has.
+        # A rule's refusal stands: torch's own decomposition rounds otherwise than eager (resized bytes,
+        # windows of float16), or has no end.
         rule = rule_for(target)
         if rule is None:
             return self._decompose(cx, target, arguments)
@@ -248,7 +248,7 @@ class Emitter:
         inner.checks = self.checks
         for node in graph.nodes:
             frames = node.location.frames
-            # What torch's decomposition made has no line of its own, but the node's that it is part of.
+            # Nodes of torch's decomposition have the line of the decomposed node.
             place = hlo.location(node.name, frames) if frames else hlo.current_location()
             try:
                 with place:

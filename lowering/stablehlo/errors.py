@@ -1,4 +1,4 @@
-"""What lowering raises. `Unsupported` is an answer (the node runs on ATen), the others are errors."""
+"""The errors of lowering. `Unsupported` is an answer (the node runs on ATen), the others are errors."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ class LoweringError(BridgeError):
 
 
 class OperatorError(RuleError, LoweringError):
-    """What somebody registered for an operator is wrong: which operator, what was registered, how."""
+    """A registration for an operator is wrong: the operator, the registered function, the fault."""

@@ -73,7 +73,7 @@ def current_location() -> ir.Location:
 
 
 def relocate(op: ir.Operation, place: ir.Location) -> None:
-    """Give an operation, and those inside its regions, another location."""
+    """Give an operation, and its nested operations, another location."""
     op.location = place
     for region in op.regions:
         for block in region.blocks:

@@ -74,9 +74,9 @@ class Rule:
     """How one overload is lowered.
 
     `emit(cx, **arguments)`: arguments by their schema names (tensors as `Value`, lists as tuples, symbolic
-    ints as int); it returns a `Value`, or a tuple of them where the operator returns several, or raises
-    `Unsupported(reason)`. `accepts` are the argument names it takes: what it leaves out must not matter to
-    the result (`OPTIONS`).
+    ints as int). It returns a `Value`, or a tuple of them where the operator returns several, or raises
+    `Unsupported(reason)`. `accepts` are the argument names it takes: others must not matter to the result
+    (`OPTIONS`).
     """
 
     target: str
@@ -85,7 +85,7 @@ class Rule:
 
     @property
     def mistake(self) -> type[RuleError]:
-        """What is raised where it is wrong: a bug of ours, or of who registered it."""
+        """The error where it is wrong: a bug of ours, or of its author's."""
         return RuleError if self.emit.__module__.startswith("lowering.") else OperatorError
 
     def __str__(self) -> str:
@@ -160,7 +160,7 @@ def exact_rule(target: str) -> Rule | None:
 
 
 def decomposition_for(target: str) -> Callable[..., Any] | None:
-    """What was registered as the decomposition of this very overload."""
+    """The registered decomposition of this very overload."""
     return _DECOMPOSITIONS.get(target)
 
 
@@ -170,7 +170,7 @@ def decompositions() -> dict[str, Callable[..., Any]]:
 
 
 def changes() -> int:
-    """How often what is registered has changed: what operators are decomposed into depends on it."""
+    """How often registrations have changed: decompositions depend on it."""
     return _changes
 
 

@@ -1,4 +1,4 @@
-"""What the installed torch's kernels take for granted, where a program's data is made for them."""
+"""Assumptions of the installed torch's kernels on data that was prepared for them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from lowering.stablehlo.errors import Unsupported
 
 @cache
 def int4_rows_at_a_time() -> tuple[int, bool]:
-    """How many rows of four-bit weights torch's CPU kernel packs as one, and whether those of its two halves
-    share bytes. It differs by the vectors that torch uses on this processor."""
+    """How many rows of four-bit weights torch's CPU kernel packs as one, and whether its two halves share
+    bytes. It differs by the vectors that torch uses on this processor."""
     try:
         import torch
     except ImportError:

@@ -1,10 +1,9 @@
 """`python -m lowering.stablehlo.vetting`: a stranger's module read by a process that nobody misses.
 
 MLIR's reader of bytecode is native code that some files crash. A child reads the bytes, checks that they are
-a module as Bridge emits them with the types that its ports say, and writes them anew. Its parent reads what
-it wrote. On standard input: a line of JSON (`[[inputs], [outputs]]`, each port as `[dtype, sizes]`), then the
-bytecode. On standard output: the bytecode. Exit status 1 with the end of a sentence on standard error for a
-module that is not to be compiled.
+a module of Bridge's with its ports' types, and writes them anew. Its parent reads what it wrote. On standard
+input: a line of JSON (`[[inputs], [outputs]]`, each port as `[dtype, sizes]`), then the bytecode. On standard
+output: the bytecode. Exit status 1 with the end of a sentence on standard error for a refused module.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ ENTRY_POINTS = "bridge.engines"
 HOST = ("lowering.targets.aten.target", "Aten")
 HOST_NAME, HOST_TITLE = "aten", "ATen"
 
-# By target, what its pipelines rewrite.
+# By target, the subject of its pipelines.
 SUBJECTS = {"aten": "segment", "iree": "StableHLO module", "xla": "StableHLO module"}
 
 
@@ -54,8 +54,8 @@ def pipelines(target: str) -> tuple[Pipeline[Any], ...]:
 
 @cache
 def engines() -> Mapping[str, str]:
-    """Module and class of every engine by name: ours first, then those of installed packages, which take no
-    name of ours."""
+    """Module and class of every engine by name: ours first, then engines of installed packages under other
+    names."""
     from importlib.metadata import entry_points
 
     brought = {found.name: found.value for found in sorted(entry_points(group=ENTRY_POINTS))}

@@ -1,7 +1,7 @@
 """Reading MLIR's diagnostics: the first error, and the IR node it is about.
 
 Our emission gives each operation the location `"<node>"("<file>":<line>:<column>)`. A diagnostic starts with
-the file's position only, `f.py:12:0: error: ...`; the operation printed after it, with debug information on,
+the file's position only, `f.py:12:0: error: ...`. The operation printed after it, with debug information on,
 ends with the whole location.
 """
 

@@ -1,4 +1,4 @@
-"""What a call can raise, importable without torch."""
+"""The errors of a call, importable without torch."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lowering.ir.module import Check, CheckKind
 
 
 class InputError(BridgeError, ValueError, TypeError):
-    """A wrong argument: which, what was expected, what came."""
+    """A wrong argument: its name, the expected value, the actual value."""
 
 
 class ExecutionError(BridgeError, RuntimeError):
-    """A node failed. The message names the node, its source line and what was wrong: on ATen torch's own
-    error, in a StableHLO segment the check of the data that does not hold."""
+    """A node failed. The message names the node, its source line and the fault. That is torch's own error on
+    ATen, and the failed check of the data in a StableHLO segment."""
 
 
 class ExecutionIndexError(ExecutionError, IndexError):
@@ -23,13 +23,13 @@ class ExecutionIndexError(ExecutionError, IndexError):
 
 
 class UnknownTarget(ExecutionError):
-    """A node's target is no registered operator here, or one that a file may not call."""
+    """A node's operator is not registered here, or a file may not call it."""
 
 
 def linear_algebra_error() -> type[ExecutionError]:
     """Eager's torch.linalg.LinAlgError at a node, still one to a caller who has imported torch.
 
-    Who has not cannot name that class, and torch is not imported for it: to them it is an ExecutionError.
+    A caller without torch cannot name that class, and gets an ExecutionError: torch is not imported for it.
     """
     return _linear_algebra_error() if "torch" in sys.modules else ExecutionError
 

@@ -1,7 +1,7 @@
 """A digest of the sources that turn a module into a binary, found by following imports.
 
-What a pass or a compiler's wrapper does may change while its name and the engine's version do not. Nobody has
-to list the files: an import is what makes one file depend on another.
+The code of a pass or a compiler's wrapper may change while its name and the engine's version do not. Nobody
+has to list the files: an import is what makes one file depend on another.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ROOT = os.path.abspath(lowering.__path__[0])
 _FROM = re.compile(rb"from (lowering[\w.]*) import (\([^)]*\)|[^\n]*)")
 _IMPORT = re.compile(rb"import (lowering[\w.]*)")
 _NAME = re.compile(rb"\w+")
-# What is imported for its types alone is not run.
+# Imports for types alone do not run.
 _TYPES = re.compile(rb"if TYPE_CHECKING:\n(?:(?:[ \t][^\n]*)?\n)+")
 
 
@@ -39,7 +39,7 @@ def _digest(roots: tuple[str, ...]) -> str:
 
 
 def digest_of(found: dict[str, bytes]) -> str:
-    """One digest of modules and their contents, whatever their order."""
+    """One digest of modules and their contents, in any order."""
     whole = hashlib.sha256()
     for name, content in sorted(found.items()):
         whole.update(f"{name} {len(content)}\n".encode() + content)
@@ -61,7 +61,7 @@ def reached(roots: Iterable[str], there: Container[str], read: Callable[[str], b
 
 
 def _imports(content: bytes) -> list[str]:
-    """What a module imports from `lowering`; what it imports from a package may be a module or not."""
+    """The imports of a module from `lowering`; a name imported from a package may be a module or not."""
     run = _TYPES.sub(b"", content)
     names = [match[1].decode() for match in _IMPORT.finditer(run)]
     for match in _FROM.finditer(run):

@@ -29,7 +29,8 @@ DEVICES = ("cpu", "cuda")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an executable is compiled for. `device`: `cpu` or `cuda`. `options`: engine-specific, by name."""
+    """The device and the options that an executable is compiled for. `device`: `cpu` or `cuda`. `options`:
+    engine-specific, by name."""
 
     device: str = "cpu"
     options: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +52,8 @@ class Choice:
 
 
 class Machine(NamedTuple):
-    """What a pipeline may depend on: how many cores this process may use, and what they have."""
+    """The properties that a pipeline may depend on: how many cores this process may use, and their
+    extensions."""
 
     cores: int
     has_avx512: bool
@@ -66,8 +68,8 @@ def this_machine() -> Machine:
 
 
 class Built(NamedTuple):
-    """A module, the engine that it is for, and what that made of it; `preflight`: what it made of the
-    module's preflight, if any."""
+    """A module, its engine, and the engine's binary; `preflight`: the binary of the module's preflight, if
+    any."""
 
     module: Module
     binary: bytes
@@ -80,9 +82,8 @@ class Executable(Protocol):
     """A loaded module with its weights bound.
 
     Handles are the engine's own buffers. A call takes one handle per input port without a weight, in order,
-    and returns one handle per output port; it returns when the results may be read. Arguments are only read,
-    but for those that the module donates: their handles are of no use after the call, and their memory may be
-    that of the result they are paired with.
+    and returns one per output port. It returns when the results may be read. Arguments are only read, except
+    donated ones. Their handles are invalid after the call, and the paired result may lie in their memory.
     """
 
     def __call__(self, handles: Sequence[Any]) -> list[Any]: ...
@@ -99,7 +100,7 @@ class Engine(Protocol):
         ...
 
     def flags(self, target: Target) -> Sequence[str]:
-        """What the engine's compiler is told, apart from the module: part of the cache key."""
+        """The compiler's flags: part of the cache key."""
         ...
 
     def pipeline(self, target: Target) -> StableHloPipeline:
@@ -121,8 +122,7 @@ class Engine(Protocol):
         ...
 
     def from_known(self, tensor: Any, target: Target) -> Any:
-        """The same for a torch tensor that is known to be plain, on the CPU, dense, row-major and aligned to
-        64 bytes: what a call takes that was checked already."""
+        """The same for a checked torch tensor: plain, on the CPU, dense, row-major, aligned to 64 bytes."""
         ...
 
     def read(self, handle: Any, target: Target) -> bytes:
@@ -130,7 +130,7 @@ class Engine(Protocol):
         ...
 
     def own(self, handle: Any, target: Target) -> Any:
-        """The handle where its memory is the engine's own, else one over a copy: what may be donated."""
+        """The handle where its memory is the engine's own, else one over a copy: it may be donated."""
         ...
 
     def to_torch(self, handle: Any) -> Any:
@@ -167,9 +167,9 @@ class HostExecutable(NamedTuple):
     """A segment compiled for tensors in host form, of all sizes.
 
     `run(values, symbols)` reads and writes values by name, and binds symbols as values show them. It raises
-    ExecutionError. What takes back its writes in place it adds to the list `values[ROLLBACK]`. `nodes`: those
-    that run. `inputs`: values that it reads, in order. `bases`: addresses of the storages of its constants,
-    of which results may be views.
+    ExecutionError. It adds the functions that take back its writes in place to the list `values[ROLLBACK]`.
+    `nodes`: the nodes that run. `inputs`: values that it reads, in order. `bases`: addresses of the storages
+    of its constants, of which results may be views.
     """
 
     run: Callable[[MutableMapping[str, Any], MutableMapping[str, Any]], None]
@@ -204,5 +204,5 @@ class HostTarget(Protocol):
         ...
 
     def size_problem(self, program: Program, symbols: Mapping[str, Scalar]) -> str:
-        """What the program's types say that does not hold at these sizes; empty where everything holds."""
+        """The claim of the program's types that does not hold at these sizes; empty where all hold."""
         ...

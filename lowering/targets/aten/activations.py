@@ -1,8 +1,7 @@
-"""Activations that a program spells out, such as `0.5 * x * (1 + tanh(...))`, as one call of their operator.
+"""Activations that a program spells out, as `0.5 * x * (1 + tanh(...))`, become one call of their operator.
 
-They are recognised by what they compute, at some points and in float64, not by how they are spelled: GELU by
-its tangent alone is written in half a dozen ways. In eager each step of a spelled one is a pass over memory,
-and rounds.
+Their values at some points in float64 identify them: models spell GELU by its tangent in half a dozen ways.
+In eager each step of a spelled one is a pass over memory, and rounds.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _VIEWS = frozenset(
         "squeeze.dim",
     )
 )
-# What they may be: an operator, and what it is given beside the input.
+# The candidates: an operator, and its arguments beside the input.
 _KNOWN: tuple[tuple[str, Mapping[str, Arg]], ...] = (
     ("aten.gelu.default", {"approximate": "tanh"}),
     ("aten.gelu.default", {"approximate": "none"}),
@@ -134,7 +133,7 @@ def _reading(node: Node, name: str) -> Node:
 
 
 def _steps(last: Node, makers: Mapping[str, Node]) -> tuple[list[Node], set[str]]:
-    """The nodes that lead to this one, in order, as far as steps go; and the values that they start from."""
+    """The nodes that lead to this one, in order, within the limit of steps; and their starting values."""
     steps: dict[str, Node] = {}
     inputs: set[str] = set()
 

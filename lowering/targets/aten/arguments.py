@@ -1,9 +1,9 @@
-"""What ATen does not check of an operator's arguments, checked before the call.
+"""Checks of an operator's arguments that ATen does not make, before the call.
 
-A file may give an operator anything, and each operator here was seen to crash, to read or write outside its
-tensors, or not to end, on arguments that do not fit together: it trusts that autograd, or another operator,
-made them. Other operators are refused (`lowering/ir/allowed.py`) or need no check. A check costs some
-microseconds, so there is one only where it was needed.
+A file may give an operator any arguments. Each operator here trusts that autograd, or another operator, made
+its arguments. On others it was seen to crash, to access memory outside its tensors, or not to end. Other
+operators are refused (`lowering/ir/allowed.py`) or need no check. A check costs some microseconds, so there
+is one only where it was needed.
 """
 
 from __future__ import annotations

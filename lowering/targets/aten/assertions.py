@@ -43,7 +43,7 @@ def told(text: str, graph: Graph, symbols: Mapping[str, Scalar]) -> str | None:
 
 
 def _access(graph: Graph, node: Node, symbol: str) -> str:
-    """What a node's symbol is of it: `item`, `nonzero.size(0)`."""
+    """The source of a node's symbol: `item`, `nonzero.size(0)`."""
     return _shown(graph, list(node.results()), symbol) or symbol
 
 

@@ -1,7 +1,7 @@
 """On ATen, a tensor that nothing else will read is overwritten: no memory is taken, and none is given back.
 
-A result of some megabytes is memory that the system hands out anew, a page at a time: with eight images, a
-tenth of what convolutional networks take.
+A result of some megabytes is memory that the system hands out anew, a page at a time. With eight images, that
+is a tenth of the time of convolutional networks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lowering.ir.uses import use_counts
 from lowering.targets.aten import operators
 from lowering.targets.aten.program import AtenPass, AtenProgram
 
-# What makes a tensor that is nobody else's, beside elementwise operators: oneDNN's layers.
+# Operators with a fresh result, beside elementwise ones: oneDNN's layers.
 _MAKERS = ("mkldnn._convolution_pointwise.", "mkldnn._linear_pointwise.")
 
 

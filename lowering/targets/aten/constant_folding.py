@@ -1,4 +1,4 @@
-"""What a segment on ATen computes of weights and numbers alone is computed once, when it is loaded."""
+"""Constant folding: a segment on ATen computes the results of weights and numbers alone once, at load."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_BYTES = 1 << 24
 def fold_constants(program: AtenProgram) -> AtenProgram:
     """The program without the nodes that compute the same at each call; their results become constants.
 
-    What is read when the nodes have run is made by each call. A node that fails is left, to fail when it is
+    Each call makes the values that are read after the nodes. A node that fails is left, to fail when it is
     called.
     """
     found = dict(program.constants)

@@ -1,7 +1,7 @@
 """Higher-order operators on ATen: only the branch that is taken runs, loops run as loops.
 
 Each function takes the symbols' environment, then the operator's own arguments, a graph being an
-`aten.Function`, and returns the list of the operator's results.
+`aten.Function`. It returns the list of the operator's results.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def _steps(
 def while_loop_stack_output(
     symbols: Symbols, test: Function, body: Function, carried: Sequence[Any], additional: Sequence[Any] = ()
 ) -> list[Any]:
-    """`while_loop`, each result of every step stacked along a new first axis; without a step, what it began
-    with."""
+    """`while_loop`, each result of every step stacked along a new first axis; without a step, the initial
+    values."""
     steps = list(_steps(symbols, test, body, list(carried), additional)) or [list(carried)]
     return [torch.stack(column) for column in zip(*steps, strict=True)]
 
@@ -77,7 +77,7 @@ def scan(
 ) -> list[Any]:
     """The last carry, then each other result of `combine(carry, row of xs)`, stacked along a new first axis.
 
-    Raises ValueError where there is no row.
+    Raises ValueError for an operand without rows.
     """
     carry, stacked = list(init), []
     for i in range(_length(xs, "scan")):
@@ -123,7 +123,7 @@ def invoke_subgraph(symbols: Symbols, function: Function, identifier: Any, *oper
 
 
 def call_with(symbols: Symbols, function: Function, *operands: Any, **_: Any) -> list[Any]:
-    """A graph on operands, for operators that are no more than that when they run."""
+    """A graph on operands, for operators that only call it."""
     return function(symbols, *operands)
 
 

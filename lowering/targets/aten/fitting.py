@@ -1,7 +1,7 @@
 """Checks of whether an operator's arguments fit together: each raises Unfit, which says what does not.
 
-They look at sizes and dtypes, and at the elements of indices: those of fake tensors are not there to look at.
-Which operator has which: `lowering/targets/aten/arguments.py`.
+They look at sizes and dtypes, and at the elements of indices, unless the tensor is a fake one. Which operator
+has which: `lowering/targets/aten/arguments.py`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def within(name: str, sizes_of: str, axes: int) -> Check:
 
 
 def share_no_memory(names: Collection[str]) -> Check:
-    """What a call writes its results to shares no memory with its other arguments."""
+    """The arguments that a call writes its results to share no memory with its other arguments."""
 
     def check(given: Given) -> None:
         seen: set[int] = set()
@@ -185,7 +185,7 @@ def segments(given: Given) -> None:
 
 
 def quotient(given: Given) -> None:
-    """The least integer by -1 is no integer, and a trap of the processor."""
+    """The quotient of the least integer by -1 is not an integer, and a trap of the processor."""
     if given.get("rounding_mode", "trunc") != "trunc":
         return
     one, other = given["self"], given["other"]

@@ -40,7 +40,7 @@ def layer_norm_backward(given: Given) -> None:
 
 
 def transform(given: Given) -> None:
-    """The axes of a Fourier transform: each once, counted from the first; and what it makes has a size."""
+    """The axes of a Fourier transform: each once, counted from the first; and its result has a size."""
     tensor, axes = given["self"], given["dim"]
     known = len(set(axes)) == len(axes) and all(0 <= axis < tensor.dim() for axis in axes)
     need(known, f"dim={list(axes)} are no axes of {described(tensor)}")

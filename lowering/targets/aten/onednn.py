@@ -1,4 +1,4 @@
-"""What oneDNN, in the torch that is installed, computes on this processor."""
+"""The dtypes in which oneDNN, in the installed torch, computes on this processor."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a node's target means in torch: the operator, the scalar function, and which arguments it writes.
+"""The operator of a node in torch, or its scalar function, and the arguments that it writes.
 
-A file names its targets, and a file is untrusted: only operators that `lowering.ir.allowed` lets pass, those
-that packages of the user's register, and the functions of the tables here are ever called.
+A file names its operators, and a file is untrusted. Only operators that `lowering.ir.allowed` admits,
+operators of the user's packages, and functions in the tables here are called.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def custom_written(op: Any) -> tuple[tuple[str, ...], set[str | None]]:
 def constant(value: Any) -> Any:
     """A literal of the IR as torch takes it.
 
-    A recorded device is where the program was exported: here ATen runs on the CPU. `meta` is no place.
+    A recorded device is where the program was exported: here ATen runs on the CPU. `meta` is not a place.
     """
     if isinstance(value, (DType, Layout, MemoryFormat)):
         return getattr(torch, value.value)

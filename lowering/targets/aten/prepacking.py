@@ -1,9 +1,9 @@
 """Convolutions and products on ATen the way oneDNN does them best: weights in its own layouts, made once.
 
 Eager lays out the weights of a convolution anew at each call, and leaves products of float32 to another
-library. Here a batch norm that follows is folded into the weights, and a sum and an activation are part of
-the same call. The operators are those of torch's own compiler (`torch._inductor.fx_passes.mkldnn_fusion`).
-They round otherwise than eager's, so only measured placement asks for them.
+library. Here a batch norm is folded into the weights before it, and a sum and an activation join the call.
+The operators are those of torch's own compiler (`torch._inductor.fx_passes.mkldnn_fusion`). They round
+otherwise than eager's, so only measured placement asks for them.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Geometry:
 
 @dataclass(slots=True)
 class _Layer:
-    """A product, or with `geometry` a convolution, and what follows it up to the node `last`.
+    """A matmul, or with `geometry` a convolution, and its consumers up to the node `last`.
 
     `weight`: [out, in] or [out, in / groups, height, width]; `bias`: [out].
     """
@@ -158,7 +158,7 @@ class _Packer:
         return _Layer(node, given["input"], weight.unsqueeze(2) if line else weight, bias, geometry)
 
     def _followed(self, layer: _Layer, members: Collection[str]) -> Iterator[str]:
-        """Take into a layer what alone reads its result and is no other's; the names of these nodes."""
+        """Fuse the single consumers of its result into a layer; gives the names of these nodes."""
         for take in (self._take_norm, self._take_sum, self._take_activation):
             then = self._only_reader(layer.last)
             if then is not None and then.name not in members and take(layer, then):
@@ -290,7 +290,7 @@ class _Packer:
         return Ref(name)
 
     def _dense(self) -> Iterator[Node]:
-        """What is read afterwards, in rows."""
+        """The value that is read afterwards, in rows."""
         for name in self._kept:
             type_ = self._values.get(name)
             if isinstance(type_, TensorType) and type_.rank > 1:

@@ -1,6 +1,6 @@
 """LSTMs on ATen, layer by layer, on weights that oneDNN laid out once.
 
-Eager calls the same operator of oneDNN for each layer and direction, and lays out its weights, a megabyte or
+Eager calls the same operator of oneDNN for each layer and direction. It lays out the weights, a megabyte or
 two, at each call.
 """
 

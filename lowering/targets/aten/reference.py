@@ -22,8 +22,8 @@ def interpret(
     """Run a program as it was read: the reference that everything else is compared with.
 
     `weights`: parameters, buffers and constants by full name, tied ones sharing memory. `inputs`: the leaves
-    of the call, in order. `symbols`: the sizes they bind. Whatever the program writes is written in place to
-    these tensors, mutations in the signature included. Returns the leaves of the result.
+    of the call, in order. `symbols`: the sizes they bind. The program writes in place to these tensors,
+    mutations in the signature included. Returns the leaves of the result.
     """
     leaves = iter(inputs)
     given: dict[str, Any] = {}

@@ -1,8 +1,8 @@
 """Nodes on ATen write their result where a buffer's old value lies, if nothing reads that any more.
 
-A functional program gives each buffer a new value. Where a segment makes it, step by step, from the old one,
-and nothing reads an old value or a view of it after the step that replaces it, the steps run in place: what
-the program did before it was made functional.
+A functional program gives each buffer a new value. A segment may make it, step by step, from the old one. The
+steps run in place if nothing reads an old value or its view after the step that replaces it. So did the
+program before functionalisation.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _replaces(node: Node, result: str) -> str | None:
 
 
 def aliases(nodes: Iterable[Node], names: Iterable[str]) -> set[str]:
-    """These values, and what may be a view of them."""
+    """These values, and their possible views."""
     shared = set(names)
     for node in nodes:
         for place, output in enumerate(node.outputs):
@@ -118,7 +118,7 @@ def aliases(nodes: Iterable[Node], names: Iterable[str]) -> set[str]:
 
 
 def _viewed(node: Node, place: int) -> Iterator[str]:
-    """Values that a result of a node may be a view of; all that it reads where nothing is known of it."""
+    """Values that a result of a node may be a view of; all operands of an unknown operator."""
     schema = aten.schema(node.target)
     if schema is None:
         yield from node.refs()

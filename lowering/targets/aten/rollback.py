@@ -1,7 +1,6 @@
 """Writes in place on ATen that can be taken back, so that a call that fails changes nothing.
 
-Before a buffer is written, the elements that will be are saved: rows by their index where the operator says
-which, else all of them.
+Before a buffer is written, the affected elements are saved: the rows of the operator's index, or else all.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Save = Callable[[torch.Tensor, Arguments], Rollback]
 
 
 def writer(target: str) -> Callable[..., Any]:
-    """What does to its first argument what this functional operator does to a copy, and returns it."""
+    """The in-place variant of a functional operator, which returns its first argument."""
     view = written_part(target)
     if view is None:
         return operators.resolve(in_place_twin(target) or target)
@@ -37,10 +36,10 @@ def writer(target: str) -> Callable[..., Any]:
 
 
 def prepare(save: Save, tensor: torch.Tensor, arguments: Arguments) -> tuple[torch.Tensor, Rollback | None]:
-    """The tensor to write to, and what takes the write back.
+    """The tensor to write to, and the function that takes the write back.
 
-    That is a copy, and nothing, where some of the elements perhaps share memory or the indices are wrong: the
-    operator itself will say so, and it may have written some rows before.
+    The tensor is a copy, without a function, where elements perhaps share memory or the indices are wrong.
+    Then the operator itself fails, perhaps after it has written some rows.
     """
     if torch._debug_has_internal_overlap(tensor):  # pyright: ignore[reportPrivateImportUsage]
         return tensor.clone(), None
@@ -51,7 +50,8 @@ def prepare(save: Save, tensor: torch.Tensor, arguments: Arguments) -> tuple[tor
 
 
 def saver(target: str) -> Save:
-    """What saves the elements that an operator is about to write. It is found once, not at each call."""
+    """The function that saves the elements that an operator is about to write. It is found once, not at each
+    call."""
     view = written_part(target)
     if view is None:
         addressed = addresses(target)

@@ -46,11 +46,11 @@ class Routine:
     """Nodes of one graph, compiled once: `routine(env, symbols)` reads and writes values by name in `env`.
 
     `constants`: values that never change between calls; they become part of the closures and need not be in
-    `env`. `in_place`: by node, arguments that it writes to rather than to a copy; what takes that back is
-    added to the list `env[ROLLBACK]`. A value that is made here is dropped from `env` after its last use
-    unless it is in `keep`. `ours`: the nodes are not a file's: each was admitted, or put in the place of such
-    ones. Unbacked symbols are bound in `symbols` as soon as a value shows them. Every operator is resolved
-    when the routine is made, so a missing one raises UnknownTarget before anything runs.
+    `env`. `in_place`: by node, arguments that it writes to rather than to a copy. The list `env[ROLLBACK]`
+    gets functions that take the writes back. A value that is made here is dropped from `env` after its last
+    use unless it is in `keep`. `ours`: the nodes are not a file's: each was admitted, or put in the place of
+    such ones. Unbacked symbols are bound in `symbols` as soon as a value shows them. Every operator is
+    resolved when the routine is made, so a missing one raises UnknownTarget before anything runs.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Routine:
 
     def __call__(self, env: Env, symbols: Symbols) -> None:
         """Run under no_grad. Raises ExecutionError, or its kin for ATen's IndexError and LinAlgError."""
-        # To switch takes as long as a small operator: whoever runs many routines has done so.
+        # To switch takes as long as a small operator: the caller of many routines has done so.
         if torch.is_grad_enabled():
             with torch.no_grad():
                 self._run(env, symbols)
@@ -190,7 +190,7 @@ class _Compiler:
             return lambda env, symbols: function
         if isinstance(arg, Operator):
             op = operators.resolve(arg.target)
-            # Whoever takes an operator calls it as it is.
+            # Functions that take an operator call it as it is.
             if checked(arg.target, op, op) is not op:
                 raise UnknownTarget(f"{arg.target} is checked before each call, and cannot be an argument")
             return lambda env, symbols: op
@@ -248,7 +248,7 @@ class _Compiler:
     ) -> Reader:
         """The operator on copies of what it writes; its own results, then the copies it does not return.
 
-        What the node may write in place is no copy; then `op` may be one that writes nothing itself.
+        An argument that the node may write in place is not copied; then `op` may be functional.
         """
         names = [argument.name for argument in op._schema.arguments]
         given = {**dict(zip(names, positional, strict=False)), **keyword}

@@ -22,7 +22,8 @@ from lowering.targets.aten.routine import Routine
 
 
 def size_problem(program: Program, symbols: Mapping[str, Scalar]) -> str:
-    """What does not hold at these sizes: a value's size, or that an operator takes its arguments."""
+    """The claim that does not hold at these sizes: a value's size, or an operator's acceptance of its
+    arguments."""
     graph, bound = program.graph, dict(symbols)
     try:
         with _quiet(), FakeTensorMode(allow_non_fake_inputs=True):
@@ -71,7 +72,7 @@ def _fake(type_: ValueType, symbols: Mapping[str, Scalar]) -> Any:
 
 
 def _difference(type_: ValueType, value: Any, symbols: Mapping[str, Scalar]) -> str:
-    """In what a value is other than its type says; what only the data tells is not looked at."""
+    """How a value differs from its type; sizes that only the data tells are not compared."""
     try:
         if isinstance(type_, SymType):
             said = evaluate(type_.value, symbols)

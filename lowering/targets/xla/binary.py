@@ -1,9 +1,9 @@
-"""The engine `xla`'s binaries: XLA's own of a module and of its load-time part, and what feeds which.
+"""The engine `xla`'s binaries: XLA's own of a module and of its load-time part, and the sources of arguments.
 
     u32 length | JSON {"inputs": [...], "load": [...], "load_key": "...", "bytes": [main, load]} | main | load
 
-`inputs` has an entry for each argument of the main executable: null (it comes with each call), the name of a
-weight, or the number of a result of the load-time executable, whose own arguments are the weights in `load`.
+`inputs` has an entry for each argument of the main executable: null for a call's argument, a weight's name,
+or the number of a load-time result. The arguments of the load-time executable are the weights in `load`.
 `load_key` is the same for load-time parts that compute the same.
 """
 

@@ -1,7 +1,7 @@
 """The engine `xla`: XLA through jaxlib's client, without tracing or jit.
 
-The only file that touches jaxlib's client. A raw executable checks nothing but byte sizes, so every handle
-made here is dense and row-major; whoever calls checks dtypes and sizes.
+The only file that touches jaxlib's client. A raw executable checks nothing but byte sizes. So every handle
+made here is dense and row-major; the caller checks dtypes and sizes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _WITH_YNN = frozenset({DType.FLOAT16, DType.BFLOAT16})
 class Handle:
     """An XLA buffer and its element type and sizes: imported memory may bear an integer type of that size.
 
-    `owner`: what keeps imported memory, None for XLA's own. XLA must not: see `lowering.host.dlpack`.
+    `owner`: the owner of imported memory, None for XLA's own. XLA must not: see `lowering.host.dlpack`.
     """
 
     __slots__ = ("array", "dtype", "owner", "sizes")
@@ -168,7 +168,7 @@ class Xla:
         if handle.owner is not None:
             return numpy_to_torch(self.to_numpy(handle))
         tensor = torch_from_dlpack()(_jax.buffer_to_dlpack_managed_tensor(handle.array))
-        # Imported float8 is a view of bytes, and what is computed from it may come back as such.
+        # Imported float8 is a view of bytes, and a result of it may come back as bytes.
         wanted = torch_dtype(handle.dtype)
         return tensor if tensor.dtype is wanted else tensor.view(wanted)
 
@@ -234,8 +234,8 @@ class XlaExecutable:
         return [Handle(array, *type_) for array, type_ in zip(arrays, self._types)]  # noqa: B905 - as many
 
     def _check(self, arrays: Sequence[Any], ports: tuple[Port, ...]) -> None:
-        """Raise EngineError where the binary is another module's than it says: what is read is as large as
-        the port. An executable's results are of the same types in every call."""
+        """Raise EngineError where the binary is another module's than it says: reads are as large as the
+        port. An executable's results are of the same types in every call."""
         if len(arrays) != len(ports):
             raise EngineError(
                 f"xla {self._name}: the binary gives {len(arrays)} results, and the module says "
@@ -251,7 +251,7 @@ class XlaExecutable:
         self._outputs = None
 
     def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
-        """XLA's own call on these arguments, results waited for: what our cost is measured against."""
+        """XLA's own call on these arguments, results waited for: the baseline of our cost."""
         arguments = self._arguments.copy()
         for at, handle in zip(self._slots, handles, strict=True):
             arguments[at] = handle.array
@@ -264,14 +264,14 @@ class XlaExecutable:
 
 
 class Made:
-    """What a load-time part made of some weights, which it keeps: no others shall lie at their addresses."""
+    """The results of a load-time part, with its weights: no others shall lie at their addresses."""
 
     def __init__(self, arrays: list[Any], weights: Sequence[Handle]) -> None:
         self.arrays = arrays
         self._weights = tuple(weights)
 
 
-# One for all segments and sizes that want the same of the same weights, as long as one of them lives.
+# One for all segments and sizes with the same load-time part, as long as one of them lives.
 _all_made: WeakValueDictionary[tuple[Any, ...], Made] = WeakValueDictionary()
 
 
@@ -359,8 +359,8 @@ def _backend(device: str) -> tuple[Any, Any]:
     if device not in ("cpu", "cuda"):
         raise EngineError(f"xla cannot run on the device {device!r}; it knows cpu and cuda")
     if device == "cpu":
-        # A client of our own: results are waited for anyway, and a call that does not change threads is a
-        # third faster where there is little to compute.
+        # A client of our own: the caller waits for results anyway. A small call that does not change threads
+        # is a third faster.
         _hold_to(processor())
         client = xla_client.make_cpu_client(asynchronous=False)
         return client, xla_client.DeviceList(tuple(client.local_devices()[:1]))

@@ -7,12 +7,12 @@ from lowering.targets.target import DEVICES, Machine, this_machine
 
 
 def pipelines() -> tuple[StableHloPipeline, ...]:
-    """Those of each device, on this machine."""
+    """The pipelines of each device, on this machine."""
     return tuple(pipeline(device, this_machine()) for device in DEVICES)
 
 
 def pipeline(device: str, machine: Machine) -> StableHloPipeline:
-    """What the module of a segment goes through before XLA compiles it."""
+    """The pipeline of a segment's module before XLA compiles it."""
     chosen = _for_cpu(machine) if device == "cpu" else []
     return stablehlo_pipeline(
         f"xla-{device}",
@@ -45,6 +45,6 @@ def _for_cpu(machine: Machine) -> list[StableHloPass]:
         # before it fuses, so that they cost nothing but the division.
         stablehlo_pass("keep-divisions", required=True),
         *rounded,
-        # XLA's threads flush subnormals, and there is no switch for it.
+        # XLA's threads flush subnormals, without a switch for it.
         stablehlo_pass("compare-subnormals", required=True),
     ]
