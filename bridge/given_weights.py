@@ -123,7 +123,7 @@ def with_weights(lowered: P, source: WeightSource, *, cast: bool = False) -> P:
     storages: dict[str, Storage] = {}
     views: dict[str, WeightView] = {}
     for spec, type_ in _weights_of(lowered.program):
-        name = spec.target or ""
+        name = spec.fqn or ""
         origin = given if name in given.views else lowered.weights
         view = origin.views[name]
         key = f"{'given' if origin is given else 'own'}/{view.storage}"
@@ -140,7 +140,7 @@ def require_weights(lowered: Planned) -> None:
     absent = [
         name
         for spec, _ in _weights_of(lowered.program)
-        if (name := spec.target or "")
+        if (name := spec.fqn or "")
         and lowered.weights.storages[lowered.weights.views[name].storage].absent
     ]
     if absent:
@@ -159,7 +159,7 @@ def _weights_of(program: Program) -> Iterator[tuple[InputSpec, TensorType]]:
 
 
 def _check(program: Program, given: Weights, tied: list[tuple[str, ...]], cast: bool) -> WeightCheck:
-    known = {spec.target or "": (spec, type_) for spec, type_ in _weights_of(program)}
+    known = {spec.fqn or "": (spec, type_) for spec, type_ in _weights_of(program)}
     missing = [name for name, (spec, _) in known.items() if name not in given.views and _is_stored(spec)]
     sizes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
     dtypes: dict[str, tuple[str, str]] = {}
@@ -187,9 +187,9 @@ def _tied(program: Program, weights: Weights) -> list[tuple[str, ...]]:
     """Names of the program's weights that are one tensor, where there are several."""
     groups: dict[WeightView, list[str]] = {}
     for spec, _ in _weights_of(program):
-        view = weights.views.get(spec.target or "")
+        view = weights.views.get(spec.fqn or "")
         if view is not None:
-            groups.setdefault(view, []).append(spec.target or "")
+            groups.setdefault(view, []).append(spec.fqn or "")
     return [tuple(names) for names in groups.values() if len(names) > 1]
 
 
