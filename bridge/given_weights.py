@@ -140,8 +140,7 @@ def require_weights(lowered: Planned) -> None:
     absent = [
         name
         for spec, _ in _weights_of(lowered.program)
-        if (name := spec.fqn or "")
-        and lowered.weights.storages[lowered.weights.views[name].storage].absent
+        if (name := spec.fqn or "") and lowered.weights.storages[lowered.weights.views[name].storage].absent
     ]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
@@ -204,7 +203,7 @@ def _with_twins(given: Weights, tied: list[tuple[str, ...]]) -> Weights:
 
 
 def _tied_again(views: Mapping[str, WeightView], tied: list[tuple[str, ...]]) -> dict[str, WeightView]:
-    """What the program writes through one name, the others of its group have to show."""
+    """A write of the program through one name must show through the others of its group."""
     return {**views, **{name: views[names[0]] for names in tied for name in names}}
 
 

@@ -13,7 +13,7 @@ from lowering.host.weights import materialise
 from lowering.ir.types import DType, contiguous_strides, view_nbytes
 from lowering.ir.weights import Storage, Weights, WeightView, absent_storage
 
-# What begins so is not an entry of the archive: the program was exported without values.
+# A name with this prefix is not an entry of the archive: the program was exported without values.
 _ABSENT = "absent:"
 
 

@@ -34,8 +34,8 @@ _BAD = (*_ZIP_ERRORS, OSError, ValueError, OverflowError, KeyError)
 class MappedZip:
     """An open zip file. Use as a context manager; storages it has given out outlive it.
 
-    `expected`: what the file should be, as `a .pt2 file`; `writer`: what writes such files.
-    Raises ArchiveError.
+    `expected`: the expected kind of file, as `a .pt2 file`; `writer`: the writer of such files. Raises
+    ArchiveError.
     """
 
     def __init__(self, path: str | Path, expected: str, writer: str) -> None:

@@ -24,7 +24,7 @@ def inline_jax(fn: Callable[..., Any], operands: Sequence[Value], static: dict[s
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a trace depends on. Static arguments compare by text: 1, 1.0 and True are equal values."""
+    """The key of a trace. Static arguments compare by text: 1, 1.0 and True are equal values."""
 
     fn: Callable[..., Any]
     types: tuple[tuple[Shape, str], ...]

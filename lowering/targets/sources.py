@@ -47,8 +47,10 @@ def digest_of(found: dict[str, bytes]) -> str:
 
 
 def reached(roots: Iterable[str], there: Container[str], read: Callable[[str], bytes]) -> dict[str, bytes]:
-    """The modules that these import, however indirectly, themselves included; and the packages that they lie
-    in, which Python runs first. `there`: all modules of ours, by dotted name; `read`: what is in one."""
+    """These modules and their imports, direct or not, with the packages around them, which Python runs first.
+
+    `there`: all modules of ours, by dotted name; `read`: gives the contents of one.
+    """
     found: dict[str, bytes] = {}
     left = list(roots)
     while left:

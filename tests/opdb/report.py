@@ -129,7 +129,7 @@ def _page(results: Results, versions: dict[str, str]) -> str:
     lines += ["", "## Different and failed", "", *_bad(results)]
     lines += ["", "## Why cases are mixed", "", *_mixed(results)]
     refused = [row for (engine, _), rows in results.items() if engine == "iree" for row in rows]
-    lines += ["", "## What IREE refuses", "", *engine_errors.section("iree", refused)]
+    lines += ["", "## Refusals of IREE", "", *engine_errors.section("iree", refused)]
     lines += ["## Why cases are not exportable", "", *_unexportable(results)]
     lines += ["", "## Judged in their own way", "", *_named(results), ""]
     return "\n".join(lines)

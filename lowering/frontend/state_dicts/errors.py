@@ -6,7 +6,7 @@ from lowering.frontend.errors import ArchiveError
 
 
 class StateDictError(ArchiveError):
-    """Weights that cannot be read. One sentence: which file, what is wrong, what to do about it."""
+    """Weights that cannot be read. One sentence: the file, the problem, the remedy."""
 
 
 class UnknownPickle(StateDictError):

@@ -4,8 +4,8 @@ Each pass is a file of this folder: `rewrite(parsed, **options)` changes a `Pars
 changes the type of a result, and a value only by the order of roundings. It works on operations, so that
 every rule that emits them has it. `lowering/targets/<name>/pipeline.py` lists the passes of an engine.
 
-This file imports no pass, and so not jax: a pipeline's identity, by which binaries are kept, is asked for
-where an artifact runs without it.
+This file imports no pass, and so not jax: an artifact runs without jax, and asks for a pipeline's identity,
+the key of binaries.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def stablehlo_pass(
 ) -> StableHloPass:
     """The pass in `<name>.py`, dashes being underscores, which is imported when it first runs.
 
-    `options`: what its `rewrite` takes; False is the default of each, and is left out. Raises PipelineError
-    for a name that no file has.
+    `options`: the arguments of its `rewrite`; False is the default of each, and is left out. Raises
+    PipelineError for a name that no file has.
     """
     chosen = {option: value for option, value in options.items() if value is not False}
 

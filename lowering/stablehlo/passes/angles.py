@@ -1,8 +1,8 @@
 """Sines, cosines and tangents of float32, for an engine whose own lose digits with the size of the angle.
 
-An angle is reduced to [-pi/4, pi/4] in float64, a quarter turn being subtracted in three parts, of which the
-first two multiply exactly; polynomials follow, in float32. The results are as good as eager's up to 1e8;
-of larger angles an error of 1e-16 times the angle is left.
+An angle is reduced to [-pi/4, pi/4] in float64. The quarter turn is subtracted in three parts, of which the
+first two multiply exactly. Polynomials follow, in float32. The results are as good as eager's up to 1e8;
+larger angles keep an error of 1e-16 times the angle.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _QUARTER = tuple(
     float.fromhex(part) for part in ("0x1.921fb50000000p+0", "0x1.110b460000000p-26", "0x1.1a62633145c07p-54")
 )
 
-# (sin(r) - r) / r^3 and (cos(r) - 1 + r^2 / 2) / r^4 in powers of r^2, the highest first: fitted with the
+# (sin(r) - r) / r^3 and (cos(r) - 1 + r^2 / 2) / r^4 in powers of r^2, the highest first. The fit has the
 # least relative error, 4e-9 and 1e-10.
 _SINE = (-1.9515283e-4, 8.332161e-3, -1.66666546e-1)
 _COSINE = (2.44331569e-5, -1.388731625e-3, 4.1666645683e-2)

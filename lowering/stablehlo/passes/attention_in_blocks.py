@@ -1,9 +1,9 @@
 """Compute attention whose scores do not fit the caches in blocks of rows, each used up before the next.
 
-Between two products with batch axes, the first of which makes scores [batch..., rows..., columns] and the
-second of which sums over the columns, everything keeps to its row: softmax does. So all of it can be done for
-one part of the rows after the other, as "FlashAttention" (Dao et al., 2022) does, but with whole columns:
-results are the same numbers. What lies between is found by what it does, whoever wrote it.
+Two matmuls with batch axes enclose the attention: the first makes scores [batch..., rows..., columns], the
+second sums over the columns. Each operation between them keeps to its row, as softmax does. So all of it can
+run on one part of the rows after the other, as in "FlashAttention" (Dao et al., 2022). Columns stay whole:
+results are the same numbers. The operations between them are identified by their function, in any spelling.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _steps(shape: tuple[int, ...], itemsize: int) -> list[int]:
 
 
 def _assembled(blocks: _Blocks, values: list[ir.Value], steps: list[int], window: Window) -> list[Value]:
-    """The values, of one block after the other: what one is made of is used up before the next."""
+    """The values, block after block: the operands of one are used up before the next."""
     axis = len(window)
     if axis == len(steps):
         return [blocks.part(value, window) for value in values]
@@ -174,7 +174,7 @@ def _assembled(blocks: _Blocks, values: list[ir.Value], steps: list[int], window
 
 
 class _Blocks:
-    """Parts of values; those that depend on scores are computed anew from parts."""
+    """Parts of values; values that depend on scores are computed anew from parts."""
 
     def __init__(self, behind: set[ir.Value]) -> None:
         self._behind = behind

@@ -1,9 +1,8 @@
 """Compute matmuls and convolutions of bfloat16 from operands of float32, for processors without bfloat16.
 
-A bfloat16 is the upper half of a float32, so each product is exact and sums are of float32, as before. The
-conversion is spelled on the bits: a compiler may take one that is spelled as a conversion back into the
-matmul. A weight is widened once, at load; but the memory of a weight that one row is multiplied with is
-what counts, so that such a matmul stays as it is.
+A bfloat16 is the upper half of a float32. So each product is exact and sums are of float32, as before. The
+conversion is spelled on the bits: a compiler may fuse an ordinary conversion back into the matmul. A weight
+is widened once, at load. A matmul of one row stays as it is: its cost is the memory of the weight.
 """
 
 from __future__ import annotations

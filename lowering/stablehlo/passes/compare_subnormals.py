@@ -1,8 +1,8 @@
 """Compare numbers that may be subnormal by their bits, for engines that take subnormals for zeros.
 
-An engine may set the processor's modes that flush subnormals in every thread that runs its code, and have no
-switch for it. A comparison can do without: the bits of floating-point numbers, as integers, are in order.
-Results of arithmetic are flushed already, so that only what comes as it is from outside is compared so.
+An engine may set the processor's modes that flush subnormals in all its threads, without a switch for it. A
+comparison can do without: the bits of floating-point numbers, as integers, are in order. Results of
+arithmetic are flushed already, so that only what comes as it is from outside is compared so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SMALLEST = {DType.BFLOAT16: 2.0**-126, DType.FLOAT32: 2.0**-126, DType.FLOAT64:
 _EXPONENT = {DType.BFLOAT16: -133, DType.FLOAT32: -149, DType.FLOAT64: -1074}
 _SWAPPED = {"EQ": "EQ", "NE": "NE", "LT": "GT", "GT": "LT", "LE": "GE", "GE": "LE"}
 
-# What moves numbers, or changes no bit of them but the sign.
+# Operations that move numbers, or change no bit of them but the sign.
 _MOVES = frozenset(
     f"stablehlo.{name}"
     for name in """

@@ -27,15 +27,16 @@ class Choices:
     """Which convolutions are computed as something else.
 
     `depthwise_as_shifted_sums`: depthwise ones, as sums of shifted products. `winograd`: 3x3 ones of float32,
-    as matmuls of transformed tiles. Others as one matmul of neighbours side by side: `halves_as_im2col`,
-    those of halves; `one_axis_as_im2col`, those along a line; `many_channels_as_im2col`, those of many input
-    channels. `barrier_after_depthwise`: kernels of one tap do not fuse with a depthwise convolution before
-    them. `bfloat16_through_float32`: operands of bfloat16 are converted to float32.
+    as matmuls of transformed tiles. Others as one matmul of neighbours side by side (im2col):
+    `float16_as_im2col` for float16 and bfloat16, `one_axis_as_im2col` for one spatial axis,
+    `many_channels_as_im2col` for many input channels. `barrier_after_depthwise`: kernels of one tap do not
+    fuse with a depthwise convolution before them. `bfloat16_through_float32`: operands of bfloat16 are
+    converted to float32.
     """
 
     depthwise_as_shifted_sums: bool = False
     winograd: bool = False
-    halves_as_im2col: bool = False
+    float16_as_im2col: bool = False
     one_axis_as_im2col: bool = False
     many_channels_as_im2col: bool = False
     barrier_after_depthwise: bool = False
@@ -149,12 +150,12 @@ def convolve_channels_last(found: Convolution, choices: Choices, weights: set[ir
     if choices.depthwise_as_shifted_sums and found.is_depthwise:
         return _shifted_sums(found, input, kernel)
     if found.is_depthwise:
-        # Engines may refuse depthwise convolutions of halves that sum in float32.
+        # Engines may refuse depthwise convolutions of float16 that sum in float32.
         input, kernel = (cx.convert(value, found.result.dtype) for value in (input, kernel))
     if choices.winograd and _suits_winograd(found, input.dtype) and rests_on(found.kernel.ir, weights):
         return winograd.convolve(input, kernel, found.padding)
     side_by_side = (
-        (choices.halves_as_im2col and input.dtype.is_half)
+        (choices.float16_as_im2col and input.dtype.is_half)
         or (choices.one_axis_as_im2col and found.spatial == 1)
         or (choices.many_channels_as_im2col and found.kernel.shape[1] >= _MANY)
     )
@@ -191,8 +192,8 @@ def _product(found: Convolution, input: Value) -> Value:
 def _behind_barrier(input: Value) -> Value:
     """The input of a matmul, made before it where a depthwise convolution makes it.
 
-    An engine may lay out a matmul's rows in tiles where they are made, if the tile divides the images' rows.
-    A depthwise convolution is then computed by these tiles, a channel at a time.
+    An engine may make a matmul's rows in tiles, if the tile divides the images' rows. A depthwise convolution
+    is then computed by these tiles, a channel at a time.
     """
     if input.shape[0] == 1 or input.shape[-2] % _TILE or not _is_made_depthwise(input):
         return input

@@ -1,9 +1,9 @@
-"""Compute convolutions, and what follows from them, with channels last.
+"""Compute convolutions, and the operations that depend on them, with channels last.
 
 A region has one transposition where it begins and one where it ends. A convolution becomes one on
-channels-last data between two transpositions. Operations after it that do not care about the order of axes
-then run before the second transposition instead, so that it meets the first one of the next convolution, and
-both go. `Choices` says which convolutions become something else.
+channels-last data between two transpositions. Later operations that do not depend on the order of axes then
+run before the second transposition instead. So it meets the first one of the next convolution, and both go.
+`Choices` says which convolutions become something else.
 """
 
 from __future__ import annotations
@@ -83,13 +83,13 @@ def _end_region(op: Any, result: Value, permutation: Permutation) -> None:
     replace(op, ended)
 
 
-# Each takes an operation and the permutation that ends the region of one of its operands; gives the result
-# inside the region and the permutation that its region ends in. None: the region ends before it.
+# Each takes an operation and the permutation that ends the region of one of its operands. It gives the result
+# inside the region and the permutation at its end. None: the region ends before it.
 _Moved = tuple[Value, Permutation] | None
 
 
 def _inside(value: ir.Value, permutation: Permutation) -> Value:
-    """What an operand is inside the region: the value whose transposition it is."""
+    """The operand inside the region: the value whose transposition it is."""
     whole = Value(value)
     if not whole.rank:
         return whole

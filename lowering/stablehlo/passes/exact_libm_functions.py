@@ -1,7 +1,7 @@
 """Compute functions of C's library as exactly as it does: angles, powers, atan2, complex absolute values.
 
-Sines, cosines and tangents of float32 take reduced angles; absolute values of complex64 do not overflow;
-powers and atan2 have the corner cases of C.
+Sines, cosines and tangents of float32 take reduced angles. Absolute values of complex64 do not overflow.
+Powers and atan2 have the corner cases of C.
 """
 
 from __future__ import annotations

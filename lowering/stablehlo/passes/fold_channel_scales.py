@@ -1,7 +1,7 @@
 """Fold scales of channels, as batch norms have them, into the kernels of convolutions.
 
-`conv(x, k) * s` and `(conv(x, k) + b) * s`, s and b per channel and of weights alone, become `conv(x, k * s)`
-and `conv(x, k * s) + b * s`: the multiplication is done once, at load.
+`conv(x, k) * s` and `(conv(x, k) + b) * s` become `conv(x, k * s)` and `conv(x, k * s) + b * s`, where s and
+b are per channel and of weights alone. The multiplication is done once, at load.
 """
 
 from __future__ import annotations

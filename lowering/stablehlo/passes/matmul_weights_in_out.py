@@ -1,4 +1,4 @@
-"""Lay the weights of matmuls out as [in, out], once, but those of halves."""
+"""Lay the weights of matmuls out as [in, out], once, except float16 and bfloat16."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pad matmuls with batch axes to sizes that vectors divide: zeros are added, what they made is cut off."""
+"""Pad matmuls with batch axes by zeros to sizes that vectors divide, and slice the results."""
 
 from __future__ import annotations
 

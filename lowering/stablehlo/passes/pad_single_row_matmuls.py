@@ -1,4 +1,4 @@
-"""Multiply one row of halves as two rows, of which the first is kept.
+"""Multiply one row of float16 or bfloat16 as two rows, of which the first is kept.
 
 An engine may convert the whole matrix to float32 for a product of one row, each time it is called.
 """

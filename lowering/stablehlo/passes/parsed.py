@@ -16,8 +16,8 @@ _SHOWN_ELEMENTS = 16
 
 @dataclass
 class ParsedModule:
-    """What a pass changes in place. `source`: the ports of `@main`, the name, the donations; its code is what
-    was parsed. `mlir`: the module as it is now. Both live in the current MLIR context."""
+    """A module that passes change in place. `source`: the ports of `@main`, the name, the donations; its code
+    is what was parsed. `mlir`: the module as it is now. Both live in the current MLIR context."""
 
     source: Module
     mlir: ir.Module
@@ -56,8 +56,8 @@ class ParsedModule:
 
 
 def unread(block: ir.Block) -> Iterator[ir.Operation]:
-    """The operations of a block with results that nothing reads, last first; what is erased meanwhile counts
-    as if it had never been."""
+    """The operations of a block with results that nothing reads, last first; the caller may erase each
+    meanwhile."""
     for op in reversed(list(block.operations)):
         results = list(op.operation.results)
         if results and not any(list(result.uses) for result in results):
@@ -67,8 +67,8 @@ def unread(block: ir.Block) -> Iterator[ir.Operation]:
 def rewritten(module: Module, pipeline: StableHloPipeline) -> Module:
     """The module after a pipeline: the same arguments that come with a call, the same results.
 
-    A pass may give it a module that runs at load (`weight-hoisting`): weights that nothing reads as they are
-    go then, and results of `load` take their place.
+    A pass may give it a module that runs at load (`weight-hoisting`). Results of `load` then take the place
+    of weights that nothing else reads.
     """
     with hlo.make_context() as context, ir.Location.unknown():
         parsed = pipeline.run(ParsedModule(module, hlo.deserialize(module.code, context)))

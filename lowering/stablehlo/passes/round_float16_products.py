@@ -1,8 +1,8 @@
 """Round each product of float16 by itself, before what reads it.
 
-Where a processor computes in float16 (AVX512-FP16), a compiler may shorten what is computed in float32 and
-rounded, and draw a product and the sum after it together: the product's rounding, which eager makes, is lost.
-Bits that are cut off are out of its sight. `stablehlo.reduce_precision` does so, but has no subnormals.
+Where a processor computes in float16 (AVX512-FP16), a compiler may shorten rounded float32 arithmetic, and
+fuse a product and the sum after it. The product's rounding, which eager makes, is lost. Bits that are cut off
+are out of its sight. `stablehlo.reduce_precision` does so, but has no subnormals.
 """
 
 from __future__ import annotations

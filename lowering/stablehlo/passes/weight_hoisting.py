@@ -17,8 +17,8 @@ _SMALL = 1 << 16
 
 
 def rewrite(parsed: ParsedModule) -> None:
-    """Two modules from one: `load` has the results that the rest reads; see `_sources` for what is left to
-    the rest. Weights that nothing reads any more are no longer inputs."""
+    """Two modules from one: `load` has the results that the rest reads; see `_sources` for the rest. Weights
+    that nothing reads any more are no longer inputs."""
     module, entry = parsed.source, parsed.entry
     operations = list(entry.entry_block.operations)
     weights = {
@@ -35,8 +35,8 @@ def rewrite(parsed: ParsedModule) -> None:
 
 
 def _early(operations: list[Any], weights: set[ir.Value]) -> dict[ir.Value, int]:
-    """The values that rest on weights, and on nothing that comes with a call; with the bytes of the weights
-    behind each."""
+    """The values that depend on weights, and not on a call's arguments; with the bytes of the weights behind
+    each."""
     early: dict[ir.Value, int] = {}
     constants: set[ir.Value] = set()
     for op in operations:
@@ -84,8 +84,8 @@ def _read_by_others(operations: list[Any], early: dict[ir.Value, int]) -> list[i
 def _sources(
     value: ir.Value, early: dict[ir.Value, int], makers: dict[ir.Value, Any], spread: bool = False
 ) -> list[ir.Value]:
-    """The early values behind a value that are worth keeping: what was made from them costs nothing where it
-    is read (a reshape, a broadcast, a slice that is broadcast), or is larger than the weights it rests on."""
+    """The early values behind a value that are worth keeping. A value made from them is free at its reader (a
+    reshape, a broadcast, a slice that is broadcast), or larger than its weights."""
     if value not in early:
         return []
     name = makers[value].operation.name

@@ -1,7 +1,7 @@
 """Winograd's minimal filtering F(2x2, 3x3): 16 products where a 3x3 convolution of a 2x2 tile takes 36.
 
-"Fast Algorithms for Convolutional Neural Networks" (Lavin and Gray, 2016), section 4.1. The sums are
-of float32 in another order; a value that is not finite reaches all four results of its tiles.
+"Fast Algorithms for Convolutional Neural Networks" (Lavin and Gray, 2016), section 4.1. The sums are of
+float32 in another order. A value that is not finite reaches all four results of its tiles.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lowering.stablehlo.value import Value
 _LEAST_CHANNELS = 32
 _OUT, _TILE = 2, 4
 
-# Each row of a matrix as (factor, column) for what is not 0: B^T for the input, G for the kernel, A^T for the
+# Each row of a matrix as its nonzero (factor, column) pairs: B^T for the input, G for the kernel, A^T for the
 # result.
 Matrix = tuple[tuple[tuple[float, int], ...], ...]
 _INPUT: Matrix = (((1, 0), (-1, 2)), ((1, 1), (1, 2)), ((1, 2), (-1, 1)), ((1, 1), (-1, 3)))

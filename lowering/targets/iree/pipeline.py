@@ -35,7 +35,7 @@ def _for_cpu(machine: Machine) -> list[StableHloPass]:
         stablehlo_pass(
             "convolutions-channels-last",
             winograd=True,
-            halves_as_im2col=True,
+            float16_as_im2col=True,
             # IREE leaves convolutions along a line as loops.
             one_axis_as_im2col=True,
             # Its own convolution of many channels took up to 30 times as long as eager's with AVX2 alone.

@@ -34,12 +34,12 @@ def _for_cpu(machine: Machine) -> list[StableHloPass]:
             depthwise_as_shifted_sums=True,
             # Eigen, which is best on one thread, convolves as fast as it multiplies.
             winograd=machine.cores > 1,
-            halves_as_im2col=True,
+            float16_as_im2col=True,
         ),
         stablehlo_pass("attention-in-blocks"),
-        # Eigen and YNN read [in, out] faster, but halves of one row as [out, in].
+        # Eigen and YNN read [in, out] faster, but one row of float16 as [out, in].
         stablehlo_pass("matmul-weights-in-out"),
-        # XLA converts the whole matrix to float32 for one row of halves, at each call.
+        # XLA converts the whole matrix to float32 for one row of float16, at each call.
         stablehlo_pass("pad-single-row-matmuls"),
         # XLA multiplies by reciprocals, and draws quotients of quotients together. It drops the barriers
         # before it fuses, so that they cost nothing but the division.

@@ -87,7 +87,7 @@ def test_convolutions_along_a_line_are_a_product(stride: int, dilation: int) -> 
 
 def test_convolutions_of_halves_are_a_product() -> None:
     convolution = _seeded(lambda: nn.Conv2d(6, 8, 3, padding=1).bfloat16())
-    wanted = stablehlo_pass(CHANNELS_LAST, halves_as_im2col=True)
+    wanted = stablehlo_pass(CHANNELS_LAST, float16_as_im2col=True)
     assert not same_results(convolution, (_image(6, 9, 9)[0].bfloat16(),), wanted)["convolution"]
     assert same_results(convolution.float(), _image(6, 9, 9), wanted)["convolution"] == 1
 
