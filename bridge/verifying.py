@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,6 +13,7 @@ from bridge.api import load, lower
 from bridge.artifact import is_artifact
 from bridge.dispatch import check_engine
 from bridge.errors import BridgeError, UsageError
+from bridge.given_weights import require_weights, with_weights
 from bridge.lowered import Lowered
 from bridge.registration import bring_operators, check_operators
 from bridge.sources import exported_from, import_all
@@ -20,8 +21,12 @@ from bridge.verification.draw import example_call
 from bridge.verification.edges import KINDS, edge_calls
 from bridge.verification.reference import eager
 from bridge.verification.report import VerificationReport
+from bridge.verification.tolerances import Given
 from bridge.verification.trial import Call, Reference, run_engine, run_reference
 from lowering.targets import ENGINES
+
+if TYPE_CHECKING:
+    from bridge.given_weights import WeightSource
 
 
 def verify(
@@ -37,6 +42,11 @@ def verify(
     dynamic_shapes: Any = None,
     imports: Iterable[str] = (),
     trust: bool = False,
+    weights: WeightSource | None = None,
+    cast_weights: bool = False,
+    against: torch.nn.Module | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
 ) -> VerificationReport:
     """Compare engines with eager: outputs, inputs and buffers after the call, their dtypes, sizes and values.
 
@@ -48,6 +58,9 @@ def verify(
     called up to 16 times in a row, each call compared with eager. The row is repeated from the same start.
     Every other row is given other numbers. `edges`: compare one more call per kind of edge value, each from
     the same start. A kind on which eager itself fails is left out, and said so. `trust`: see `bridge.load`.
+    `weights`, `cast_weights`: others than the source's, see `Lowered.compile`. `against`: a module to compare
+    with in place of the program; it is called as it is. `rtol`, `atol`: a tolerance in place of the table's;
+    where one of them is given, the other is 0.
 
     An engine that fails is a failed row, not an exception. Raises BridgeError where the source or the inputs
     cannot be used, or eager itself fails. The module's buffers and the inputs are left as they were.
@@ -64,18 +77,22 @@ def verify(
     elif dynamic_shapes is not None:
         raise UsageError(f"{name}: dynamic_shapes are for a module, which is exported with them")
     lowered = _lowered(source, trust)
+    if weights is not None:
+        lowered = with_weights(lowered, weights, cast=cast_weights)
+    require_weights(lowered)
+    side = against if against is not None else source if weights is None else None
+    given = None if rtol is None and atol is None else Given(rtol or 0.0, atol or 0.0)
     bring_operators(lowered.program)
     check_operators(lowered.program)
     call = example_call(lowered, args, kwargs, seed)
-    with eager(source, lowered) as callee:
+    with eager(side, lowered) as callee:
         expected = run_reference(callee, call, calls, seed)
-    on_edges, left_out = _edges(source, lowered, call, device, seed) if edges else ({}, {})
+    on_edges, left_out = _edges(side, lowered, call, device, seed) if edges else ({}, {})
     rows = tuple(
-        run_engine(lowered, engine, device, call, expected, calls, seed, on_edges) for engine in engines
+        run_engine(lowered, engine, device, call, expected, calls, seed, on_edges, given)
+        for engine in engines
     )
-    torchs = isinstance(source, torch.export.ExportedProgram)
-    reference = "ExportedProgram.module()" if torchs else "the program as read, on ATen"
-    return VerificationReport(name, reference, rows, left_out)
+    return VerificationReport(name, _reference(side), rows, left_out, given)
 
 
 def _edges(
@@ -100,6 +117,13 @@ def _lowered(source: Any, trust: bool) -> Lowered:
     if isinstance(source, str | PathLike) and is_artifact(Path(source)):
         return load(source, trust)
     return lower(source)
+
+
+def _reference(side: Any) -> str:
+    if isinstance(side, torch.nn.Module):
+        return f"the module {type(side).__name__}"
+    torchs = isinstance(side, torch.export.ExportedProgram)
+    return "ExportedProgram.module()" if torchs else "the program as read, on ATen"
 
 
 def _name(source: Any) -> str:

@@ -43,6 +43,12 @@ def command(
     ] = False,
     weights: Weights = None,
     cast_weights: CastWeights = False,
+    rtol: Annotated[
+        float | None, typer.Option(help="Relative tolerance in place of the table's.", min=0)
+    ] = None,
+    atol: Annotated[
+        float | None, typer.Option(help="Absolute tolerance in place of the table's.", min=0)
+    ] = None,
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,
@@ -67,11 +73,14 @@ def command(
             seed=seed,
             calls=calls,
             edges=edges,
+            rtol=rtol,
+            atol=atol,
         )
     if as_json:
         print_json({**report.json(), "source": str(source)})
     else:
         print(f"{source} against {report.reference}")
         print(report.markdown())
+        print(f"\n{report.outputs()}\n\n{'PASSED' if report.passed else 'FAILED'}")
     if not report.passed:
         raise typer.Exit(1)

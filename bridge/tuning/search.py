@@ -17,7 +17,7 @@ from bridge.errors import first_line
 from bridge.tuning.candidates import Candidate, mixed, split, whole
 from bridge.tuning.race import Runner, race
 from bridge.tuning_record import Trial, Tuning
-from bridge.verification.tolerances import rounding_of
+from bridge.verification.tolerances import allowed_of
 from bridge.verification.trial import Reference, first_difference, run_reference
 from lowering.ir.plan import Placement
 
@@ -155,8 +155,8 @@ class Search:
             self._expected = run_reference(plain, self._call(), 1, _SEED)
         if configuration == _EAGER:
             return ""
-        rounding = rounding_of(self._lowered.program)
-        return first_difference(compiled, self._call(), self._expected, rounding, _SEED)
+        allowed = allowed_of(self._lowered.program)
+        return first_difference(compiled, self._call(), self._expected, allowed, _SEED)
 
     def _time_of_race(self, compiling: float) -> float:
         if self._end is None:

@@ -59,10 +59,44 @@ class ExportedReference:
                 tensor.copy_(value)
 
 
+class ModuleReference:
+    """A module of the caller's, called as it is. As a context: its weights get their values back.
+
+    `names`: full names of the tensors that the program can write.
+    """
+
+    def __init__(self, module: torch.nn.Module, names: set[str]) -> None:
+        self._module = module
+        state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        self._tensors = {name: tensor for name, tensor in state.items() if name in names}
+        self._saved = {name: tensor.detach().clone() for name, tensor in state.items()}
+        self._state = state
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad():
+            return self._module(*args, **kwargs)
+
+    @property
+    def buffers(self) -> dict[str, torch.Tensor]:
+        """Current values of the tensors that the program can write, by full name."""
+        return {name: tensor.detach() for name, tensor in self._tensors.items()}
+
+    def __enter__(self) -> ModuleReference:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with torch.no_grad():
+            for name, tensor in self._state.items():
+                tensor.copy_(self._saved[name])
+
+
 @contextmanager
 def eager(source: Any, lowered: Planned) -> Iterator[Any]:
-    """Eager with the buffers as they are before any call: torch's own for an ExportedProgram, else ATen."""
-    if isinstance(source, torch.export.ExportedProgram):
+    """Eager, its buffers as before any call: a module, torch's own for an ExportedProgram, or ATen."""
+    if isinstance(source, torch.nn.Module):
+        with ModuleReference(source, state_names(lowered.program)) as module:
+            yield module
+    elif isinstance(source, torch.export.ExportedProgram):
         with ExportedReference(source, lowered.program) as module:
             yield module
     else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.verification.compare import Difference
 from bridge.verification.repeat import Repeats
+from bridge.verification.tolerances import Given
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,16 @@ class EngineReport:
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """The result of `bridge.verify`. `left_out`: why a kind of edge value was not compared."""
+    """The result of `bridge.verify`.
+
+    `left_out`: why a kind of edge value was not compared. `given`: the caller's tolerance; None: the table's.
+    """
 
     source: str
     reference: str
     engines: tuple[EngineReport, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    given: Given | None = None
 
     @property
     def passed(self) -> bool:
@@ -93,6 +98,21 @@ class VerificationReport:
             for line in (*_problems(e.engine, e.problem, e.differences), *_repeats(e), *_sizes(e))
         ]
         return "\n".join([*lines, *([""] if problems else []), *problems, *self._edges()])
+
+    def outputs(self) -> str:
+        """A table with a row per engine and output of the first call: type, largest and mean difference."""
+        lines = [
+            "| engine | output | type | largest difference | mean difference | verdict |",
+            "|---|---|---|---|---|---|",
+        ]
+        for e in self.engines:
+            for d in e.differences:
+                if d.name.startswith("output "):
+                    verdict = "PASSED" if d.passed else "FAILED"
+                    lines.append(
+                        f"| {e.engine} | {d.name} | {d.type} | {d.error:.3g} | {d.mean:.3g} | {verdict} |"
+                    )
+        return "\n".join(lines)
 
     def _edges(self) -> list[str]:
         """A table with one row per engine and kind of edge value, then what differs and what is left out."""
@@ -125,6 +145,7 @@ class VerificationReport:
             "reference": self.reference,
             "passed": self.passed,
             "left_out": dict(self.left_out),
+            "tolerance": None if self.given is None else self.given._asdict(),
             "engines": [
                 {
                     "engine": e.engine,
@@ -154,7 +175,10 @@ class VerificationReport:
 
 
 def _values(differences: tuple[Difference, ...]) -> list[dict[str, Any]]:
-    return [{"name": d.name, "error": d.error, "problem": d.problem} for d in differences]
+    return [
+        {"name": d.name, "type": d.type, "error": d.error, "mean": d.mean, "problem": d.problem}
+        for d in differences
+    ]
 
 
 def _plain(repeats: Repeats | None) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ sums of both signs: the error is in proportion to the terms, not to the sum.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -29,6 +30,13 @@ class Tolerance(NamedTuple):
     scale: float
 
 
+class Given(NamedTuple):
+    """A caller's own tolerance in place of the table's: `|actual - expected| <= rtol * |expected| + atol`."""
+
+    rtol: float
+    atol: float
+
+
 # float32 has 24 bits (6e-8), bfloat16 8 (4e-3), float16 11 (5e-4). Contractions of deep networks: sums in
 # another order differ by some tens of roundings of the largest term.
 TOLERANCES: dict[tuple[DType, Rounding], Tolerance] = {
@@ -48,6 +56,18 @@ EXACT = Tolerance(0.0, 0.0)
 
 # Of a number, how many bits are kept.
 _BITS = {DType.BFLOAT16: 8, DType.FLOAT16: 11, DType.FLOAT32: 24, DType.FLOAT64: 53}
+
+
+class Allowed(NamedTuple):
+    """How far a program's values may differ from eager's: by the table, or as the caller says."""
+
+    rounding: Rounding
+    coarsest: Mapping[str, DType]
+    given: Given | None = None
+
+
+def allowed_of(program: Program, given: Given | None = None) -> Allowed:
+    return Allowed(rounding_of(program), coarsest_of(program), given)
 
 
 def rounding_of(program: Program) -> Rounding:

@@ -16,10 +16,9 @@ from bridge.errors import BridgeError, UsageError, first_line
 from bridge.verification.compare import Difference, compare
 from bridge.verification.repeat import Repeats, Seen, any_order, repeat, same_bits
 from bridge.verification.report import EdgeReport, EngineReport
-from bridge.verification.tolerances import Rounding, coarsest_of, rounding_of
+from bridge.verification.tolerances import Allowed, Given, allowed_of
 from lowering.host.tensors import numpy_to_torch
 from lowering.ir.plan import Placement
-from lowering.ir.types import DType
 from lowering.targets.errors import InputError
 from runtime.executor import Compiled
 
@@ -84,6 +83,7 @@ def run_engine(
     calls: int,
     seed: int,
     edges: Mapping[str, tuple[Call, Reference]] = NO_EDGES,
+    given: Given | None = None,
 ) -> EngineReport:
     """Compile on an engine, call it as often as eager was, compare; then call it until there were `calls`.
 
@@ -91,8 +91,7 @@ def run_engine(
     eager showed. Any error of an engine is a failed report. Raises UsageError for an engine or device that
     does not exist.
     """
-    rounding = rounding_of(lowered.program)
-    coarsest = coarsest_of(lowered.program)
+    allowed = allowed_of(lowered.program, given)
     differences: list[Difference] = []
     repeats: Repeats | None = None
     on_edges: list[EdgeReport] = []
@@ -107,15 +106,15 @@ def run_engine(
             for index, want in enumerate(expected.calls):
                 prefix = f"call {index + 1}: " if index else ""
                 got = _observe(compiled, call)
-                differences += compare_observed(got, want, expected.before, rounding, prefix, coarsest)
+                differences += compare_observed(got, want, expected.before, allowed, prefix)
                 row.append(_seen(got))
         if calls > 1:
             total = max(calls, 2 * len(row)) if len(row) > 1 else calls
             unordered = any_order(compiled.program.graph, on_aten(compiled))
             with _seeded(seed):
-                repeats = repeat(_repeater(compiled, call, seed), row, total, rounding, unordered)
+                repeats = repeat(_repeater(compiled, call, seed), row, total, allowed.rounding, unordered)
         for edge, (edge_call, want) in edges.items():
-            on_edges.append(_run_edge(compiled, edge, edge_call, want, rounding, coarsest, seed))
+            on_edges.append(_run_edge(compiled, edge, edge_call, want, allowed, seed))
     except UsageError:
         raise
     except Exception as error:  # an engine's failure is what verification is there to report
@@ -142,8 +141,7 @@ def _run_edge(
     edge: str,
     call: Call,
     want: Reference,
-    rounding: Rounding,
-    coarsest: Mapping[str, DType],
+    allowed: Allowed,
     seed: int,
 ) -> EdgeReport:
     try:
@@ -152,7 +150,7 @@ def _run_edge(
             got = _observe(compiled, call)
     except Exception as error:  # eager did not fail on these inputs
         return EdgeReport(edge, (), _problem(error))
-    differences = compare_observed(got, want.calls[0], want.before, rounding, coarsest=coarsest)
+    differences = compare_observed(got, want.calls[0], want.before, allowed)
     return EdgeReport(edge, tuple(differences))
 
 
@@ -199,11 +197,11 @@ def on_aten(compiled: Compiled | Interpreted) -> set[str]:
     }
 
 
-def first_difference(callee: Any, call: Call, expected: Reference, rounding: Rounding, seed: int) -> str:
+def first_difference(callee: Any, call: Call, expected: Reference, allowed: Allowed, seed: int) -> str:
     """The difference of a first call from eager's, in a few words; empty where all is within tolerance."""
     with _seeded(seed):
         got = _observe(callee, call)
-    differences = compare_observed(got, expected.calls[0], expected.before, rounding)
+    differences = compare_observed(got, expected.calls[0], expected.before, allowed)
     return next((f"{d.name} {d.problem}" for d in differences if not d.passed), "")
 
 
@@ -260,17 +258,22 @@ def compare_observed(
     got: Observed,
     want: Observed,
     before: Mapping[str, torch.Tensor],
-    rounding: Rounding,
+    allowed: Allowed,
     prefix: str = "",
-    coarsest: Mapping[str, DType] | None = None,
 ) -> list[Difference]:
     """Everything that a caller can see of one call.
 
-    `coarsest`: see `coarsest_of`.
     A buffer that an engine does not hold is one that it never writes: it has the value of `before`.
     """
     differences = [
-        compare(prefix + name, got.values[name], value, rounding, coarsest=(coarsest or {}).get(name))
+        compare(
+            prefix + name,
+            got.values[name],
+            value,
+            allowed.rounding,
+            coarsest=allowed.coarsest.get(name),
+            given=allowed.given,
+        )
         if name in got.values
         else Difference(prefix + name, float("inf"), "is missing")
         for name, value in want.values.items()
@@ -279,7 +282,11 @@ def compare_observed(
         differences.append(Difference(prefix + name, float("inf"), "is there, and eager gives none"))
     for name, value in want.buffers.items():
         held = got.buffers.get(name, before.get(name))
-        differences.append(compare(f"{prefix}buffer {name} after the call", held, value, rounding))
+        differences.append(
+            compare(
+                f"{prefix}buffer {name} after the call", held, value, allowed.rounding, given=allowed.given
+            )
+        )
     if got.structure != want.structure:
         problem = f"is {got.structure}, eager gives {want.structure}"
         differences.append(Difference(f"{prefix}the result's structure", float("inf"), problem))

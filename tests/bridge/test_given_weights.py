@@ -174,3 +174,29 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     refused("the program has no values for one.weight", "run", model, "-i", tmp_path / "x.npy")
     refused("--cast-weights is for --weights", "run", model, "--cast-weights", "-i", tmp_path / "x.npy")
     refused("no such file", "run", model, "--weights", tmp_path / "gone.pt", "-i", tmp_path / "x.npy")
+
+
+def test_verified_against_the_module_that_the_weights_are_of(tmp_path: Path) -> None:
+    real = module(3)
+    torch.save(real.state_dict(), tmp_path / "w.pt")
+    exported = on_meta()
+    given: dict[str, Any] = {"engines": ["xla"], "weights": tmp_path / "w.pt"}
+    report = bridge.verify(exported, (X,), against=real, **given)
+    assert report.passed
+    assert report.reference == "the module Tied"
+    assert "| xla | output 0 | float32[3, 4] |" in report.outputs()
+    assert not bridge.verify(exported, (X,), against=module(4), **given).passed
+    with pytest.raises(AbsentWeights):
+        bridge.verify(exported, (X,))
+
+
+def test_a_tolerance_in_place_of_the_tables() -> None:
+    lowered, off = bridge.lower(module(), (X,)), module()
+    with torch.no_grad():
+        off.norm.bias += 1e-2
+    row = bridge.verify(lowered, (X,), engines=["aten"], against=off).engines[0].differences[0]
+    assert (row.passed, row.type) == (False, "float32[3, 4]")
+    assert row.error == pytest.approx(1e-2, rel=1e-3)
+    assert row.mean == pytest.approx(1e-2, rel=1e-3)
+    assert bridge.verify(lowered, (X,), engines=["aten"], against=off, atol=2e-2).passed
+    assert not bridge.verify(lowered, (X,), engines=["aten"], against=off, atol=1e-3).passed
