@@ -267,13 +267,13 @@ def _modules_from_json(contents: Contents, rows: Any, ours: bool) -> dict[int, M
         name, dtype, sizes, weight = row
         texts = isinstance(name, str) and (weight is None or isinstance(weight, str))
         if not texts or not isinstance(sizes, list) or not all(type(n) is int and n >= 0 for n in sizes):
-            raise ValueError(f"{row!r:.200} is no port")
+            raise ValueError(f"{row!r:.200} is not a port")
         return Port(name, DType(dtype), tuple(sizes), weight)
 
     def check(row: Any) -> Check:
         kind, message = row
         if not isinstance(message, str):
-            raise ValueError(f"{row!r:.200} is no check")
+            raise ValueError(f"{row!r:.200} is not a check")
         return Check(CheckKind(kind), message)
 
     def pair(row: Any) -> tuple[str, str]:

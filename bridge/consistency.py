@@ -134,7 +134,7 @@ def _donations(lowered: Planned, module: Module, segment: Segment) -> Iterator[s
     where = f"module {segment.index}"
     allowed = donations(lowered.functional, lowered.plan, segment)
     if len(set(module.donated)) < len(module.donated) or not set(module.donated) <= set(allowed):
-        yield f"{where} overwrites what is no buffer of its own, or is still to be read"
+        yield f"{where} overwrites a value that is not a buffer of its own, or is still to be read"
     if (module.preflight is not None) != bool(module.donated and module.checks):
         yield f"{where} overwrites buffers and has no module for its checks before, or has one for nothing"
 

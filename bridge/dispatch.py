@@ -48,10 +48,12 @@ def compile_lowered(
 def check_engine(engine: str, device: str = "cpu", tune: float | None = None) -> None:
     """Raise UsageError for an engine or a device that does not exist, or that do not go together."""
     if device not in DEVICES:
-        raise UsageError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
+        raise UsageError(f"the device {device!r} does not exist; there are {', '.join(DEVICES)}")
     # Only a name that is not ours is looked for among the packages that are installed: that takes a while.
     if engine not in (*ENGINES, ATEN, AUTO) and engine not in engines():
-        raise UsageError(f"there is no engine {engine!r}; there are {', '.join((*engines(), ATEN, AUTO))}")
+        raise UsageError(
+            f"the engine {engine!r} does not exist; there are {', '.join((*engines(), ATEN, AUTO))}"
+        )
     if engine == ATEN and device != "cpu":
         raise UsageError(f"the engine {ATEN} runs on the cpu only; {device} is for {' and '.join(engines())}")
     if tune is not None and engine != AUTO:

@@ -339,7 +339,7 @@ def _read_header(folder: Path, descriptor: int) -> dict[str, Any]:
         raise ArtifactError(f"{path} lists no files; lower the model again")
     for name in files:
         if not _NAME.fullmatch(name):
-            raise ArtifactError(f"{path} names {name!r}, which is no file of an artifact")
+            raise ArtifactError(f"{path} names {name!r}, which is not a file of an artifact")
     for name in _REQUIRED:
         if name not in files:
             raise ArtifactError(f"{path} does not list {name}; lower the model again")

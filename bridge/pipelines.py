@@ -87,4 +87,4 @@ def check_passes(names: Iterable[str]) -> None:
         missing = [name for name in missing if name not in known]
     if missing:
         near = did_you_mean(missing[0], known)
-        raise UsageError(f"there is no pass {missing[0]!r} among those that `bridge passes` lists{near}")
+        raise UsageError(f"the pass {missing[0]!r} is not among those that `bridge passes` lists{near}")

@@ -81,14 +81,16 @@ def target_of(name: str) -> str:
     have."""
     found = _NAME.fullmatch(name) if isinstance(name, str) else None
     if found is None:
-        raise UsageError(f'{name!r} is no operator\'s name; write it like "my::op" or "my::op.overload"')
+        raise UsageError(f'{name!r} is not an operator\'s name; write it like "my::op" or "my::op.overload"')
     namespace, operator, overload = found.groups()
     return f"{namespace}.{operator}.{overload or 'default'}"
 
 
 def _check_parameters(function: Any, name: str, context: bool) -> None:
     if not callable(function):
-        raise UsageError(f"{name}: {type(function).__name__} is no function; use this as a decorator of one")
+        raise UsageError(
+            f"{name}: {type(function).__name__} is not a function; use this as a decorator of one"
+        )
     parameters = list(signature(function).parameters.values())
     if context and (not parameters or parameters[0].kind is Parameter.KEYWORD_ONLY):
         raise UsageError(f"{name}: {registry.described(function)} takes no context as its first argument")

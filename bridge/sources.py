@@ -85,7 +85,7 @@ def exported_from(
         return source
     if not isinstance(source, torch.nn.Module):
         raise UsageError(
-            f"{_kind(source)} is no model: give a .pt2 path, an ExportedProgram or a torch.nn.Module"
+            f"{_kind(source)} is not a model: give a .pt2 path, an ExportedProgram or a torch.nn.Module"
         )
     if args is None and kwargs is None:
         raise UsageError(f"{_kind(source)}: a module needs example arguments to be exported with")

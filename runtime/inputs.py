@@ -203,7 +203,7 @@ class Binder:
                 raise InputError(f"argument `{name}` was given twice")
             if name not in names:
                 near = did_you_mean(name, names)
-                raise InputError(f"there is no argument `{name}`, the program takes {_listed(names)}{near}")
+                raise InputError(f"the program has no argument `{name}`, it takes {_listed(names)}{near}")
             given[name] = value
         missing = [name for name in names if name not in given]
         if missing:

@@ -82,7 +82,7 @@ def read_contract(program: Program, leaves: Sequence[Leaf]) -> Contract:
 
 def _name(value: Arg) -> str:
     if not isinstance(value, Ref):
-        raise ExecutionError(f"the program writes back the literal {value!r}, which is no tensor")
+        raise ExecutionError(f"the program writes back the literal {value!r}, which is not a tensor")
     return value.name
 
 

@@ -91,7 +91,7 @@ def main() -> int:
     named = parser.parse_args().model
     unknown = [name for name in named if name not in ZOO]
     if unknown:
-        parser.error(f"there is no model {', '.join(unknown)}; there are {', '.join(ZOO)}")
+        parser.error(f"unknown models {', '.join(unknown)}; there are {', '.join(ZOO)}")
     rows = run_all(named or list(ZOO))
     if not named and all("nodes" in row for row in rows):
         write_result(rows)

@@ -23,7 +23,7 @@ def command(
         return
     size = f"{found.entries} {'entry' if found.entries == 1 else 'entries'}, {found.bytes / 1e6:.1f} MB"
     if cache.folder is None:
-        print("no folder: there is no home; BRIDGE_CACHE_DIR gives one")
+        print("no folder: this user has no home; BRIDGE_CACHE_DIR gives one")
     elif clear:
         print(f"{cache.folder}: removed {size}")
     elif cache.limit:

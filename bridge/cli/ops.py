@@ -54,8 +54,8 @@ def _one(op: str, imports: list[str] | None, as_json: bool) -> None:
     found = operator(op)
     if not found.how and schema_of(op) is None:
         raise UsageError(
-            f"{op} is no operator that is known here; they are written like aten.add.Tensor, and custom ones "
-            "need the module that registers them (--import <module>)"
+            f"{op} is not an operator that is known here; they are written like aten.add.Tensor, and custom "
+            "ones need the module that registers them (--import <module>)"
         )
     if as_json:
         print_json(found.json())

@@ -114,7 +114,7 @@ def _read_arrays(files: Sequence[Path]) -> list[tuple[str, np.ndarray]]:
             raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
         except _BAD_FILE as error:
             raise UsageError(
-                f"{file} is no .npy or .npz file that numpy reads without pickle: {first_line(error)}"
+                f"{file} is not a .npy or .npz file that numpy reads without pickle: {first_line(error)}"
             ) from error
     return arrays
 

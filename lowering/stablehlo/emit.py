@@ -110,7 +110,7 @@ _KINDS = {SymType: "a Python number", ObjectType: "a script object", TokenType: 
 def concrete(type_: ValueType, sizes: Sizes) -> ConcreteType:
     """A tensor's dtype and sizes for these symbols; Unsupported where they are not known before the call."""
     if not isinstance(type_, TensorType):
-        raise Unsupported(f"{_KINDS[type(type_)]} is no tensor")
+        raise Unsupported(f"{_KINDS[type(type_)]} is not a tensor")
     if type_.layout is not Layout.STRIDED:
         raise Unsupported(f"StableHLO has no {type_.layout.value} tensors")
     if type_.device.type == "meta":
@@ -257,7 +257,7 @@ class Emitter:
                 raise Unsupported(f"{node.target}: {error.reason}") from None
         results = [self._argument(item, graph, env) for item in graph.outputs]
         if not all(isinstance(value, Value) for value in results):
-            raise Unsupported("a nested graph returns what is no tensor")
+            raise Unsupported("a nested graph returns a value that is not a tensor")
         return tuple(results)
 
     def add_check(self, node: Node, failed: Value, check: Check) -> None:

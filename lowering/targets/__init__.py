@@ -70,7 +70,7 @@ def get_engine(name: str) -> Engine:
     """An engine of `engines()`; raises EngineError for any other name, and where it is not installed."""
     place = ENGINES.get(name) or engines().get(name)
     if place is None:
-        raise EngineError(f"there is no engine {name!r}; there are {', '.join(sorted(engines()))}")
+        raise EngineError(f"the engine {name!r} does not exist; there are {', '.join(sorted(engines()))}")
     module, _, attribute = place.partition(":")
     try:
         return getattr(import_module(module), attribute)()

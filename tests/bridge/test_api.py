@@ -75,7 +75,7 @@ def test_modules_that_cannot_be_exported() -> None:
 
 def test_what_is_no_model() -> None:
     exported = torch.export.export(Counter(), (X,))
-    _refused(lambda: bridge.lower(3), "int is no model: give a .pt2 path", UsageError)
+    _refused(lambda: bridge.lower(3), "int is not a model: give a .pt2 path", UsageError)
     _refused(lambda: bridge.lower(exported, (X,)), "an ExportedProgram was exported already", UsageError)
     _refused(lambda: bridge.lower(path_of("mlp"), (X,)), "a file was exported already", UsageError)
     _refused(lambda: bridge.lower(exported, model="m"), "ExportedProgram is none", UsageError)

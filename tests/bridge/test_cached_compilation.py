@@ -243,5 +243,5 @@ def test_the_command_where_there_is_no_folder(
     refused(f"cannot read {cache.folder}: Not a directory", "cache")
     refused(f"cannot clear {cache.folder}: Not a directory", "cache", "--clear")
     monkeypatch.setattr("bridge.cli.cache.open_cache", lambda: CompileCache(None, 1))
-    assert ok("cache") == "no folder: there is no home; BRIDGE_CACHE_DIR gives one\n"
+    assert ok("cache") == "no folder: this user has no home; BRIDGE_CACHE_DIR gives one\n"
     assert json.loads(ok("cache", "--json"))["folder"] is None

@@ -202,13 +202,15 @@ def test_models_that_are_not_there(artifact: Path) -> None:
 
 def test_engines_and_devices_that_do_not_exist(tmp_path: Path) -> None:
     target = tmp_path / "out.bridge"
-    refused("there is no engine 'tpu'; there are iree, xla, aten", "lower", MLP, "-e", "tpu", "-o", target)
-    refused("there is no engine 'tpu'", "lower", MLP, "-e", "iree,tpu", "-o", target)
-    refused("there is no engine 'tpu'", "run", MLP, "-e", "tpu")
-    refused("there is no engine 'tpu'", "verify", MLP, "-e", "tpu")
+    refused(
+        "the engine 'tpu' does not exist; there are iree, xla, aten", "lower", MLP, "-e", "tpu", "-o", target
+    )
+    refused("the engine 'tpu' does not exist", "lower", MLP, "-e", "iree,tpu", "-o", target)
+    refused("the engine 'tpu' does not exist", "run", MLP, "-e", "tpu")
+    refused("the engine 'tpu' does not exist", "verify", MLP, "-e", "tpu")
     refused("nothing to verify without an engine", "verify", MLP, "-e", ",")
     for command in ("lower", "run", "verify"):
-        refused("there is no device 'tpu'; there are cpu, cuda", command, MLP, "--device", "tpu")
+        refused("the device 'tpu' does not exist; there are cpu, cuda", command, MLP, "--device", "tpu")
         refused("the engine aten runs on the cpu only", command, MLP, "-e", "aten", "--device", "cuda")
     assert not target.exists()
 
@@ -281,7 +283,7 @@ def test_input_files_that_are_none(tmp_path: Path) -> None:
     run("none.npy: No such file", tmp_path / "none.npy")
     run("Is a directory", tmp_path)
     for name in ("pickled.npy", "text.npy", "cut.npy", "empty.npy", "huge.npy", "bad.npz", "flipped.npz"):
-        run(f"{name} is no .npy or .npz file that numpy reads without pickle: ", tmp_path / name)
+        run(f"{name} is not a .npy or .npz file that numpy reads without pickle: ", tmp_path / name)
 
 
 def test_inputs_that_do_not_fit(tmp_path: Path) -> None:
@@ -318,7 +320,7 @@ def test_segments_and_operators_that_do_not_exist() -> None:
     refused(
         "segment 0 runs on ATen and has no StableHLO", "info", path_of("data_dependent"), "--stablehlo", 0
     )
-    refused("aten.nope.default is no operator that is known here", "ops", "aten.nope.default")
+    refused("aten.nope.default is not an operator that is known here", "ops", "aten.nope.default")
     refused("not both", "ops", "aten.relu.default", "--missing", MLP)
     refused("none.pt2: no such file", "ops", "--missing", "none.pt2")
 

@@ -204,8 +204,8 @@ def test_a_size_without_stablehlo_runs_on_aten(engine: TestEngine, monkeypatch: 
 @pytest.mark.parametrize(
     ("engine_name", "device", "message"),
     [
-        ("tpu", "cpu", "there is no engine 'tpu'; there are iree, xla, aten"),
-        ("iree", "tpu", "there is no device 'tpu'; there are cpu, cuda"),
+        ("tpu", "cpu", "the engine 'tpu' does not exist; there are iree, xla, aten"),
+        ("iree", "tpu", "the device 'tpu' does not exist; there are cpu, cuda"),
         ("aten", "cuda", "the engine aten runs on the cpu only; cuda is for iree and xla"),
     ],
 )

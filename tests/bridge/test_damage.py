@@ -170,7 +170,7 @@ def reseal(artifact: Path, name: str) -> None:
 )
 def test_names_outside_the_artifact_are_refused(name: str, artifact: Path) -> None:
     _edit(artifact, MANIFEST, lambda data: data["files"].update({name: {"bytes": 0, "digest": ""}}))
-    with pytest.raises(ArtifactError, match=r"manifest\.json names .*, which is no file of an artifact"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json names .*, which is not a file of an artifact"):
         bridge.load(artifact)
 
 
@@ -256,7 +256,9 @@ def test_parts_that_do_not_fit_together_are_refused(artifact: Path) -> None:
     )
     taken, made = ports[stored][0], json.loads(before["modules.json"])[0]["out"][0][0]
     refused(
-        "modules.json", lambda data: data[0]["donated"].append([taken, made]), "overwrites what is no buffer"
+        "modules.json",
+        lambda data: data[0]["donated"].append([taken, made]),
+        "overwrites a value that is not a buffer",
     )
     refused("modules.json", lambda data: data[0]["donated"].append(["?", 1]), "names no input and output")
     refused("modules.json", lambda data: data[0].update(preflight=["ghost"]), r"it has no 'ghost'")

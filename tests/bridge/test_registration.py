@@ -219,7 +219,7 @@ def _one_sentence(error: BaseException) -> str:
 )
 def test_a_malformed_name_is_refused(name: Any) -> None:
     for register in (bridge.register_lowering, bridge.register_decomposition):
-        with pytest.raises(UsageError, match="is no operator's name") as caught:
+        with pytest.raises(UsageError, match="is not an operator's name") as caught:
             register(name)
         _one_sentence(caught.value)
 
@@ -239,7 +239,7 @@ def test_a_second_registration_is_refused() -> None:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (3, "int is no function"),
+        (3, "int is not a function"),
         (lambda: None, "takes no context"),
         (lambda cx, *tensors: None, r"takes \*tensors; name the operator's arguments"),
         (lambda cx, **named: None, r"takes \*\*named; name the operator's arguments"),

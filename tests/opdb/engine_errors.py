@@ -230,8 +230,8 @@ def _cone(op: ir.Operation, made: dict[ir.Value, ir.Operation], depth: int) -> l
 
 
 def _cut(end: ir.Operation, cone: Sequence[ir.Operation], body: Sequence[ir.Operation]) -> bytes | None:
-    """A module of these operations, the rest of what they read being arguments; None where that is no module
-    (a region reads from outside)."""
+    """A module of these operations, with their other operands as arguments; None where a region reads from
+    outside."""
     inside = [op for op in body if op in cone]
     results = {result for op in inside for result in op.results}
     free = list(dict.fromkeys(value for op in inside for value in op.operands if value not in results))

@@ -60,7 +60,7 @@ def test_static_refusals(args, message):
 def test_keyword_refusals():
     bound = binder(STATIC)
     assert refusal(bound, z(4, 8), x=z(4, 8)) == "argument `x` was given twice"
-    assert refusal(bound, z(4, 8), z=z(8)) == "there is no argument `z`, the program takes `x`, `y`"
+    assert refusal(bound, z(4, 8), z=z(8)) == "the program has no argument `z`, it takes `x`, `y`"
 
 
 def test_keywords_are_not_taken_by_position():
@@ -75,8 +75,8 @@ def test_keywords_are_not_taken_by_position():
 
 def test_a_name_that_is_near_is_offered():
     bound = binder({"input_ids": tensor(1), "attention_mask": tensor(1)})
-    words = "the program takes `input_ids`, `attention_mask`; did you mean `input_ids`?"
-    assert refusal(bound, z(1), inputs_ids=z(1)) == f"there is no argument `inputs_ids`, {words}"
+    words = "it takes `input_ids`, `attention_mask`; did you mean `input_ids`?"
+    assert refusal(bound, z(1), inputs_ids=z(1)) == f"the program has no argument `inputs_ids`, {words}"
 
 
 def test_a_name_of_two_arguments_is_the_keywords():

@@ -40,7 +40,7 @@ class Archive(MappedZip):
             for name, what in _OTHER_FORMATS.items():
                 if any(entry.rpartition("/")[2] == name for entry in self._entries):
                     raise ArchiveError(self.path, what)
-            raise ArchiveError(self.path, "the archive has no models/*.json: this is no exported program")
+            raise ArchiveError(self.path, "the archive has no models/*.json: this is not an exported program")
         for name, known, what in (
             ("archive_format", "pt2", "archive format"),
             ("archive_version", "0", "archive version"),

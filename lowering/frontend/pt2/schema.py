@@ -92,5 +92,5 @@ def read_guard(value: Any) -> Guard:
     except ValueError as problem:
         raise Malformed(f"cannot read the guard {show(text)}: {problem}") from None
     if not isinstance(condition, Symbol | Apply):
-        raise Malformed(f"the guard {show(text)} is no condition on the inputs")
+        raise Malformed(f"the guard {show(text)} is not a condition on the inputs")
     return Guard(text, condition)

@@ -114,7 +114,7 @@ def check_weights(program: Program, weights: Weights) -> None:
             raise Malformed(f"the {spec.kind.value} {spec.fqn!r} has no weight")
         type_ = program.graph.values[spec.name]
         if not isinstance(type_, TensorType):
-            raise Malformed(f"the {spec.kind.value} {spec.fqn!r} is no tensor in the graph")
+            raise Malformed(f"the {spec.kind.value} {spec.fqn!r} is not a tensor in the graph")
         if (type_.dtype, type_.sizes) != (view.dtype, view.sizes):
             raise Malformed(
                 f"the {spec.kind.value} {spec.fqn!r} is {type_.dtype}{list(type_.sizes)} in the graph, "

@@ -64,4 +64,4 @@ def _summary(name: str) -> str:
         with (Path(__file__).parent / f"{name.replace('-', '_')}.py").open() as stream:
             return stream.readline().strip().strip('"')
     except OSError:
-        raise PipelineError(f"there is no pass {name} over StableHLO modules") from None
+        raise PipelineError(f"the pass {name} over StableHLO modules does not exist") from None

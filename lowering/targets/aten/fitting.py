@@ -129,7 +129,7 @@ def pivots(rows_of: str, name: str, signed: bool = False) -> Check:
 
     def check(given: Given) -> None:
         matrix, rows = given[rows_of], given[name]
-        need(matrix.dim() >= 2, f"{rows_of} is {described(matrix)}, which is no matrix")
+        need(matrix.dim() >= 2, f"{rows_of} is {described(matrix)}, which is not a matrix")
         expected = (*matrix.shape[:-2], min(matrix.shape[-2:]))
         need(tuple(rows.shape) == expected and is_integral(rows), f"{name} is {described(rows)}")
         if has_values(rows):

@@ -43,7 +43,7 @@ def transform(given: Given) -> None:
     """The axes of a Fourier transform: each once, counted from the first; and its result has a size."""
     tensor, axes = given["self"], given["dim"]
     known = len(set(axes)) == len(axes) and all(0 <= axis < tensor.dim() for axis in axes)
-    need(known, f"dim={list(axes)} are no axes of {described(tensor)}")
+    need(known, f"dim={list(axes)} are not axes of {described(tensor)}")
     need(0 <= given.get("normalization", 0) <= 2, "normalization is 0, 1 or 2")
     if axes:
         need(all(tensor.shape[axis] > 0 for axis in axes), "a transform along an axis of size 0")
@@ -161,7 +161,7 @@ def spread(given: Given) -> None:
 
 
 def matrix(given: Given) -> None:
-    need(given["self"].dim() == 2, f"self is {described(given['self'])}, which is no matrix")
+    need(given["self"].dim() == 2, f"self is {described(given['self'])}, which is not a matrix")
 
 
 def scales(given: Given) -> None:

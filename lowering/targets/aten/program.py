@@ -55,7 +55,7 @@ def verify(program: AtenProgram) -> None:
     if missing := [name for name in program.outputs if name not in known]:
         raise MalformedProgram(f"nothing makes the output %{missing[0]}")
     if unknown := program.in_place.keys() - {node.name for node in program.nodes}:
-        raise MalformedProgram(f"there is no node {min(unknown)} to run in place")
+        raise MalformedProgram(f"the node {min(unknown)} to run in place does not exist")
 
 
 def show(program: AtenProgram) -> str:

@@ -81,7 +81,7 @@ def test_times_are_summed_by_pass(tmp_path: Path) -> None:
 
 def test_a_pass_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     message = (
-        "there is no pass 'functionalize' among those that `bridge passes` lists; "
+        "the pass 'functionalize' is not among those that `bridge passes` lists; "
         "did you mean `functionalise`?"
     )
     target = tmp_path / "a.bridge"

@@ -144,8 +144,8 @@ def sized(*sizes: Any) -> TensorType:
             "its size has no value at these sizes: s0 // 0: integer division or modulo by zero",
         ),
         (one("aten.neg.default", {"y": sized(1 << 70)}, self="%x"), f"its size {1 << 70} would be {1 << 70}"),
-        (one("aten.neg.default", {"y": TokenType()}, self="%x"), "a token is no tensor"),
-        (one("aten.neg.default", {"y": ObjectType("C")}, self="%x"), "a script object is no tensor"),
+        (one("aten.neg.default", {"y": TokenType()}, self="%x"), "a token is not a tensor"),
+        (one("aten.neg.default", {"y": ObjectType("C")}, self="%x"), "a script object is not a tensor"),
         (
             one("aten.neg.default", {"y": TensorType(DType.FLOAT32, (2,), (1,), layout=Layout.SPARSE_COO)}),
             "StableHLO has no sparse_coo tensors",
@@ -162,7 +162,7 @@ def sized(*sizes: Any) -> TensorType:
             one("aten.abs.default", {"x": contiguous(DType.COMPLEX32, (2,)), "y": f32(2)}, self="%x"),
             "reads x, a complex32",
         ),
-        (one("aten.add.Tensor", {"x": TokenType()}, self="%x", other=1), "a token is no tensor"),
+        (one("aten.add.Tensor", {"x": TokenType()}, self="%x", other=1), "a token is not a tensor"),
         (one("my.op.default", {}, x="%x"), "no rule, and torch knows no operator my.op.default"),
         (one("_operator.add", {}, a="%x", b="%x"), "no rule, and torch knows no operator _operator.add"),
         (one("higher_order.flex", {}, x="%x"), "a control-flow operator without a rule"),
@@ -294,7 +294,7 @@ def test_a_nested_graph_that_does_not_fit_is_refused() -> None:
 
 
 def test_a_nested_graph_returns_its_inputs_or_what_is_no_tensor() -> None:
-    for returns, reason in ((["%a"], None), ([3], "a nested graph returns what is no tensor")):
+    for returns, reason in ((["%a"], None), ([3], "a nested graph returns a value that is not a tensor")):
         inner = graph(["a"], [], returns, name="inner")
         whole = program(["x"], [node("y", "higher_order.invoke_subgraph", inner, "id", "%x")], ["%y"])
         assert try_nodes(whole, {}).get("y") == reason

@@ -39,7 +39,7 @@ class Interpreter:
 
     def compile(self, module: Module, target: Target) -> bytes:
         if target.device != "cpu":
-            raise EngineError(f"interpreter: there is no device {target.device}")
+            raise EngineError(f"interpreter: the device {target.device} does not exist")
         return seal(self.name, self.version(), target.device, module.code)
 
     def load(

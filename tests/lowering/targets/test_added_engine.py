@@ -55,7 +55,10 @@ def test_it_lowers_saves_and_is_eager(installed: dict[str, str], tmp_path: Path)
 
 def test_it_takes_no_name_of_ours(installed: dict[str, str]) -> None:
     done = bridge(installed, "verify", path_of("mlp"), "--engine", "nope")
-    assert done.stderr == "bridge: there is no engine 'nope'; there are iree, xla, interpreter, aten, auto\n"
+    assert (
+        done.stderr
+        == "bridge: the engine 'nope' does not exist; there are iree, xla, interpreter, aten, auto\n"
+    )
     done = bridge(installed, "verify", path_of("mlp"), "--engine", "aten", "--json")
     (found,) = json.loads(done.stdout)["engines"]
     assert (found["stablehlo_nodes"], found["aten_nodes"]) == (0, 5)
@@ -66,4 +69,4 @@ def test_without_the_package_there_is_no_such_engine() -> None:
         {**os.environ, "PYTHONPATH": str(ROOT)}, "verify", path_of("mlp"), "--engine", "interpreter"
     )
     assert done.returncode == 1
-    assert "there is no engine 'interpreter'; there are iree, xla, aten, auto" in done.stderr
+    assert "the engine 'interpreter' does not exist; there are iree, xla, aten, auto" in done.stderr

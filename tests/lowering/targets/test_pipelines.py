@@ -99,7 +99,7 @@ def test_each_pass_is_there_and_takes_its_options(target: object, machine: Machi
 
 
 def test_a_pass_that_is_not_there_is_refused() -> None:
-    with pytest.raises(PipelineError, match="there is no pass fold-nothing"):
+    with pytest.raises(PipelineError, match="the pass fold-nothing over StableHLO modules does not exist"):
         stablehlo_pass("fold-nothing")
 
 

@@ -56,7 +56,7 @@ def test_empty_zip(tmp_path: Path):
         ({"serialized_exported_program.json": b"{}"}, "torch 2.8 or earlier"),
         ({"data.pkl": b"", "version": b"3"}, "torch.save"),
         ({"data.pkl": b"", "constants.pkl": b""}, "TorchScript"),
-        ({"readme.txt": b"hi"}, "no exported program"),
+        ({"readme.txt": b"hi"}, "not an exported program"),
     ],
 )
 def test_other_archives(tmp_path: Path, contents: dict[str, bytes], words: str):

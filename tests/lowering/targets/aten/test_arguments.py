@@ -74,8 +74,8 @@ UNFIT: dict[str, tuple[str, tuple[Any, ...], str]] = {
         (f(2, 3, 4), None, None, False, 0.1, 1e-5),
         "running_mean and running_var are missing",
     ),
-    "an axis": ("aten._fft_c2c.default", (COMPLEX, [2], 0, True), "dim=[2] are no axes of complex64[3, 4]"),
-    "an axis twice": ("aten._fft_c2c.default", (COMPLEX, [1, 1], 0, True), "dim=[1, 1] are no axes"),
+    "an axis": ("aten._fft_c2c.default", (COMPLEX, [2], 0, True), "dim=[2] are not axes of complex64[3, 4]"),
+    "an axis twice": ("aten._fft_c2c.default", (COMPLEX, [1, 1], 0, True), "dim=[1, 1] are not axes"),
     "a size": ("aten._fft_c2r.default", (COMPLEX, [1], 0, 9), "last_dim_size=9"),
     "memory": ("aten._reshape_alias.default", (f(2, 3), [2, 3], [3, 2]), "reach past the end"),
     "values": (

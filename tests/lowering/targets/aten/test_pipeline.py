@@ -89,7 +89,7 @@ def test_without_any_pass_the_program_stays() -> None:
         ({"nodes": counter().nodes[::-1]}, "node b reads %a, which nothing makes before it"),
         ({"nodes": counter().nodes[:3]}, "nothing makes the output %b"),
         ({"inputs": frozenset({"n"})}, "node a reads %x"),
-        ({"in_place": {"gone": frozenset({"self"})}}, "there is no node gone"),
+        ({"in_place": {"gone": frozenset({"self"})}}, "the node gone to run in place does not exist"),
     ],
 )
 def test_a_broken_program_is_found(change: dict[str, object], problem: str) -> None:
