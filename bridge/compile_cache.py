@@ -25,7 +25,7 @@ from typing import BinaryIO, NamedTuple
 
 from bridge import signing
 from bridge.errors import UsageError
-from lowering.host.drafts import draft_file, remove_abandoned
+from lowering.host.drafts import draft_file, remove_abandoned, remove_file
 
 DEFAULT_BYTES = 2 << 30
 # Looking through the folder, which each new entry takes, stays at tens of milliseconds.
@@ -87,7 +87,7 @@ class CompileCache:
         except OSError:
             return None
         if code is None:
-            _remove(path)
+            remove_file(path)
         return code
 
     def put(self, key: str, code: bytes) -> None:
@@ -113,7 +113,7 @@ class CompileCache:
         """Forget a binary, for instance one that does not load."""
         path = self._path(key)
         if path is not None:
-            _remove(path)
+            remove_file(path)
 
     def usage(self) -> Usage:
         """The usage of the folder. Raises OSError where it cannot be read."""
@@ -156,13 +156,13 @@ class CompileCache:
         """Remove what was abandoned half written, and as many entries as there are too many."""
         assert self.folder is not None
         for draft in self._files(_DRAFT):
-            remove_abandoned(self.folder / draft.name[1:].rpartition(".")[0], _remove)
+            remove_abandoned(self.folder / draft.name[1:].rpartition(".")[0], remove_file)
         files = sorted(self._files(_ENTRY))
         count, total = len(files), sum(file.bytes for file in files)
         for file in files:
             if total <= self.limit and count <= MAX_ENTRIES:
                 return
-            _remove(self.folder / file.name)
+            remove_file(self.folder / file.name)
             count, total = count - 1, total - file.bytes
 
 
@@ -182,11 +182,6 @@ def _checked(stream: BinaryIO, name: str) -> bytes | None:
 def _signed(name: str, code: bytes) -> dict[str, str]:
     """The signed bytes. The name is none that a file of an artifact has."""
     return {f"cache/{name}": hashlib.sha256(code).hexdigest()}
-
-
-def _remove(path: Path) -> None:
-    with suppress(OSError):
-        path.unlink()
 
 
 def _folder() -> Path | None:

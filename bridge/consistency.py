@@ -11,7 +11,7 @@ from bridge.planned import Planned
 from lowering.ir.allowed import refused_node
 from lowering.ir.module import Module, Port
 from lowering.ir.plan import Placement, Segment
-from lowering.ir.program import InputKind, Program, Ref, all_nodes
+from lowering.ir.program import STORED, Program, Ref, all_nodes
 from lowering.ir.symbols import evaluate
 from lowering.ir.types import DType, SymType, TensorType
 from lowering.ir.updates import donations
@@ -39,7 +39,7 @@ def check_consistent(lowered: Planned) -> None:
 def _weights(program: Program, weights: Weights) -> Iterator[str]:
     """Every weight is there, of the type that the program says, inside its storage."""
     for spec in program.signature.inputs:
-        if spec.kind not in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT):
+        if spec.kind not in STORED:
             continue
         view = weights.views.get(spec.fqn or "")
         type_ = program.graph.values.get(spec.name)

@@ -13,7 +13,7 @@ import numpy as np
 from bridge.errors import BridgeError
 from lowering.host.tensors import numpy_dtype
 from lowering.host.weights import materialise
-from lowering.ir.program import InputKind, InputSpec, Program
+from lowering.ir.program import STORED, InputKind, InputSpec, Program
 from lowering.ir.types import DType, TensorType, contiguous_strides, view_nbytes
 from lowering.ir.weights import AbsentWeights, Storage, Weights, WeightView
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     WeightSource = str | PathLike[str] | Mapping[str, Any] | Weights
 else:
     P = TypeVar("P")
-
-_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 
 
 class WeightsRefused(BridgeError):
@@ -153,7 +151,7 @@ def require_weights(lowered: Planned) -> None:
 def _weights_of(program: Program) -> Iterator[tuple[InputSpec, TensorType]]:
     for spec in program.signature.inputs:
         type_ = program.graph.values.get(spec.name)
-        if spec.kind in _KINDS and isinstance(type_, TensorType):
+        if spec.kind in STORED and isinstance(type_, TensorType):
             yield spec, type_
 
 

@@ -16,14 +16,12 @@ from lowering.host.shutdown import closed_at_exit
 from lowering.host.tensors import numpy_to_torch, torch_to_numpy
 from lowering.host.weights import torch_weights
 from lowering.ir.plan import Plan
-from lowering.ir.program import InputKind, Program
+from lowering.ir.program import STORED, InputKind, Program
 from lowering.ir.tree import NodeType, unflatten
 from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, get_host
 from runtime.inputs import NO_TYPES, Binder
 from runtime.report import Report
-
-_STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 
 
 @closed_at_exit("__init__", "__call__", "buffers")
@@ -42,7 +40,7 @@ class Interpreted:
         self.report = Report(plan, HOST_NAME)
         self._types = types
         self._binder = Binder(program, types=types)
-        specs = [spec for spec in program.signature.inputs if spec.kind in _STORED and spec.fqn]
+        specs = [spec for spec in program.signature.inputs if spec.kind in STORED and spec.fqn]
         self._weights = weights
         self._names = [spec.fqn for spec in specs if spec.fqn is not None]
         self._tensors = torch_weights(weights, self._names, private=self._names)

@@ -14,7 +14,7 @@ import numpy as np
 
 from lowering.host.memory import base, in_kind, overlap, private_copy
 from lowering.host.weights import materialise, torch_weights
-from lowering.ir.program import MUTATIONS, Arg, InputKind, OutputKind, Program, Ref
+from lowering.ir.program import BUFFER_WRITES, MUTATIONS, STORED, Arg, InputKind, OutputKind, Program, Ref
 from lowering.ir.types import SymType
 from lowering.ir.updates import tied
 from lowering.targets.errors import ExecutionError, InputError
@@ -22,9 +22,7 @@ from runtime.frame import Frame, Shared, read_scalar
 from runtime.inputs import Bound, Leaf
 from runtime.state import State
 
-STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 RETURNED = (OutputKind.USER, OutputKind.LOSS)
-BUFFER_WRITES = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
 
 
 class Contract(NamedTuple):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -15,24 +15,44 @@ from lowering.targets.errors import InputError
 from runtime.argument_paths import top_level_names
 
 
-class ExportedReference:
-    """torch's own way to run an ExportedProgram: `ep.module()`.
+class _Reference:
+    """A module of torch. At the end of the context, its tensors have the values that they had.
 
-    As a context: when it ends, the tensors that the program can write have the values back that they had.
-    They are the caller's own: the module that was exported holds the same ones.
+    `tensors`: those that the program can write, by full name. `restored`: those that get their values back.
     """
 
+    def __init__(
+        self, module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], restored: Iterable[torch.Tensor]
+    ) -> None:
+        self._module = module
+        self._tensors = tensors
+        self._saved = [(tensor, tensor.detach().clone()) for tensor in restored]
+
+    @property
+    def buffers(self) -> dict[str, torch.Tensor]:
+        """Current values of the tensors that the program can write, by full name."""
+        return {name: tensor.detach() for name, tensor in self._tensors.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with torch.no_grad():
+            for tensor, value in self._saved:
+                tensor.copy_(value)
+
+
+class ExportedReference(_Reference):
+    """torch's own way to run an ExportedProgram: `ep.module()`, whose tensors are the caller's own."""
+
     def __init__(self, exported: torch.export.ExportedProgram, program: Program) -> None:
-        self._module = exported.module()
-        signature = program.signature
+        module, signature = exported.module(), program.signature
         self._positional, _ = top_level_names(signature.in_spec, signature.argument_names)
-        self._names = state_names(program)
+        names = state_names(program)
         stored = {**exported.state_dict, **exported.constants}
-        tensors = {name: stored[name] for name in self._names if isinstance(stored.get(name), torch.Tensor)}
-        self._tensors = {**tensors, **{n: b for n, b in self._module.named_buffers() if n in self._names}}
-        self._saved = [
-            (tensor, tensor.detach().clone()) for tensor in (*tensors.values(), *self._tensors.values())
-        ]
+        given = {name: stored[name] for name in names if isinstance(stored.get(name), torch.Tensor)}
+        tensors = {**given, **{name: held for name, held in module.named_buffers() if name in names}}
+        super().__init__(module, tensors, (*given.values(), *tensors.values()))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it, arguments passed by position where it was exported so: torch takes them no other way."""
@@ -45,49 +65,17 @@ class ExportedReference:
         with torch.no_grad():
             return self._module(*args, *rest, **named)
 
-    @property
-    def buffers(self) -> dict[str, torch.Tensor]:
-        """Current values of the tensors that the program can write, by full name."""
-        return {name: tensor.detach() for name, tensor in self._tensors.items()}
 
-    def __enter__(self) -> ExportedReference:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with torch.no_grad():
-            for tensor, value in self._saved:
-                tensor.copy_(value)
-
-
-class ModuleReference:
-    """A module of the caller's, called as it is. As a context: its weights get their values back.
-
-    `names`: full names of the tensors that the program can write.
-    """
+class ModuleReference(_Reference):
+    """A module of the caller's, called as it is. `names`: of the tensors that the program can write."""
 
     def __init__(self, module: torch.nn.Module, names: set[str]) -> None:
-        self._module = module
         state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        self._tensors = {name: tensor for name, tensor in state.items() if name in names}
-        self._saved = {name: tensor.detach().clone() for name, tensor in state.items()}
-        self._state = state
+        super().__init__(module, {name: state[name] for name in state if name in names}, state.values())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with torch.no_grad():
             return self._module(*args, **kwargs)
-
-    @property
-    def buffers(self) -> dict[str, torch.Tensor]:
-        """Current values of the tensors that the program can write, by full name."""
-        return {name: tensor.detach() for name, tensor in self._tensors.items()}
-
-    def __enter__(self) -> ModuleReference:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with torch.no_grad():
-            for name, tensor in self._state.items():
-                tensor.copy_(self._saved[name])
 
 
 @contextmanager

@@ -34,13 +34,13 @@ def draft_file(target: Path, mode: int = 0o666) -> Iterator[tuple[Path, BinaryIO
 
     Raises OSError where it cannot be made.
     """
-    remove_abandoned(target, _remove_file)
+    remove_abandoned(target, remove_file)
     path, lock = _locked(target, lambda path: os.open(path, _CREATE, mode))
     try:
         with os.fdopen(lock, "wb") as stream:
             yield path, stream
     finally:
-        _remove_file(path)
+        remove_file(path)
 
 
 @contextmanager
@@ -163,7 +163,8 @@ def is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _remove_file(path: Path) -> None:
+def remove_file(path: Path) -> None:
+    """Remove a file, if that is possible."""
     with suppress(OSError):
         path.unlink()
 

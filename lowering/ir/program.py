@@ -151,7 +151,10 @@ class OutputKind(Enum):
     TOKEN = "token"
 
 
-MUTATIONS = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION, OutputKind.INPUT_MUTATION)
+BUFFER_WRITES = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
+MUTATIONS = (*BUFFER_WRITES, OutputKind.INPUT_MUTATION)
+# Inputs with a value of the program's own: its weights.
+STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 
 
 @dataclass(frozen=True, slots=True)

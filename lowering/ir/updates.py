@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from lowering.ir.plan import Plan, Segment
-from lowering.ir.program import InputKind, OutputKind, Program, Ref
+from lowering.ir.program import BUFFER_WRITES, STORED, Program, Ref
 from lowering.ir.uses import output_names, used_by
-
-_STORED = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
-_WRITES = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
 
 
 def tied(program: Program) -> dict[str, str]:
@@ -16,11 +13,11 @@ def tied(program: Program) -> dict[str, str]:
     By full name. They are other names of one tensor, of which a functional program reads only the first.
     """
     signature, graph = program.signature, program.graph
-    stored = {spec.fqn or "": spec.name for spec in signature.inputs if spec.kind in _STORED}
+    stored = {spec.fqn or "": spec.name for spec in signature.inputs if spec.kind in STORED}
     read = {*used_by(graph.nodes), *output_names(graph)}
     groups: dict[str, list[str]] = {}
     for spec in signature.outputs:
-        if spec.kind in _WRITES and isinstance(spec.value, Ref) and spec.destination in stored:
+        if spec.kind in BUFFER_WRITES and isinstance(spec.value, Ref) and spec.destination in stored:
             groups.setdefault(spec.value.name, []).append(spec.destination or "")
     found: dict[str, str] = {}
     for names in groups.values():
@@ -36,12 +33,12 @@ def updates(program: Program) -> dict[str, str]:
     return the old value, and the new value is not an input or another buffer's.
     """
     signature = program.signature
-    stored = {spec.fqn: spec.name for spec in signature.inputs if spec.kind in _STORED}
+    stored = {spec.fqn: spec.name for spec in signature.inputs if spec.kind in STORED}
     others = tied(program)
     written = [
         (stored[spec.destination], spec.value.name)
         for spec in signature.outputs
-        if spec.kind in _WRITES
+        if spec.kind in BUFFER_WRITES
         and isinstance(spec.value, Ref)
         and spec.destination in stored
         and spec.destination not in others

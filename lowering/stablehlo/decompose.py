@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowering.host.tensors import torch_dtype
 from lowering.ir.allowed import refusal
 from lowering.ir.aten import schema
 from lowering.ir.custom_operators import schema_of
@@ -197,7 +198,7 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
     slots = list(_slots(tuple(call.arguments.values())))
     try:
         with FakeTensorMode(), torch.no_grad():
-            fakes = [torch.empty(slot.shape, dtype=_torch_dtype(slot.dtype)) for slot in slots]
+            fakes = [torch.empty(slot.shape, dtype=torch_dtype(slot.dtype)) for slot in slots]
             given = _declared(op, call.arguments)
             written = _written(call) if op._schema.is_mutable else []
 
@@ -260,18 +261,12 @@ def _thaw(value: Any, tensors: Sequence[torch.Tensor]) -> Any:
     if isinstance(value, tuple):
         return [_thaw(item, tensors) for item in value]
     if isinstance(value, DType):
-        return _torch_dtype(value)
+        return torch_dtype(value)
     if isinstance(value, Device):
         return torch.device("cpu")
     if isinstance(value, Layout | MemoryFormat):
         return getattr(torch, value.value)
     return value
-
-
-def _torch_dtype(dtype: DType) -> torch.dtype:
-    import torch
-
-    return getattr(torch, dtype.value)
 
 
 def _writes(node: fx.Node) -> bool:

@@ -10,7 +10,7 @@ from lowering.ir.custom_operators import schema_of
 from lowering.ir.facts.checks import is_check
 from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.module import Check, Module, Port
-from lowering.ir.program import Arg, Graph, InputKind, Node, Program, Ref
+from lowering.ir.program import STORED, Arg, Graph, Node, Program, Ref
 from lowering.ir.symbols import Scalar, SymbolError, Term, UnboundSymbol, evaluate
 from lowering.ir.types import DType, Layout, ObjectType, SymType, TensorType, TokenType, ValueType
 from lowering.ir.unbacked import gives_number
@@ -96,11 +96,10 @@ def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REAS
 def weight_names(program: Program) -> dict[str, str]:
     """Full weight names by value name, of the inputs whose bytes never change between calls."""
     written = {spec.destination for spec in program.signature.outputs if spec.destination is not None}
-    kinds = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
     return {
         spec.name: spec.fqn
         for spec in program.signature.inputs
-        if spec.kind in kinds and spec.fqn is not None and spec.fqn not in written
+        if spec.kind in STORED and spec.fqn is not None and spec.fqn not in written
     }
 
 

@@ -10,7 +10,7 @@ from lowering.frontend.pt2.archive import Archive
 from lowering.frontend.pt2.errors import Malformed
 from lowering.frontend.pt2.fields import as_boolean, as_name, as_record, each_entry, get
 from lowering.frontend.pt2.values import TypeReader
-from lowering.ir.program import InputKind, Program
+from lowering.ir.program import STORED, Program
 from lowering.ir.types import Layout, TensorType, view_nbytes
 from lowering.ir.weights import Storage, Weights, WeightView, absent_storage
 
@@ -19,7 +19,6 @@ _FOLDERS = {
     "weights": "data/weights/{}_weights_config.json",
     "constants": "data/constants/{}_constants_config.json",
 }
-_BOUND = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT)
 
 
 def read_weights(archive: Archive) -> Weights:
@@ -107,7 +106,7 @@ def check_weights(program: Program, weights: Weights) -> None:
     Raises `Malformed`.
     """
     for spec in program.signature.inputs:
-        if spec.kind not in _BOUND:
+        if spec.kind not in STORED:
             continue
         view = weights.views.get(spec.fqn or "")
         if view is None:

@@ -14,7 +14,7 @@ from math import prod
 from typing import Any
 
 from lowering.stablehlo.hlo import func, ir, stablehlo
-from lowering.stablehlo.passes.parsed import ParsedModule
+from lowering.stablehlo.passes.parsed import ParsedModule, nbytes
 from lowering.stablehlo.passes.rewrite import ELEMENTWISE, clone, cx
 from lowering.stablehlo.value import Value, broadcast_in_dim
 
@@ -51,15 +51,10 @@ class Scores:
 def rewrite(parsed: ParsedModule) -> None:
     entry = parsed.entry
     for op in list(entry.entry_block.operations):
-        if op.operation.name == "stablehlo.dot_general" and _bytes(op.result) > _BLOCK:
+        if op.operation.name == "stablehlo.dot_general" and nbytes(op.result) > _BLOCK:
             found = _find(entry, op)
             if found is not None:
                 _split(found)
-
-
-def _bytes(value: ir.Value) -> int:
-    found = Value(value)
-    return found.size * found.dtype.itemsize
 
 
 # ------------------------------------------------------------------------------ which

@@ -9,6 +9,7 @@ from lowering.ir.module import Module
 from lowering.stablehlo import hlo
 from lowering.stablehlo.hlo import func, ir
 from lowering.stablehlo.passes import StableHloPipeline
+from lowering.stablehlo.value import Value
 
 # Constants of more elements than this are shown without them.
 _SHOWN_ELEMENTS = 16
@@ -53,6 +54,12 @@ class ParsedModule:
         if self.source.load is None:
             return str(shown)
         return f"{shown}\n// at load\n{hlo.text_of(self.source.load.code)}"
+
+
+def nbytes(value: ir.Value) -> int:
+    """The size of a value's elements."""
+    found = Value(value)
+    return found.size * found.dtype.itemsize
 
 
 def unread(block: ir.Block) -> Iterator[ir.Operation]:

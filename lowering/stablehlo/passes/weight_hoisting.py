@@ -9,7 +9,7 @@ from lowering.ir.module import Module, Port
 from lowering.stablehlo import hlo
 from lowering.stablehlo.clone import rewire
 from lowering.stablehlo.hlo import func, ir
-from lowering.stablehlo.passes.parsed import ParsedModule
+from lowering.stablehlo.passes.parsed import ParsedModule, nbytes
 from lowering.stablehlo.value import Value, tensor_type
 
 # Results of at most so many bytes are kept whatever they grew from.
@@ -49,7 +49,7 @@ def _early(operations: list[Any], weights: set[ir.Value]) -> dict[ir.Value, int]
         if all(operand in constants for operand in operands):
             constants |= set(results)
             continue
-        behind = sum(early.get(o) or _bytes(o) for o in operands if o not in constants)
+        behind = sum(early.get(o) or nbytes(o) for o in operands if o not in constants)
         early.update(dict.fromkeys(results, behind))
     return early
 
@@ -91,18 +91,13 @@ def _sources(
     name = makers[value].operation.name
     spread = spread or name == "stablehlo.broadcast_in_dim"
     free = name in _FREE or (spread and name == "stablehlo.slice")
-    if not free and _bytes(value) <= max(early[value], _SMALL):
+    if not free and nbytes(value) <= max(early[value], _SMALL):
         return [value]
     operands = makers[value].operation.operands
     return [source for operand in operands for source in _sources(operand, early, makers, spread)]
 
 
 _FREE = frozenset({"stablehlo.reshape", "stablehlo.broadcast_in_dim"})
-
-
-def _bytes(value: ir.Value) -> int:
-    found = Value(value)
-    return found.size * found.dtype.itemsize
 
 
 def _fresh_names(module: Module, count: int) -> list[str]:
