@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test test-portable test-pythons lint conformance fuzz bench clean
+.PHONY: setup demo test test-fast test-portable test-pythons lint conformance fuzz bench clean
 
 setup: $(INSTALLED)
 
@@ -24,6 +24,10 @@ demo: $(INSTALLED)
 # Style, types and layers, then the tests; what CI runs.
 test: lint
 	$(BIN)/python -m pytest -n 2 -m 'not conformance'
+
+# Those that compile on no engine, in two minutes: while you edit. tests/fast.py says what is left out.
+test-fast: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --no-engines -m 'not conformance'
 
 # Engines, packing, pipelines and numerics held to SSE4.2 and to AVX2, on one core, under load; CI runs it too.
 test-portable: $(INSTALLED)
