@@ -7,6 +7,7 @@ import torch
 
 from lowering.ir.plan import Placement
 from lowering.ir.types import DType, TensorType
+from runtime.frame import Frame
 from tests.runtime.fakes import compiled, node, program, tensor, weights
 
 HLO, ATEN = Placement.STABLEHLO, Placement.ATEN
@@ -45,3 +46,13 @@ def test_arrays_that_torch_cannot_view_are_copied() -> None:
     p = program({"x": T3}, [node("aten.neg.default", "y", self="%x")], ["%y"], {"y": T3})
     f, _ = compiled(p, (ATEN, ["y"]))
     np.testing.assert_array_equal(f(N3[::-1]), -N3[::-1])
+
+
+def test_a_handle_of_an_old_value_goes_when_the_host_makes_a_new_one() -> None:
+    p = program({"x": T3}, [node("aten.neg.default", "y", self="%x")], ["%y"], {"y": T3})
+    f, _ = compiled(p, (ATEN, ["y"]))
+    (step,) = f._segments
+    frame = Frame({"x": torch.ones(3)}, {"y": N3}, {}, {}, [])
+    step.call(frame)
+    assert frame.host["y"].tolist() == [-1, -1, -1]
+    assert frame.handles == {}

@@ -6,6 +6,7 @@ import pytest
 from expecttest import assert_expected_inline
 
 from lowering.ir.program import Node, Program
+from lowering.ir.types import DType, contiguous
 from lowering.passes.batch_maps import BATCH_MAPS
 from tests.lowering.graphs import f32, graph, node, program
 from tests.lowering.passes.rewritten import rewritten
@@ -70,3 +71,23 @@ main(
 def test_a_graph_that_does_not_work_element_by_element_stays(inner: Node) -> None:
     given = mapped(inner)
     assert BATCH_MAPS.run(given) is given
+
+
+def test_operands_of_two_dtypes_stay() -> None:
+    """A tensor without axes does not decide the dtype of a product, and with an axis it does."""
+    types = {"x": f32(4), "row": f32(), "out": f32(4, 2), "y": contiguous(DType.FLOAT16, (2,))}
+    types |= {"shift": types["y"], "b": contiguous(DType.FLOAT16, (2,))}
+    inner = [node("b", "aten.mul.Tensor", self="%row", other="%shift")]
+    rows = graph(["row", "shift"], inner, ["%b"], types, "rows")
+    given = program(
+        ["x", "y"], [node("out", "higher_order.map_impl", rows, ("%x",), ("%y",))], ["%out"], types
+    )
+    assert BATCH_MAPS.run(given) is given
+
+
+def test_a_row_that_is_returned_is_a_copy() -> None:
+    rows = graph(["row"], [], ["%row"], TYPES, "rows")
+    nodes = [node("out", "higher_order.map_impl", rows, ("%x",), ())]
+    made = BATCH_MAPS.run(program(["x"], nodes, ["%out"], {**TYPES, "out": f32(4, 3)}))
+    (copy,) = made.graph.nodes
+    assert (copy.target, [ref.name for ref in made.graph.outputs]) == ("aten.clone.default", [copy.name])

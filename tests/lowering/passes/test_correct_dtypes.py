@@ -10,6 +10,7 @@ import torch
 from expecttest import assert_expected_inline
 from torch.nn import functional as F
 
+from lowering.ir.program import Node
 from lowering.ir.types import DType, contiguous
 from lowering.passes.correct_dtypes import CORRECT_DTYPES
 from lowering.passes.errors import NotFunctional
@@ -90,3 +91,28 @@ def test_what_is_made_of_a_wrong_dtype_runs_as_eager_does() -> None:
     program, weights = exported(Body(function), (x.to(HALF), y))
     with pytest.raises(NotFunctional, match="gives bfloat16 where the exporter noted float32"):
         canonical(weights).run(program)
+
+
+NORM = {"input": "%x", "normalized_shape": (3,), "weight": "%w", "bias": "%w", "eps": 1e-5}
+
+
+@pytest.mark.parametrize(
+    ("made", "types"),
+    [
+        # Neither is wider: what promotion gives.
+        (
+            node("out", "aten.addr.default", self="%x", vec1="%w", vec2="%w"),
+            {"x": DType.BFLOAT16, "w": DType.FLOAT16, "out": DType.FLOAT32},
+        ),
+        # Statistics of anything but a half have its own dtype.
+        (
+            node("out", "aten.native_layer_norm.default", outputs=("out", "mean", "rstd"), **NORM),
+            dict.fromkeys(("x", "out", "mean", "rstd"), DType.FLOAT64) | {"w": DType.FLOAT32},
+        ),
+    ],
+    ids=["addr", "layer norm"],
+)
+def test_what_the_exporter_noted_rightly_stays(made: Node, types: dict[str, DType]) -> None:
+    sizes = {name: contiguous(dtype, (3,) if name == "w" else (3, 3)) for name, dtype in types.items()}
+    given = program(["x", "w"], [made], ["%out"], sizes)
+    assert CORRECT_DTYPES.run(given) is given

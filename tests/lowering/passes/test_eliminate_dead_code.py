@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from expecttest import assert_expected_inline
 
+from lowering.ir.symbols import Symbol
+from lowering.ir.types import DType, TensorType
 from lowering.passes.eliminate_dead_code import eliminate_dead_code
 from tests.lowering.graphs import graph, node, program
 from tests.lowering.passes.rewritten import rewritten
@@ -101,3 +103,11 @@ def test_checks_draws_and_unknown_operators_stay() -> None:
     given = program(["x"], nodes, ["%x"])
     made = eliminate_dead_code().run(given)
     assert [item.name for item in made.graph.nodes] == ["check", "drawn", "mine"]
+
+
+def test_what_binds_a_size_stays() -> None:
+    """Others may be of that size, which only this node tells."""
+    found = TensorType(DType.INT64, (Symbol("u0"), 2), (2, 1))
+    nodes = [node("where", "aten.nonzero.default", self="%x")]
+    given = program(["x"], nodes[:1], ["%x"], {"where": found})
+    assert eliminate_dead_code().run(given) is given

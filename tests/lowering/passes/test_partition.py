@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from lowering.ir.plan import Placement, Plan
 from lowering.ir.program import Node, Program
 from lowering.ir.symbols import Symbol
-from lowering.ir.types import SymKind, SymType
-from lowering.passes.partition import MIN_NODES, TOO_SMALL, all_on_aten, partition
+from lowering.ir.types import DType, SymKind, SymType, TensorType
+from lowering.passes.partition import MIN_NODES, TOO_SMALL, all_on_aten, data_reasons, partition
 from tests.lowering.graphs import chain, f32, graph, node, program
 from tests.work import growth
 
@@ -130,6 +131,55 @@ def test_what_nothing_waits_for_cuts_nothing() -> None:
     nodes = [*whole.graph.nodes[:5], side, *whole.graph.nodes[5:]]
     whole = program(["x"], nodes, ["%n9", "%side"])
     assert placements(partition(whole, on_aten("side"))) == ["stablehlo", "aten"]
+
+
+def adds(stem: str, source: str) -> list[Node]:
+    """Three additions, one after the other: enough for a segment."""
+    names = [source, *(f"{stem}{at}" for at in range(3))]
+    return [node(b, "aten.add.Tensor", self=f"%{a}", other="%x") for a, b in pairwise(names)]
+
+
+def test_the_order_with_the_fewest_segments_wins() -> None:
+    """What waits for nothing joins what waits for the gap."""
+    nodes = [*adds("free", "x"), node("gap", "aten.sort.default", self="%x"), *adds("late", "gap")]
+    whole = program(["x"], nodes, ["%free2", "%late2"])
+    assert placements(partition(whole, on_aten("gap"))) == ["aten", "stablehlo"]
+
+
+def test_a_small_segment_waits_for_none_that_reads_it() -> None:
+    """It joins a later one, but not one behind any of its readers."""
+    gaps = [
+        node("first", "aten.sort.default", self="%small"),
+        node("second", "aten.sort.default", self="%mid2"),
+    ]
+    small = node("small", "aten.add.Tensor", self="%x", other="%x")
+    nodes = [small, gaps[0], *adds("mid", "first"), gaps[1], *adds("end", "second")]
+    last = node("last", "aten.add.Tensor", self="%end2", other="%small")
+    whole = program(["x"], [*nodes, last], ["%last"])
+    plan = partition(whole, on_aten("first", "second"))
+    check(whole, plan)
+    assert placements(plan) == ["aten", "stablehlo", "aten", "stablehlo"]
+    assert plan.segments[0].nodes == ("small", "first")
+
+
+def test_random_numbers_are_drawn_in_their_order() -> None:
+    late = node("late", "aten.bernoulli.default", self="%wait2")
+    early = node("early", "aten.bernoulli.default", self="%x")
+    whole = program(["x"], [*adds("wait", "x"), late, early], ["%late", "%early"])
+    plan = partition(whole, on_aten("late", "early"))
+    assert [segment.nodes for segment in plan.segments[1:]] == [("late", "early")]
+
+
+def test_a_node_whose_sizes_the_data_gives_runs_on_aten() -> None:
+    found = TensorType(DType.INT64, (Symbol("u0"), 2), (2, 1))
+    nodes = [
+        node("where", "aten.nonzero.default", self="%x"),
+        node("more", "aten.neg.default", self="%where"),
+    ]
+    types = {"where": found, "more": found}
+    assert data_reasons(graph(["x"], nodes, ["%more"], types)) == {
+        "where": "the size of its result depends on the data"
+    }
 
 
 def test_views_before_an_aten_node_go_with_it() -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
 from expecttest import assert_expected_inline
 
+from lowering.ir.program import OutputKind, OutputSpec
+from lowering.ir.types import DType
+from lowering.ir.weights import Storage, Weights, WeightView
+from lowering.passes.errors import NotFunctional
 from lowering.passes.functionalise import functionalise
 from tests.lowering.graphs import f32, node, program
 from tests.lowering.passes.rewritten import rewritten
@@ -79,3 +87,27 @@ main(
 }
 """,
     )
+
+
+def test_a_write_that_the_signature_states_is_no_second_output() -> None:
+    nodes = [node("total", "aten.add_.Tensor", self="%state", other="%x")]
+    given = program(["state", "x"], nodes, ["%x", "%total"], buffers=("state",))
+    stated = OutputSpec(OutputKind.BUFFER_MUTATION, given.signature.outputs[1].value, "state")
+    signature = replace(given.signature, outputs=(given.signature.outputs[0], stated))
+    made = functionalise().run(replace(given, signature=signature))
+    assert [(spec.kind, spec.target) for spec in made.signature.outputs] == [
+        (OutputKind.BUFFER_MUTATION, "state"),
+        (OutputKind.USER, None),
+    ]
+
+
+def test_a_write_to_memory_that_another_weight_shares_is_refused() -> None:
+    nodes = [node("total", "aten.add_.Tensor", self="%state", other="%x")]
+    given = program(["state", "part", "x"], nodes, ["%x"], {"part": f32(3)}, buffers=("state", "part"))
+    whole = WeightView("s", DType.FLOAT32, (2, 3), (3, 1))
+    views = {"state": whole, "part": WeightView("s", DType.FLOAT32, (3,), (1,))}
+    shared = Weights({"s": Storage(24, lambda: np.zeros(24, np.uint8))}, views)
+    with pytest.raises(NotFunctional, match="it writes to state, which shares its memory with part"):
+        functionalise(shared).run(given)
+    apart = replace(shared, views={"state": whole})
+    assert len(functionalise(apart).run(given).signature.outputs) == 2

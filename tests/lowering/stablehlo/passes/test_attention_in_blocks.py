@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import bridge
 from lowering.stablehlo.hlo import text_of
 from lowering.stablehlo.passes import attention_in_blocks, stablehlo_pass
-from tests.lowering.stablehlo.passes.through import same_results, through
+from tests.lowering.stablehlo.passes.through import operations, same_results, through
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -117,3 +117,18 @@ def test_what_cannot_be_split_stays(module: nn.Module, monkeypatch: pytest.Monke
     monkeypatch.setattr(attention_in_blocks, "_BLOCK", 1 << 12)
     counts = same_results(module, _heads(3, 32, 32), IN_BLOCKS)
     assert counts["dot_general"] == 2
+
+
+class OnBothSides(nn.Module):
+    """The second product takes scores on its right, too."""
+
+    def forward(self, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        scores = (q @ k.transpose(-1, -2)).softmax(-1)
+        return scores @ scores
+
+
+def test_a_product_of_scores_with_scores_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention_in_blocks, "_BLOCK", 1 << 12)
+    module = bridge.lower(OnBothSides(), _heads(3, 40, 8, 2)).module(0)
+    counts = operations(through(module, IN_BLOCKS))
+    assert (counts["dot_general"], counts["concatenate"]) == (2, 0)

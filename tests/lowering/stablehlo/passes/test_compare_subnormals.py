@@ -9,7 +9,7 @@ from expecttest import assert_expected_inline
 from lowering.ir.types import DType
 from lowering.stablehlo.passes import stablehlo_pass
 from lowering.stablehlo.passes.compare_subnormals import _key_of
-from tests.lowering.stablehlo.passes.through import text_through
+from tests.lowering.stablehlo.passes.through import evaluated, text_through
 
 BODIES = {
     "argument and zero": ("%c = stablehlo.compare GT, %x, %zero : {f}", True),
@@ -47,6 +47,46 @@ def test_the_key_of_a_constant_is_its_bits(dtype: DType, number: type, bits: typ
         value = np.array(count, bits).view(number)
         assert _key_of(float(value), dtype) == count
         assert _key_of(-float(value), dtype) == -count
+
+
+COMPARISONS = {
+    "EQ": np.equal,
+    "NE": np.not_equal,
+    "LT": np.less,
+    "LE": np.less_equal,
+    "GT": np.greater,
+    "GE": np.greater_equal,
+}
+NUMBERS = np.array([0, -0.0, 7e-45, -7e-45, 1e-44, 1.5, -1.5, np.inf, -np.inf, np.nan], np.float32)
+
+
+@pytest.mark.parametrize("direction", COMPARISONS)
+def test_two_arguments_compare_as_numbers_do(direction: str) -> None:
+    x, y = np.repeat(NUMBERS, len(NUMBERS)), np.tile(NUMBERS, len(NUMBERS))
+    text = GIVEN.replace("LT", direction).replace("4x", "100x")
+    (found,) = evaluated(text, [x, y], stablehlo_pass("compare-subnormals"))
+    np.testing.assert_array_equal(found, COMPARISONS[direction](x, y))
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["constant first", "constant last"])
+@pytest.mark.parametrize("constant", ["0.0", "0x00000005", "0x80000005"])
+@pytest.mark.parametrize("direction", COMPARISONS)
+def test_an_argument_and_a_constant_compare_as_numbers_do(direction: str, constant: str, first: bool) -> None:
+    text = f"""
+    func.func public @main(%x: tensor<10xf32>) -> tensor<10xi1> {{
+      %c = stablehlo.constant dense<{constant}> : tensor<10xf32>
+      %0 = stablehlo.compare {direction}, {"%c, %x" if first else "%x, %c"} :
+        (tensor<10xf32>, tensor<10xf32>) -> tensor<10xi1>
+      return %0 : tensor<10xi1>
+    }}
+    """
+    bits = int(constant, 16) if constant.startswith("0x") else 0
+    number = np.array(bits, np.uint32).view(np.float32)
+    made = text_through(text, stablehlo_pass("compare-subnormals"))
+    assert "bitcast_convert" in made
+    (found,) = evaluated(text, [NUMBERS], stablehlo_pass("compare-subnormals"))
+    given = (number, NUMBERS) if first else (NUMBERS, number)
+    np.testing.assert_array_equal(found, COMPARISONS[direction](*given))
 
 
 GIVEN = """

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pytest
 import torch
 from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
 from lowering.stablehlo.passes import stablehlo_pass
-from tests.lowering.stablehlo.passes.through import operations, text_through, through
+from tests.lowering.stablehlo.passes.through import evaluated, operations, text_through, through
+
+EXACT = stablehlo_pass("exact-libm-functions")
 
 
 class Angles(nn.Module):
@@ -88,3 +94,48 @@ module {
 }
 """,
     )
+
+
+ONE = """
+func.func public @main(%x: tensor<{n}x{t}>, %y: tensor<{n}x{t}>) -> tensor<{n}x{t}> {{
+  %0 = stablehlo.{name} %x, %y : tensor<{n}x{t}>
+  return %0 : tensor<{n}x{t}>
+}}
+"""
+IN_A_BRANCH = """
+func.func public @main(%p: tensor<i1>, %x: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = "stablehlo.if"(%p) ({
+    %1 = stablehlo.sine %x : tensor<4xf32>
+    stablehlo.return %1 : tensor<4xf32>
+  }, {
+    stablehlo.return %x : tensor<4xf32>
+  }) : (tensor<i1>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+"""
+CORNERS = [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, np.inf, -np.inf, np.nan]
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "wanted"),
+    [
+        ("power", torch.float32, torch.pow),
+        ("power", torch.float64, torch.pow),
+        ("atan2", torch.float32, torch.atan2),
+    ],
+)
+def test_the_corners_are_spelled_out(name: str, dtype: torch.dtype, wanted: Any) -> None:
+    """On the reference interpreter, in operations that every engine has right."""
+    values = torch.tensor(CORNERS, dtype=dtype)
+    x, y = values.repeat_interleave(len(values)), values.repeat(len(values))
+    text = ONE.format(n=len(x), t="f32" if dtype is torch.float32 else "f64", name=name)
+    assert "stablehlo.select" in text_through(text, EXACT), "the function is not left to the engine"
+    (found,) = evaluated(text, [x.numpy(), y.numpy()], EXACT)
+    torch.testing.assert_close(torch.from_numpy(found), wanted(x, y), equal_nan=True)
+
+
+def test_functions_in_branches_are_exact_too() -> None:
+    assert "stablehlo.sine" not in text_through(IN_A_BRANCH, EXACT)
+    angles = np.array([0.5, -2.0, 1e3, 1e7], np.float32)
+    (found,) = evaluated(IN_A_BRANCH, [np.array(True), angles], EXACT)
+    np.testing.assert_allclose(found, np.sin(angles.astype(np.float64)), rtol=3e-7)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from expecttest import assert_expected_inline
 
 from lowering.stablehlo.passes import stablehlo_pass
-from tests.lowering.stablehlo.passes.through import text_through
+from tests.lowering.stablehlo.passes.through import evaluated, text_through
 
 CLEAN_UP = stablehlo_pass("erase-dead-operations")
 GIVEN = """
@@ -45,3 +46,23 @@ module {
 def test_a_scale_that_comes_with_the_call_is_not() -> None:
     text = GIVEN.replace("MARK", "")
     assert text_through(text, stablehlo_pass("fold-channel-scales"), CLEAN_UP) == text_through(text)
+
+
+ADDED = """\
+  %3 = stablehlo.broadcast_in_dim %b, dims = [1] : (tensor<2xf32>) -> tensor<1x2x3x3xf32>
+  %4 = stablehlo.add %0, %3 : tensor<1x2x3x3xf32>
+  %2 = stablehlo.multiply %4, %1"""
+SHIFTED = GIVEN.replace("{MARK}", "{MARK}, %b: tensor<2xf32> {MARK}").replace(
+    "  %2 = stablehlo.multiply %0, %1", ADDED
+)
+
+
+def test_what_is_added_before_the_scale_is_scaled() -> None:
+    text = SHIFTED.replace("MARK", "bridge.weight")
+    fold = stablehlo_pass("fold-channel-scales")
+    made = text_through(text, fold, CLEAN_UP)
+    assert made.index("stablehlo.multiply") < made.index("stablehlo.convolution"), "the kernel is scaled"
+    draw = np.random.default_rng(0).normal
+    given = [draw(size=sizes).astype(np.float32) for sizes in ((1, 3, 5, 5), (2, 3, 3, 3), 2, 2)]
+    (found,), (wanted,) = evaluated(text, given, fold), evaluated(text, given)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)

@@ -74,3 +74,22 @@ module @load {
 }
 """,
     )
+
+
+CAPTURES = """
+func.func public @main(%p: tensor<i1> {bridge.weight}, %x: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = "stablehlo.if"(%p) ({
+    %1 = stablehlo.sqrt %x : tensor<4xf32>
+    stablehlo.return %1 : tensor<4xf32>
+  }, {
+    stablehlo.return %x : tensor<4xf32>
+  }) : (tensor<i1>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}
+"""
+
+
+def test_a_branch_that_reads_what_comes_with_a_call_is_not_done_at_load() -> None:
+    made = text_through(CAPTURES, stablehlo_pass("weight-hoisting"))
+    assert "stablehlo.if" in made
+    assert "// at load" not in made

@@ -10,16 +10,19 @@ from collections import Counter
 from collections.abc import Sequence
 from textwrap import wrap
 
+import numpy as np
 import torch
 from torch import nn
 
 import bridge
 from lowering.host.weights import materialise
 from lowering.ir.module import Module, Port
+from lowering.ir.types import DType
 from lowering.stablehlo import hlo
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes import StableHloPass, stablehlo_pass, stablehlo_pipeline
 from lowering.stablehlo.passes.parsed import ParsedModule, rewritten
+from lowering.stablehlo.value import tensor_type
 from lowering.targets import get_engine
 from lowering.targets.target import Target
 
@@ -74,6 +77,14 @@ def text_through(text: str, *passes: StableHloPass) -> str:
         parsed = pipeline.run(parsed)
         parsed.verify()
         return _wrapped(parsed.text())
+
+
+def evaluated(text: str, inputs: Sequence[np.ndarray], *passes: StableHloPass) -> list[np.ndarray]:
+    """What StableHLO's reference interpreter computes of MLIR text after some passes."""
+    with hlo.make_context() as context, ir.Location.unknown():
+        module = ir.Module.parse(text_through(text, *passes), context)
+        attributes = [hlo.dense(x, tensor_type(DType(x.dtype.name), x.shape)) for x in inputs]
+        return [np.array(made) for made in hlo.stablehlo.eval_module(module, attributes)]
 
 
 def _wrapped(text: str) -> str:

@@ -12,7 +12,9 @@ from expecttest import assert_expected_inline
 
 import bridge
 from lowering.ir.plan import Placement
+from lowering.ir.types import DType, TensorType
 from lowering.targets.aten.program import AtenProgram
+from lowering.targets.aten.reinplacing import reinplace
 from runtime.executor import Compiled
 from tests.lowering.targets.aten.rewritten import rewritten, segment
 from tests.models.decoding import buffer_address
@@ -317,3 +319,15 @@ in place: new(self)
 def test_an_old_value_that_is_read_later_stays() -> None:
     before, _, after = rewritten("reinplacing", cache_step("late")).partition("=>\n")
     assert before == after
+
+
+@pytest.mark.parametrize(
+    ("made", "other"),
+    [(tensor(3, 2), "%x"), (tensor(2, dtype=DType.FLOAT64), "%x"), (tensor(2), "%b_cache")],
+    ids=["other sizes", "another dtype", "the old value twice"],
+)
+def test_a_new_value_that_does_not_fit_the_old_ones_memory_has_its_own(made: TensorType, other: str) -> None:
+    nodes = [node("aten.add.Tensor", "y", self="%b_cache", other=other)]
+    types = {"b_cache": tensor(2), "x": tensor(3, 2), "y": made}
+    given = segment(nodes, types, ["y"], updates={"b_cache": "y"})
+    assert reinplace(given).in_place == {}
