@@ -21,7 +21,9 @@ tests/databases tests/fuzz tests/models tests/opdb tests/ops
 # All of their tests that matter compile, or start a number of processes.
 FILES = """
 tests/bridge/test_autocast.py
+tests/bridge/test_cli.py
 tests/bridge/test_collectives.py
+tests/bridge/test_given_weights.py
 tests/lowering/passes/functionalise/test_random_programs.py
 tests/lowering/passes/test_adding_a_pass.py
 tests/lowering/stablehlo/passes/test_convolution.py
@@ -30,7 +32,7 @@ tests/lowering/targets/aten/test_casts.py
 tests/lowering/targets/iree/test_memory.py
 tests/lowering/targets/test_added_engine.py
 tests/lowering/targets/test_adding_a_pass.py
-tests/lowering/targets/test_load_time.py
+tests/lowering/targets/test_hoisted_weights.py
 tests/lowering/test_adding_a_dtype.py
 tests/lowering/test_adding_an_op.py
 tests/runtime/test_sharing.py
@@ -58,10 +60,6 @@ TESTS = {
     "tests/bridge/test_artifact.py": "test_concurrent_saves_leave_one_whole_artifact",
     "tests/bridge/test_bounds_option.py": "test_the_command_line",
     "tests/bridge/test_cached_compilation.py": "test_another_process_finds_it",
-    "tests/bridge/test_cli.py": """
-        test_a_reader_that_goes_away_is_no_error test_info_of_an_artifact test_inputs_that_do_not_fit
-        test_lower_puts_the_artifact_beside_the_file test_the_order_of_memory_is_no_matter
-    """,
     "tests/bridge/test_compilation.py": "test_the_number_of_moves_is_bounded",
     "tests/bridge/test_containers.py": """
         test_a_class_is_found_where_its_package_is_imported test_results_that_are_no_tensors

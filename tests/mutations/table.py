@@ -77,7 +77,7 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
         ("        self.taint(root, node)\n", ""),
     ),
     "lowering/passes/functionalise/program.py": (
-        ("if (kind, target) not in stated:", "if True:"),
+        ("if (kind, destination) not in stated:", "if True:"),
         ("len(owners[view.storage]) > 1:", "len(owners[view.storage]) > 2:"),
     ),
     "lowering/passes/autocast/casts.py": (
@@ -176,7 +176,7 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
         ('    gap = torch.where(torch.isnan(gap), float("inf"), gap)\n', ""),
         ("if expected.is_contiguous() and not actual.is_contiguous():", "if False:"),
     ),
-    "bridge/verification/repeat.py": (("kind if any_order else None", "kind"),),
+    "bridge/verification/repeat.py": (("rounding if any_order else None", "rounding"),),
     "bridge/verification/tolerances.py": (("_BITS[item] > _BITS[dtype]", "_BITS[item] < _BITS[dtype]"),),
 }
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from bridge.verification.compare import compare
-from bridge.verification.tolerances import Kind
+from bridge.verification.tolerances import Rounding
 from lowering.ir.types import DType
 
 INF, NAN = float("inf"), float("nan")
 
 
-def problem(actual: Any, expected: Any, kind: Kind = Kind.EXACT, **rest: Any) -> str:
-    return compare("y", actual, expected, kind, **rest).problem
+def problem(actual: Any, expected: Any, rounding: Rounding = Rounding.EXACT, **rest: Any) -> str:
+    return compare("y", actual, expected, rounding, **rest).problem
 
 
 def floats(*values: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -41,7 +41,7 @@ def floats(*values: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     ],
 )
 def test_what_is_wrong_is_said(actual: Any, expected: Any, said: str) -> None:
-    assert problem(actual, expected, Kind.CONTRACTION) == said
+    assert problem(actual, expected, Rounding.CONTRACTION) == said
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,18 @@ def test_eager_s_other_strides_are_not_asked_for() -> None:
 def test_roundings_pass_as_far_as_the_kind_allows() -> None:
     want = floats(1, 1000)
     near = floats(1 + 1e-3, 1000)
-    assert problem(near, want, Kind.CONTRACTION) == ""
-    assert problem(near, want, Kind.POINTWISE).startswith("differs in 1 of 2 elements, most at [0]")
-    assert problem(floats(1, 1000.0001), want, Kind.EXACT).startswith("differs in 1 of 2")
+    assert problem(near, want, Rounding.CONTRACTION) == ""
+    assert problem(near, want, Rounding.POINTWISE).startswith("differs in 1 of 2 elements, most at [0]")
+    assert problem(floats(1, 1000.0001), want, Rounding.EXACT).startswith("differs in 1 of 2")
 
 
 def test_a_coarser_rounding_on_the_way_counts() -> None:
     want, got = floats(1, 2), floats(1.01, 2)
-    assert problem(got, want, Kind.POINTWISE)
-    assert not problem(got, want, Kind.POINTWISE, coarsest=DType.BFLOAT16)
+    assert problem(got, want, Rounding.POINTWISE)
+    assert not problem(got, want, Rounding.POINTWISE, coarsest=DType.BFLOAT16)
 
 
 def test_the_error_is_the_largest_gap() -> None:
-    assert compare("y", floats(1, 5), floats(1, 2), Kind.EXACT).error == 3
-    assert compare("y", torch.tensor([1, 5]), torch.tensor([1, 2]), Kind.EXACT).error == 3
-    assert compare("y", floats(1, NAN), floats(1, 2), Kind.EXACT).error == INF
+    assert compare("y", floats(1, 5), floats(1, 2), Rounding.EXACT).error == 3
+    assert compare("y", torch.tensor([1, 5]), torch.tensor([1, 2]), Rounding.EXACT).error == 3
+    assert compare("y", floats(1, NAN), floats(1, 2), Rounding.EXACT).error == INF

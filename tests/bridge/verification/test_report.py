@@ -9,7 +9,7 @@ import pytest
 
 from bridge.verification.compare import Difference
 from bridge.verification.repeat import Repeats
-from bridge.verification.report import EdgeReport, EngineReport, Report
+from bridge.verification.report import EdgeReport, EngineReport, VerificationReport
 
 SAME, OTHER = Difference("output 0", 1e-7), Difference("output 0", 2.0, "differs")
 
@@ -18,8 +18,8 @@ def row(**changes: Any) -> EngineReport:
     return EngineReport("fake", 1, 2, 0, **({"differences": (SAME,)} | changes))
 
 
-def report(*rows: EngineReport) -> Report:
-    return Report("model.pt2", "eager", rows, {})
+def report(*rows: EngineReport) -> VerificationReport:
+    return VerificationReport("model.pt2", "eager", rows, {})
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_a_write_that_the_signature_states_is_no_second_output() -> None:
     stated = OutputSpec(OutputKind.BUFFER_MUTATION, given.signature.outputs[1].value, "state")
     signature = replace(given.signature, outputs=(given.signature.outputs[0], stated))
     made = functionalise().run(replace(given, signature=signature))
-    assert [(spec.kind, spec.target) for spec in made.signature.outputs] == [
+    assert [(spec.kind, spec.destination) for spec in made.signature.outputs] == [
         (OutputKind.BUFFER_MUTATION, "state"),
         (OutputKind.USER, None),
     ]
