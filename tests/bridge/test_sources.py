@@ -42,7 +42,7 @@ def test_a_file_a_module_and_an_export_of_it_are_read() -> None:
         (Doubled(), {}, "Doubled: a module needs example arguments to be exported with"),
         (Doubled(), {"args": X}, "args is a Tensor; give a tuple with one item per argument: args=(x,)"),
         (Doubled(), {"args": (X,), "model": "m"}, "model='m' chooses among the models of a file"),
-        (3, {}, "int is no model: give a .pt2 path, an ExportedProgram or a torch.nn.Module"),
+        (3, {}, "int is not a model: give a .pt2 path, an ExportedProgram or a torch.nn.Module"),
     ],
 )
 def test_what_does_not_go_together(source: Any, given: dict[str, Any], message: str) -> None:
