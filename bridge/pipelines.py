@@ -41,9 +41,16 @@ def _of_programs() -> Iterator[Pipeline[Any]]:
     yield canonical()
 
 
+def _of_modules() -> Iterator[Pipeline[Any]]:
+    from lowering.stablehlo.pipeline import emitted
+
+    yield emitted()
+
+
 PIPELINES = (
     Family("", "program of torch", _of_exported),
     Family("", "program", _of_programs),
+    Family("", "StableHLO module as emitted", _of_modules),
     *(Family(name, subject, partial(pipelines, name)) for name, subject in SUBJECTS.items()),
 )
 

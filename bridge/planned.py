@@ -96,10 +96,10 @@ class Planned:
         if own and segment.index in self.modules:
             return self.modules[segment.index]
         from lowering.ir.updates import donations
-        from lowering.stablehlo.donation import donate
+        from lowering.stablehlo.pipeline import emitted
 
         module = emit_segment(self.functional, segment, sizes, self.bounds_checks)
-        module = donate(module, donations(self.functional, plan, segment))
+        module = emitted(donations(self.functional, plan, segment)).run(module)
         if own:
             self.modules[segment.index] = module
         return module

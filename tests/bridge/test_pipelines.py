@@ -83,7 +83,7 @@ def test_names_are_unique_and_said_in_a_sentence() -> None:
 
 def test_a_name_that_no_pass_has() -> None:
     check_passes(["inline", "functionalise"])
-    with pytest.raises(UsageError, match=r"no pass 'fold_vmaps' among .*; did you mean `fold-vmaps`"):
+    with pytest.raises(UsageError, match=r"the pass 'fold_vmaps' is not among .*; did you mean `fold-vmaps`"):
         check_passes(["inline", "fold_vmaps"])
 
 

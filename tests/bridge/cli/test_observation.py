@@ -42,7 +42,7 @@ def test_passes_of_a_target_are_printed_too(tmp_path: Path) -> None:
         "lower", SOURCE, "-e", "aten", "-o", target, "--print-after", "constant-folding"
     )
     assert status == 0
-    assert heads(err) == ["// 9: aten, after constant-folding"]
+    assert heads(err) == ["// 10: aten, after constant-folding"]
     assert "aten.add_.Tensor" in err
 
 
@@ -64,7 +64,7 @@ def test_a_part_of_the_passes_keeps_those_that_results_rest_on(tmp_path: Path) -
 
 
 def test_binaries_of_a_part_of_the_passes_are_not_kept(tmp_path: Path) -> None:
-    for words, kept in ((("--passes-until", 9), False), ((), True)):
+    for words, kept in ((("--passes-until", 10), False), ((), True)):
         assert bridge_cli("lower", SOURCE, "-e", "xla", "-o", tmp_path / "a.bridge", *words)[0] == 0
         assert bool(bridge.load(tmp_path / "a.bridge").binaries) == kept
 
@@ -76,7 +76,7 @@ def test_times_are_summed_by_pass(tmp_path: Path) -> None:
         "import: fold-vmaps",
         "import: meta-to-cpu",
     ]
-    assert last.split()[1:] == ["8", "all"]
+    assert last.split()[1:] == ["9", "all"]
 
 
 def test_a_pass_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -375,5 +375,5 @@ def test_without_a_gpu_cuda_says_what_it_needs(engine: Engine) -> None:
 
 
 def test_unknown_engines_are_named() -> None:
-    with pytest.raises(EngineError, match="no engine 'tvm'; there are iree, xla"):
+    with pytest.raises(EngineError, match="the engine 'tvm' does not exist; there are iree, xla"):
         get_engine("tvm")
