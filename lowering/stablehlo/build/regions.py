@@ -11,7 +11,7 @@ from lowering.stablehlo.build.shape import Shapes
 from lowering.stablehlo.hlo import current_location, ir, stablehlo
 from lowering.stablehlo.value import Shape, Value, constant, tensor_type
 
-# What a region returns, and the checks that were made in it: a 0-d bool each, True where it does not hold.
+# The results of a region, and the checks made in it: a 0-d bool each, True where it does not hold.
 Checked = tuple[list[Value], dict[Check, Value]]
 _FLAG = (DType.BOOL, ())
 
@@ -27,8 +27,8 @@ class Regions(Shapes):
     ) -> tuple[Value, ...]:
         """`while condition(*state): state = body(*state)`; the state's types do not change.
 
-        It ends with the first iteration in which a check fails: what is computed from then on means nothing,
-        and might never end.
+        It ends with the first iteration in which a check fails: later values mean nothing, and it might never
+        end.
         """
         types = [value.ir.type for value in state]
         draft = stablehlo.WhileOp(types, [value.ir for value in state])
@@ -100,7 +100,7 @@ class Regions(Shapes):
         return values[:count]
 
     def collect(self, build: Callable[[], Value | Sequence[Value]]) -> Checked:
-        """What `build` returns, and the checks it makes, which the module does not have yet."""
+        """The result of `build`, and its checks, which the module does not have yet."""
         raise NotImplementedError
 
     def add_checks(self, checks: dict[Check, Value]) -> None:

@@ -1,4 +1,4 @@
-"""Activation functions, and dropout where it is no random choice."""
+"""Activation functions, and dropout where it is not a random choice."""
 
 from __future__ import annotations
 

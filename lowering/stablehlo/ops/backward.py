@@ -182,7 +182,7 @@ def _correlate(
     for axis, size in enumerate(sizes):
         reach = (narrow.shape[2 + axis] - 1) * stride[axis] + 1 + (taps[axis] - 1) * dilation[axis]
         end = reach - size - padding[axis]
-        # What the last window did not reach is cut off.
+        # Elements after the last window are cut off.
         lhs = cx.slice_axis(lhs, 2 + axis, 0, size + min(end, 0))
         pads.append((padding[axis], max(end, 0)))
     outs = [ConcreteType(wide.dtype, (channels // groups, kernels, *taps))]

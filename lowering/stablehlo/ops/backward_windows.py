@@ -108,7 +108,7 @@ def _spread(cx: Context, grad: Value, window: _Window) -> Value:
 
 
 def transposed(taps: resize.Taps, size: int) -> resize.Taps:
-    """What each of `size` elements is read by, and with which weight; NaN where there is no more.
+    """The readers of each of `size` elements, with their weights; NaN past the last reader.
 
     The other way round than `taps`: indices and weights [out, taps], a tap of weight NaN being none.
     """

@@ -1,4 +1,4 @@
-"""What several families do with the bits of floating-point numbers."""
+"""Operations on the bits of floating-point numbers that several families share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Higher-order operators: cond, while_loop, map, scan, and those that only wrap a graph.
+"""Higher-order operators: cond, while_loop, map, scan, and wrappers of a graph.
 
 Their arguments are positional. A nested graph takes tensors; sizes among its inputs are known from its types.
 """

@@ -1,5 +1,5 @@
-"""The margin loss of several labels a row. torch's own decomposition also counts what stands behind the end
-of a row's labels, so this is no place for it."""
+"""The margin loss of several labels a row. torch's own decomposition also counts elements after the end of a
+row's labels, so it does not apply here."""
 
 from __future__ import annotations
 

@@ -121,8 +121,8 @@ def _scale_shift(
 
 
 def _steps(input: Value, *parameters: Value | None) -> tuple[DType, DType]:
-    """What eager rounds a batch's mean and reciprocal root to before it uses them; and each step up to these,
-    and of the running statistics."""
+    """The dtypes of eager's roundings: of a batch's mean and reciprocal root, and of each step to them and to
+    the running statistics."""
     wide = any(p is not None and p.dtype is not input.dtype for p in parameters)
     kept = DType.FLOAT32 if input.dtype.is_half and wide else input.dtype
     return kept, DType.FLOAT32 if kept is DType.FLOAT16 else kept

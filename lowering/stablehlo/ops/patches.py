@@ -59,7 +59,7 @@ def im2col(
 def _positions(
     size: int, axis: int, kernel: Sequence[int], dilation: Sequence[int], stride: Sequence[int]
 ) -> np.ndarray:
-    """What tap k of window p reads along an axis of this padded size: [taps, windows]."""
+    """The index that element k of window p reads along an axis of this padded size: [kernel, windows]."""
     taps, step, move = (per_axis(value, 2)[axis] for value in (kernel, dilation, stride))
     windows = (size - step * (taps - 1) - 1) // move + 1
     return np.arange(taps)[:, None] * step + np.arange(windows) * move

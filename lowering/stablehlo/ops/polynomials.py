@@ -93,7 +93,7 @@ def chebyshev(cx: Context, kind: str, shifted: bool, x: Value, n: Value) -> Valu
 def _wave(
     cx: Context, kind: str, shifted: bool, y: Value, n: Value, at_one: Value, at_minus_one: Value, sign: Value
 ) -> Value:
-    """The wave, or what torch gives where an angle rounds so that the divisor would be 0."""
+    """The wave, or torch's value where an angle rounds so that the divisor would be 0."""
     # The arc cosine from both ends: 1 - y * y would cancel near them.
     angle = 2 * cx.atan2(cx.sqrt(1 - y), cx.sqrt(1 + y))
     wave = CHEBYSHEV[kind].wave(cx, angle, n)

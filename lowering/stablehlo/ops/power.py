@@ -91,7 +91,7 @@ def _integer_tensor_power(cx: Context, base: Value, exponent: Value) -> Value:
 
 @lowers("aten.float_power.Tensor_Scalar", "aten.float_power.Tensor_Tensor", "aten.float_power.Scalar")
 def float_power(cx: Context, self: Value | Scalar, exponent: Value | Scalar) -> Value:
-    """In float64 or complex128, whatever the operands."""
+    """In float64 or complex128, for any operands."""
     out = cx.out.dtype
     if not isinstance(exponent, Value):
         assert isinstance(self, Value)

@@ -65,7 +65,7 @@ BINARY = {
 }
 
 
-# What takes integers to integers or bool. The others make float32 of them, and programs note otherwise.
+# Functions from integers to integers or bool. The others make float32 of them, and programs note otherwise.
 _OF_INTEGERS = frozenset(
     """
     abs bitwise_not ceil conj_physical floor imag isfinite neg real round sign trunc add bitwise_and

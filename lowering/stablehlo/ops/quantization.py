@@ -111,8 +111,8 @@ def dequantize_per_channel(
 
 
 def _placed(cx: Context, numbers: Value, scales: Value, zeros: Value, low: int, high: int) -> Value:
-    """Rounded after the zero point is added, which is no integer for certain. The bounds in between keep the
-    product and the sum from being fused; what they cut is out of the range anyhow."""
+    """Rounded after the zero point is added, which may not be an integer. The bounds in between keep the
+    product and the sum from being fused. They cut only numbers out of the range."""
     product = limited(cx, times(cx, numbers, one_over(cx, scales)), -1e9, 1e9)
     return limited(cx, rounded(cx, plus(cx, product, zeros)), low, high)
 
@@ -235,7 +235,7 @@ def fake_quantize_per_channel_mask(
 def _fake(
     cx: Context, self: Value, scale: Value | Scalar, zero: Value | Scalar, low: int, high: int
 ) -> tuple[Value, Value]:
-    """What is left of `self` after quantisation, and where it was in the range. NaN becomes the lowest."""
+    """`self` quantised and dequantised, and a mask of the elements in the range. NaN becomes the lowest."""
     wide = F64 if self.dtype is F64 else F32
     one = cx.as_value(scale, F32)
     inverse = cx.convert(1.0 / one, wide)

@@ -83,7 +83,7 @@ def choose_qparams_per_token(cx: Context, input: Value, dtype: DType) -> tuple[V
     "quantized_decomposed._choose_qparams_per_token_asymmetric_impl.default",
 )
 def choose_qparams_per_token_asymmetric(cx: Context, input: Value, dtype: DType) -> tuple[Value, Value]:
-    """To the whole range of int8, whatever the dtype. The end with the smaller error fixes the zero point."""
+    """To the whole range of int8, for any dtype. The end with the smaller error fixes the zero point."""
     least, greatest = -128, 127
     low, high = extremes(cx, input, [-1])
     scale = over(cx, minus(cx, high, low), float(greatest - least))

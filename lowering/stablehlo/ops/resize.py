@@ -20,8 +20,8 @@ from lowering.stablehlo.value import Value, numpy_dtype
 
 
 class _Axis(NamedTuple):
-    """One axis to resize. `scale`: the factor the caller gave, or None; `real`: what coordinates are in;
-    `stored`: what weights are kept in."""
+    """One axis to resize. `scale`: the caller's factor, or None; `real`: the dtype of coordinates; `stored`:
+    the dtype of kept weights."""
 
     size: int
     out: int
@@ -157,7 +157,7 @@ def _by_nearest(shift: float) -> Callable[[Context, Value, int, _Axis], Value]:
 
 
 def _by_taps(taps: Callable[[_Axis], Taps]) -> Callable[[Context, Value, int, _Axis], Value]:
-    """Weighted sums along an axis, in the type eager sums in; rounded once, after the last axis. Those of
+    """Weighted sums along an axis, in the type eager sums in; rounded once, after the last axis. Results of
     uint8 are rounded after each axis."""
 
     def resize_axis(cx: Context, value: Value, at: int, axis: _Axis) -> Value:

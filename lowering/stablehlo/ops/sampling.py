@@ -51,7 +51,7 @@ Tap = tuple[Value, Value | None]
 
 
 def _weighted_sum(cx: Context, input: Value, taps: Sequence[Sequence[Tap]]) -> Value:
-    """Sum of the elements at every combination of taps; what lies outside the image counts as zero."""
+    """Sum of the elements at every combination of taps; elements outside the image count as zero."""
     batch, channels, *sizes = input.shape
     axes = len(sizes)
     channels_last = cx.transpose(input, (0, *range(2, 2 + axes), 1))

@@ -1,4 +1,4 @@
-"""What the spatial families share: per-axis arguments, picking elements by known indices."""
+"""Helpers of the spatial families: per-axis arguments, picking elements by known indices."""
 
 from __future__ import annotations
 
