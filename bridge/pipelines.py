@@ -1,7 +1,7 @@
 """All pipelines, in the order in which a model meets them, as `bridge passes` lists them.
 
-A target's pipelines are in `lowering/targets/<name>/pipeline.py`; a row of `lowering.targets.SUBJECTS` is all
-that makes them known.
+A target's pipelines are in `lowering/targets/<name>/pipeline.py`; a name in `lowering.targets.WITH_PIPELINES`
+is all that makes them known.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from typing import Any, NamedTuple
 
 from bridge.errors import UsageError
 from lowering.passes.pipeline import Pipeline
-from lowering.targets import SUBJECTS, pipelines
+from lowering.targets import WITH_PIPELINES, pipelines
 from runtime.argument_paths import did_you_mean
 
 
 class Family(NamedTuple):
     """Pipelines of one owner.
 
-    `target`: the engine that they are for, or empty: they run for all. `subject`: the kind of value that they
-    rewrite. `make`: gives them; it may import what the target needs.
+    `target`: the engine that they are for, or empty: they run for all. `make`: gives them; it may import what
+    the target needs.
     """
 
     target: str
-    subject: str
     make: Callable[[], Iterable[Pipeline[Any]]]
 
 
@@ -48,10 +47,10 @@ def _of_modules() -> Iterator[Pipeline[Any]]:
 
 
 PIPELINES = (
-    Family("", "program of torch", _of_exported),
-    Family("", "program", _of_programs),
-    Family("", "StableHLO module as emitted", _of_modules),
-    *(Family(name, subject, partial(pipelines, name)) for name, subject in SUBJECTS.items()),
+    Family("", _of_exported),
+    Family("", _of_programs),
+    Family("", _of_modules),
+    *(Family(name, partial(pipelines, name)) for name in WITH_PIPELINES),
 )
 
 
@@ -68,7 +67,7 @@ def described() -> list[dict[str, Any]]:
         {
             "name": pipeline.name,
             "target": family.target or None,
-            "subject": family.subject,
+            "subject": pipeline.subject,
             "passes": [
                 {
                     "name": item.name,

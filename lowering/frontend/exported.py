@@ -26,5 +26,9 @@ ExportedPass = Pass[Exported]
 def exported_pipeline(name: str, *passes: ExportedPass) -> Pipeline[Exported]:
     """A pipeline that torch's own check of graphs verifies."""
     return Pipeline(
-        name, passes, lambda given: given.module.graph.lint(), lambda given: str(given.module.graph)
+        name,
+        "program of torch",
+        passes,
+        lambda given: given.module.graph.lint(),
+        lambda given: str(given.module.graph),
     )

@@ -117,15 +117,17 @@ def observed(observation: Observation) -> Iterator[Observation]:
 class Pipeline(Generic[S]):
     """Passes in their order.
 
-    `verify`: raises where a subject is not well-formed. `show`: a subject as text, which also tells whether a
-    pass changed it. `properties`: the properties that passes ensure, by name, with the check that raises
-    where one does not hold. `given`: properties that hold before the first pass.
+    `subject`: the kind of value that they rewrite. `verify`: raises where a subject is not well-formed.
+    `show`: a subject as text, which also tells whether a pass changed it. `properties`: the properties that
+    passes ensure, by name, with the check that raises where one does not hold. `given`: properties that hold
+    before the first pass.
 
     Raises PipelineError for two passes of one name, and for a pass that requires a property that no earlier
     one ensures. A pass that bisection never leaves out needs an earlier one of that kind.
     """
 
     name: str
+    subject: str
     passes: tuple[Pass[S], ...]
     verify: Callable[[S], None]
     show: Callable[[S], str]

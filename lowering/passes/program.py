@@ -31,4 +31,4 @@ def with_graph(program: Program, graph: Graph) -> Program:
 def program_pipeline(name: str, *passes: Pass[Program], given: tuple[str, ...] = ()) -> Pipeline[Program]:
     """A pipeline over programs: after each pass the rules of the IR hold."""
     properties = {FUNCTIONAL: lambda program: validate(program, functional=True)}
-    return Pipeline(name, passes, validate, str, properties, given)
+    return Pipeline(name, "program", passes, validate, str, properties, given)

@@ -26,8 +26,8 @@ ENTRY_POINTS = "bridge.engines"
 HOST = ("lowering.targets.aten.target", "Aten")
 HOST_NAME, HOST_TITLE = "aten", "ATen"
 
-# By target, the subject of its pipelines.
-SUBJECTS = {"aten": "segment", "iree": "StableHLO module", "xla": "StableHLO module"}
+# The targets that have pipelines.
+WITH_PIPELINES = (HOST_NAME, *ENGINES)
 
 
 def facts(engine: str, name: str) -> Mapping[str, Any]:

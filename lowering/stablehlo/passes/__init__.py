@@ -49,7 +49,14 @@ def stablehlo_pass(
 def stablehlo_pipeline(name: str, *passes: StableHloPass) -> StableHloPipeline:
     """A pipeline that MLIR verifies, and shows without large constants."""
     properties = {"no-dead-operations": lambda parsed: parsed.check_no_dead_operations()}
-    return Pipeline(name, passes, lambda parsed: parsed.verify(), lambda parsed: parsed.text(), properties)
+    return Pipeline(
+        name,
+        "StableHLO module",
+        passes,
+        lambda parsed: parsed.verify(),
+        lambda parsed: parsed.text(),
+        properties,
+    )
 
 
 def module_of(name: str) -> str:

@@ -32,7 +32,8 @@ def pipeline(packed: bool = False) -> Pipeline[AtenProgram]:
         "buffer_reuse:BUFFER_REUSE",
     )
     name = "aten-packed" if packed else "aten"
-    return Pipeline(name, tuple(map(_pass, places)), verify, show, {"reinplaced": check_reinplaced})
+    passes = tuple(map(_pass, places))
+    return Pipeline(name, "segment", passes, verify, show, {"reinplaced": check_reinplaced})
 
 
 def pipelines() -> tuple[Pipeline[AtenProgram], ...]:

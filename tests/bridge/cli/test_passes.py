@@ -10,9 +10,9 @@ from tests.bridge.command_line import ok
 
 def test_each_pass_is_a_line_under_its_pipeline() -> None:
     blocks = ok("passes").rstrip("\n").split("\n\n")
-    for block, (family, pipeline) in zip(blocks, all_pipelines(), strict=True):
+    for block, (_, pipeline) in zip(blocks, all_pipelines(), strict=True):
         head, *lines = block.splitlines()
-        assert head.startswith(f"{pipeline.name}: on a {family.subject}")
+        assert head.startswith(f"{pipeline.name}: on a {pipeline.subject}")
         assert [line.split()[0].rstrip(":") for line in lines if not line.startswith("    ")] == [
             item.name for item in pipeline.passes
         ]

@@ -20,7 +20,7 @@ def no_doubles(words: Words) -> None:
 
 
 def pipeline(*passes: Pass[Words], given: tuple[str, ...] = ()) -> Pipeline[Words]:
-    return Pipeline("words", passes, words_only, " ".join, {"single": no_doubles}, given)
+    return Pipeline("words", "list of words", passes, words_only, " ".join, {"single": no_doubles}, given)
 
 
 SINGLE = Pass[Words]("deduplicate", lambda w: tuple(dict.fromkeys(w)), "Drop doubles.", ensures=("single",))

@@ -38,7 +38,9 @@ def rewritten(name: str, given: AtenProgram) -> str:
     verify(given)
     whole = pipeline(packed=True)
     (item,) = [item for item in whole.passes if item.name == name]
-    alone = Pipeline("alone", (item,), whole.verify, whole.show, whole.properties, item.requires)
+    alone = Pipeline(
+        "alone", whole.subject, (item,), whole.verify, whole.show, whole.properties, item.requires
+    )
     with observed(Observation(verify=True)):
         made = alone.run(given)
     return f"{show(given)}\n=>\n{show(made)}\n"

@@ -46,7 +46,7 @@ def test_the_order_of_passes() -> None:
 def test_buffers_are_reused_only_after_reinplacing() -> None:
     own = pipeline()
     with pytest.raises(PipelineError, match="buffer-reuse of aten requires reinplaced"):
-        Pipeline(own.name, own.passes[::-1], own.verify, own.show, own.properties)
+        Pipeline(own.name, own.subject, own.passes[::-1], own.verify, own.show, own.properties)
 
 
 def test_what_results_depend_on() -> None:
