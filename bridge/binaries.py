@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -58,30 +58,45 @@ class Binaries:
 
         Raises EngineError.
         """
-        key = cache_key(module, *site)
-        if key in self._refused:
-            raise EngineError(*self._refused[key])
         kept = self._kept if own else self._others
+        key = cache_key(module, *site)
+        code = self._brought(key, kept)
+        if code is None and not has_passes():
+            key = cache_key(module, *site, rewritten=False)
+            code = self._brought(key, kept)
         if own:
             self.used.add(key)
-        watched = is_observed()
-        if key in kept and (key in self._made or not watched):
-            return kept[key].code
-        code = None if watched else self._cache.get(key)
         if code is None:
-            try:
-                code = site.engine.compile(after_passes(vetted(module), site), site.target)
-            except EngineError as error:
-                _add(self._refused, key, (str(error), error.node))
-                raise
-            self._made.add(key)
-            if not watched:
-                self._cache.put(key, code)
+            code = self._compiled(key, module, site)
         binary = Binary(site.engine.name, site.engine.version(), site.target.device, code)
         if own:
             kept[key] = binary
         else:
             _add(self._others, key, binary)
+        return code
+
+    def _brought(self, key: str, kept: Mapping[str, Binary]) -> bytes | None:
+        """What is kept under a key, here or on disk; what others made is of no use to who watches the passes.
+
+        Raises EngineError where the engine has refused it.
+        """
+        if key in self._refused:
+            raise EngineError(*self._refused[key])
+        watched = is_observed()
+        if key in kept and (key in self._made or not watched):
+            return kept[key].code
+        return None if watched else self._cache.get(key)
+
+    def _compiled(self, key: str, module: Module, site: Site) -> bytes:
+        """What the engine makes of a module now."""
+        try:
+            code = site.engine.compile(after_passes(vetted(module), site), site.target)
+        except EngineError as error:
+            _add(self._refused, key, (str(error), error.node))
+            raise
+        self._made.add(key)
+        if not is_observed():
+            self._cache.put(key, code)
         return code
 
     def drop(self, modules: Iterable[Module], site: Site) -> bool:
@@ -90,7 +105,7 @@ class Binaries:
 
         Returns whether any was.
         """
-        keys = [cache_key(module, *site) for module in modules]
+        keys = [cache_key(module, *site, way) for module in modules for way in (True, False)]
         brought = [key for key in keys if key in self._kept and key not in self._made]
         for key in brought or keys:
             self._kept.pop(key, None)
@@ -98,23 +113,35 @@ class Binaries:
         return bool(brought)
 
 
-def cache_key(module: Module, engine: Engine, target: Target) -> str:
+def cache_key(module: Module, engine: Engine, target: Target, rewritten: bool = True) -> str:
     """A SHA-256 digest, in hexadecimal, of all that a binary depends on. These are the module, the pipeline,
-    the engine with its version and flags, the target, and the compiling sources."""
+    the engine with its version and flags, the target, and the compiling sources.
+
+    `rewritten`: whether the pipeline runs.
+    """
     ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
     made_by = [engine.name, engine.version(), *engine.flags(target), digest(engine, target)]
-    passes = engine.pipeline(target).identity()
+    passes = engine.pipeline(target).identity() if rewritten else ""
     options = sorted(target.options.items())
     text = json.dumps([made_by, passes, target.device, options, ports, module.donations()])
     return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
 
 
-def after_passes(module: Module, site: Site) -> Module:
-    """The module after the engine's pipeline; as it is where jax, which passes need, is not."""
+def has_passes() -> bool:
+    """Whether jax, which passes over StableHLO need, is here."""
     try:
-        from lowering.stablehlo.passes.parsed import rewritten
+        import lowering.stablehlo.passes.parsed  # noqa: F401
     except ImportError:
+        return False
+    return True
+
+
+def after_passes(module: Module, site: Site) -> Module:
+    """The module after the engine's pipeline; as it is where that cannot run."""
+    if not has_passes():
         return module
+    from lowering.stablehlo.passes.parsed import rewritten
+
     return rewritten(module, site.engine.pipeline(site.target))
 
 

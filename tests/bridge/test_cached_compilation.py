@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import bridge
-from bridge import compilation
+from bridge import binaries, compilation
 from bridge.compile_cache import CompileCache, open_cache
 from bridge.errors import UsageError
 from lowering.ir.errors import EngineError
@@ -92,6 +92,23 @@ def test_what_passes_made_under_observation_is_not_shared(
     with observed(Observation(changed=True)):
         _compile(second)
     assert len(second.compiled) == 1
+
+
+def test_what_is_compiled_without_the_passes_is_not_taken_for_what_went_through_them(
+    cache: CompileCache, start: Callable[[], TestEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without jax no pass runs; binaries that went through the passes elsewhere are as good there."""
+    keys: list[str] = []
+    for has_passes, compiled in ((False, 1), (False, 0), (True, 1), (True, 0), (False, 0)):
+        monkeypatch.setattr(binaries, "has_passes", lambda here=has_passes: here)
+        engine = start()
+        _compile(engine)
+        assert len(engine.compiled) == compiled
+        keys += engine.lowered.binaries
+    without, again, *through = keys
+    assert without == again
+    assert set(through) == set(keys) - {without}
+    assert len(set(through)) == 1
 
 
 def test_other_sizes_are_kept_too(cache: CompileCache, start: Callable[[], TestEngine]) -> None:

@@ -255,7 +255,8 @@ def test_a_cache_key_depends_on_the_target_the_module_and_our_sources(
         cache_key(module, engine, Target("cuda")),
         cache_key(module, engine, Target(options={"driver": "local-sync"})),
         cache_key(replace(module, code=module.code + b"\0"), engine, Target()),
+        cache_key(module, engine, Target(), rewritten=False),
     }
     monkeypatch.setattr(sources, "_digest", lambda roots: "edited")
     keys.add(cache_key(module, engine, Target()))
-    assert len(keys) == 5
+    assert len(keys) == 6
