@@ -150,7 +150,7 @@ def numpy_to_torch(array: np.ndarray) -> torch.Tensor:
 
 
 @cache
-def torch_from_dlpack() -> Callable[[Any], torch.Tensor]:
+def _torch_from_dlpack() -> Callable[[Any], torch.Tensor]:
     """torch's import of a DLPack capsule, looked up once, as import statements are not free.
 
     The one below `torch.utils.dlpack.from_dlpack`, whose checks of other objects cost as much again.
@@ -158,3 +158,10 @@ def torch_from_dlpack() -> Callable[[Any], torch.Tensor]:
     from torch._C import _from_dlpack  # pyright: ignore[reportPrivateImportUsage]
 
     return _from_dlpack
+
+
+def torch_from_capsule(capsule: Any, dtype: DType) -> torch.Tensor:
+    """A torch tensor of a DLPack capsule, which may bear another type of that size."""
+    tensor = _torch_from_dlpack()(capsule)
+    wanted = torch_dtype(dtype)
+    return tensor if tensor.dtype is wanted else tensor.view(wanted)

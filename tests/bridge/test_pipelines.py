@@ -30,6 +30,7 @@ is a list of passes. `python -m bridge passes` prints this list, and `lower`
 
 A pass requires properties that earlier passes ensure. *Always* marks the passes that `--passes-until` does
 not leave out, because results rest on them. Tests verify the subject and its properties after each pass.
+A converted module is one between IREE's input conversion and the rest of its compiler.
 The passes of `iree` and `xla` are those of several cores with AVX-512 and bfloat16; the list of
 `python -m bridge passes` is this machine's.
 """

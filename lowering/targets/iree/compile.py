@@ -1,10 +1,7 @@
 """IREE's compiler, run as a child process: its crashes and hangs become errors, not ours.
 
-A module is compiled in two steps: IREE's own input conversion turns the portable bytecode into text, and the
-text, with changes, is compiled. The canonical module takes its weights as arguments, but IREE packs
-weights once, at load, only if they are parameters: the text gets a new `@main` which loads them from
-parameter globals and calls the old one. Roundings to bfloat16 are protected,
-and products of a row of it spelled for processors that have none.
+A module is compiled in two steps: IREE's own input conversion turns the portable bytecode into IREE's
+dialects, and the converted module is compiled after the passes of `converted_pipeline`.
 """
 
 from __future__ import annotations
@@ -26,14 +23,10 @@ from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.ir.types import DType
 from lowering.targets.diagnostics import first_error, first_line
-from lowering.targets.iree.arguments import protect_values
-from lowering.targets.iree.casts import spell_out_casts
-from lowering.targets.iree.entries import bind_parameters, check_entry
-from lowering.targets.iree.inserts import protect_updates
 from lowering.targets.iree.limits import check_limits
+from lowering.targets.iree.pipeline import converted_pipeline
 from lowering.targets.iree.processor import flags_of
-from lowering.targets.iree.rows import rows_in_strips
-from lowering.targets.target import Target
+from lowering.targets.target import Target, this_machine
 
 TIMEOUT_S = 3600.0
 
@@ -58,9 +51,6 @@ _SIDE_BY_SIDE = "--iree-llvmcpu-target-vector-width-in-bytes=256"
 _LARGER_AT_LOAD = "--iree-opt-const-expr-max-size-increase-threshold"
 _USUALLY_LARGER = 1 << 20
 
-# In bytes, of arguments, results and weights.
-_SMALL = 1 << 16
-
 
 def compile_module(module: Module, target: Target) -> bytes:
     """The module as an IREE VM module (`.vmfb`), its weights as parameters of scope `model`.
@@ -72,31 +62,41 @@ def compile_module(module: Module, target: Target) -> bytes:
         check_operations(module.code)
     except ValueError as error:
         raise EngineError(f"iree {module.name}: the module is not to be compiled: {error}") from None
+    # With it, a diagnostic shows the node that it is of.
     flags = ("--mlir-print-debuginfo", *flags_for(target))
     timeout = float(target.options.get("timeout", TIMEOUT_S))
-    converted = _iree_compile(
-        module.code, (*_INPUT_FLAGS, *flags, "--compile-to=input"), module.name, timeout
-    ).decode()
-    flags = (*flags, "--compile-from=input")
-    check_entry(converted, module)
-    check_limits(converted, module.name)
-    donated = frozenset(given for given, _ in module.donations())
-    converted = protect_updates(protect_values(converted, module.name, donated))
-    converted = keep_roundings(spell_out_casts(converted))
-    if target.device == "cpu" and not processor().has_bfloat16:
-        converted = rows_in_strips(converted)
-        flags = (*flags, *_widen_at_load(module))
-    if target.device == "cpu" and is_elementwise(converted):
-        flags = (*flags, _SIDE_BY_SIDE)
-    if all(port.weight is None for port in module.inputs):
-        return _without_races(converted.encode(), flags, module.name, timeout)
-    flags = (*flags, _PACK_WEIGHTS)
-    if target.device == "cpu" and not is_small(module) and "scf." not in converted:
-        with_memory = bind_parameters(converted, module, takes_memory=True)
-        # IREE's part of this is young: what it cannot do is compiled without.
+    to_input = (*_INPUT_FLAGS, *flags, "--compile-to=input", "--emit-mlir-bytecode")
+    code = _iree_compile(module.code, to_input, module.name, timeout)
+    sources, more = _rewritten(code, module, target)
+    flags = (*flags, "--compile-from=input", *more)
+    # IREE's part for memory is young: what it cannot do is compiled without.
+    for source in sources[:-1]:
         with suppress(_Refused):
-            return _without_races(with_memory.encode(), flags, module.name, timeout)
-    return _without_races(bind_parameters(converted, module).encode(), flags, module.name, timeout)
+            return _without_races(source, flags, module.name, timeout)
+    return _without_races(sources[-1], flags, module.name, timeout)
+
+
+def _rewritten(code: bytes, module: Module, target: Target) -> tuple[list[bytes], list[str]]:
+    """What to compile, best first, after the passes; and flags for it."""
+    from lowering.targets.iree.converted import converted
+    from lowering.targets.iree.entries import check_entry, drop_memory
+
+    machine = this_machine()
+    flags = []
+    with converted(code, module) as subject:
+        check_entry(subject)
+        check_limits(subject)
+        converted_pipeline(target.device, machine).run(subject)
+        if target.device == "cpu" and not machine.has_bfloat16:
+            flags += _widen_at_load(module)
+        if target.device == "cpu" and subject.is_elementwise():
+            flags.append(_SIDE_BY_SIDE)
+        if any(port.weight is not None for port in module.inputs):
+            flags.append(_PACK_WEIGHTS)
+        sources = [subject.serialised()]
+        if drop_memory(subject):
+            sources.append(subject.serialised())
+    return sources, flags
 
 
 def _widen_at_load(module: Module) -> tuple[str, ...]:
@@ -105,12 +105,6 @@ def _widen_at_load(module: Module) -> tuple[str, ...]:
     halves = [port for port in module.inputs if port.weight is not None and port.dtype is DType.BFLOAT16]
     most = max((prod(port.sizes) * port.dtype.itemsize for port in halves), default=0)
     return (f"{_LARGER_AT_LOAD}={most}",) if most > _USUALLY_LARGER else ()
-
-
-def is_small(module: Module) -> bool:
-    """Whether a module has so little data that threads, or memory that is kept, cost more than they gain."""
-    ports = (*module.inputs, *module.outputs)
-    return sum(prod(port.sizes) * port.dtype.itemsize for port in ports) < _SMALL
 
 
 class _Refused(EngineError):
@@ -126,45 +120,6 @@ def flags_for(target: Target) -> tuple[str, ...]:
     if target.device == "cuda":
         flags = (*flags, f"--iree-cuda-target={target.options.get('cuda_target', 'sm_80')}")
     return (*flags, *target.options.get("flags", "").split())
-
-
-_MIXES = re.compile(
-    r'"reduction"|\blinalg\.(?!generic|yield|index|fill|map|broadcast|transpose)|\biree_linalg_ext\.|\bscf\.'
-)
-
-
-def is_elementwise(text: str) -> bool:
-    """Whether a converted module has neither sums, products of matrices, windows nor loops."""
-    return _MIXES.search(text) is None
-
-
-_WIDEN = re.compile(r"^( *)%(\S+) = arith\.extf (%\S+) : bf16 to f32(.*)$")
-
-
-def keep_roundings(text: str) -> str:
-    """The converted module with elementwise bfloat16 to float32 conversions spelled as shifts.
-
-    IREE computes fused bfloat16 chains in float32 and drops each rounding to bfloat16 between two operations
-    (its pass iree-convert-bf16-arith-to-f32); it does not see through the shift. Contractions keep the
-    conversion, by which the compiler recognises them.
-    """
-    lines, elementwise = [], False
-    for line in text.splitlines():
-        if "linalg.generic" in line:
-            elementwise = '"reduction"' not in line
-        found = _WIDEN.match(line) if elementwise else None
-        if found is None:
-            lines.append(line)
-            continue
-        indent, name, operand, location = found.groups()
-        lines += [
-            f"{indent}%raw_{name} = arith.bitcast {operand} : bf16 to i16{location}",
-            f"{indent}%wide_{name} = arith.extui %raw_{name} : i16 to i32{location}",
-            f"{indent}%by_{name} = arith.constant 16 : i32{location}",
-            f"{indent}%high_{name} = arith.shli %wide_{name}, %by_{name} : i32{location}",
-            f"{indent}%{name} = arith.bitcast %high_{name} : i32 to f32{location}",
-        ]
-    return "\n".join(lines) + "\n"
 
 
 def _without_races(source: bytes, flags: Sequence[str], name: str, timeout: float) -> bytes:

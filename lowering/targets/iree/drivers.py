@@ -11,7 +11,7 @@ from lowering.ir.bytecode import operations
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.targets.diagnostics import first_line
-from lowering.targets.iree.compile import is_small
+from lowering.targets.iree.interface import is_small
 from lowering.targets.target import Target
 
 _CONTROL_FLOW = frozenset(("while", "if", "case"))

@@ -18,7 +18,6 @@ from lowering.host.machine import BatchScheduling, seal, unseal
 from lowering.host.processor import processor
 from lowering.host.shutdown import closed_at_exit
 from lowering.host.tensors import (
-    ALIGNMENT,
     address,
     aligned,
     at_address,
@@ -27,8 +26,7 @@ from lowering.host.tensors import (
     numpy_dtype,
     numpy_to_torch,
     raw_dtype,
-    torch_dtype,
-    torch_from_dlpack,
+    torch_from_capsule,
     torch_to_numpy,
 )
 from lowering.ir.errors import EngineError
@@ -36,9 +34,10 @@ from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 from lowering.stablehlo.passes import StableHloPipeline
 from lowering.targets.diagnostics import first_line
+from lowering.targets.imports import ImportsTensors
 from lowering.targets.iree.compile import compile_module, flags_for
 from lowering.targets.iree.drivers import choose_driver, device_of, driver_of
-from lowering.targets.iree.entries import MAIN, MAIN_IN, SCOPE
+from lowering.targets.iree.interface import MAIN, MAIN_IN, SCOPE
 from lowering.targets.iree.limits import explain
 from lowering.targets.iree.memory import NEEDED, CallMemory
 from lowering.targets.iree.pipeline import pipeline
@@ -93,11 +92,12 @@ class Handle:
 
 
 @closed_at_exit("compile", "load")
-class Iree:
+class Iree(ImportsTensors[Handle]):
     """The engine `iree`: CPU and CUDA, static shapes."""
 
     name = "iree"
     handle = Handle
+    _views = Views()
 
     def version(self) -> str:
         return f"{VERSION}+{processor().key}"
@@ -126,20 +126,6 @@ class Iree:
         payload = unseal(self.name, self.version(), target.device, binary)
         return IreeExecutable(payload, module, target, weights)
 
-    def from_tensor(self, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
-        """A handle over the tensor's memory where that is on the CPU, dense and aligned; else over a copy."""
-        if target.device != "cpu":
-            return _to_device(tensor, target)
-        if isinstance(tensor, np.ndarray):
-            return _from_numpy(tensor)
-        return _from_torch(tensor)
-
-    def from_known(self, tensor: torch.Tensor, target: Target) -> Handle:
-        view = _views.get((tensor.data_ptr(), tensor.dtype, tensor.shape))
-        if view is None or target.device != "cpu":
-            return self.from_tensor(tensor, target)
-        return Handle(*view, tensor)
-
     def read(self, handle: Handle, target: Target) -> bytes:
         if handle.device != "cpu":
             return self.to_numpy(handle).tobytes()
@@ -162,9 +148,29 @@ class Iree:
         foreign = handle.device != "cpu" or handle.owner is not None
         if foreign or handle.start == handle.end or handle.dtype in _FLOAT8:
             return numpy_to_torch(self.to_numpy(handle))
-        tensor = torch_from_dlpack()(device_of("local-sync").create_dlpack_capsule(handle.view, 1, 0))
-        wanted = torch_dtype(handle.dtype)
-        return tensor if tensor.dtype is wanted else tensor.view(wanted)
+        capsule = device_of("local-sync").create_dlpack_capsule(handle.view, 1, 0)
+        return torch_from_capsule(capsule, handle.dtype)
+
+    @staticmethod
+    def _view(
+        start: int, dtype: DType, sizes: tuple[int, ...]
+    ) -> tuple[rt.HalBufferView, DType, tuple[int, ...], int, int, str]:
+        count = prod(sizes)
+        # IREE maps no memory without elements: such a view is of one byte, which nothing reads.
+        mapped = sizes if count else (1,)
+        raw = dtype if count and dtype not in _FLOAT8 else DType.UINT8
+        view = capsule_import(device_of("local-sync").from_dlpack_capsule, start, raw, mapped)
+        if raw is not dtype:
+            element = map_dtype_to_hal_element_type(numpy_dtype(dtype))
+            assert element is not None, "IREE has an element type for each of ours"
+            view = rt.HalBufferView(view.get_buffer(), list(sizes), element)
+        return view, dtype, sizes, start, count * dtype.itemsize, "cpu"
+
+    @classmethod
+    def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+        array = aligned(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
+        view = _allocated(array, device_of(driver_of(target.device)), rt.MemoryType.DEVICE_LOCAL)
+        return Handle(view, dtype_of(array), array.shape, 0, 0, target.device)
 
 
 class _Declared(NamedTuple):
@@ -325,60 +331,14 @@ class IreeExecutable:
     def _copy(self, handle: Handle) -> Handle:
         array = Iree().to_numpy(handle)
         if self._device_type != "cpu":
-            return _to_device(array, Target(self._device_type))
+            return Iree._to_device(array, Target(self._device_type))
         return _owned(array)
-
-
-def _from_numpy(array: np.ndarray) -> Handle:
-    dense = aligned(array)
-    start = address(dense)
-    key = (start, dense.dtype, dense.shape)
-    view = _views.get(key) or _views.add(key, _view(start, dtype_of(dense), dense.shape))
-    return Handle(*view, dense)
-
-
-def _from_torch(tensor: torch.Tensor) -> Handle:
-    if not tensor.is_cpu:
-        raise EngineError(f"iree: a tensor on {tensor.device} given, and the target is the cpu")
-    start = tensor.data_ptr()
-    if start % ALIGNMENT or not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
-        return _from_numpy(torch_to_numpy(tensor))
-    if tensor.numel() == 0:
-        return _from_numpy(empty(numpy_dtype(dtype_of(tensor)), tuple(tensor.shape)))
-    key = (start, tensor.dtype, tensor.shape)
-    view = _views.get(key) or _views.add(key, _view(start, dtype_of(tensor), tuple(tensor.shape)))
-    return Handle(*view, tensor)
-
-
-_View = tuple["rt.HalBufferView", DType, tuple[int, ...], int, int, str]
-_views: Views[_View] = Views()
-
-
-def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> _View:
-    """A view of memory on the CPU, and the rest of what a handle says of it."""
-    count = prod(sizes)
-    # IREE maps no memory without elements: such a view is of one byte, which nothing reads.
-    mapped = sizes if count else (1,)
-    raw = dtype if count and dtype not in _FLOAT8 else DType.UINT8
-    view = capsule_import(device_of("local-sync").from_dlpack_capsule, start, raw, mapped)
-    if raw is not dtype:
-        element = map_dtype_to_hal_element_type(numpy_dtype(dtype))
-        assert element is not None, "IREE has an element type for each of ours"
-        view = rt.HalBufferView(view.get_buffer(), list(sizes), element)
-    return view, dtype, sizes, start, count * dtype.itemsize, "cpu"
-
-
-def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
-    """A copy in the memory of an accelerator."""
-    array = aligned(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
-    view = _allocated(array, device_of(driver_of(target.device)), rt.MemoryType.DEVICE_LOCAL)
-    return Handle(view, dtype_of(array), array.shape, 0, 0, target.device)
 
 
 def _owned(array: np.ndarray) -> Handle:
     """A copy in memory that IREE allocates on the CPU."""
     if not array.size:
-        return _from_numpy(array)
+        return Iree.from_numpy(array)
     device, dtype = device_of("local-sync"), dtype_of(array)
     view = _allocated(array, device, rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE)
     return Handle(

@@ -1,110 +1,155 @@
 """The functions by which a converted module is called: they bind its weights, and take memory for a call."""
 
+# IREE's bindings come without stubs of their native part.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from iree.compiler import ir
 
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
+from lowering.targets.iree.converted import Converted, make, name_of, operations
+from lowering.targets.iree.interface import MAIN, MAIN_IN, SCOPE, is_small
 
-SCOPE = "model"
-"""The parameter scope of all weights, as `--parameters=model=...` of IREE's own tools has it."""
-
-MAIN, MAIN_IN = "main", "main_in"
-
-_MAIN = f"  util.func public @{MAIN}("
 _BODY = "bridge_body"
 
 
-def check_entry(text: str, module: Module) -> None:
-    """Raise EngineError unless the converted module has one entry, `@main`, with the types of the ports."""
-    arguments = ", ".join(f"%arg{at}: {_tensor(p)}{_encoding(p)}" for at, p in enumerate(module.inputs))
-    results = [_tensor(port) + _encoding(port) for port in module.outputs]
-    given = results[0] if len(results) == 1 and "{" not in results[0] else f"({', '.join(results)})"
-    entries = [line for line in text.splitlines() if line.startswith("  util.func public ")]
-    if entries != [f"{_MAIN}{arguments}) -> {given} {{"]:
+def check_entry(converted: Converted) -> None:
+    """Raise EngineError unless the module has one entry, `@main`, with the types of the ports."""
+    source = converted.source
+    inputs, outputs = source.inputs, source.outputs
+    unsaid = _common(len(inputs), len(outputs))
+    functions = [{**unsaid, **dict(op.attributes.items())} for op in converted.operations("util.func")]
+    public = [said for said in functions if said["sym_visibility"] != ir.StringAttr.get("private")]
+    if public != [_interface(MAIN, inputs, outputs)]:
         raise EngineError(
-            f"iree {module.name}: the module is not to be compiled: its @main has other types than its ports"
+            f"iree {source.name}: the module is not to be compiled: its @main has other types than its ports"
         )
 
 
-def bind_parameters(text: str, module: Module, takes_memory: bool = False) -> str:
-    """The converted module with a new `@main` that has only the arguments that come with each call.
+def bind_weights(converted: Converted, memory: bool = False) -> None:
+    """Give the module an entry that loads its weights, and has only the arguments that come with a call.
 
-    `takes_memory`: and with a `@main_in` that has one more, a `!hal.buffer` for what a call makes and drops.
-    Its reflection has the size, in bytes, as `iree.abi.transients.size.constant`. Raises EngineError where
-    IREE's text is not of the form this relies on.
+    `memory`: and `@main_in`, where that gains something, which has one argument more: a `!hal.buffer` for
+    what a call makes and drops. Its reflection has the size, in bytes, as
+    `iree.abi.transients.size.constant`.
     """
-    head, opening, body = text.partition("\nmodule")
-    if not opening:
-        head, opening, body = "", "module", text.removeprefix("module")
-    start, brace, rest = body.partition("{\n")
-    if not brace or rest.count(_MAIN) != 1:
-        raise EngineError(
-            f"iree {module.name}: cannot bind the weights: the converted module has no single @main"
-        )
-    rest = rest.replace(_MAIN, f"  util.func private @{_BODY}(")
-    return f"{head}{opening}{start}{brace}{_wrapper(module, takes_memory)}{rest}"
+    weights: dict[str, Port] = {}
+    for port in converted.source.inputs:
+        if port.weight is not None:
+            weights.setdefault(port.weight, port)
+    if not weights:
+        return
+    (body,) = (op for op in converted.operations("util.func") if name_of(op) == MAIN)
+    body.attributes["sym_name"] = ir.StringAttr.get(_BODY)
+    body.attributes["sym_visibility"] = ir.StringAttr.get("private")
+    has_control_flow = any(op.name.startswith("scf.") for op in operations(body))
+    with ir.InsertionPoint.at_block_begin(converted.mlir.body):
+        symbols = {
+            weight: _global(f"bridge_weight_{number}", port)
+            for number, (weight, port) in enumerate(weights.items())
+        }
+        _entry(MAIN, converted.source, symbols)
+        if memory and not has_control_flow and not is_small(converted.source):
+            _entry(MAIN_IN, converted.source, symbols)
 
 
-def _wrapper(module: Module, takes_memory: bool) -> str:
-    """One parameter global per distinct weight, and the entries that load them and call the body."""
-    weights = list(dict.fromkeys(port.weight for port in module.inputs if port.weight is not None))
-    globals_, loads, arguments, operands = [], [], [], []
-    for index, port in enumerate(module.inputs):
-        tensor = _tensor(port)
-        if port.weight is None:
-            arguments.append(f"%a{index}: {tensor}{_encoding(port)}")
-            operands.append(f"%a{index}")
-            continue
-        number = weights.index(port.weight)
-        operands.append(f"%w{number}")
-        if f"%w{number}" in operands[:-1]:
-            continue
-        name = f"@bridge_weight_{number}"
-        globals_.append(
-            f"  util.global private {name} = "
-            f"#flow.parameter.named<{_quote(SCOPE)}::{_quote(port.weight)}> : {tensor}\n"
-        )
-        loads.append(f"    %w{number} = util.global.load immutable {name} : {tensor}\n")
-    inputs = ", ".join(_tensor(port) for port in module.inputs)
-    outputs = ", ".join(_tensor(port) for port in module.outputs)
-    results = ", ".join(_tensor(port) + _encoding(port) for port in module.outputs)
-    count = len(module.outputs)
-    values = ", ".join(f"%r#{index}" for index in range(count)) if count > 1 else "%r"
-    packed = f"%r:{count}" if count > 1 else "%r"
-    body = (
-        "".join(loads)
-        + f"    {packed} = util.call @{_BODY}({', '.join(operands)}) : ({inputs}) -> ({outputs})\n"
-        + f"    util.return {values} : {outputs}\n"
-        + "  }\n"
-    )
-    entries = [f"{_MAIN}{', '.join(arguments)}) -> ({results}) {{\n{body}"]
-    if takes_memory:
-        arguments.append("%memory: !hal.buffer {iree.abi.transients}")
-        entries.append(f"  util.func public @{MAIN_IN}({', '.join(arguments)}) -> ({results}) {{\n{body}")
-    return "".join((*globals_, *entries))
+def drop_memory(converted: Converted) -> bool:
+    """Erase `@main_in`, where it is; whether it was."""
+    found = [op for op in converted.operations("util.func") if name_of(op) == MAIN_IN]
+    for op in found:
+        op.erase()
+    return bool(found)
 
 
-def _tensor(port: Port) -> str:
-    return f"tensor<{''.join(f'{size}x' for size in port.sizes)}{_element(port)}>"
+def _global(name: str, port: Port) -> ir.Attribute:
+    """Make the parameter that a weight is; its symbol."""
+    assert port.weight is not None
+    # IREE writes a key as it is, in bytecode too, and takes it for a literal when it reads it again.
+    key = _escaped(_escaped(port.weight))
+    parameter = f'#flow.parameter.named<"{SCOPE}"::"{key}"> : {_tensor(port)}'
+    attributes = {
+        "sym_name": ir.StringAttr.get(name),
+        "sym_visibility": ir.StringAttr.get("private"),
+        "type": ir.TypeAttr.get(_type(port)),
+        "initial_value": ir.Attribute.parse(parameter),
+    }
+    ir.Operation.create("util.global", attributes=attributes)
+    return ir.FlatSymbolRefAttr.get(name)
 
 
-def _element(port: Port) -> str:
-    """IREE's internal types have no sign."""
-    if port.dtype.mlir is None:
+def _entry(name: str, source: Module, symbols: Mapping[str, ir.Attribute]) -> None:
+    """Make a function that calls the body on its arguments and the weights."""
+    given = [port for port in source.inputs if port.weight is None]
+    interface = _interface(name, given, source.outputs)
+    function = ir.Operation.create("util.func", attributes=interface, regions=1)
+    types = interface["function_type"].value
+    block = function.regions[0].blocks.append(*types.inputs, arg_locs=[function.location] * len(types.inputs))
+    with ir.InsertionPoint(block):
+        arguments = iter(block.arguments)
+        loaded: dict[str, ir.Value] = {}
+        operands: list[ir.Value] = []
+        for port in source.inputs:
+            if port.weight is not None and port.weight not in loaded:
+                how = {"global": symbols[port.weight], "is_immutable": ir.UnitAttr.get()}
+                loaded[port.weight] = make("util.global.load", (), _type(port), **how)
+            operands.append(next(arguments) if port.weight is None else loaded[port.weight])
+        callee = {"callee": ir.FlatSymbolRefAttr.get(_BODY)}
+        call = ir.Operation.create("util.call", types.results, operands, callee)
+        ir.Operation.create("util.return", operands=call.results)
+
+
+def _interface(name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> dict[str, ir.Attribute]:
+    """The attributes of a function of these ports; `@main_in` has memory as its last argument."""
+    types, said = [_type(port) for port in inputs], [_encoding(port) for port in inputs]
+    if name == MAIN_IN:
+        types.append(ir.Type.parse("!hal.buffer"))
+        said.append(ir.DictAttr.get({"iree.abi.transients": ir.UnitAttr.get()}))
+    function = ir.FunctionType.get(types, [_type(port) for port in outputs])
+    return _common(len(types), len(outputs)) | {
+        "sym_name": ir.StringAttr.get(name),
+        "function_type": ir.TypeAttr.get(function),
+        "arg_attrs": ir.ArrayAttr.get(said),
+        "res_attrs": ir.ArrayAttr.get([_encoding(port) for port in outputs]),
+    }
+
+
+def _common(inputs: int, outputs: int) -> dict[str, ir.Attribute]:
+    """What is meant where a function does not say it: it is public, and no result is an argument."""
+    none = ir.DictAttr.get({})
+    own = ir.IntegerAttr.get(ir.IndexType.get(), -1)
+    return {
+        "sym_visibility": ir.StringAttr.get("public"),
+        "tied_operands": ir.ArrayAttr.get([own] * outputs),
+        "arg_attrs": ir.ArrayAttr.get([none] * inputs),
+        "res_attrs": ir.ArrayAttr.get([none] * outputs),
+    }
+
+
+def _type(port: Port) -> ir.Type:
+    return ir.Type.parse(_tensor(port))
+
+
+def _tensor(port: Port, signs: bool = False) -> str:
+    """The type of a port. `signs`: unsigned integers say that they are; IREE's internal types have no sign."""
+    element = port.dtype.mlir
+    if element is None:
         raise EngineError(f"iree has no {port.dtype} element type ({port.name})")
-    return port.dtype.mlir.removeprefix("u")
+    sizes = "".join(f"{size}x" for size in port.sizes)
+    return f"tensor<{sizes}{element if signs else element.removeprefix('u')}>"
 
 
-def _encoding(port: Port) -> str:
-    """Signedness is not in IREE's internal types; this attribute keeps it in the function's interface."""
-    if not port.dtype.is_integer or port.dtype.is_signed:
-        return ""
-    return f" {{iree.abi.encoding = {_tensor(port).replace('i', 'ui')}}}"
+def _encoding(port: Port) -> ir.DictAttr:
+    """The attributes of an argument or a result, which keep the sign in the function's interface."""
+    said = _tensor(port, signs=True)
+    return ir.Attribute.parse(f"{{iree.abi.encoding = {said}}}" if said != _tensor(port) else "{}")
 
 
-def _quote(text: str) -> str:
-    """An MLIR string literal."""
-    safe = (
+def _escaped(text: str) -> str:
+    """The inside of an MLIR string literal."""
+    return "".join(
         chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\{byte:02X}" for byte in text.encode()
     )
-    return '"' + "".join(safe) + '"'

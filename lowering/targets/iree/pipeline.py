@@ -5,13 +5,21 @@ IREE hoists what rests on weights by itself, and has kernels for depthwise convo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lowering.passes.pipeline import Option, Pass, Pipeline
 from lowering.stablehlo.passes import StableHloPass, StableHloPipeline, stablehlo_pass, stablehlo_pipeline
 from lowering.targets.target import DEVICES, Machine, this_machine
 
+if TYPE_CHECKING:
+    from lowering.targets.iree.converted import Converted
 
-def pipelines() -> tuple[StableHloPipeline, ...]:
-    """Those of each device, on this machine."""
-    return tuple(pipeline(device, this_machine()) for device in DEVICES)
+
+def pipelines() -> tuple[Pipeline[Any], ...]:
+    """Those of each device, on this machine, in the order in which a module meets them."""
+    kinds: tuple[Callable[[str, Machine], Pipeline[Any]], ...] = (pipeline, converted_pipeline)
+    return tuple(make(device, this_machine()) for make in kinds for device in DEVICES)
 
 
 def pipeline(device: str, machine: Machine) -> StableHloPipeline:
@@ -23,6 +31,48 @@ def pipeline(device: str, machine: Machine) -> StableHloPipeline:
         stablehlo_pass("erase-dead-operations", ensures=("no-dead-operations",)),
         stablehlo_pass("merge-equal-operations", requires=("no-dead-operations",)),
     )
+
+
+def converted_pipeline(device: str, machine: Machine) -> Pipeline[Converted]:
+    """What a module goes through between IREE's input conversion and the rest of its compiler.
+
+    Raises EngineError where that is not installed.
+    """
+    from lowering.targets.iree.bfloat16 import keep_roundings, round_integers
+    from lowering.targets.iree.copies import copy_overwritten_values
+    from lowering.targets.iree.entries import bind_weights
+    from lowering.targets.iree.insertions import hold_insertions
+    from lowering.targets.iree.rows import rows_in_strips
+
+    is_cpu = device == "cpu"
+    passes = [
+        _converted_pass(copy_overwritten_values, required=True),
+        _converted_pass(hold_insertions, required=True),
+        _converted_pass(round_integers, required=True),
+        _converted_pass(keep_roundings, required=True),
+        *([_converted_pass(rows_in_strips)] if is_cpu and not machine.has_bfloat16 else []),
+        _converted_pass(bind_weights, required=True, **({"memory": True} if is_cpu else {})),
+    ]
+    return Pipeline(
+        f"iree-converted-{device}",
+        "converted module",
+        tuple(passes),
+        lambda converted: converted.verify(),
+        lambda converted: converted.text(),
+    )
+
+
+def _converted_pass(
+    rewrite: Callable[..., None], required: bool = False, **options: Option
+) -> Pass[Converted]:
+    """A pass of the name of its function, and of the first line of its docstring."""
+
+    def run(converted: Converted) -> Converted:
+        rewrite(converted, **options)
+        return converted
+
+    summary = (rewrite.__doc__ or "").partition("\n")[0]
+    return Pass(rewrite.__name__.replace("_", "-"), run, summary, options, required=required)
 
 
 def _for_cpu(machine: Machine) -> list[StableHloPass]:

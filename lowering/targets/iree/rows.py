@@ -6,9 +6,16 @@ laid out in strips of 16 columns. A call widens by a shift what it reads, and mu
 by side, for each sum waits for the one before it.
 """
 
+# IREE's bindings come without stubs of their native part.
+# pyright: reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
-import re
+from iree.compiler import ir
+from iree.compiler.dialects import linalg
+
+from lowering.targets.iree.bfloat16 import widen
+from lowering.targets.iree.converted import Converted, constant, empty, generic, make
 
 # Columns of a strip, and how many strips are computed side by side: their sums are 8 registers of AVX2.
 _STRIP = 16
@@ -16,86 +23,62 @@ _BESIDE = 4
 # Strips that one worker takes at a time.
 _SHARE = 8
 
-_PRODUCT = re.compile(
-    r"^ *(?P<result>%\S+) = linalg\.vecmat "
-    r"ins\((?P<row>%\S+), (?P<weight>%\S+) : (?P<narrow>tensor<\d+xbf16>), "
-    r"(?P<matrix>tensor<(?P<sum>\d+)x(?P<columns>\d+)xbf16>)\) "
-    r"outs\((?P<start>%\S+) : (?P<wide>tensor<\d+xf32>)\) -> tensor<\d+xf32>(?P<location>.*)$"
-)
-
-_SPELLED = """\
-    %zero_{at} = arith.constant 0.0 : f32
-    %none_{at} = arith.constant 0.0 : bf16
-    %like_row_{at} = tensor.empty() : tensor<{sum}xf32>
-    %row_{at} = linalg.generic {{
-        indexing_maps = [affine_map<(k) -> (k)>, affine_map<(k) -> (k)>], iterator_types = ["parallel"]
-      }} ins({row} : {narrow}) outs(%like_row_{at} : tensor<{sum}xf32>) {{
-    ^bb0(%in: bf16, %out: f32):
-      %by = arith.constant 16 : i32
-      %raw = arith.bitcast %in : bf16 to i16
-      %low = arith.extui %raw : i16 to i32
-      %high = arith.shli %low, %by : i32
-      %wide = arith.bitcast %high : i32 to f32
-      linalg.yield %wide : f32
-    }} -> tensor<{sum}xf32>{location}
-    %like_strips_{at} = tensor.empty() : tensor<{strips}x{sum}x{strip}xbf16>
-    %strips_{at} = linalg.pack {weight} {padding}outer_dims_perm = [1, 0] inner_dims_pos = [1]
-      inner_tiles = [{strip}] into %like_strips_{at} : {matrix}
-      -> tensor<{strips}x{sum}x{strip}xbf16>{location}
-    %like_sums_{at} = tensor.empty() : tensor<{strips}x{strip}xf32>
-    %zeros_{at} = linalg.fill ins(%zero_{at} : f32) outs(%like_sums_{at} : tensor<{strips}x{strip}xf32>)
-      -> tensor<{strips}x{strip}xf32>{location}
-    %sums_{at} = linalg.generic {{
-        indexing_maps = [affine_map<(b, n, k) -> (k)>, affine_map<(b, n, k) -> (b, k, n)>,
-                         affine_map<(b, n, k) -> (b, n)>],
-        iterator_types = ["parallel", "parallel", "reduction"]
-      }} ins(%row_{at}, %strips_{at} : tensor<{sum}xf32>, tensor<{strips}x{sum}x{strip}xbf16>)
-      outs(%zeros_{at} : tensor<{strips}x{strip}xf32>) attrs = {{
-        compilation_info = #iree_codegen.compilation_info<
-          lowering_config = #iree_cpu.lowering_config<
-            distribution = [{share}, {strip}, 0], vector_common_parallel = [{beside}, {strip}, 0],
-            vector_reduction = [0, 0, 1]>,
-          translation_info = #iree_codegen.translation_info<
-            pipeline = #iree_cpu.pipeline<DoubleTilingExpert>>>
-      }} {{
-    ^bb0(%in: f32, %narrow: bf16, %out: f32):
-      %by = arith.constant 16 : i32
-      %raw = arith.bitcast %narrow : bf16 to i16
-      %low = arith.extui %raw : i16 to i32
-      %high = arith.shli %low, %by : i32
-      %wide = arith.bitcast %high : i32 to f32
-      %product = arith.mulf %in, %wide : f32
-      %sum = arith.addf %out, %product : f32
-      linalg.yield %sum : f32
-    }} -> tensor<{strips}x{strip}xf32>{location}
-"""
+_TILES = """#iree_codegen.compilation_info<
+  lowering_config = #iree_cpu.lowering_config<
+    distribution = [{share}, {strip}, 0], vector_common_parallel = [{beside}, {strip}, 0],
+    vector_reduction = [0, 0, 1]>,
+  translation_info = #iree_codegen.translation_info<pipeline = #iree_cpu.pipeline<DoubleTilingExpert>>>"""
 
 
-def rows_in_strips(text: str) -> str:
-    """The converted module with its products of a row with a matrix, both of bfloat16, spelled for speed."""
-    lines = []
-    for at, line in enumerate(text.splitlines()):
-        found = _PRODUCT.match(line)
-        lines.append(line if found is None else _spelled(found, at))
-    return "\n".join(lines) + "\n"
+def rows_in_strips(converted: Converted) -> None:
+    """Spell products of a row with a matrix, both of bfloat16, for speed."""
+    halves, single = [ir.BF16Type.get()] * 2, ir.F32Type.get()
+    for op in converted.operations("linalg.vecmat"):
+        *elements, sums = (operand.type.element_type for operand in op.operands)
+        if elements == halves and sums == single:
+            with ir.InsertionPoint(op), op.location:
+                op.results[0].replace_all_uses_with(_product(*list(op.operands)[:2]))
+            op.erase()
 
 
-def _spelled(found: re.Match[str], at: int) -> str:
-    parts = found.groupdict()
-    columns = int(parts["columns"])
-    strips = -(-columns // _STRIP)
-    beside = next(count for count in (_BESIDE, 2, 1) if strips % count == 0)
-    parts |= {
-        "at": at, "strips": strips, "strip": _STRIP, "beside": beside, "share": min(_SHARE, strips),
-        "padding": "" if columns % _STRIP == 0 else f"padding_value(%none_{at} : bf16) ",
-    }  # fmt: skip
-    spelled = _SPELLED.format(**parts)
-    result, whole = parts["result"], f"tensor<{strips * _STRIP}xf32>"
-    name = f"%whole_{at}" if columns % _STRIP else result
-    spelled += (
-        f"    {name} = tensor.collapse_shape %sums_{at} [[0, 1]] : tensor<{strips}x{_STRIP}xf32> into {whole}"
+def _product(row: ir.Value, weight: ir.Value) -> ir.Value:
+    half, single = ir.BF16Type.get(), ir.F32Type.get()
+    rows, columns = weight.type.shape
+    count = -(-columns // _STRIP)
+    wide = generic([row], empty([rows], single), [(0,), (0,)], lambda given, _: widen(given))
+    padding = [constant(half, 0)] if columns % _STRIP else []
+    strips = make(
+        "linalg.pack",
+        [weight, laid_out := empty([count, rows, _STRIP], half), *padding],
+        laid_out.type,
+        operandSegmentSizes=ir.DenseI32ArrayAttr.get([1, 1, len(padding), 0]),
+        outer_dims_perm=ir.DenseI64ArrayAttr.get([1, 0]),
+        inner_dims_pos=ir.DenseI64ArrayAttr.get([1]),
+        static_inner_tiles=ir.DenseI64ArrayAttr.get([_STRIP]),
     )
-    if columns % _STRIP:
-        cut = f"{name}[0] [{columns}] [1] : {whole} to {parts['wide']}"
-        spelled += f"\n    {result} = tensor.extract_slice {cut}"
-    return spelled
+    zeros = linalg.fill(constant(single, 0), outs=[empty([count, _STRIP], single)])
+    beside = next(most for most in (_BESIDE, 2, 1) if count % most == 0)
+    tiles = _TILES.format(share=min(_SHARE, count), strip=_STRIP, beside=beside)
+    sums = generic(
+        [wide, strips],
+        zeros,
+        [(2,), (0, 2, 1), (0, 1)],
+        lambda given, narrow, total: make("arith.addf", [total, make("arith.mulf", [given, widen(narrow)])]),
+        ("parallel", "parallel", "reduction"),
+        compilation_info=ir.Attribute.parse(tiles),
+    )
+    whole = make(
+        "tensor.collapse_shape",
+        [sums],
+        ir.RankedTensorType.get([count * _STRIP], single),
+        reassociation=ir.Attribute.parse("[[0, 1]]"),
+    )
+    if not padding:
+        return whole
+    cut = {
+        "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 0, 0, 0]),
+        "static_offsets": ir.DenseI64ArrayAttr.get([0]),
+        "static_sizes": ir.DenseI64ArrayAttr.get([columns]),
+        "static_strides": ir.DenseI64ArrayAttr.get([1]),
+    }
+    return make("tensor.extract_slice", [whole], ir.RankedTensorType.get([columns], single), **cut)

@@ -21,16 +21,11 @@ from lowering.host.machine import cores, seal, unseal
 from lowering.host.processor import Processor, processor
 from lowering.host.shutdown import closed_at_exit
 from lowering.host.tensors import (
-    ALIGNMENT,
-    address,
-    aligned,
     at_address,
-    dtype_of,
     empty,
     numpy_dtype,
     numpy_to_torch,
-    torch_dtype,
-    torch_from_dlpack,
+    torch_from_capsule,
     torch_to_numpy,
 )
 from lowering.ir.errors import EngineError
@@ -38,6 +33,7 @@ from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 from lowering.stablehlo.passes import StableHloPipeline
 from lowering.targets.diagnostics import first_error, first_line
+from lowering.targets.imports import ImportsTensors
 from lowering.targets.target import Target, this_machine
 from lowering.targets.xla.binary import Parts, pack, unpack
 from lowering.targets.xla.donation import with_aliases
@@ -89,11 +85,12 @@ class Handle:
 
 
 @closed_at_exit("compile", "load")
-class Xla:
+class Xla(ImportsTensors[Handle]):
     """The engine `xla`: CPU and CUDA, static shapes."""
 
     name = "xla"
     handle = Handle
+    _views = Views()
 
     def __init__(self) -> None:
         missing = [name for owner, names in _SURFACE.items() for name in names if not hasattr(owner, name)]
@@ -127,20 +124,6 @@ class Xla:
         payload = unseal(self.name, self.version(), target.device, binary)
         return XlaExecutable(self, unpack(payload, module.name), module, target, weights)
 
-    def from_tensor(self, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
-        """A handle over the tensor's memory where that is on the CPU, dense and aligned; else over a copy."""
-        if target.device != "cpu":
-            return _to_device(tensor, target)
-        if isinstance(tensor, np.ndarray):
-            return _from_numpy(tensor)
-        return _from_torch(tensor)
-
-    def from_known(self, tensor: torch.Tensor, target: Target) -> Handle:
-        view = _views.get((tensor.data_ptr(), tensor.dtype, tensor.shape))
-        if view is None or target.device != "cpu":
-            return self.from_tensor(tensor, target)
-        return Handle(*view, tensor)
-
     def read(self, handle: Handle, target: Target) -> bytes:
         if target.device != "cpu":
             return self.to_numpy(handle).tobytes()
@@ -167,10 +150,20 @@ class Xla:
     def to_torch(self, handle: Handle) -> torch.Tensor:
         if handle.owner is not None:
             return numpy_to_torch(self.to_numpy(handle))
-        tensor = torch_from_dlpack()(_jax.buffer_to_dlpack_managed_tensor(handle.array))
         # Imported float8 is a view of bytes, and a result of it may come back as bytes.
-        wanted = torch_dtype(handle.dtype)
-        return tensor if tensor.dtype is wanted else tensor.view(wanted)
+        return torch_from_capsule(_jax.buffer_to_dlpack_managed_tensor(handle.array), handle.dtype)
+
+    @staticmethod
+    def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> tuple[Any, DType, tuple[int, ...]]:
+        # Unlike jax's own importer this keeps 64-bit types.
+        return capsule_import(_take, start, dtype, sizes), dtype, sizes
+
+    @classmethod
+    def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+        _, devices = _backend(target.device)
+        host = cls.from_numpy(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
+        array = jax.device_put(host.array, next(iter(devices)))
+        return Handle(array.block_until_ready(), host.dtype, host.sizes)
 
 
 class XlaExecutable:
@@ -313,44 +306,8 @@ def _loaded(binary: bytes, name: str, target: Target) -> Any:
         raise EngineError(f"xla {name}: cannot load the binary: {first_line(error)}") from None
 
 
-def _from_numpy(array: np.ndarray) -> Handle:
-    dense = aligned(array)
-    start = address(dense)
-    key = (start, dense.dtype, dense.shape)
-    view = _views.get(key) or _views.add(key, _view(start, dtype_of(dense), dense.shape))
-    return Handle(*view, dense)
-
-
-def _from_torch(tensor: torch.Tensor) -> Handle:
-    if not tensor.is_cpu:
-        raise EngineError(f"xla: a tensor on {tensor.device} given, and the target is the cpu")
-    start = tensor.data_ptr()
-    # A raw executable does not look at strides.
-    if start % ALIGNMENT or not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
-        return _from_numpy(torch_to_numpy(tensor))
-    key = (start, tensor.dtype, tensor.shape)
-    view = _views.get(key) or _views.add(key, _view(start, dtype_of(tensor), tuple(tensor.shape)))
-    return Handle(*view, tensor)
-
-
-_views: Views[tuple[Any, DType, tuple[int, ...]]] = Views()
-
-
-def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> tuple[Any, DType, tuple[int, ...]]:
-    """A view of memory on the CPU as an array. Unlike jax's own importer it keeps 64-bit types."""
-    return capsule_import(_take, start, dtype, sizes), dtype, sizes
-
-
 def _take(capsule: Any) -> Any:
     return _jax.dlpack_managed_tensor_to_buffer(capsule, _cpu_device(), None, None, 1)
-
-
-def _to_device(tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
-    """A copy in the memory of an accelerator."""
-    _, devices = _backend(target.device)
-    host = _from_numpy(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
-    array = jax.device_put(host.array, next(iter(devices)))
-    return Handle(array.block_until_ready(), host.dtype, host.sizes)
 
 
 @cache
@@ -435,5 +392,5 @@ def smoke() -> float:
     backend, devices = _backend("cpu")
     loaded = backend.compile_and_load(code, devices, _compile_options({}))
     loaded = backend.deserialize_executable(backend.serialize_executable(loaded), devices)
-    (result,) = loaded.execute([_from_numpy(np.array(41.0, np.float32)).array])
+    (result,) = loaded.execute([Xla.from_numpy(np.array(41.0, np.float32)).array])
     return float(np.asarray(result.block_until_ready()))

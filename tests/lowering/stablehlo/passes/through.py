@@ -76,7 +76,7 @@ def text_through(text: str, *passes: StableHloPass) -> str:
         pipeline = stablehlo_pipeline("test", *passes)
         parsed = pipeline.run(parsed)
         parsed.verify()
-        return _wrapped(parsed.text())
+        return wrapped(parsed.text())
 
 
 def evaluated(text: str, inputs: Sequence[np.ndarray], *passes: StableHloPass) -> list[np.ndarray]:
@@ -87,7 +87,7 @@ def evaluated(text: str, inputs: Sequence[np.ndarray], *passes: StableHloPass) -
         return [np.array(made) for made in hlo.stablehlo.eval_module(module, attributes)]
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     """Text whose lines fit into this repository's."""
     lines: list[str] = []
     for line in text.splitlines():

@@ -13,7 +13,6 @@ from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 from lowering.targets.iree import compile as iree_compile
 from lowering.targets.iree.engine import Iree
-from lowering.targets.iree.entries import bind_parameters
 from lowering.targets.target import Target
 from tests.lowering.targets.engine_modules import add_one, linear, module, tensor
 
@@ -106,11 +105,6 @@ def test_a_broken_compiler_is_an_error(
         Iree().compile(add_one(), Target(options={"timeout": "0.2"}))
 
 
-def test_an_unexpected_text_form_is_an_error() -> None:
-    with pytest.raises(EngineError, match="no single @main"):
-        bind_parameters("module @m {\n  func.func @main()\n}\n", linear())
-
-
 def test_wrong_flags_are_an_error() -> None:
     with pytest.raises(EngineError, match="iree add_one"):
         Iree().compile(add_one(), Target(options={"flags": "--no-such-flag"}))
@@ -131,46 +125,6 @@ def test_an_unknown_driver_is_an_error() -> None:
     binary = engine.compile(program, CPU)
     with pytest.raises(EngineError, match="no usable bogus device"):
         engine.load(binary, program, Target(options={"driver": "bogus"}), {})
-
-
-def test_contractions_of_bfloat16_keep_their_form() -> None:
-    """The text change for roundings does not touch the body of a matrix product."""
-    text = """    %1 = linalg.generic {iterator_types = ["parallel", "reduction"]} ins(%a : t) {
-      %4 = arith.extf %in : bf16 to f32
-    %2 = linalg.generic {iterator_types = ["parallel"]} ins(%a : t) {
-      %5 = arith.extf %in : bf16 to f32 loc("a"("f.py":1:2))
-"""
-    changed = iree_compile.keep_roundings(text)
-    assert "%4 = arith.extf %in : bf16 to f32" in changed
-    assert '%5 = arith.bitcast %high_5 : i32 to f32 loc("a"("f.py":1:2))' in changed
-
-
-@pytest.mark.parametrize(
-    ("text", "wide"),
-    [
-        ('linalg.generic {iterator_types = ["parallel"]}\n linalg.yield %a\n linalg.fill\n math.tanh', True),
-        ('linalg.generic {iterator_types = ["parallel", "reduction"]}', False),
-        ("linalg.matmul ins(%a, %b)", False),
-        ("linalg.depthwise_conv_2d_nhwc_hwc", False),
-        ("iree_linalg_ext.sort", False),
-        ("scf.while", False),
-    ],
-)
-def test_only_chains_by_elements_get_wide_vectors(text: str, wide: bool) -> None:
-    assert iree_compile.is_elementwise(text) == wide
-
-
-def test_bfloat16_widening_is_exact_for_every_value() -> None:
-    engine = Iree()
-    x, y = Port("x", DType.BFLOAT16, (1 << 16,)), Port("y", DType.FLOAT32, (1 << 16,))
-    program = module(f"%y = stablehlo.convert %x : ({tensor(x)}) -> {tensor(y)}", (x,), (y,))
-    import ml_dtypes
-
-    given = np.arange(1 << 16, dtype=np.uint16).view(ml_dtypes.bfloat16)
-    executable = engine.load(engine.compile(program, CPU), program, CPU, {})
-    (result,) = executable([engine.from_tensor(given, CPU)])
-    bits = engine.to_numpy(result).view(np.uint32)
-    np.testing.assert_array_equal(bits, np.arange(1 << 16, dtype=np.uint32) << 16)
 
 
 def test_a_failure_of_the_weights_initialiser_is_an_error() -> None:

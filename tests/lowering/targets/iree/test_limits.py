@@ -10,6 +10,7 @@ from lowering.targets.iree.engine import Iree
 from lowering.targets.iree.limits import LIMITS, check_limits
 from lowering.targets.target import Target
 from tests.lowering.targets.engine_modules import module, tensor
+from tests.lowering.targets.iree.through import function, text_through
 
 
 def sort(sizes: tuple[int, ...], axis: int) -> Module:
@@ -42,9 +43,18 @@ def test_what_is_let_through_sorts(sizes: tuple[int, ...], axis: int) -> None:
 
 
 def test_an_operation_without_a_place_is_refused_without_a_name() -> None:
-    text = "%0 = iree_linalg_ext.sort dimension(0) outs(%a, %b : tensor<2000xf32>, tensor<2000xi64>) {\n}\n"
+    t = "tensor<2000xf32>"
+    text = function(
+        f"(%x: {t}) -> {t}",
+        f"%r = iree_linalg_ext.sort dimension(0) outs(%x : {t}) {{",
+        "^bb0(%a: f32, %b: f32):",
+        "  %c = arith.cmpf olt, %a, %b : f32",
+        "  iree_linalg_ext.yield %c : i1",
+        f"}} -> {t}",
+        f"util.return %r : {t}",
+    )
     with pytest.raises(EngineError, match="4,000,000 comparisons") as caught:
-        check_limits(text, "m")
+        text_through(text, check_limits)
     assert caught.value.node is None
     assert LIMITS[0].most == 1_000_000
 

@@ -8,11 +8,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from expecttest import assert_expected_inline
 from iree.compiler.tools.binaries import find_tool
 
 import bridge
+from lowering.ir.module import Module, Port
 from lowering.ir.plan import Placement
-from lowering.targets.iree.arguments import protect_values
+from lowering.ir.types import DType
+from lowering.targets.iree.copies import copy_overwritten_values
+from tests.lowering.targets.iree.through import function, text_through
 
 INDEX = torch.tensor([0, 2])
 PROGRAMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -123,6 +127,122 @@ def test_a_value_that_others_read_is_not_overwritten(name: str, of_argument: boo
     assert compiled.report.nodes(Placement.ATEN) == 0, compiled.report.plan.reasons
 
 
+T = "tensor<4xf32>"
+HEAD = f"(%x: {T}, %y: {T}) -> {T}"
+SLICE = f"%s = tensor.extract_slice %y[0] [2] [1] : {T} to tensor<2xf32>"
+EMPTY = f"%e = tensor.empty() : {T}"
+NEGATED = f"""%n = linalg.generic {{
+      indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]
+    }} ins(%x : {T}) outs(%e : {T}) {{
+    ^bb0(%a: f32, %b: f32):
+      %m = arith.negf %a : f32
+      linalg.yield %m : f32
+    }} -> {T}"""
+
+
+def insert(into: str) -> str:
+    return f"%r = tensor.insert_slice %s into %{into}[0] [2] [1] : tensor<2xf32> into {T}"
+
+
+def copied(*lines: str, source: Module | None = None) -> int:
+    """How many values are copied."""
+    return text_through(function(HEAD, *lines), copy_overwritten_values, source=source).count("arith.select")
+
+
+def test_an_argument_that_is_written_to_is_copied() -> None:
+    given = function(HEAD, SLICE, insert("x"), f"util.return %r : {T}")
+    assert_expected_inline(
+        text_through(given, copy_overwritten_values),
+        """\
+module {
+  util.func public @main(%arg0: tensor<4xf32>, %arg1: tensor<4xf32>) -> tensor<4xf32> {
+    %true = arith.constant true
+    %0 = util.optimization_barrier %true : i1
+    %extracted_slice = tensor.extract_slice %arg1[0] [2] [1] : tensor<4xf32> to tensor<2xf32>
+    %cst = arith.constant 0.000000e+00 : f32
+    %1 = tensor.empty() : tensor<4xf32>
+    %2 = linalg.generic {indexing_maps = [affine_map<(d0) -> (d0)>, affine_map<(d0) -> (d0)>],
+        iterator_types = ["parallel"]} ins(%arg0 : tensor<4xf32>) outs(%1 : tensor<4xf32>) {
+    ^bb0(%in: f32, %out: f32):
+      %3 = arith.select %0, %in, %cst : f32
+      linalg.yield %3 : f32
+    } -> tensor<4xf32>
+    %inserted_slice = tensor.insert_slice %extracted_slice into %2[0] [2] [1] : tensor<2xf32> into
+        tensor<4xf32>
+    util.return %inserted_slice : tensor<4xf32>
+  }
+}
+""",
+    )
+
+
+def test_a_donated_argument_is_not_copied_unless_something_else_reads_it() -> None:
+    x, y, r = (Port(name, DType.FLOAT32, (4,)) for name in "xyr")
+    source = Module(b"", (x, y), (r,), donated=(("x", "r"),))
+    lines = (SLICE, insert("x"))
+    assert copied(*lines, f"util.return %r : {T}") == 1
+    assert copied(*lines, f"util.return %r : {T}", source=source) == 0
+    reader = (EMPTY, NEGATED)
+    assert copied(*reader, *lines, f"util.return %r : {T}", source=source) == 1
+
+
+def test_a_value_is_copied_where_something_else_reads_it() -> None:
+    made = (EMPTY, NEGATED, SLICE, insert("n"))
+    assert copied(*made, f"util.return %r : {T}") == 0
+    assert copied(*made, f"util.return %n : {T}") == 1
+
+
+def test_what_is_new_for_each_reader_is_not_copied() -> None:
+    assert copied(EMPTY, SLICE, insert("e"), f"util.return %e : {T}") == 0
+
+
+def test_an_argument_under_another_type_is_copied() -> None:
+    views = (
+        f"%v = tensor.expand_shape %x [[0, 1]] output_shape [2, 2] : {T} into tensor<2x2xf32>",
+        "%o = tensor.extract_slice %v[0, 0] [1, 2] [1, 1] : tensor<2x2xf32> to tensor<2xf32>",
+        "%c = tensor.extract_slice %y[0] [1] [1] : tensor<4xf32> to tensor<1xf32>",
+        "%r = tensor.insert_slice %c into %o[0] [1] [1] : tensor<1xf32> into tensor<2xf32>",
+    )
+    assert copied(*views, f"util.return %y : {T}") == 1
+
+
+def test_two_places_of_an_operation_get_a_copy_each() -> None:
+    sort = f"""%r:2 = iree_linalg_ext.sort dimension(0) outs(%x, %x : {T}, {T}) {{
+    ^bb0(%a: f32, %b: f32, %c: f32, %d: f32):
+      %less = arith.cmpf olt, %a, %b : f32
+      iree_linalg_ext.yield %less : i1
+    }} -> {T}, {T}"""
+    assert copied(sort, f"util.return %r#0 : {T}") == 2
+
+
+def loop(start: str, into: str) -> str:
+    return f"""%i = arith.constant 0 : index
+    %r = scf.for %k = %i to %i step %i iter_args(%w = %{start}) -> ({T}) {{
+      %u = tensor.insert_slice %s into %{into}[0] [2] [1] : tensor<2xf32> into {T}
+      scf.yield %u : {T}
+    }}"""
+
+
+@pytest.mark.parametrize(("start", "into", "count"), [("x", "w", 1), ("e", "w", 0), ("e", "n", 1)])
+def test_loops(start: str, into: str, count: int) -> None:
+    """One starts from an argument, one from what is new, and one writes to what each turn finds."""
+    lines = (EMPTY, NEGATED, SLICE, loop(start, into))
+    assert copied(*lines, f"util.return %r : {T}") == count
+
+
+@pytest.mark.parametrize("element", ["i1", "i64", "f64", "bf16", "f8E4M3FN", "complex<f32>"])
+@pytest.mark.parametrize("sizes", ["", "2x3x"])
+def test_copies_of_each_type(element: str, sizes: str) -> None:
+    t = f"tensor<{sizes}{element}>"
+    at = "[0, 0] [2, 3] [1, 1]" if sizes else "[] [] []"
+    text = function(
+        f"(%x: {t}, %y: {t}) -> {t}",
+        f"%r = tensor.insert_slice %y into %x{at} : {t} into {t}",
+        f"util.return %r : {t}",
+    )
+    assert text_through(text, copy_overwritten_values).count("arith.select") == 1
+
+
 SORTS = """module @m {
   util.func public @main(%arg0: tensor<4xf32>, %arg1: tensor<4xf32>) -> (tensor<4xi64>, tensor<4xi64>) {
     %0 = tensor.empty() : tensor<4xi64>
@@ -150,7 +270,7 @@ SORTS = """module @m {
 
 def test_the_compiler_does_not_make_one_of_two_copies() -> None:
     """Both sorts would write to it: experts of the second layer of a Mixtral were chosen by the first's."""
-    protected = protect_values(SORTS, "sorts")
+    protected = text_through(SORTS, copy_overwritten_values)
     command = [find_tool("iree-opt"), "--cse", "--canonicalize", "-"]
     text = subprocess.run(command, input=protected, capture_output=True, text=True, check=True).stdout
     written = re.findall(r"iree_linalg_ext\.sort dimension\(0\) outs\((%\w+), (%\w+) ", text)

@@ -1,0 +1,100 @@
+"""Values that IREE would overwrite: arguments, and what else is read.
+
+IREE 3.13 updates a buffer in place where the program does not read its value again: a scatter, a sort, an
+inserted slice or a loop that starts from it. Two faults come of that. An argument's buffer is the caller's
+(its issue 16168). And where operations are gathered into waves, the update may come before a reader that the
+program has before it: the scheduler keeps the order of results, and a reader and an update have none
+(docs/decisions/0025). So what is written to is first copied, by an operation that IREE can neither fold away
+nor see through. A donated argument that nothing else reads is left to IREE, which writes in place where that
+is right.
+"""
+
+# IREE's bindings come without stubs of their native part.
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+
+from iree.compiler import ir
+
+from lowering.targets.iree.converted import (
+    Converted,
+    block_of,
+    constant,
+    empty,
+    generic,
+    make,
+    name_of,
+    operations,
+)
+from lowering.targets.iree.interface import MAIN
+from lowering.targets.iree.writes import VIEWS, written
+
+# What has elements of its first operand, and perhaps its memory.
+_SAME = VIEWS | {"tensor.extract_slice"}
+# What is made anew for each that reads it.
+_FRESH = frozenset(("arith.constant", "tensor.empty", "tensor.splat", "linalg.fill"))
+
+
+def copy_overwritten_values(converted: Converted) -> None:
+    """Copy every value that IREE would overwrite though it must not."""
+    donated = {given for given, _ in converted.source.donations()}
+    for function in converted.operations("util.func"):
+        is_main = name_of(function) == MAIN
+        arguments = enumerate(block_of(function).arguments)
+        kept = {value for place, value in arguments if not (is_main and place in donated)}
+        found = _to_protect(function, kept)
+        if not found:
+            continue
+        with ir.InsertionPoint.at_block_begin(block_of(function)), function.location:
+            yes = constant(ir.IntegerType.get_signless(1), 1)
+            # Each copy has a condition of its own: the compiler makes one of two equal copies, which both
+            # write to.
+            conditions = [make("util.optimization_barrier", [yes], yes.type) for _ in found]
+        for (op, place), condition in zip(found, conditions, strict=True):
+            with ir.InsertionPoint(op), op.location:
+                op.operands[place] = _copy(op.operands[place], condition)
+
+
+def _to_protect(function: ir.Operation, kept: Collection[ir.Value]) -> list[tuple[ir.Operation, int]]:
+    """The operands that are written to and are of `kept`, or are also read.
+
+    Values of a loop's own are left out: each turn has its own.
+    """
+    body = block_of(function)
+    root: dict[ir.Value, ir.Value] = {}
+    outside: set[ir.Value] = {*body.arguments}
+    uses: Counter[ir.Value] = Counter()
+    writes: list[tuple[ir.Operation, int]] = []
+    for op in operations(function):
+        nested = op.block != body
+        if op.name in _SAME:
+            root[op.results[0]] = root.get(op.operands[0], op.operands[0])
+            continue
+        if not nested and op.name not in _FRESH:
+            outside.update(op.results)
+        for value in op.operands:
+            # A loop that reads what is outside of it may do so many times.
+            uses[root.get(value, value)] += 1 + nested
+        writes += [(op, at) for at in written(op) if isinstance(op.operands[at].type, ir.RankedTensorType)]
+    found = []
+    for op, at in writes:
+        origin = root.get(op.operands[at], op.operands[at])
+        if origin in kept or (origin in outside and uses[origin] > 1):
+            found.append((op, at))
+    return found
+
+
+def _copy(value: ir.Value, condition: ir.Value) -> ir.Value:
+    """The value in memory of its own."""
+    type_ = ir.RankedTensorType(value.type)
+    zero = constant(type_.element_type, 0)
+    axes = range(type_.rank)
+    return generic(
+        [value],
+        empty(type_.shape, type_.element_type),
+        [axes, axes],
+        lambda given, _: make("arith.select", [condition, given, zero]),
+    )
