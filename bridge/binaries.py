@@ -76,9 +76,9 @@ class Binaries:
         return code
 
     def _brought(self, key: str, kept: Mapping[str, Binary]) -> bytes | None:
-        """What is kept under a key, here or on disk; what others made is of no use to who watches the passes.
+        """The binary under a key, here or on disk. A caller who watches passes gets none that others made.
 
-        Raises EngineError where the engine has refused it.
+        Raises EngineError where the engine has refused the module.
         """
         if key in self._refused:
             raise EngineError(*self._refused[key])
@@ -88,7 +88,7 @@ class Binaries:
         return None if watched else self._cache.get(key)
 
     def _compiled(self, key: str, module: Module, site: Site) -> bytes:
-        """What the engine makes of a module now."""
+        """Have the engine compile a module."""
         try:
             code = site.engine.compile(after_passes(vetted(module), site), site.target)
         except EngineError as error:

@@ -161,7 +161,7 @@ def _torch_from_dlpack() -> Callable[[Any], torch.Tensor]:
 
 
 def torch_from_capsule(capsule: Any, dtype: DType) -> torch.Tensor:
-    """A torch tensor of a DLPack capsule, which may bear another type of that size."""
+    """A torch tensor of a DLPack capsule, which may have another type of that size."""
     tensor = _torch_from_dlpack()(capsule)
     wanted = torch_dtype(dtype)
     return tensor if tensor.dtype is wanted else tensor.view(wanted)

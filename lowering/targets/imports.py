@@ -1,4 +1,4 @@
-"""Handles over tensors' memory: what all engines of ours do alike."""
+"""Handles over tensors' memory, for all engines of ours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ H = TypeVar("H")
 class ImportsTensors(Generic[H]):
     """The part of an engine that makes handles of tensors.
 
-    `handle(*view, owner)` makes one of a view of memory on the CPU and of what keeps that memory.
+    `handle(*view, owner)` makes one of a view of memory on the CPU; `owner` keeps that memory.
     """
 
     name: ClassVar[str]
@@ -30,7 +30,7 @@ class ImportsTensors(Generic[H]):
 
     @staticmethod
     def _view(start: int, dtype: DType, sizes: tuple[int, ...]) -> tuple[Any, ...]:
-        """A view of memory on the CPU: what a handle has of it, but for its owner."""
+        """A view of memory on the CPU: the fields of a handle, but for its owner."""
         raise NotImplementedError
 
     @classmethod

@@ -62,14 +62,14 @@ def compile_module(module: Module, target: Target) -> bytes:
         check_operations(module.code)
     except ValueError as error:
         raise EngineError(f"iree {module.name}: the module is not to be compiled: {error}") from None
-    # With it, a diagnostic shows the node that it is of.
+    # Debug information lets a diagnostic name a node.
     flags = ("--mlir-print-debuginfo", *flags_for(target))
     timeout = float(target.options.get("timeout", TIMEOUT_S))
     to_input = (*_INPUT_FLAGS, *flags, "--compile-to=input", "--emit-mlir-bytecode")
     code = _iree_compile(module.code, to_input, module.name, timeout)
     sources, more = _rewritten(code, module, target)
     flags = (*flags, "--compile-from=input", *more)
-    # IREE's part for memory is young: what it cannot do is compiled without.
+    # IREE's part for memory is young: a module that it refuses is compiled without.
     for source in sources[:-1]:
         with suppress(_Refused):
             return _without_races(source, flags, module.name, timeout)
@@ -77,7 +77,7 @@ def compile_module(module: Module, target: Target) -> bytes:
 
 
 def _rewritten(code: bytes, module: Module, target: Target) -> tuple[list[bytes], list[str]]:
-    """What to compile, best first, after the passes; and flags for it."""
+    """The converted module after the passes, with and without memory for a call; and flags for it."""
     from lowering.targets.iree.converted import converted
     from lowering.targets.iree.entries import check_entry, drop_memory
 

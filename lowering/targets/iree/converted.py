@@ -1,4 +1,4 @@
-"""A module between IREE's input conversion and the rest of its compiler: what the passes of IREE change."""
+"""The subject of IREE's own passes: a module between the input conversion and the rest of the compiler."""
 
 # IREE's bindings come without stubs of their native part.
 # pyright: reportAttributeAccessIssue=false
@@ -10,19 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from iree.compiler import ir
+
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.targets.diagnostics import first_line
-
-try:
-    from iree.compiler import ir
-except ImportError:
-    raise EngineError("iree's compiler is not installed: python -m pip install iree-base-compiler") from None
+from lowering.targets.iree.interface import MAIN
 
 # Constants of more elements than this are shown without them.
 _SHOWN_ELEMENTS = 16
 
-# Operations of linalg that say what they compute. All others have a region that their name implies.
+# The operations of linalg with a region of their own. The name of any other implies its region.
 _SPELLED = frozenset(("linalg.generic", "linalg.map", "linalg.reduce"))
 
 # Dialects whose operations make an element of several, but for these.
@@ -32,11 +30,18 @@ _BY_ELEMENT = frozenset(f"linalg.{name}" for name in "broadcast fill index map t
 
 @dataclass
 class Converted:
-    """What a pass changes in place. `source`: the module that was converted. `mlir`: what it is now, in the
-    current context."""
+    """A module that passes change in place.
+
+    `source`: the module before the conversion. `mlir`: the module as it is now, in the current context.
+    """
 
     source: Module
     mlir: ir.Module
+
+    @property
+    def entry(self) -> ir.Operation:
+        """`@main`, before `bind-weights` the only function."""
+        return ir.SymbolTable(self.mlir.operation)[MAIN].operation
 
     def operations(self, *names: str) -> list[ir.Operation]:
         """The operations of these names, in order."""
@@ -74,8 +79,7 @@ def converted(code: bytes | str, source: Module) -> Iterator[Converted]:
 
 
 def operations(root: ir.Operation) -> list[ir.Operation]:
-    """All operations below one, each before those of its regions, which are left out where a name implies
-    them."""
+    """All operations below one, outer ones first; no region that a name implies."""
     found: list[ir.Operation] = []
 
     def visit(op: ir.Operation) -> ir.WalkResult:
@@ -85,16 +89,6 @@ def operations(root: ir.Operation) -> list[ir.Operation]:
 
     root.walk(visit, ir.WalkOrder.PRE_ORDER)
     return found[1:]
-
-
-def name_of(function: ir.Operation) -> str:
-    """The symbol that a function is."""
-    return function.attributes["sym_name"].value
-
-
-def block_of(function: ir.Operation) -> ir.Block:
-    """The first block of a function."""
-    return function.regions[0].blocks[0]
 
 
 def _is_by_element(op: ir.Operation) -> bool:
@@ -112,7 +106,7 @@ def is_parallel(generic: ir.Operation) -> bool:
 def make(
     name: str, operands: Sequence[ir.Value], type_: ir.Type | None = None, **attributes: ir.Attribute
 ) -> ir.Value:
-    """The result of a new operation; its type follows from the operands where it is not given."""
+    """The result of a new operation. By default, its type follows from the operands."""
     types = None if type_ is None else [type_]
     made = ir.Operation.create(name, types, operands, attributes, infer_type=type_ is None)
     return made.results[0]

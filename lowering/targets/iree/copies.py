@@ -19,56 +19,44 @@ from collections.abc import Collection
 
 from iree.compiler import ir
 
-from lowering.targets.iree.converted import (
-    Converted,
-    block_of,
-    constant,
-    empty,
-    generic,
-    make,
-    name_of,
-    operations,
-)
-from lowering.targets.iree.interface import MAIN
+from lowering.targets.iree.converted import Converted, constant, empty, generic, make, operations
 from lowering.targets.iree.writes import VIEWS, written
 
-# What has elements of its first operand, and perhaps its memory.
+# Operations whose result has elements of the first operand, and perhaps its memory.
 _SAME = VIEWS | {"tensor.extract_slice"}
-# What is made anew for each that reads it.
+# Operations whose result is made anew for each reader.
 _FRESH = frozenset(("arith.constant", "tensor.empty", "tensor.splat", "linalg.fill"))
 
 
 def copy_overwritten_values(converted: Converted) -> None:
     """Copy every value that IREE would overwrite though it must not."""
     donated = {given for given, _ in converted.source.donations()}
-    for function in converted.operations("util.func"):
-        is_main = name_of(function) == MAIN
-        arguments = enumerate(block_of(function).arguments)
-        kept = {value for place, value in arguments if not (is_main and place in donated)}
-        found = _to_protect(function, kept)
-        if not found:
-            continue
-        with ir.InsertionPoint.at_block_begin(block_of(function)), function.location:
-            yes = constant(ir.IntegerType.get_signless(1), 1)
-            # Each copy has a condition of its own: the compiler makes one of two equal copies, which both
-            # write to.
-            conditions = [make("util.optimization_barrier", [yes], yes.type) for _ in found]
-        for (op, place), condition in zip(found, conditions, strict=True):
-            with ir.InsertionPoint(op), op.location:
-                op.operands[place] = _copy(op.operands[place], condition)
+    main = converted.entry
+    body = main.regions[0].blocks[0]
+    found = _to_protect(main, {value for at, value in enumerate(body.arguments) if at not in donated})
+    if not found:
+        return
+    with ir.InsertionPoint.at_block_begin(body), main.location:
+        yes = constant(ir.IntegerType.get_signless(1), 1)
+        # Each copy has a condition of its own. The compiler makes one of two equal copies, and both writers
+        # would share it.
+        conditions = [make("util.optimization_barrier", [yes], yes.type) for _ in found]
+    for (op, place), condition in zip(found, conditions, strict=True):
+        with ir.InsertionPoint(op), op.location:
+            op.operands[place] = _copy(op.operands[place], condition)
 
 
-def _to_protect(function: ir.Operation, kept: Collection[ir.Value]) -> list[tuple[ir.Operation, int]]:
+def _to_protect(main: ir.Operation, kept: Collection[ir.Value]) -> list[tuple[ir.Operation, int]]:
     """The operands that are written to and are of `kept`, or are also read.
 
     Values of a loop's own are left out: each turn has its own.
     """
-    body = block_of(function)
+    body = main.regions[0].blocks[0]
     root: dict[ir.Value, ir.Value] = {}
     outside: set[ir.Value] = {*body.arguments}
     uses: Counter[ir.Value] = Counter()
     writes: list[tuple[ir.Operation, int]] = []
-    for op in operations(function):
+    for op in operations(main):
         nested = op.block != body
         if op.name in _SAME:
             root[op.results[0]] = root.get(op.operands[0], op.operands[0])
@@ -79,12 +67,12 @@ def _to_protect(function: ir.Operation, kept: Collection[ir.Value]) -> list[tupl
             # A loop that reads what is outside of it may do so many times.
             uses[root.get(value, value)] += 1 + nested
         writes += [(op, at) for at in written(op) if isinstance(op.operands[at].type, ir.RankedTensorType)]
-    found = []
-    for op, at in writes:
-        origin = root.get(op.operands[at], op.operands[at])
-        if origin in kept or (origin in outside and uses[origin] > 1):
-            found.append((op, at))
-    return found
+    origins = [root.get(op.operands[at], op.operands[at]) for op, at in writes]
+    return [
+        write
+        for write, origin in zip(writes, origins, strict=True)
+        if origin in kept or (origin in outside and uses[origin] > 1)
+    ]
 
 
 def _copy(value: ir.Value, condition: ir.Value) -> ir.Value:

@@ -11,20 +11,19 @@ from iree.compiler import ir
 
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
-from lowering.targets.iree.converted import Converted, make, name_of, operations
+from lowering.targets.iree.converted import Converted, make, operations
 from lowering.targets.iree.interface import MAIN, MAIN_IN, SCOPE, is_small
 
 _BODY = "bridge_body"
 
 
 def check_entry(converted: Converted) -> None:
-    """Raise EngineError unless the module has one entry, `@main`, with the types of the ports."""
+    """Raise EngineError unless the module has one function, `@main`, with the types of the ports."""
     source = converted.source
     inputs, outputs = source.inputs, source.outputs
     unsaid = _common(len(inputs), len(outputs))
     functions = [{**unsaid, **dict(op.attributes.items())} for op in converted.operations("util.func")]
-    public = [said for said in functions if said["sym_visibility"] != ir.StringAttr.get("private")]
-    if public != [_interface(MAIN, inputs, outputs)]:
+    if functions != [_interface(MAIN, inputs, outputs)]:
         raise EngineError(
             f"iree {source.name}: the module is not to be compiled: its @main has other types than its ports"
         )
@@ -33,8 +32,8 @@ def check_entry(converted: Converted) -> None:
 def bind_weights(converted: Converted, memory: bool = False) -> None:
     """Give the module an entry that loads its weights, and has only the arguments that come with a call.
 
-    `memory`: and `@main_in`, where that gains something, which has one argument more: a `!hal.buffer` for
-    what a call makes and drops. Its reflection has the size, in bytes, as
+    `memory`: whether to add `@main_in` too, where it pays. It has one argument more, a `!hal.buffer` for the
+    intermediate values of a call. Its reflection has the size, in bytes, as
     `iree.abi.transients.size.constant`.
     """
     weights: dict[str, Port] = {}
@@ -43,7 +42,7 @@ def bind_weights(converted: Converted, memory: bool = False) -> None:
             weights.setdefault(port.weight, port)
     if not weights:
         return
-    (body,) = (op for op in converted.operations("util.func") if name_of(op) == MAIN)
+    body = converted.entry
     body.attributes["sym_name"] = ir.StringAttr.get(_BODY)
     body.attributes["sym_visibility"] = ir.StringAttr.get("private")
     has_control_flow = any(op.name.startswith("scf.") for op in operations(body))
@@ -58,17 +57,18 @@ def bind_weights(converted: Converted, memory: bool = False) -> None:
 
 
 def drop_memory(converted: Converted) -> bool:
-    """Erase `@main_in`, where it is; whether it was."""
-    found = [op for op in converted.operations("util.func") if name_of(op) == MAIN_IN]
-    for op in found:
-        op.erase()
-    return bool(found)
+    """Erase `@main_in`. Returns whether there was one."""
+    symbols = ir.SymbolTable(converted.mlir.operation)
+    if MAIN_IN not in symbols:
+        return False
+    symbols.erase(symbols[MAIN_IN])
+    return True
 
 
 def _global(name: str, port: Port) -> ir.Attribute:
-    """Make the parameter that a weight is; its symbol."""
+    """Declare the parameter of a weight. Returns its symbol."""
     assert port.weight is not None
-    # IREE writes a key as it is, in bytecode too, and takes it for a literal when it reads it again.
+    # IREE writes a key unescaped, in bytecode too, and unescapes it when it reads it.
     key = _escaped(_escaped(port.weight))
     parameter = f'#flow.parameter.named<"{SCOPE}"::"{key}"> : {_tensor(port)}'
     attributes = {
@@ -118,7 +118,7 @@ def _interface(name: str, inputs: Sequence[Port], outputs: Sequence[Port]) -> di
 
 
 def _common(inputs: int, outputs: int) -> dict[str, ir.Attribute]:
-    """What is meant where a function does not say it: it is public, and no result is an argument."""
+    """The defaults of a function: it is public, and no result is an argument."""
     none = ir.DictAttr.get({})
     own = ir.IntegerAttr.get(ir.IndexType.get(), -1)
     return {
@@ -134,7 +134,7 @@ def _type(port: Port) -> ir.Type:
 
 
 def _tensor(port: Port, signs: bool = False) -> str:
-    """The type of a port. `signs`: unsigned integers say that they are; IREE's internal types have no sign."""
+    """The type of a port. `signs`: with the signs of integers, which IREE's internal types lack."""
     element = port.dtype.mlir
     if element is None:
         raise EngineError(f"iree has no {port.dtype} element type ({port.name})")
@@ -143,7 +143,7 @@ def _tensor(port: Port, signs: bool = False) -> str:
 
 
 def _encoding(port: Port) -> ir.DictAttr:
-    """The attributes of an argument or a result, which keep the sign in the function's interface."""
+    """The attributes of an argument or a result: a sign that its type lacks."""
     said = _tensor(port, signs=True)
     return ir.Attribute.parse(f"{{iree.abi.encoding = {said}}}" if said != _tensor(port) else "{}")
 

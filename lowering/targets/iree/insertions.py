@@ -30,13 +30,13 @@ def hold_insertions(converted: Converted) -> None:
 
 
 def _read(op: ir.Operation) -> Iterable[ir.Value]:
-    """What an operation reads, in its regions too."""
+    """The values that an operation reads, in its regions too."""
     inner = operations(op) if len(op.regions) else ()
     return [value for reader in (op, *inner) for value in reader.operands]
 
 
 def _kept(op: ir.Operation) -> Iterable[ir.Value]:
-    """Whose memory the results of an operation may have."""
+    """The operands whose memory the results of an operation may have."""
     if op.name.startswith("scf."):
         return ()
     return [op.operands[at] for at in ((0,) if op.name in VIEWS else written(op))]
@@ -45,7 +45,7 @@ def _kept(op: ir.Operation) -> Iterable[ir.Value]:
 def _reached(
     value: ir.Value, edges: Callable[[ir.Operation], Iterable[ir.Value]]
 ) -> set[ir.Operation | ir.Value]:
-    """What makes a value, and all that leads to it; an argument of a block stands for itself."""
+    """The makers of a value, direct and indirect; an argument of a block stands for itself."""
     seen: set[ir.Operation | ir.Value] = set()
     left = [value]
     while left:

@@ -1,4 +1,4 @@
-"""What those who compile a module and those who run it agree on: names, and what counts as small."""
+"""Names and a bound that compilation and execution share. This file needs no part of IREE."""
 
 from __future__ import annotations
 

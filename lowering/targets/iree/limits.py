@@ -27,8 +27,11 @@ _BINDINGS = re.compile(r"binding count (\d+) > (\d+)")
 
 
 class Limit(NamedTuple):
-    """`cost(operation, sizes)`: what an operation of a kind takes, given its first operand's sizes; above
-    `most` it is refused, for `reason`, which may name `{cost}` and `{most}`."""
+    """A bound on the cost of an operation of a kind.
+
+    `cost(operation, sizes)`: the cost, by the sizes of the first operand. Above `most` the operation is
+    refused for `reason`, which may name `{cost}` and `{most}`.
+    """
 
     kind: str
     cost: Callable[[ir.Operation, tuple[int, ...]], int]

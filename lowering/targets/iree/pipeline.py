@@ -34,9 +34,9 @@ def pipeline(device: str, machine: Machine) -> StableHloPipeline:
 
 
 def converted_pipeline(device: str, machine: Machine) -> Pipeline[Converted]:
-    """What a module goes through between IREE's input conversion and the rest of its compiler.
+    """The pipeline between IREE's input conversion and the rest of its compiler.
 
-    Raises EngineError where that is not installed.
+    Raises ModuleNotFoundError where that is not installed.
     """
     from lowering.targets.iree.bfloat16 import keep_roundings, round_integers
     from lowering.targets.iree.copies import copy_overwritten_values

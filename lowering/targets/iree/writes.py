@@ -26,6 +26,6 @@ def written(op: ir.Operation) -> Sequence[int]:
         # After its bounds and its step.
         return range(3, count)
     if name.startswith(("linalg.", "iree_linalg_ext.")) and count:
-        # What is written to comes last, and a result is made of each.
+        # Outputs come last, one for each result.
         return range(count - len(op.results), count)
     return ()

@@ -117,7 +117,10 @@ OTHERS = {
     "a signed result": GIVEN.replace(f"{B} {U}) {{", f"{B}) {{"),
     "another name": GIVEN.replace("@main(", "@mine("),
     "private": GIVEN.replace("public @main", "private @main"),
-    "two": GIVEN.replace("module {", f"module {{\n  util.func public @other(%x: {T}) {{\n util.return\n }}"),
+    "one beside it": GIVEN.replace(
+        "module {", f"module {{\n  util.func public @other(%x: {T}) {{\n util.return\n }}"
+    ),
+    "a declaration beside it": GIVEN.replace("module {", f"module {{\n  util.func private @other(%x: {T})"),
     "a result in place": GIVEN.replace(f"-> ({T},", "-> (%x,"),
     "more than it says": GIVEN.replace(f"%x: {T}", f"%x: {T} {{iree.abi.output = 0 : index}}"),
 }
