@@ -119,15 +119,14 @@ def busy(processes: int) -> Iterator[None]:
 @contextmanager
 def on_threads() -> Iterator[None]:
     """IREE takes small modules for large ones meanwhile, which run on threads unless the host has a part."""
-    from lowering.targets.iree import compile as iree_compile
-    from lowering.targets.iree import drivers as iree_drivers
+    from lowering.targets.iree import drivers, entries
 
-    saved = iree_compile.is_small
-    iree_drivers.is_small = iree_compile.is_small = lambda module: False
+    saved = drivers.is_small
+    drivers.is_small = entries.is_small = lambda module: False
     try:
         yield
     finally:
-        iree_drivers.is_small = iree_compile.is_small = saved
+        drivers.is_small = entries.is_small = saved
 
 
 def cores() -> int:

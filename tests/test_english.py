@@ -15,7 +15,6 @@ LATER = (
     "lowering/stablehlo/ops/",
     "lowering/stablehlo/build/",
     "lowering/stablehlo/bounds.py",
-    "lowering/targets/iree/",
 )
 SOURCES = [
     file

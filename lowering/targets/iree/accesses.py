@@ -37,7 +37,7 @@ Place = tuple[Resource, int]
 """A resource and an offset into it, in bytes."""
 
 Places = Mapping[ir.Value, Place]
-"""What the arguments of an execution region stand for."""
+"""The places of the arguments of an execution region."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Access:
 
 
 def captured(execute: stream.CmdExecuteOp) -> Places:
-    """What each argument of an execution region stands for."""
+    """The place of each argument of an execution region."""
     arguments = execute.body.blocks[0].arguments
     return {
         argument: _place(value) for argument, value in zip(arguments, execute.resource_operands, strict=True)
@@ -72,7 +72,7 @@ def members(region: ir.Region) -> list[ir.OpView]:
 
 
 def accesses(operation: ir.OpView, places: Places) -> Iterator[Access]:
-    """What a command touches, with all that its regions hold."""
+    """The bytes that a command touches, and those of the commands in its regions."""
     if isinstance(operation, stream.CmdConcurrentOp | stream.CmdSerialOp):
         for member in members(operation.body):
             yield from accesses(member, places)
@@ -99,7 +99,7 @@ def accesses(operation: ir.OpView, places: Places) -> Iterator[Access]:
 
 
 def work(operation: ir.OpView) -> Iterator[Access]:
-    """What an asynchronous operation outside of execution regions touches."""
+    """The bytes that an asynchronous operation outside of execution regions touches."""
     if isinstance(operation, stream.CmdExecuteOp):
         places = captured(operation)
         for member in members(operation.body):

@@ -136,7 +136,7 @@ def _without_races(source: bytes, flags: Sequence[str], name: str, timeout: floa
         raise EngineError(f"iree {name}: cannot check for races: the compiler shows {len(shown)} modules")
     (text,) = (text for text in shown if text not in constants)
     try:
-        # What the compiler itself has run is wrong for good where it raced: then nothing is run.
+        # The compiler keeps the results of constants that it ran. Where these raced, it runs none.
         if any(wave.races for module in constants for wave in check(module)):
             return _without_races(source, (*flags, _RUN_NOTHING), name, timeout)
         found = check(text)

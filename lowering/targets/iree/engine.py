@@ -174,9 +174,9 @@ class Iree(ImportsTensors[Handle]):
 
 
 class _Declared(NamedTuple):
-    """What a module says of a result, and the same as IREE says it of a buffer view.
+    """The type of a result, as a module says it and as a buffer view of IREE says it.
 
-    `elements`: a whole number may come as one without a sign.
+    `elements`: an integer may come as one without a sign.
     """
 
     dtype: DType

@@ -53,5 +53,5 @@ class CallMemory:
         return buffer
 
 
-# A device lives as long as its memory, so that its address is no other's.
+# A device lives as long as its memory, so that no other device has its address.
 _all: WeakValueDictionary[int, CallMemory] = WeakValueDictionary()

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def pipelines() -> tuple[Pipeline[Any], ...]:
-    """Those of each device, on this machine, in the order in which a module meets them."""
+    """The pipelines of each device, on this machine, in the order in which a module meets them."""
     kinds: tuple[Callable[[str, Machine], Pipeline[Any]], ...] = (pipeline, converted_pipeline)
     return tuple(make(device, this_machine()) for make in kinds for device in DEVICES)
 
 
 def pipeline(device: str, machine: Machine) -> StableHloPipeline:
-    """What the module of a segment goes through before IREE compiles it."""
+    """The pipeline of a segment's module before IREE compiles it."""
     chosen = _for_cpu(machine) if device == "cpu" else []
     return stablehlo_pipeline(
         f"iree-{device}",
@@ -103,6 +103,6 @@ def _for_cpu(machine: Machine) -> list[StableHloPass]:
         # its complex absolute value squares float32, which overflows at 2e19; its power of a negative
         # number is NaN, and its atan2 of zeros too.
         stablehlo_pass("exact-libm-functions", required=True),
-        # Its threads flush subnormals, and there is no switch for it.
+        # Its threads flush subnormals, without a switch for it.
         stablehlo_pass("compare-subnormals", required=True),
     ]

@@ -12,7 +12,7 @@ import numpy as np
 from lowering.host.tensors import address, aligned
 from lowering.ir.errors import EngineError
 
-# What IREE was given and may still hold, by the address of the object. Under the lock: an address whose
+# The objects that IREE was given and may still hold, by address. Under the lock: an address whose
 # object another thread has let go of meanwhile may be that of the next one, which IREE alone would then hold.
 _lent: dict[int, Any] = {}
 _lock = threading.Lock()
