@@ -18,7 +18,7 @@ def emitted(donations: tuple[tuple[str, str], ...] = ()) -> Pipeline[Module]:
         partial(donate, pairs=donations),
         "Let calls overwrite buffers whose old value nothing reads any more, after the module's checks.",
     )
-    return Pipeline("emitted", (donating,), verify, text)
+    return Pipeline("emitted", "StableHLO module as emitted", (donating,), verify, text)
 
 
 def verify(module: Module) -> None:
