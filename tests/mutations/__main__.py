@@ -149,11 +149,29 @@ def _in_child(tree: Path, tests: Sequence[str]) -> int:
     sys.dont_write_bytecode = True
     os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     import pytest
+    from hypothesis import HealthCheck, Phase, settings
 
     import lowering
 
+    # A failing example is enough; the smallest one takes minutes.
+    settings.register_profile(
+        "mutations",
+        phases=(Phase.explicit, Phase.generate),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
     assert lowering.__path__[0].startswith(str(tree))
-    options = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-engines")
+    options = (
+        "-x",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "--no-engines",
+        "--hypothesis-profile=mutations",
+    )
     return int(pytest.main([*options, "-m", "not conformance and not gpu", *tests]))
 
 

@@ -162,6 +162,22 @@ def test_a_small_segment_waits_for_none_that_reads_it() -> None:
     assert plan.segments[0].nodes == ("small", "first")
 
 
+def test_a_small_segment_waits_for_none_of_several_that_read_it() -> None:
+    """The reader that comes first in the program is the last one that runs."""
+    joined = node("joined", "aten.add.Tensor", self="%gap", other="%small")
+    nodes = [
+        node("small", "aten.add.Tensor", self="%x", other="%x"),
+        node("gap", "aten.sort.default", self="%x"),
+        joined,
+        *adds("mid", "joined"),
+        node("side", "aten.sort.default", self="%small"),
+    ]
+    whole = program(["x"], nodes, ["%mid2", "%side"])
+    plan = partition(whole, on_aten("gap", "side"))
+    check(whole, plan)
+    assert placements(plan) == ["aten", "stablehlo"]
+
+
 def test_random_numbers_are_drawn_in_their_order() -> None:
     late = node("late", "aten.bernoulli.default", self="%wait2")
     early = node("early", "aten.bernoulli.default", self="%x")
