@@ -129,6 +129,6 @@ class OnBothSides(nn.Module):
 
 def test_a_product_of_scores_with_scores_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention_in_blocks, "_BLOCK", 1 << 12)
-    module = bridge.lower(OnBothSides(), _heads(3, 40, 8, 2)).module(0)
+    module = bridge.lower(OnBothSides(), _heads(1, 64, 8, 2, batch=1)).module(0)
     counts = operations(through(module, IN_BLOCKS))
     assert (counts["dot_general"], counts["concatenate"]) == (2, 0)
