@@ -48,7 +48,7 @@ class Compiled:
     tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are kept. `types`:
     containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`.
 
-    Raises WeightError for a weight that is missing, UnknownTarget for an operator that the host target does
+    Raises WeightError for a weight that is missing, UnknownOperator for an operator that the host target does
     not have.
     """
 

@@ -22,7 +22,7 @@ class ExecutionIndexError(ExecutionError, IndexError):
     """Eager's IndexError at a node, still an IndexError to the caller."""
 
 
-class UnknownTarget(ExecutionError):
+class UnknownOperator(ExecutionError):
     """A node's operator is not registered here, or a file may not call it."""
 
 

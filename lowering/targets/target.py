@@ -182,7 +182,7 @@ class HostTarget(Protocol):
     """The target of nodes that no engine runs."""
 
     def compile(self, segment: NodeSegment) -> HostExecutable:
-        """Raises UnknownTarget for an operator that it does not have, WeightError for a weight."""
+        """Raises UnknownOperator for an operator that it does not have, WeightError for a weight."""
         ...
 
     def without_gradients(self) -> AbstractContextManager[Any]:

@@ -40,5 +40,5 @@ except Exception as error:
 def test_collectives_are_eagers_in_a_group_and_refused_without(tmp_path: Path) -> None:
     words = [sys.executable, "-c", CODE, str(tmp_path / "group")]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
-    assert done.stdout.startswith("UnknownTarget ")
+    assert done.stdout.startswith("UnknownOperator ")
     assert "this one is in no group: call torch.distributed.init_process_group first" in done.stdout

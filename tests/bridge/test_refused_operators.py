@@ -13,7 +13,7 @@ from bridge.lowered import lower_program
 from lowering.ir.types import DType, contiguous
 from lowering.ir.weights import Weights
 from lowering.targets.aten.routine import run_graph
-from lowering.targets.errors import UnknownTarget
+from lowering.targets.errors import UnknownOperator
 from tests.bridge.test_damage import reseal
 from tests.lowering.graphs import node, program
 
@@ -37,7 +37,7 @@ def test_what_a_rule_lowers_need_not_be_on_the_list() -> None:
     lowered = lower_program(stacked, NOTHING)
     assert lowered.placement == {"y": "stablehlo"}
     # Where ATen is to run it all the same, it is refused then.
-    with pytest.raises(UnknownTarget, match=r"node y: a file may not call aten\._stack\.default"):
+    with pytest.raises(UnknownOperator, match=r"node y: a file may not call aten\._stack\.default"):
         run_graph(stacked.graph, {"x": torch.ones(2, 3)}, {})
 
 

@@ -34,7 +34,7 @@ from lowering.ir.custom_operators import schema_of
 from lowering.ir.homes import HOMES, import_home
 from lowering.targets.aten.arguments import checked
 from lowering.targets.aten.operators import resolve
-from lowering.targets.errors import UnknownTarget
+from lowering.targets.errors import UnknownOperator
 from tests.fuzz.calls import Calls, calls, complete
 from tests.fuzz.children import Ending, Limits, Outcome, run_cases
 from tests.fuzz.hostile import draw
@@ -64,7 +64,7 @@ def candidates() -> list[str]:
 def _is_here(target: str) -> bool:
     try:
         resolve(target)
-    except UnknownTarget:
+    except UnknownOperator:
         return False
     return True
 

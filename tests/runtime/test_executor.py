@@ -16,7 +16,7 @@ from lowering.ir.symbols import Apply
 from lowering.ir.tree import LEAF
 from lowering.ir.types import SymKind, SymType
 from lowering.ir.weights import Weights
-from lowering.targets.errors import ExecutionError, UnknownTarget
+from lowering.targets.errors import ExecutionError, UnknownOperator
 from runtime.executor import Compiled
 from runtime.inputs import InputError
 from tests.runtime.fakes import N, compiled, node, plan, program, tensor, tree, weights
@@ -348,7 +348,7 @@ def test_values_are_freed_after_their_last_use():
 
 def test_what_cannot_be_run_is_said_at_construction():
     p = program({"x": T3}, [node("mine.op.default", "y", x="%x")], ["%y"], {"y": T3})
-    with pytest.raises(UnknownTarget, match=r"node y: custom operator mine.op.default is not registered"):
+    with pytest.raises(UnknownOperator, match=r"node y: custom operator mine.op.default is not registered"):
         compiled(p, (ATEN, "y"))
     with pytest.raises(WeightError, match="the program has no weight named 'w'"):
         compiled(affine())

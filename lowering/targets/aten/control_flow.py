@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lowering.targets.aten.operators import custom_written
-from lowering.targets.errors import UnknownTarget
+from lowering.targets.errors import UnknownOperator
 
 Symbols = MutableMapping[str, Any]
 Function = Callable[..., list[Any]]
@@ -192,8 +192,8 @@ HIGHER_ORDER: dict[str, Callable[..., list[Any]]] = {
 
 
 def higher_order(target: str) -> Callable[..., list[Any]]:
-    """The function of a higher-order target. Raises UnknownTarget."""
+    """The function of a higher-order target. Raises UnknownOperator."""
     function = HIGHER_ORDER.get(target)
     if function is None:
-        raise UnknownTarget(f"the higher-order operator {target} cannot be run on ATen yet")
+        raise UnknownOperator(f"the higher-order operator {target} cannot be run on ATen yet")
     return function

@@ -20,7 +20,7 @@ from lowering.ir.allowed import refused_node
 from lowering.ir.homes import import_home
 from lowering.ir.program import Node
 from lowering.ir.types import Device, DType, Layout, MemoryFormat
-from lowering.targets.errors import UnknownTarget
+from lowering.targets.errors import UnknownOperator
 
 # Operators that speak with other processes: only those of a group that this process has joined.
 COLLECTIVES = "_c10d_functional"
@@ -111,17 +111,17 @@ _IDENTIFIER = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
 
 @lru_cache(maxsize=1 << 14)
 def resolve(target: str) -> Any:
-    """The torch operator (an OpOverload) of `aten.add.Tensor`. Raises UnknownTarget.
+    """The torch operator (an OpOverload) of `aten.add.Tensor`. Raises UnknownOperator.
 
     One that a file may not call is found all the same: for a node of ours (see `Routine`).
     """
     parts = target.split(".")
     known = aten.schema(target) is not None
     if not known and (len(parts) != 3 or not all(_IDENTIFIER.fullmatch(part) for part in parts)):
-        raise UnknownTarget(f"{target!r} is not an operator that this version can run on ATen")
+        raise UnknownOperator(f"{target!r} is not an operator that this version can run on ATen")
     namespace, name, overload = parts
     if namespace == COLLECTIVES and not _in_a_group():
-        raise UnknownTarget(
+        raise UnknownOperator(
             f"{target} speaks with other processes, and this one is in no group: "
             "call torch.distributed.init_process_group first"
         )
@@ -132,17 +132,17 @@ def resolve(target: str) -> Any:
     if found is not None:
         return found
     if namespace in ("aten", "prims"):
-        raise UnknownTarget(f"torch {torch.__version__} has no operator {target}")
-    raise UnknownTarget(
+        raise UnknownOperator(f"torch {torch.__version__} has no operator {target}")
+    raise UnknownOperator(
         f"custom operator {target} is not registered: import the module that defines it "
         "(on the command line: --import <module>)"
     )
 
 
 def admit(node: Node) -> None:
-    """Raise UnknownTarget for a node of a file that ATen may not run."""
+    """Raise UnknownOperator for a node of a file that ATen may not run."""
     if (why := refused_node(node)) is not None:
-        raise UnknownTarget(why)
+        raise UnknownOperator(why)
 
 
 def _registered(namespace: str, name: str, overload: str) -> Any:

@@ -32,10 +32,10 @@ from lowering.targets.aten.control_flow import Symbols, higher_order
 from lowering.targets.aten.program import InPlace
 from lowering.targets.aten.rollback import prepare, saver, writer
 from lowering.targets.aten.symbol_binding import Env, Step, symbol_bindings
-from lowering.targets.errors import ExecutionError, ExecutionIndexError, UnknownTarget, linear_algebra_error
+from lowering.targets.errors import ExecutionError, ExecutionIndexError, UnknownOperator, linear_algebra_error
 from lowering.targets.target import ROLLBACK
 
-__all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownTarget", "run_graph"]
+__all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownOperator", "run_graph"]
 
 Reader = Callable[[Env, Symbols], Any]
 NO_CONSTANTS: Mapping[str, torch.Tensor] = {}
@@ -50,7 +50,7 @@ class Routine:
     gets functions that take the writes back. A value that is made here is dropped from `env` after its last
     use unless it is in `keep`. `ours`: the nodes are not a file's: each was admitted, or put in the place of
     such ones. Unbacked symbols are bound in `symbols` as soon as a value shows them. Every operator is
-    resolved when the routine is made, so a missing one raises UnknownTarget before anything runs.
+    resolved when the routine is made, so a missing one raises UnknownOperator before anything runs.
     """
 
     def __init__(
@@ -98,13 +98,13 @@ class Routine:
 
 
 def admit(nodes: Sequence[Node]) -> None:
-    """Raise UnknownTarget, naming the node, for a node that a file may not have ATen run."""
+    """Raise UnknownOperator, naming the node, for a node that a file may not have ATen run."""
     for node in nodes:
         try:
             operators.admit(node)
-        except UnknownTarget as error:
+        except UnknownOperator as error:
             where = f" ({node.location})" if str(node.location) else ""
-            raise UnknownTarget(f"node {node.name}{where}: {error}") from None
+            raise UnknownOperator(f"node {node.name}{where}: {error}") from None
 
 
 def _fail(node: Node, error: Exception) -> NoReturn:
@@ -145,9 +145,9 @@ class _Compiler:
             return self.bind_outputs(node, call, returns=1)
         try:
             op = operators.resolve(node.target)
-        except UnknownTarget as error:
+        except UnknownOperator as error:
             where = f" ({node.location})" if str(node.location) else ""
-            raise UnknownTarget(f"node {node.name}{where}: {error}") from None
+            raise UnknownOperator(f"node {node.name}{where}: {error}") from None
         positional, keyword = _by_position(self.placed(node), op)
         if node.functional or node.name in self.in_place:
             return self.bind_outputs(node, self.functional(node, op, positional, keyword), returns=2)
@@ -192,9 +192,9 @@ class _Compiler:
             op = operators.resolve(arg.target)
             # Functions that take an operator call it as it is.
             if checked(arg.target, op, op) is not op:
-                raise UnknownTarget(f"{arg.target} is checked before each call, and cannot be an argument")
+                raise UnknownOperator(f"{arg.target} is checked before each call, and cannot be an argument")
             return lambda env, symbols: op
-        raise UnknownTarget(f"an argument of type {type(arg).__name__} cannot be run on ATen")
+        raise UnknownOperator(f"an argument of type {type(arg).__name__} cannot be run on ATen")
 
     def is_free(self, name: str) -> bool:
         """Whether a value is a scalar that none of these nodes computes: of another segment, or of nobody."""
@@ -341,7 +341,7 @@ def _by_position(args: Sequence[Argument], op: Any) -> tuple[list[Arg], dict[str
         elif argument.name:
             keyword[argument.name] = argument.value
         else:
-            raise UnknownTarget(f"{op} takes {len(schema)} arguments, the program gives {len(args)}")
+            raise UnknownOperator(f"{op} takes {len(schema)} arguments, the program gives {len(args)}")
     return positional, keyword
 
 

@@ -15,7 +15,7 @@ from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import CPU, DType, Layout, MemoryFormat, SymKind, SymType
 from lowering.targets.aten.reference import interpret
 from lowering.targets.aten.routine import Routine, run_graph
-from lowering.targets.errors import ExecutionError, UnknownTarget
+from lowering.targets.errors import ExecutionError, UnknownOperator
 from runtime.inputs import Binder
 from tests.runtime.fakes import node, program, tensor, value
 
@@ -251,17 +251,17 @@ def test_auto_functionalized_and_effects():
     ],
 )
 def test_targets_that_are_not_run(target, message):
-    with pytest.raises(UnknownTarget) as caught:
+    with pytest.raises(UnknownOperator) as caught:
         run([node(target, "y", "%x")], "%y", x=X)
     assert message in str(caught.value)
 
 
 def test_operators_that_are_arguments_are_admitted_as_others_are():
     called = [node("higher_order.with_effects", ("t", "y"), None, Operator("aten._print.default"), "%x")]
-    with pytest.raises(UnknownTarget, match=r"a file may not call aten\._print"):
+    with pytest.raises(UnknownOperator, match=r"a file may not call aten\._print"):
         run(called, "%y", x=X)
     checked = [node("higher_order.with_effects", ("t", "y"), None, Operator("aten.lcm.default"), "%x", "%x")]
-    with pytest.raises(UnknownTarget, match=r"aten\.lcm\.default is checked before each call"):
+    with pytest.raises(UnknownOperator, match=r"aten\.lcm\.default is checked before each call"):
         run(checked, "%y", x=X)
 
 

@@ -12,7 +12,7 @@ from lowering.host.memory import base
 from lowering.ir.program import Node
 from lowering.targets import get_host
 from lowering.targets.aten import onednn
-from lowering.targets.errors import UnknownTarget
+from lowering.targets.errors import UnknownOperator
 from lowering.targets.target import ROLLBACK, NodeSegment
 from tests.runtime.fakes import node, program, tensor, weights
 
@@ -78,5 +78,5 @@ def test_writes_in_place_can_be_taken_back() -> None:
 
 def test_an_operator_that_a_file_may_not_call_is_refused() -> None:
     nodes = [node("aten.set_.source_Storage", "t", self="%x", source="%n")]
-    with pytest.raises(UnknownTarget, match=r"node t: "):
+    with pytest.raises(UnknownOperator, match=r"node t: "):
         get_host().compile(segment(nodes, "t"))
