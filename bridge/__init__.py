@@ -11,21 +11,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bridge import ir
     from bridge.api import load, lower
     from bridge.errors import BridgeError
     from bridge.given_weights import read_weights, validate_weights
+    from bridge.ir import execute, extract, read_program
     from bridge.lowered import Lowered
     from bridge.registration import register_decomposition, register_lowering
     from bridge.verifying import verify
+    from lowering.ir.program import Program
     from runtime.executor import Compiled
 
 __version__ = "0.1.0"
 
 # Resolved on first use (PEP 562), so that `import bridge` imports neither torch nor jax.
 _HOMES = {
+    "ir": "bridge.ir",
     "BridgeError": "bridge.errors",
     "lower": "bridge.api",
     "load": "bridge.api",
+    "execute": "bridge.ir",
+    "extract": "bridge.ir",
+    "read_program": "bridge.ir",
+    "Program": "lowering.ir.program",
     "read_weights": "bridge.given_weights",
     "validate_weights": "bridge.given_weights",
     "verify": "bridge.verifying",
@@ -39,9 +47,14 @@ __all__ = [
     "BridgeError",
     "Compiled",
     "Lowered",
+    "Program",
     "__version__",
+    "execute",
+    "extract",
+    "ir",
     "load",
     "lower",
+    "read_program",
     "read_weights",
     "register_decomposition",
     "register_lowering",
@@ -58,7 +71,8 @@ def __getattr__(name: str) -> Any:
     from lowering.targets.packages import brings, needs
 
     try:
-        value = getattr(import_module(_HOMES[name]), name)
+        home = import_module(_HOMES[name])
+        value = home if name == "ir" else getattr(home, name)
     except ModuleNotFoundError as error:
         if not brings(error):
             raise

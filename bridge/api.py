@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge import artifact
-from bridge.errors import OperatorRefused
+from bridge.errors import NotLowered, OperatorRefused
 from bridge.given_weights import with_weights
 from bridge.lowered import Lowered, lower_program
 from bridge.sources import import_all, read
+from lowering.ir.program import Node
 
 if TYPE_CHECKING:
     from bridge.given_weights import WeightSource
@@ -28,15 +29,18 @@ def lower(
     model: str | None = None,
     bounds_checks: bool = True,
     weights: WeightSource | None = None,
+    strict: bool = False,
 ) -> Lowered:
     """Read a program, place each of its nodes, and make one StableHLO module per segment.
 
-    `source`: a `.pt2` file, an ExportedProgram, or a module, which is exported with `args`, `kwargs` and
-    `dynamic_shapes` first. `imports`: modules to import before, which register custom operators and pytree
-    types. `model`: which one, where a file holds several. `bounds_checks`: whether an index out of bounds
-    raises IndexError, as in eager; without, StableHLO takes the nearest one that is in bounds instead.
-    `weights`: others than the source's, as `Lowered.compile` takes them. No weight is read. A program that
-    was exported on the meta device or from fake tensors needs none to be lowered.
+    `source`: a `.pt2` file, a program's JSON, a Program, an ExportedProgram, or a module, which is exported
+    with `args`, `kwargs` and `dynamic_shapes` first. `imports`: modules to import before, which register
+    custom operators and pytree types. `model`: which one, where a file holds several. `bounds_checks`:
+    whether an index out of bounds raises IndexError, as in eager; without, StableHLO takes the nearest one
+    that is in bounds. `weights`: others than the source's, as `Lowered.compile` takes them. No weight is
+    read. A program that was exported on the meta device or from fake tensors needs none to be lowered.
+
+    `strict`: raise NotLowered, which names every gap, where a node would run on ATen.
 
     Raises BridgeError (or a subclass) with one sentence for a file that cannot be read, a module that cannot
     be exported, an operator that nothing has registered, and arguments that do not fit together.
@@ -48,7 +52,25 @@ def lower(
     except OperatorRefused as error:
         where = f"{source}: " if isinstance(source, str | PathLike) else ""
         raise OperatorRefused(f"{where}{error}") from None
+    if strict:
+        require_lowered(lowered)
     return lowered if weights is None else with_weights(lowered, weights)
+
+
+def require_lowered(lowered: Lowered) -> None:
+    """Raise NotLowered where a node of the program would run on ATen."""
+    if lowered.plan.reasons:
+        nodes = {node.name: node for node in lowered.functional.graph.nodes}
+        raise NotLowered({_described(nodes, name): reason for name, reason in lowered.plan.reasons.items()})
+
+
+def _described(nodes: Mapping[str, Node], name: str) -> str:
+    node = nodes.get(name)
+    return (
+        name
+        if node is None
+        else f"{name} ({node.target}){f' at {node.location}' if str(node.location) else ''}"
+    )
 
 
 def load(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Sizes = Mapping[str, Any]
 
 
-@dataclass
+@dataclass(repr=False)
 class Planned:
     """A program as it was lowered; `bridge.lowered.Lowered` adds how it is saved and compiled.
 
@@ -46,6 +46,13 @@ class Planned:
     tuning: Tuning | None = None
     #: Keys of the artifact's binaries that were not taken: somebody else made them.
     set_aside: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        stablehlo = sum(len(s.nodes) for s in self.plan.segments if s.placement is Placement.STABLEHLO)
+        segments = f"{len(self.plan.segments)} segment{'' if len(self.plan.segments) == 1 else 's'}"
+        on_aten = sum(len(s.nodes) for s in self.plan.segments) - stablehlo
+        what = f"{segments}, {stablehlo} nodes on StableHLO, {on_aten} on ATen"
+        return f"<{type(self).__name__} {what}, {len(self.weights.views)} weights>"
 
     @cached_property
     def example_sizes(self) -> Sizes:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BridgeError, UsageError, first_line
 from lowering.ir.program import Program
-from lowering.ir.weights import Weights
+from lowering.ir.weights import Weights, absent_weights
 
 if TYPE_CHECKING:
     import torch
 
-    Source = str | PathLike[str] | torch.export.ExportedProgram | torch.nn.Module
+    Source = str | PathLike[str] | Program | torch.export.ExportedProgram | torch.nn.Module
 
 
 def read(
@@ -33,19 +33,34 @@ def read(
         if args is not None or kwargs is not None or dynamic_shapes is not None:
             raise UsageError(f"{source}: a file was exported already; it takes no example arguments")
         return read_file(Path(source), model)
+    if isinstance(source, Program):
+        if args is not None or kwargs is not None or dynamic_shapes is not None:
+            raise UsageError("a Program was exported already; it takes no example arguments")
+        return source, absent_weights(source)
     if model is not None:
         raise UsageError(f"model={model!r} chooses among the models of a file, and {_kind(source)} is none")
     return read_exported(exported_from(source, args, kwargs, dynamic_shapes))
 
 
 def read_file(path: Path, model: str | None = None) -> tuple[Program, Weights]:
-    """Read a `.pt2` file. Raises BridgeError for one that cannot be read, UsageError for an artifact."""
+    """Read a `.pt2` file, or a program's JSON, which has no weights.
+
+    Raises BridgeError for a file that cannot be read, UsageError for an artifact.
+    """
     from lowering.frontend.errors import ArchiveError
     from lowering.frontend.pt2 import read as read_pt2
+    from lowering.frontend.trusting import trusting_calls
     from lowering.ir.tree import TreeSpecError
 
     if (path / "manifest.json").is_file():
         raise UsageError(f"{path} is an artifact, which was lowered already; read it with bridge.load")
+    if path.suffix == ".json":
+        if model is not None:
+            raise UsageError(f"model={model!r}: {path} holds one program")
+        program = Program.load(path)
+        for problem in trusting_calls(program):
+            raise BridgeError(f"{path}: {problem}")
+        return program, absent_weights(program)
     try:
         return read_pt2(path, model)
     except ArchiveError as error:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import Imports, Json, Model, Source, Trust, open_source, print_json, working
-from bridge.cli.summary import print_contract, print_summary, print_tuning, summary
+from bridge.cli.summary import print_contract, print_operators, print_summary, print_tuning, summary
+from bridge.errors import UsageError
+from lowering.host.drafts import draft_file
 
 
 def command(
@@ -24,24 +28,43 @@ def command(
     timeout: Timeout = None,
     max_memory: MaxMemory = None,
     as_json: Json = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the JSON here instead of printing it.")
+    ] = None,
 ) -> None:
-    """Describe a .pt2 file or an artifact: inputs, outputs, segments, what runs on ATen and why."""
+    """Describe a .pt2 file, an artifact or a program's JSON: inputs, outputs, operators, segments, gaps."""
     limit(timeout, max_memory)
+    if output is not None:
+        as_json = True
     with working(f"reading {source}"):
         lowered = open_source(source, imports, model, trust)
     if stablehlo is not None:
         text = lowered.stablehlo(stablehlo)
-        print_json({"segment": stablehlo, "stablehlo": text}) if as_json else print(text)
+        _json({"segment": stablehlo, "stablehlo": text}, output) if as_json else print(text)
     elif program:
-        from lowering.ir.json import to_json
-
-        print_json(to_json(lowered.program)) if as_json else print(lowered.program)
+        _json(lowered.program.to_json(), output) if as_json else print(lowered.program)
     elif as_json:
-        print_json(summary(lowered))
+        _json(summary(lowered), output)
     else:
         data = summary(lowered)
         print(f"{source}: exported by torch {data['torch'] or 'of unknown version'}")
         print_contract(data)
+        print_operators(data)
         print_summary(lowered)
         if lowered.tuning is not None:
             print_tuning(lowered.tuning)
+
+
+def _json(data: Any, output: Path | None) -> None:
+    """Print JSON, or write it to a file, all or nothing."""
+    if output is None:
+        print_json(data)
+        return
+    text = json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n"
+    try:
+        with draft_file(output) as (draft, file):
+            file.write(text.encode())
+            file.flush()
+            draft.replace(output)
+    except OSError as problem:
+        raise UsageError(f"{output} cannot be written: {problem.strerror}") from None

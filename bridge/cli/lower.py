@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.api import require_lowered
 from bridge.artifact import check_target
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.observation import PassesUntil, PrintAfter, PrintChanged, TimePasses, observing
@@ -52,6 +53,9 @@ def command(
     no_bounds_checks: Annotated[
         bool, typer.Option("--no-bounds-checks", help="Take the nearest index for one out of bounds.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a program of which a node would run on ATen.")
+    ] = False,
     print_after: PrintAfter = None,
     print_changed: PrintChanged = False,
     passes_until: PassesUntil = None,
@@ -83,6 +87,8 @@ def command(
                 weights=weights,
                 cast_weights=cast_weights,
             )
+        if strict:
+            require_lowered(lowered)
         for name in engines:
             with working(f"compiling for {name}"):
                 plan = lowered.compile(name, device, tune=tune if name == AUTO else None).report.plan

@@ -42,6 +42,8 @@ def _missing(path: Path, imports: list[str] | None, model: str | None, as_json: 
         print_summary(lowered)
     else:
         print(f"{path}: every node lowers to StableHLO")
+    if lowered.plan.reasons:
+        raise typer.Exit(1)
 
 
 def _one(op: str, imports: list[str] | None, as_json: bool) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 from bridge.planned import Planned
 from bridge.tuning_record import Tuning, to_json
 from lowering.ir.plan import Placement
-from lowering.ir.program import MUTATIONS, InputKind, Node, OutputKind, Program, Ref
+from lowering.ir.program import MUTATIONS, InputKind, Node, OutputKind, Program, Ref, all_nodes
 from lowering.ir.text import print_type
 
 
@@ -29,7 +31,12 @@ def summary(lowered: Planned) -> dict[str, Any]:
             for spec in signature.outputs
             if spec.kind in MUTATIONS
         ],
-        "weights": {"names": len(lowered.weights.views), "bytes": weight_bytes(lowered)},
+        "weights": {
+            "names": len(lowered.weights.views),
+            "bytes": weight_bytes(lowered),
+            "parameters": parameter_count(lowered.program),
+        },
+        "operators": operator_counts(lowered.program),
         "segments": [
             {"index": s.index, "placement": s.placement.value, "nodes": len(s.nodes)}
             for s in lowered.plan.segments
@@ -61,12 +68,41 @@ def print_contract(data: Mapping[str, Any]) -> None:
         print(f"symbol {name}: {low} to {high}{example}")
     for item in data["writes"]:
         print(f"writes {item['kind']} {item['name']}")
-    print(f"{data['weights']['names']} weights, {data['weights']['bytes'] / 1e6:.1f} MB")
+    weights = data["weights"]
+    print(f"{weights['names']} weights, {weights['parameters']:,} parameters, {readable(weights['bytes'])}")
     for item in data["binaries"]:
         print(
-            f"compiled for {item['engine']} on {item['device']}, {item['bytes'] / 1e6:.1f} MB, "
+            f"compiled for {item['engine']} on {item['device']}, {readable(item['bytes'])}, "
             f"by {item['version']}"
         )
+
+
+def print_operators(data: Mapping[str, Any]) -> None:
+    """A line of the most frequent operators and how often each is called."""
+    counts = data["operators"]
+    shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:8])
+    more = f", and {len(counts) - 8} more" if len(counts) > 8 else ""
+    print(f"{sum(counts.values())} calls of {len(counts)} operators: {shown}{more}")
+
+
+def operator_counts(program: Program) -> dict[str, int]:
+    """How often each operator is called, nested graphs included; the most frequent first."""
+    return dict(Counter(node.target for node in all_nodes(program.nodes)).most_common())
+
+
+def parameter_count(program: Program) -> int:
+    """Elements of all parameters; buffers and constants do not count."""
+    specs = (spec for spec in program.weights.values() if spec.kind is InputKind.PARAMETER)
+    return sum(prod(size for size in spec.type.sizes if isinstance(size, int)) for spec in specs)
+
+
+def readable(count: float) -> str:
+    """A number of bytes with its unit: `512 B`, `1.5 kB`, `440.2 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
 
 
 def print_summary(lowered: Planned) -> None:

@@ -50,6 +50,7 @@ def to_json(program: Program) -> dict[str, Any]:
         "guards": [[guard.text, _term(guard.condition)] for guard in program.guards],
         "torch_version": program.torch_version,
         "schema_version": list(program.schema_version),
+        "name": program.name,
     }
 
 

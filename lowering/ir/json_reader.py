@@ -167,6 +167,7 @@ class _Reader:
             self.at("guards").each(_Reader.guard),
             self.at("torch_version").text(),
             (major.integer(), minor.integer()),
+            self.at("name").text(),
         )
 
     def plan(self) -> Plan:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 from lowering.ir.symbols import Expr
 from lowering.ir.tree import TreeSpec
-from lowering.ir.types import Device, DType, Layout, MemoryFormat, ValueType
+from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType, ValueType
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,15 @@ class Node:
     outputs: tuple[Output, ...]
     location: Location = NO_LOCATION
     functional: bool = False
+
+    @property
+    def attributes(self) -> dict[str, Arg]:
+        """The arguments that hold no value of the graph, by name, or by position where they have none."""
+        return {
+            argument.name or str(index): argument.value
+            for index, argument in enumerate(self.args)
+            if not any(refs_of(argument.value)) and not isinstance(argument.value, Graph)
+        }
 
     def refs(self) -> Iterator[str]:
         """Names of the values this node reads, nested graphs' arguments included, in order."""
@@ -196,12 +207,23 @@ class Range(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class WeightSpec:
+    """A weight of a program: full name, kind and type. `name`: the value that carries it into the graph."""
+
+    name: str
+    fqn: str
+    kind: InputKind
+    type: TensorType
+    persistent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """An exported program.
 
-    `ranges`, `hints`: per symbol name, the bounds that a call is held to and its value in the example inputs.
-    `guards`: boolean expressions over the symbols `L['x'].size()[0]` etc. (see `lowering.ir.symbols`), each
-    with its source text.
+    `name`: of the model, for people; empty where nobody gave one. `ranges`, `hints`: per symbol name, the
+    bounds that a call is held to and its value in the example inputs. `guards`: boolean expressions over the
+    symbols `L['x'].size()[0]` etc. (see `lowering.ir.symbols`), each with its source text.
     """
 
     graph: Graph
@@ -211,11 +233,91 @@ class Program:
     guards: tuple[Guard, ...] = ()
     torch_version: str = ""
     schema_version: tuple[int, int] = (0, 0)
+    name: str = ""
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes in execution order, without those of nested graphs."""
+        return self.graph.nodes
+
+    @property
+    def inputs(self) -> dict[str, ValueType | Literal]:
+        """A caller's arguments by value name: a type each, or the value that one was specialised to."""
+        return {
+            spec.name: spec.literal if spec.kind is InputKind.LITERAL else self.graph.values[spec.name]
+            for spec in self.signature.inputs
+            if spec.kind in (InputKind.USER, InputKind.LITERAL)
+        }
+
+    @property
+    def outputs(self) -> tuple[ValueType | Arg, ...]:
+        """The results in order: a type each, or the value that one always has."""
+        returned = (s.value for s in self.signature.outputs if s.kind in (OutputKind.USER, OutputKind.LOSS))
+        return tuple(self.graph.values[v.name] if isinstance(v, Ref) else v for v in returned)
+
+    @property
+    def weights(self) -> dict[str, WeightSpec]:
+        """Parameters, buffers and tensor constants, by the value that carries each into the graph."""
+        found = (
+            (spec, self.graph.values.get(spec.name)) for spec in self.signature.inputs if spec.kind in STORED
+        )
+        return {
+            spec.name: WeightSpec(spec.name, spec.fqn or "", spec.kind, type_, spec.persistent)
+            for spec, type_ in found
+            if isinstance(type_, TensorType)
+        }
+
+    def producer(self, value: str) -> Node | None:
+        """The node that makes a value; None for an input. Raises KeyError for an unknown value."""
+        self.graph.values[value]
+        return next((node for node in self.graph.nodes if value in node.results()), None)
+
+    def users(self, value: str) -> tuple[Node, ...]:
+        """The nodes that read a value, in order. Raises KeyError for an unknown value."""
+        self.graph.values[value]
+        return tuple(node for node in self.graph.nodes if value in node.refs())
 
     def __str__(self) -> str:
         from lowering.ir.text import print_program
 
         return print_program(self)
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        counts = f"{len(self.nodes)} nodes, {len(self.inputs)} inputs, {len(self.weights)} weights"
+        return f"<Program {name}{counts}, torch {self.torch_version or 'unknown'}>"
+
+    def validate(self) -> None:
+        """Raise InvalidProgram, with every rule that is broken and where, unless all hold."""
+        from lowering.ir.validate import validate
+
+        validate(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `json.dumps`; `from_json` gives an equal program."""
+        from lowering.ir.json import to_json
+
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, data: Any) -> Program:
+        """The program that `to_json` wrote. Raises JSONError with the place, as a path from `$`."""
+        from lowering.ir.json import from_json
+
+        return from_json(data)
+
+    def save(self, path: str | PathLike[str]) -> Path:
+        """Write the program as JSON, without weights, all or nothing; gives the path."""
+        from lowering.host.program_files import save_program
+
+        return save_program(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Program:
+        """Read a program that `save` wrote, and check every rule. Raises JSONError, InvalidProgram."""
+        from lowering.host.program_files import load_program
+
+        return load_program(Path(path))
 
 
 class Guard(NamedTuple):

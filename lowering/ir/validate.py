@@ -28,13 +28,14 @@ from lowering.ir.uses import input_names, made_by, output_names
 
 
 class InvalidProgram(BridgeError, ValueError):
-    """A program that breaks rules. `violations`: one sentence each, beginning with where."""
+    """A program that breaks rules. `violations`: a sentence each, its place first; `rules`: their names."""
 
-    def __init__(self, violations: list[str]) -> None:
+    def __init__(self, violations: list[str], rules: list[str] | None = None) -> None:
         shown = violations[:20]
         more = f"\n  and {len(violations) - 20} more" if len(violations) > 20 else ""
         super().__init__("\n  ".join(["the program is not valid:", *shown]) + more)
         self.violations = tuple(violations)
+        self.rules = tuple(rules or ())
 
 
 def validate(program: Program, functional: bool = False) -> None:
@@ -42,12 +43,12 @@ def validate(program: Program, functional: bool = False) -> None:
 
     `functional`: also demand that no node writes to its arguments.
     """
-    violations = [text for rule in PROGRAM_RULES for text in rule(program)]
+    found = [(rule.__name__, text) for rule in PROGRAM_RULES for text in rule(program)]
     rules = (*GRAPH_RULES, writes_nothing) if functional else GRAPH_RULES
     for graph in all_graphs(program.graph):
-        violations += [f"graph {graph.name}: {text}" for rule in rules for text in rule(graph)]
-    if violations:
-        raise InvalidProgram(violations)
+        found += [(rule.__name__, f"graph {graph.name}: {text}") for rule in rules for text in rule(graph)]
+    if found:
+        raise InvalidProgram([text for _, text in found], [name for name, _ in found])
 
 
 # ----------------------------------------------------------------------------------------------- one graph

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lowering.ir.errors import BridgeError
-from lowering.ir.types import DType
+from lowering.ir.program import Program
+from lowering.ir.types import DType, contiguous_strides, view_nbytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,15 @@ class Weights:
 
     storages: Mapping[str, Storage] = field(default_factory=dict)
     views: Mapping[str, WeightView] = field(default_factory=dict)
+
+
+def absent_weights(program: Program) -> Weights:
+    """The weights of a program that is known without values: a storage of its own for each."""
+    storages: dict[str, Storage] = {}
+    views: dict[str, WeightView] = {}
+    for spec in program.weights.values():
+        sizes = tuple(size for size in spec.type.sizes if isinstance(size, int))
+        strides = contiguous_strides(sizes)
+        storages[spec.fqn] = absent_storage(view_nbytes(spec.type.dtype, sizes, strides, 0))
+        views[spec.fqn] = WeightView(spec.fqn, spec.type.dtype, sizes, strides)
+    return Weights(storages, views)
