@@ -7,13 +7,15 @@ import pytest
 from bridge.verification.tolerances import (
     TOLERANCES,
     Rounding,
+    coarsest_of,
     rounding_of,
     rounding_of_operator,
     tolerance,
 )
 from lowering.ir.aten import targets
-from lowering.ir.types import DType
+from lowering.ir.types import DType, contiguous
 from tests.bridge.samples import lowered
+from tests.lowering.graphs import node, program
 
 NAMES = {target.split(".")[1] for target in targets()}
 
@@ -70,3 +72,15 @@ def test_tolerances_are_a_few_roundings() -> None:
         assert tolerance(dtype, Rounding.CONTRACTION) == (0, 0)
     assert tolerance(DType.COMPLEX64, Rounding.POINTWISE) == tolerance(DType.FLOAT32, Rounding.POINTWISE)
     assert tolerance(DType.FLOAT32, Rounding.EXACT) == (0, 0)
+
+
+def test_a_value_that_was_narrowed_on_the_way_has_the_narrow_dtypes_roundings() -> None:
+    full, half = contiguous(DType.FLOAT32, (2, 3)), contiguous(DType.BFLOAT16, (2, 3))
+    nodes = [
+        node("narrow", "aten.to.dtype", self="%x", dtype=DType.BFLOAT16),
+        node("wide", "aten.to.dtype", self="%narrow", dtype=DType.FLOAT32),
+        node("only_wide", "aten.to.dtype", self="%h", dtype=DType.FLOAT32),
+    ]
+    types = {"x": full, "h": half, "narrow": half, "wide": full, "only_wide": full}
+    made = program(["x", "h"], nodes, ["%wide", "%only_wide"], types)
+    assert coarsest_of(made) == {"output 0": DType.BFLOAT16}
