@@ -82,6 +82,7 @@ TESTS = {
         test_running_them_on_aten_brings_transformers
     """,
     "tests/bridge/test_foreign.py": "test_a_stranger_s_artifact_is_written_anew_before_it_is_signed",
+    "tests/bridge/test_ir.py": "test_the_whole_path test_the_whole_path_on_the_command_line",
     "tests/bridge/test_growth.py": """
         test_calls_leave_nothing test_programs_that_are_dropped_leave_nothing
         test_what_is_left_behind_is_found
