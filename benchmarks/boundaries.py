@@ -23,7 +23,7 @@ from bridge.configuration import Configuration
 from lowering.host.weights import materialise
 from lowering.ir.plan import Placement
 from lowering.targets import get_engine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from runtime.executor import Compiled
 
 _SHORT, _LONG = 2, 10
@@ -54,7 +54,7 @@ def chain(pairs: int, engine: str, x: torch.Tensor) -> tuple[bridge.Lowered, Com
 
 def by_hand(lowered: bridge.Lowered, compiled: Compiled, engine: Any, x: torch.Tensor) -> Callable[[], Any]:
     """The same calls without the executor."""
-    target = Target()
+    target = TargetOptions()
     plan = compiled.report.plan
     runs = []
     for segment in plan.segments:

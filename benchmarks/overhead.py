@@ -21,7 +21,7 @@ import bridge
 from bridge.binaries import Site, after_passes
 from lowering.host.weights import materialise
 from lowering.targets import ENGINES, get_engine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 
 _ROUNDS, _CALLS = 300, 30
 
@@ -73,7 +73,7 @@ def microseconds(*calls: Callable[[], Any]) -> list[float]:
 def bare(lowered: bridge.Lowered, engine: Any, x: torch.Tensor) -> Callable[[], Any]:
     """The engine's own call of the program's one segment on arguments bound beforehand."""
     (segment,) = lowered.plan.segments
-    target = Target()
+    target = TargetOptions()
     canonical = lowered.specialise(lowered.plan, segment, {})
     module = after_passes(canonical, Site(engine, target))
     weights = materialise(lowered.weights, [p.weight for p in canonical.inputs if p.weight is not None])

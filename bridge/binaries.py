@@ -15,7 +15,7 @@ from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.passes.pipeline import is_observed
 from lowering.targets.sources import digest
-from lowering.targets.target import Engine, Target
+from lowering.targets.target import Engine, TargetOptions
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Site(NamedTuple):
     """The engine and the options that a module is compiled for."""
 
     engine: Engine
-    target: Target
+    target: TargetOptions
 
 
 class Binaries:
@@ -113,7 +113,7 @@ class Binaries:
         return bool(brought)
 
 
-def cache_key(module: Module, engine: Engine, target: Target, rewritten: bool = True) -> str:
+def cache_key(module: Module, engine: Engine, target: TargetOptions, rewritten: bool = True) -> str:
     """A SHA-256 digest, in hexadecimal, of all that a binary depends on. These are the module, the pipeline,
     the engine with its version and flags, the target, and the compiling sources.
 

@@ -21,7 +21,7 @@ from lowering.ir.unbacked import has_data_sizes
 from lowering.stablehlo.errors import Unsupported
 from lowering.targets import get_engine
 from lowering.targets.packages import needs
-from lowering.targets.target import Built, Target
+from lowering.targets.target import Built, TargetOptions
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled
@@ -133,7 +133,7 @@ class _Compilation:
         """The engine and the options that a segment is compiled for. Raises EngineError where that engine is
         not installed."""
         choice = choice_named(self._configuration.choice_of(segment))
-        return Site(get_engine(choice.engine), Target(self._device, choice.options))
+        return Site(get_engine(choice.engine), TargetOptions(self._device, choice.options))
 
     def _settle(self, plan: Plan) -> Plan:
         """Compile all segments at the example sizes; the plan with what the engine refuses on ATen."""

@@ -15,7 +15,7 @@ from bridge.planned import Planned
 from bridge.registration import bring_operators
 from lowering.ir.errors import EngineError
 from lowering.targets import DEFAULT_ENGINE, ENGINES, engines, get_engine
-from lowering.targets.target import DEVICES, Target
+from lowering.targets.target import DEVICES, TargetOptions
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled
@@ -37,7 +37,7 @@ def compile_lowered(
     if lowered.not_functional:
         return interpreted(lowered)
     if engine != ATEN and device != "cpu":
-        _check_devices(engine, Target(device))
+        _check_devices(engine, TargetOptions(device))
     if engine == AUTO:
         from bridge.tuning import compile_tuned
 
@@ -62,7 +62,7 @@ def check_engine(engine: str, device: str = "cpu", tune: float | None = None) ->
         raise UsageError(f"tuning takes a number of seconds, 0 or more, not {tune}")
 
 
-def _check_devices(engine: str, target: Target) -> None:
+def _check_devices(engine: str, target: TargetOptions) -> None:
     """Raise UsageError where the device is not there: a missing device does not move the program to ATen."""
     problems: list[EngineError] = []
     names = list(ENGINES) if engine == AUTO else [engine]

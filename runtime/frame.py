@@ -19,7 +19,7 @@ from lowering.ir.program import Graph
 from lowering.ir.symbols import Scalar, evaluate
 from lowering.ir.types import SymType
 from lowering.ir.weights import Weights
-from lowering.targets.target import Built, Engine, HostExecutable, Target
+from lowering.targets.target import Built, Engine, HostExecutable, TargetOptions
 from runtime.report import Report
 
 Specialise = Callable[[Segment, Mapping[str, Scalar]], Built]
@@ -73,7 +73,7 @@ class Shared:
         return self.engines[type(handle)].to_numpy(handle)
 
 
-def import_tensor(engine: Engine, target: Target, report: Report, value: Any) -> Any:
+def import_tensor(engine: Engine, target: TargetOptions, report: Report, value: Any) -> Any:
     """An engine's handle of a tensor, which is made dense first where it is not."""
     if isinstance(value, np.ndarray):
         dense = aligned(value)

@@ -10,7 +10,7 @@ from lowering.host.dlpack import Views
 from lowering.host.tensors import ALIGNMENT, address, aligned, dtype_of, empty, numpy_dtype, torch_to_numpy
 from lowering.ir.errors import EngineError
 from lowering.ir.types import DType
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 
 if TYPE_CHECKING:
     import torch
@@ -34,11 +34,11 @@ class ImportsTensors(Generic[H]):
         raise NotImplementedError
 
     @classmethod
-    def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: Target) -> H:
+    def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: TargetOptions) -> H:
         """A copy in the memory of an accelerator."""
         raise NotImplementedError
 
-    def from_tensor(self, tensor: np.ndarray | torch.Tensor, target: Target) -> H:
+    def from_tensor(self, tensor: np.ndarray | torch.Tensor, target: TargetOptions) -> H:
         """A handle over the tensor's memory where that is on the CPU, dense and aligned; else over a copy."""
         if target.device != "cpu":
             return self._to_device(tensor, target)
@@ -46,7 +46,7 @@ class ImportsTensors(Generic[H]):
             return self.from_numpy(tensor)
         return self._from_torch(tensor)
 
-    def from_known(self, tensor: torch.Tensor, target: Target) -> H:
+    def from_known(self, tensor: torch.Tensor, target: TargetOptions) -> H:
         view = self._views.get((tensor.data_ptr(), tensor.dtype, tensor.shape))
         if view is None or target.device != "cpu":
             return self.from_tensor(tensor, target)

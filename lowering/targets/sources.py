@@ -14,7 +14,7 @@ from functools import cache
 
 import lowering
 from lowering.stablehlo.passes import module_of
-from lowering.targets.target import Engine, Target
+from lowering.targets.target import Engine, TargetOptions
 
 _ROOT = os.path.abspath(lowering.__path__[0])
 # `from lowering.a import b, c`, the names perhaps in parentheses and over several lines; `import lowering.a`.
@@ -26,7 +26,7 @@ _NAME = re.compile(rb"\w+")
 _TYPES = re.compile(rb"if TYPE_CHECKING:\n(?:(?:[ \t][^\n]*)?\n)+")
 
 
-def digest(engine: Engine, target: Target) -> str:
+def digest(engine: Engine, target: TargetOptions) -> str:
     """Of the engine's module, of the passes of its pipeline, and of all of Bridge that they import."""
     passes = (module_of(item.name) for item in engine.pipeline(target).passes)
     return _digest((type(engine).__module__, *sorted(passes)))

@@ -28,15 +28,15 @@ DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The device and the options that an executable is compiled for. `device`: `cpu` or `cuda`. `options`:
-    engine-specific, by name."""
+class TargetOptions:
+    """The options of a target for one executable. `device`: `cpu` or `cuda`. `options`: engine-specific, by
+    name."""
 
     device: str = "cpu"
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-CPU = Target()
+CPU = TargetOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Built(NamedTuple):
     module: Module
     binary: bytes
     engine: Engine
-    target: Target = CPU
+    target: TargetOptions = CPU
     preflight: bytes = b""
 
 
@@ -99,37 +99,37 @@ class Engine(Protocol):
         """The engine's version and whatever else its binaries depend on (CPU features), as a cache key."""
         ...
 
-    def flags(self, target: Target) -> Sequence[str]:
+    def flags(self, target: TargetOptions) -> Sequence[str]:
         """The compiler's flags: part of the cache key."""
         ...
 
-    def pipeline(self, target: Target) -> StableHloPipeline:
+    def pipeline(self, target: TargetOptions) -> StableHloPipeline:
         """The passes that a module goes through before `compile`. Imports neither torch nor jax."""
         ...
 
-    def compile(self, module: Module, target: Target) -> bytes:
+    def compile(self, module: Module, target: TargetOptions) -> bytes:
         """Compile what the pipeline made; raises EngineError with the engine's own first diagnostic."""
         ...
 
     def load(
-        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+        self, binary: bytes, module: Module, target: TargetOptions, weights: Mapping[str, np.ndarray]
     ) -> Executable:
         """Load a binary and bind its weights (dense, row-major, 64-byte aligned) once, without a copy."""
         ...
 
-    def from_tensor(self, tensor: Any, target: Target) -> Any:
+    def from_tensor(self, tensor: Any, target: TargetOptions) -> Any:
         """A handle over a dense row-major torch tensor or numpy array; zero-copy where alignment allows."""
         ...
 
-    def from_known(self, tensor: Any, target: Target) -> Any:
+    def from_known(self, tensor: Any, target: TargetOptions) -> Any:
         """The same for a checked torch tensor: plain, on the CPU, dense, row-major, aligned to 64 bytes."""
         ...
 
-    def read(self, handle: Any, target: Target) -> bytes:
+    def read(self, handle: Any, target: TargetOptions) -> bytes:
         """A copy of a small tensor's bytes."""
         ...
 
-    def own(self, handle: Any, target: Target) -> Any:
+    def own(self, handle: Any, target: TargetOptions) -> Any:
         """The handle where its memory is the engine's own, else one over a copy: it may be donated."""
         ...
 

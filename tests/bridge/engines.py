@@ -15,7 +15,7 @@ from lowering.ir.module import Module
 from lowering.ir.program import Program
 from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
 from lowering.targets.aten.routine import Routine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 
 # Whether to refuse a module's nodes: None, or the message and the node that it names.
 Refusal = Callable[[tuple[str, ...]], tuple[str, str | None] | None]
@@ -43,20 +43,20 @@ class TestEngine:
     def version(self) -> str:
         return "1"
 
-    def flags(self, target: Target) -> tuple[str, ...]:
+    def flags(self, target: TargetOptions) -> tuple[str, ...]:
         return ()
 
-    def pipeline(self, target: Target) -> StableHloPipeline:
+    def pipeline(self, target: TargetOptions) -> StableHloPipeline:
         return stablehlo_pipeline("test")
 
-    def compile(self, module: Module, target: Target) -> bytes:
+    def compile(self, module: Module, target: TargetOptions) -> bytes:
         nodes = self._nodes(module)
         self.compiled.append(nodes)
         _refuse(self.at_compile, nodes)
         return b"compiled"
 
     def load(
-        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+        self, binary: bytes, module: Module, target: TargetOptions, weights: Mapping[str, np.ndarray]
     ) -> Callable[[Sequence[np.ndarray]], list[np.ndarray]]:
         nodes = self._nodes(module)
         self.loaded.append(nodes)
@@ -77,16 +77,16 @@ class TestEngine:
 
         return run
 
-    def from_tensor(self, tensor: Any, target: Target) -> np.ndarray:
+    def from_tensor(self, tensor: Any, target: TargetOptions) -> np.ndarray:
         return tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor)
 
-    def from_known(self, tensor: torch.Tensor, target: Target) -> np.ndarray:
+    def from_known(self, tensor: torch.Tensor, target: TargetOptions) -> np.ndarray:
         return torch_to_numpy(tensor)
 
-    def read(self, handle: np.ndarray, target: Target) -> bytes:
+    def read(self, handle: np.ndarray, target: TargetOptions) -> bytes:
         return handle.tobytes()
 
-    def own(self, handle: np.ndarray, target: Target) -> np.ndarray:
+    def own(self, handle: np.ndarray, target: TargetOptions) -> np.ndarray:
         return handle
 
     def to_torch(self, handle: np.ndarray) -> torch.Tensor:

@@ -10,12 +10,12 @@ import pytest
 from bridge.binaries import Site, after_passes, cache_key
 from lowering.stablehlo.hlo import text_of
 from lowering.stablehlo.passes import stablehlo_pass, stablehlo_pipeline
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from tests.bridge.engines import TestEngine
 from tests.bridge.samples import lowered
 
 MODULE = lowered("mlp").module(0)
-TARGET = Target()
+TARGET = TargetOptions()
 
 
 class Engine(TestEngine):
@@ -26,10 +26,10 @@ class Engine(TestEngine):
     def version(self) -> str:
         return self.changes.get("version", "1")
 
-    def flags(self, target: Target) -> tuple[str, ...]:
+    def flags(self, target: TargetOptions) -> tuple[str, ...]:
         return self.changes.get("flags", ())
 
-    def pipeline(self, target: Target) -> Any:
+    def pipeline(self, target: TargetOptions) -> Any:
         return self.changes.get("pipeline", stablehlo_pipeline("test"))
 
 
@@ -38,7 +38,7 @@ class Other(Engine):
 
 
 def test_the_same_has_the_same_key() -> None:
-    assert cache_key(MODULE, Engine(), TARGET) == cache_key(MODULE, Engine(), Target())
+    assert cache_key(MODULE, Engine(), TARGET) == cache_key(MODULE, Engine(), TargetOptions())
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_the_same_has_the_same_key() -> None:
         (MODULE, Engine(flags=("-O3",)), TARGET),
         (MODULE, Engine(pipeline=stablehlo_pipeline("other")), TARGET),
         (MODULE, Other(), TARGET),
-        (MODULE, Engine(), Target("cuda")),
-        (MODULE, Engine(), Target(options={"a": "b"})),
+        (MODULE, Engine(), TargetOptions("cuda")),
+        (MODULE, Engine(), TargetOptions(options={"a": "b"})),
     ],
     ids=["code", "ports", "version", "flags", "pipeline", "engine", "device", "options"],
 )
-def test_anything_else_has_another(module: Any, engine: Any, target: Target) -> None:
+def test_anything_else_has_another(module: Any, engine: Any, target: TargetOptions) -> None:
     assert cache_key(module, engine, target) != cache_key(MODULE, Engine(), TARGET)
 
 

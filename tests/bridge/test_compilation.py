@@ -16,7 +16,7 @@ from lowering.ir.plan import Placement
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.passes import stablehlo_pass, stablehlo_pipeline
 from lowering.targets import sources
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from runtime.executor import Compiled
 from tests.bridge.engines import Refusal, TestEngine
 
@@ -240,10 +240,10 @@ def test_a_cache_key_depends_on_the_engine(
     change: str, lowered: bridge.Lowered, engine: TestEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = lowered.module(0)
-    before = cache_key(module, engine, Target())
-    assert before == cache_key(module, engine, Target())
+    before = cache_key(module, engine, TargetOptions())
+    assert before == cache_key(module, engine, TargetOptions())
     monkeypatch.setattr(engine, change, CHANGES[change])
-    assert before != cache_key(module, engine, Target())
+    assert before != cache_key(module, engine, TargetOptions())
 
 
 def test_a_cache_key_depends_on_the_target_the_module_and_our_sources(
@@ -251,12 +251,12 @@ def test_a_cache_key_depends_on_the_target_the_module_and_our_sources(
 ) -> None:
     module = lowered.module(0)
     keys = {
-        cache_key(module, engine, Target()),
-        cache_key(module, engine, Target("cuda")),
-        cache_key(module, engine, Target(options={"driver": "local-sync"})),
-        cache_key(replace(module, code=module.code + b"\0"), engine, Target()),
-        cache_key(module, engine, Target(), rewritten=False),
+        cache_key(module, engine, TargetOptions()),
+        cache_key(module, engine, TargetOptions("cuda")),
+        cache_key(module, engine, TargetOptions(options={"driver": "local-sync"})),
+        cache_key(replace(module, code=module.code + b"\0"), engine, TargetOptions()),
+        cache_key(module, engine, TargetOptions(), rewritten=False),
     }
     monkeypatch.setattr(sources, "_digest", lambda roots: "edited")
-    keys.add(cache_key(module, engine, Target()))
+    keys.add(cache_key(module, engine, TargetOptions()))
     assert len(keys) == 6

@@ -22,7 +22,7 @@ from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 from lowering.stablehlo import hlo
 from lowering.targets import get_engine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from tests.bridge.test_damage import reseal
 
 ENGINES = ("iree", "xla")
@@ -113,7 +113,7 @@ def test_without_jax_the_types_are_read_as_well(
     """Of what IREE's compiler makes; and XLA's binary says what it gives."""
     _put(artifact, _bytecode(FORGED[name][0]))
     module = replace(bridge.load(artifact).modules[0], foreign=False)
-    instance, target = get_engine(engine), Target()
+    instance, target = get_engine(engine), TargetOptions()
     message = "@main has other types than its ports" if engine == "iree" else "the binary gives|xla"
 
     def run() -> None:
@@ -130,7 +130,7 @@ def test_known_operations_go_to_iree_alone(name: str, lowered: Lowered) -> None:
     module = replace(lowered.modules[0], code=_bytecode(FORGED[name][0]))
     if "vhlo" in FORGED[name][1]:
         with pytest.raises(EngineError, match="it has the operation 'vhlo"):
-            get_engine("iree").compile(module, Target())
+            get_engine("iree").compile(module, TargetOptions())
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_results_are_those_that_the_module_says(wrong: str, engine: str, lowered: Lowered) -> None:
     """A binary that is trusted may be another module's than the artifact says."""
-    instance, target = get_engine(engine), Target()
+    instance, target = get_engine(engine), TargetOptions()
     module = lowered.modules[0]
     binary = instance.compile(module, target)
     x = instance.from_tensor(torch.ones(4, 8), target)
@@ -237,7 +237,7 @@ def test_results_are_those_that_the_module_says(wrong: str, engine: str, lowered
 def test_a_trusted_binary_of_another_module_gives_a_sentence(
     engine: str, lowered: Lowered, tmp_path: Path
 ) -> None:
-    instance, target = get_engine(engine), Target()
+    instance, target = get_engine(engine), TargetOptions()
     small = bridge.lower(torch.nn.ReLU(), (torch.ones(2),)).modules[0]
     code = instance.compile(replace(small, inputs=small.inputs), target)
     key = cache_key(lowered.modules[0], instance, target)

@@ -11,7 +11,7 @@ import pytest
 from bridge.binaries import Binaries, Site
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
-from lowering.targets.target import Engine, Target
+from lowering.targets.target import Engine, TargetOptions
 from runtime.report import MAX_FALLBACKS, Fallback, Report
 from tests.bridge.engines import TestEngine
 from tests.growth import CALLERS, ENGINES, grown, lowered, of_calls, of_loads
@@ -61,7 +61,7 @@ def test_a_refusal_keeps_nothing_of_who_asked() -> None:
     def ask(module: Module) -> tuple[weakref.ref[Mark], EngineError]:
         mine = Mark()
         with pytest.raises(EngineError, match="too hard") as raised:
-            binaries.of(module, Site(cast(Engine, engine), Target()), own=False)
+            binaries.of(module, Site(cast(Engine, engine), TargetOptions()), own=False)
         return weakref.ref(mine), EngineError(str(raised.value), raised.value.node)
 
     for _ in range(2):

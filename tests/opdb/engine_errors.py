@@ -22,7 +22,7 @@ from lowering.stablehlo.emit import emit_module
 from lowering.stablehlo.hlo import func, ir
 from lowering.stablehlo.value import Value
 from lowering.targets import get_engine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from tests.opdb import selection, store
 from tests.opdb.cases import Call, Row, clones
 
@@ -146,7 +146,7 @@ def _find(engine: str, refusal: Refusal) -> Example | None:
 
 def _failure(engine: str, module: Module) -> str | None:
     """The error with which a module is refused, at compilation or at load."""
-    on, target = get_engine(engine), Target()
+    on, target = get_engine(engine), TargetOptions()
     try:
         on.load(on.compile(module, target), module, target, {})
     except EngineError as error:

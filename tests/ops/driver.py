@@ -31,7 +31,7 @@ from lowering.ir.tree import LEAF
 from lowering.ir.types import DType, Layout, TensorType
 from lowering.stablehlo.decompose import constant
 from lowering.stablehlo.emit import emit_module, try_nodes
-from lowering.targets.target import Engine, Target
+from lowering.targets.target import Engine, TargetOptions
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def check(sample: Sample, engine: Engine) -> None:
     names_in = [ref.name for ref in program.graph.inputs]
     names_out = [ref.name for ref in program.graph.outputs]
     module = emit_module(program, program.graph.nodes, names_in, names_out, {}, "sample")
-    target = Target()
+    target = TargetOptions()
     binary = engine.compile(after_passes(module, Site(engine, target)), target)
     executable = engine.load(binary, module, target, {})
     handles = [engine.from_tensor(tensor.detach().contiguous(), target) for tensor in inputs]

@@ -9,7 +9,7 @@ import torch
 
 from lowering.stablehlo.emit import emit_module
 from lowering.targets import get_engine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from tests.ops.data import floats
 from tests.ops.driver import Sample, build_program, operator
 
@@ -20,7 +20,7 @@ def lowered(sample: Sample) -> torch.Tensor:
     names_in = [f"x{i}" for i in range(len(program.graph.inputs))]
     names_out = [f"y{i}" for i in range(len(program.graph.outputs))]
     module = emit_module(program, program.graph.nodes, names_in, names_out, {}, "sample")
-    engine, target = get_engine("xla"), Target()
+    engine, target = get_engine("xla"), TargetOptions()
     executable = engine.load(engine.compile(module, target), module, target, {})
     return engine.to_torch(executable([engine.from_tensor(tensor, target) for tensor in inputs])[0])
 

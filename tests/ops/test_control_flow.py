@@ -15,7 +15,7 @@ from lowering.ir.program import Program
 from lowering.passes.pipelines import canonical
 from lowering.stablehlo.emit import emit_module
 from lowering.targets import get_engine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 
 
 class Call(torch.nn.Module):
@@ -69,7 +69,7 @@ def program_of(function: Callable[..., Any], *args: torch.Tensor, dynamic_shapes
 def run(
     program: Program, args: tuple[torch.Tensor, ...], sizes: dict[str, int], name: str
 ) -> list[torch.Tensor]:
-    graph, engine, target = program.graph, get_engine(name), Target()
+    graph, engine, target = program.graph, get_engine(name), TargetOptions()
     inputs = [ref.name for ref in graph.inputs]
     outputs = [ref.name for ref in graph.outputs]
     module = emit_module(program, graph.nodes, inputs, outputs, sizes, "sample")

@@ -31,7 +31,7 @@ from lowering.ir.types import DType, SymType, TensorType, ValueType, contiguous
 from lowering.ir.weights import Storage, Weights, WeightView
 from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
 from lowering.targets.aten.routine import Routine
-from lowering.targets.target import Built, Target
+from lowering.targets.target import Built, TargetOptions
 from runtime.executor import Compiled
 
 F32 = DType.FLOAT32
@@ -178,16 +178,18 @@ class FakeEngine:
     def version(self) -> str:
         return "1"
 
-    def flags(self, target: Target) -> tuple[str, ...]:
+    def flags(self, target: TargetOptions) -> tuple[str, ...]:
         return ()
 
-    def pipeline(self, target: Target) -> StableHloPipeline:
+    def pipeline(self, target: TargetOptions) -> StableHloPipeline:
         return stablehlo_pipeline("test")
 
-    def compile(self, module: Module, target: Target) -> bytes:
+    def compile(self, module: Module, target: TargetOptions) -> bytes:
         return b""
 
-    def load(self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]) -> Any:
+    def load(
+        self, binary: bytes, module: Module, target: TargetOptions, weights: Mapping[str, np.ndarray]
+    ) -> Any:
         self.bound.append(dict(weights))
         made = {port.name for port in module.outputs}
         members = self.plan.segments[int(binary)].nodes
@@ -210,21 +212,21 @@ class FakeEngine:
 
         return run
 
-    def from_tensor(self, tensor: Any, target: Target) -> np.ndarray:
+    def from_tensor(self, tensor: Any, target: TargetOptions) -> np.ndarray:
         array = tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor)
         assert array.flags.c_contiguous
         return array
 
-    def own(self, handle: np.ndarray, target: Target) -> np.ndarray:
+    def own(self, handle: np.ndarray, target: TargetOptions) -> np.ndarray:
         return handle
 
     def to_torch(self, handle: np.ndarray) -> torch.Tensor:
         return numpy_to_torch(handle)
 
-    def from_known(self, tensor: Any, target: Target) -> np.ndarray:
+    def from_known(self, tensor: Any, target: TargetOptions) -> np.ndarray:
         return self.from_tensor(tensor, target)
 
-    def read(self, handle: np.ndarray, target: Target) -> bytes:
+    def read(self, handle: np.ndarray, target: TargetOptions) -> bytes:
         return handle.tobytes()
 
     def to_numpy(self, handle: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import torch
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement, Segment
 from lowering.ir.weights import Weights
-from lowering.targets.target import Built, Target
+from lowering.targets.target import Built, TargetOptions
 from runtime.engine_call import EngineCall, load
 from runtime.frame import Frame, Shared
 from runtime.report import Report
@@ -46,7 +46,7 @@ class Donating(FakeEngine):
         built = super().specialise(segment, sizes)
         return built._replace(module=replace(built.module, donated=(("x", "y"),)))
 
-    def own(self, handle: np.ndarray, target: Target) -> np.ndarray:
+    def own(self, handle: np.ndarray, target: TargetOptions) -> np.ndarray:
         self.owned.append(handle)
         return handle.copy()
 

@@ -13,7 +13,7 @@ import torch
 
 import bridge
 from lowering.targets import get_engine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from tests.lowering.targets.engine_modules import add_one
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ MEGABYTES = 64
 RESIDENT = f"""
 import sys
 import numpy as np
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from lowering.targets import get_engine
 from tests.lowering.targets.engine_modules import add_one, module, tensor
 from lowering.ir.types import DType
@@ -39,7 +39,7 @@ signature = f"({{tensor(w)}}, tensor<f32>) -> {{tensor(x)}}"
 body = f\"\"\"%zero = stablehlo.constant dense<0.0> : tensor<f32>
 %s = stablehlo.reduce(%w init: %zero) applies stablehlo.add across dimensions = [0] : {{signature}}
 %y = stablehlo.add %x, %s : {{tensor(x)}}\"\"\"
-engine, cpu = get_engine(sys.argv[1]), Target()
+engine, cpu = get_engine(sys.argv[1]), TargetOptions()
 program = module(body, (x, w), (y,))
 binary = engine.compile(program, cpu)
 small = add_one()
@@ -57,14 +57,14 @@ print(resident() - before)
 def test_tensors_pass_without_a_copy(name: str) -> None:
     engine, program = get_engine(name), add_one(sizes=(64,))
     x = torch.zeros(64)
-    handle = engine.from_tensor(x, Target())
+    handle = engine.from_tensor(x, TargetOptions())
     assert engine.to_torch(handle).data_ptr() == x.data_ptr()
-    run = engine.load(engine.compile(program, Target()), program, Target(), {})
+    run = engine.load(engine.compile(program, TargetOptions()), program, TargetOptions(), {})
     (result,) = run([handle])
     one, two = engine.to_torch(result), engine.to_numpy(result)
     assert one.data_ptr() == two.ctypes.data
     x += 1  # the same memory with other contents, through the view that is kept of it
-    (result,) = run([engine.from_tensor(x, Target())])
+    (result,) = run([engine.from_tensor(x, TargetOptions())])
     assert torch.equal(engine.to_torch(result), torch.full((64,), 2.0))
 
 

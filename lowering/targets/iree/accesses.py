@@ -92,7 +92,7 @@ def accesses(operation: ir.OpView, places: Places) -> Iterator[Access]:
     elif isinstance(operation, stream.CmdFillOp):
         yield _access(places, operation.target, operation.target_offset, operation.target_length, True)
     else:
-        # Not known here: whatever it is given may be written, all of it.
+        # Not known here: it may write all of its operands.
         for operand in operation.operands:
             if operand in places:
                 yield Access(places[operand][0], None, None, True)
@@ -125,7 +125,7 @@ def _place(value: ir.Value) -> Place:
     if isinstance(owner, util.GlobalLoadOp):
         return Resource(str(value.type), hash(str(owner.global_))), 0
     if isinstance(owner, stream.TensorImportOp):
-        # Two imports of one buffer are one resource. Two buffers are the caller's, who keeps them apart.
+        # Two imports of one buffer are one resource. Two buffers are the caller's, and do not overlap.
         return Resource(str(value.type), hash(owner.source)), 0
     return Resource(str(value.type), hash(value)), 0
 

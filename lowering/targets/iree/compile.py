@@ -26,7 +26,7 @@ from lowering.targets.diagnostics import first_error, first_line
 from lowering.targets.iree.limits import check_limits
 from lowering.targets.iree.pipeline import converted_pipeline
 from lowering.targets.iree.processor import flags_of
-from lowering.targets.target import Target, this_machine
+from lowering.targets.target import TargetOptions, this_machine
 
 TIMEOUT_S = 3600.0
 
@@ -52,7 +52,7 @@ _LARGER_AT_LOAD = "--iree-opt-const-expr-max-size-increase-threshold"
 _USUALLY_LARGER = 1 << 20
 
 
-def compile_module(module: Module, target: Target) -> bytes:
+def compile_module(module: Module, target: TargetOptions) -> bytes:
     """The module as an IREE VM module (`.vmfb`), its weights as parameters of scope `model`.
 
     `target.options`: `flags` (more compiler flags, separated by spaces), `cuda_target` (default `sm_80`) and
@@ -76,7 +76,7 @@ def compile_module(module: Module, target: Target) -> bytes:
     return _without_races(sources[-1], flags, module.name, timeout)
 
 
-def _rewritten(code: bytes, module: Module, target: Target) -> tuple[list[bytes], list[str]]:
+def _rewritten(code: bytes, module: Module, target: TargetOptions) -> tuple[list[bytes], list[str]]:
     """The converted module after the passes, with and without memory for a call; and flags for it."""
     from lowering.targets.iree.converted import converted
     from lowering.targets.iree.entries import check_entry, drop_memory
@@ -111,7 +111,7 @@ class _Refused(EngineError):
     """The compiler ended with an error."""
 
 
-def flags_for(target: Target) -> tuple[str, ...]:
+def flags_for(target: TargetOptions) -> tuple[str, ...]:
     if target.device not in _DEVICE_FLAGS:
         raise EngineError(f"iree cannot compile for the device {target.device!r}; it knows cpu and cuda")
     flags = _DEVICE_FLAGS[target.device]
@@ -123,7 +123,8 @@ def flags_for(target: Target) -> tuple[str, ...]:
 
 
 def _without_races(source: bytes, flags: Sequence[str], name: str, timeout: float) -> bytes:
-    """Compile; what IREE would run side by side though it must not is compiled to run one after another."""
+    """Compile; operations that IREE would run side by side though they race are compiled to run one after
+    another."""
     from iree.compiler.ir import MLIRError  # pyright: ignore[reportAttributeAccessIssue]
 
     from lowering.targets.iree.races import check, split

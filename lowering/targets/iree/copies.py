@@ -1,4 +1,4 @@
-"""Values that IREE would overwrite: arguments, and what else is read.
+"""Values that IREE would overwrite: arguments, and other values that are read later.
 
 IREE 3.13 updates a buffer in place where the program does not read its value again: a scatter, a sort, an
 inserted slice or a loop that starts from it. Two faults come of that. An argument's buffer is the caller's

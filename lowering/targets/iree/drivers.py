@@ -12,7 +12,7 @@ from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.targets.diagnostics import first_line
 from lowering.targets.iree.interface import is_small
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 
 _CONTROL_FLOW = frozenset(("while", "if", "case"))
 
@@ -27,7 +27,7 @@ def driver_of(device: str) -> str:
     return "local-task" if device == "cpu" else device
 
 
-def choose_driver(module: Module, target: Target) -> str:
+def choose_driver(module: Module, target: TargetOptions) -> str:
     """The driver that runs a module: on the CPU, threads where there are cores and work for them."""
     if target.device != "cpu":
         return driver_of(target.device)

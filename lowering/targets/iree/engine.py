@@ -42,7 +42,7 @@ from lowering.targets.iree.limits import explain
 from lowering.targets.iree.memory import NEEDED, CallMemory
 from lowering.targets.iree.pipeline import pipeline
 from lowering.targets.iree.weights import bound, lend
-from lowering.targets.target import Target, this_machine
+from lowering.targets.target import TargetOptions, this_machine
 
 try:
     from iree import runtime as rt
@@ -67,7 +67,7 @@ _capsule_pointer.argtypes = [py_object, c_char_p]
 class Handle:
     """An IREE buffer view, its type, and the addresses it covers (`start == end` when it has no elements).
 
-    `owner`: what keeps imported memory, None for IREE's own.
+    `owner`: the owner of imported memory, None for IREE's own.
     """
 
     __slots__ = ("device", "dtype", "end", "owner", "sizes", "start", "view")
@@ -102,13 +102,13 @@ class Iree(ImportsTensors[Handle]):
     def version(self) -> str:
         return f"{VERSION}+{processor().key}"
 
-    def flags(self, target: Target) -> Sequence[str]:
+    def flags(self, target: TargetOptions) -> Sequence[str]:
         return flags_for(target)
 
-    def pipeline(self, target: Target) -> StableHloPipeline:
+    def pipeline(self, target: TargetOptions) -> StableHloPipeline:
         return pipeline(target.device, this_machine())
 
-    def compile(self, module: Module, target: Target) -> bytes:
+    def compile(self, module: Module, target: TargetOptions) -> bytes:
         """Compile in a child process. `target.options`: see `compile_module`, and `driver` at load.
 
         Raises EngineError, with the node its first diagnostic points at.
@@ -116,7 +116,7 @@ class Iree(ImportsTensors[Handle]):
         return seal(self.name, self.version(), target.device, compile_module(module, target))
 
     def load(
-        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+        self, binary: bytes, module: Module, target: TargetOptions, weights: Mapping[str, np.ndarray]
     ) -> IreeExecutable:
         """Load a binary and bind its weights where they lie. Raises EngineError.
 
@@ -126,12 +126,12 @@ class Iree(ImportsTensors[Handle]):
         payload = unseal(self.name, self.version(), target.device, binary)
         return IreeExecutable(payload, module, target, weights)
 
-    def read(self, handle: Handle, target: Target) -> bytes:
+    def read(self, handle: Handle, target: TargetOptions) -> bytes:
         if handle.device != "cpu":
             return self.to_numpy(handle).tobytes()
         return string_at(handle.start, handle.end - handle.start) if handle.start else b""
 
-    def own(self, handle: Handle, target: Target) -> Handle:
+    def own(self, handle: Handle, target: TargetOptions) -> Handle:
         """The handle where its memory is IREE's, else one over a copy: not all writes to imported memory are
         allowed."""
         return handle if handle.owner is None else _owned(self.to_numpy(handle))
@@ -167,7 +167,7 @@ class Iree(ImportsTensors[Handle]):
         return view, dtype, sizes, start, count * dtype.itemsize, "cpu"
 
     @classmethod
-    def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+    def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: TargetOptions) -> Handle:
         array = aligned(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
         view = _allocated(array, device_of(driver_of(target.device)), rt.MemoryType.DEVICE_LOCAL)
         return Handle(view, dtype_of(array), array.shape, 0, 0, target.device)
@@ -200,7 +200,7 @@ class IreeExecutable:
     """A loaded IREE module with its weights bound."""
 
     def __init__(
-        self, payload: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+        self, payload: bytes, module: Module, target: TargetOptions, weights: Mapping[str, np.ndarray]
     ) -> None:
         self._module = module
         self._inputs = tuple(port for port in module.inputs if port.weight is None)
@@ -280,7 +280,7 @@ class IreeExecutable:
             ) from None
 
     def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
-        """IREE's own call on these arguments: what a call's cost is measured against."""
+        """IREE's own call on these arguments: the baseline of a call's cost."""
         arguments = rt.VmVariantList(len(handles) + 1)
         for handle in handles:
             arguments.push_ref(handle.view)  # pyright: ignore[reportArgumentType]
@@ -299,7 +299,7 @@ class IreeExecutable:
         outputs: list[Handle] = []
         for index, (dtype, sizes, nbytes, shape, elements, is_float8) in enumerate(self._outputs):
             view = results.get_as_object(index, rt.HalBufferView)
-            # A binary may be another module's than it says, and what is read is as large as the port.
+            # A binary may be another module's than it says, and reads are as large as the port.
             if view.byte_length != nbytes or view.shape != shape or view.element_type not in elements:
                 raise EngineError(self._unlike_declared(index, view))
             start = _view_address(self._device, view, is_float8) if nbytes else 0
@@ -331,7 +331,7 @@ class IreeExecutable:
     def _copy(self, handle: Handle) -> Handle:
         array = Iree().to_numpy(handle)
         if self._device_type != "cpu":
-            return Iree._to_device(array, Target(self._device_type))
+            return Iree._to_device(array, TargetOptions(self._device_type))
         return _owned(array)
 
 

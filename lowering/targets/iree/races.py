@@ -49,8 +49,8 @@ def check(text: str) -> list[Wave]:
 def split(text: str, expected: Sequence[Wave]) -> str:
     """A module at the end of IREE's stream phase with each wave cut into its runs, which follow one another.
 
-    `expected`: what `check` says of the same module. Raises ir.MLIRError for other text, ValueError where the
-    module has other waves.
+    `expected`: the result of `check` on the same module. Raises ir.MLIRError for other text, ValueError where
+    the module has other waves.
     """
     with ir.Context():
         module = ir.Module.parse(text)

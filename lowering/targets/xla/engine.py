@@ -34,7 +34,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.passes import StableHloPipeline
 from lowering.targets.diagnostics import first_error, first_line
 from lowering.targets.imports import ImportsTensors
-from lowering.targets.target import Target, this_machine
+from lowering.targets.target import TargetOptions, this_machine
 from lowering.targets.xla.binary import Parts, pack, unpack
 from lowering.targets.xla.donation import with_aliases
 from lowering.targets.xla.pipeline import pipeline
@@ -101,14 +101,14 @@ class Xla(ImportsTensors[Handle]):
     def version(self) -> str:
         return f"{jaxlib_version}+{processor().key}"
 
-    def flags(self, target: Target) -> Sequence[str]:
+    def flags(self, target: TargetOptions) -> Sequence[str]:
         """`XLA_FLAGS`, as the caller set them, and whether `_options` chooses for several cores."""
         return (*_GIVEN_FLAGS, "several cores" if cores() > 1 else "one core")
 
-    def pipeline(self, target: Target) -> StableHloPipeline:
+    def pipeline(self, target: TargetOptions) -> StableHloPipeline:
         return pipeline(target.device, this_machine())
 
-    def compile(self, module: Module, target: Target) -> bytes:
+    def compile(self, module: Module, target: TargetOptions) -> bytes:
         """Compile. Entries of `target.options` whose name starts with `xla_` are XLA's own options.
 
         Raises EngineError.
@@ -118,19 +118,19 @@ class Xla(ImportsTensors[Handle]):
         return seal(self.name, self.version(), target.device, payload)
 
     def load(
-        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+        self, binary: bytes, module: Module, target: TargetOptions, weights: Mapping[str, np.ndarray]
     ) -> XlaExecutable:
         """Load a binary, bind its weights where they lie, and run its load-time part. Raises EngineError."""
         payload = unseal(self.name, self.version(), target.device, binary)
         return XlaExecutable(self, unpack(payload, module.name), module, target, weights)
 
-    def read(self, handle: Handle, target: Target) -> bytes:
+    def read(self, handle: Handle, target: TargetOptions) -> bytes:
         if target.device != "cpu":
             return self.to_numpy(handle).tobytes()
         size = prod(handle.sizes) * handle.dtype.itemsize
         return string_at(handle.array.unsafe_buffer_pointer(), size) if size else b""
 
-    def own(self, handle: Handle, target: Target) -> Handle:
+    def own(self, handle: Handle, target: TargetOptions) -> Handle:
         """The handle where its memory is XLA's, else one over a copy: XLA does not overwrite other memory."""
         if handle.owner is None:
             return handle
@@ -159,7 +159,7 @@ class Xla(ImportsTensors[Handle]):
         return capsule_import(_take, start, dtype, sizes), dtype, sizes
 
     @classmethod
-    def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: Target) -> Handle:
+    def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: TargetOptions) -> Handle:
         _, devices = _backend(target.device)
         host = cls.from_numpy(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
         array = jax.device_put(host.array, next(iter(devices)))
@@ -176,7 +176,7 @@ class XlaExecutable:
         engine: Xla,
         parts: Parts,
         module: Module,
-        target: Target,
+        target: TargetOptions,
         weights: Mapping[str, np.ndarray],
     ) -> None:
         self._name = module.name
@@ -268,7 +268,7 @@ class Made:
 _all_made: WeakValueDictionary[tuple[Any, ...], Made] = WeakValueDictionary()
 
 
-def _made(parts: Parts, weights: Sequence[Handle], name: str, target: Target) -> Made:
+def _made(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOptions) -> Made:
     """The results of a load-time part on these weights. Raises EngineError."""
     key = (parts.load_key, target.device, *(handle.array.unsafe_buffer_pointer() for handle in weights))
     found = _all_made.get(key)
@@ -284,7 +284,7 @@ def _made(parts: Parts, weights: Sequence[Handle], name: str, target: Target) ->
     return found
 
 
-def _compiled(module: Module, target: Target) -> bytes:
+def _compiled(module: Module, target: TargetOptions) -> bytes:
     """XLA's own binary of a module. Raises EngineError."""
     backend, devices = _backend(target.device)
     options = _options(module, target)
@@ -297,7 +297,7 @@ def _compiled(module: Module, target: Target) -> bytes:
         raise EngineError(f"xla {module.name}: {text or first_line(error)}", node) from None
 
 
-def _loaded(binary: bytes, name: str, target: Target) -> Any:
+def _loaded(binary: bytes, name: str, target: TargetOptions) -> Any:
     """XLA's executable of its own binary. Raises EngineError."""
     backend, devices = _backend(target.device)
     try:
@@ -348,7 +348,7 @@ def _cpu_device() -> Any:
     return _backend("cpu")[0].local_devices()[0]
 
 
-def _options(module: Module, target: Target) -> dict[str, str]:
+def _options(module: Module, target: TargetOptions) -> dict[str, str]:
     """XLA's options for this module: measured defaults where this jaxlib takes them, then the caller's."""
     given = {key: value for key, value in target.options.items() if key.startswith("xla_")}
     # Never round less often than the module says: eager's half-precision results depend on it.

@@ -16,7 +16,7 @@ from lowering.ir.errors import EngineError
 from lowering.targets import get_engine
 from lowering.targets.iree.compile import flags_for
 from lowering.targets.iree.processor import flags_of
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 
 _V2 = {"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"}
 _V3 = _V2 | {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}
@@ -91,10 +91,10 @@ def test_an_engine_is_held_to_a_level(monkeypatch: pytest.MonkeyPatch, engine: s
 
 def test_the_compilers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BRIDGE_CPU", "x86-64-v2")
-    assert "--iree-llvmcpu-target-cpu=x86-64-v2" in flags_for(Target())
+    assert "--iree-llvmcpu-target-cpu=x86-64-v2" in flags_for(TargetOptions())
     monkeypatch.setenv("BRIDGE_CPU", "")
     told = "x86-64-v4" if processor().has_float16 else "host"
-    assert f"--iree-llvmcpu-target-cpu={told}" in flags_for(Target())
+    assert f"--iree-llvmcpu-target-cpu={told}" in flags_for(TargetOptions())
 
 
 def test_iree_is_not_told_of_float16() -> None:
@@ -112,8 +112,8 @@ def test_iree_is_not_told_of_float16() -> None:
 def test_xla_is_held_to_a_lesser_processor(given: str, told: str) -> None:
     """By its variable, which it reads when it is first used: no option of an executable does it."""
     code = (
-        "import os; from lowering.targets import get_engine; from lowering.targets.target import Target; "
-        "import numpy as np; get_engine('xla').from_tensor(np.ones(2), Target()); "
+        "import os; from lowering.targets import get_engine; from lowering.targets.target import CPU; "
+        "import numpy as np; get_engine('xla').from_tensor(np.ones(2), CPU); "
         "print(os.environ.get('XLA_FLAGS', ''))"
     )
     environment = {**os.environ, "BRIDGE_CPU": "x86-64-v2", "XLA_FLAGS": given}

@@ -19,7 +19,7 @@ from lowering.targets import get_engine
 from lowering.targets.iree import weights as iree_weights
 from lowering.targets.iree.engine import IreeExecutable
 from lowering.targets.iree.weights import lend
-from lowering.targets.target import Target
+from lowering.targets.target import CPU, TargetOptions
 from lowering.targets.xla.engine import XlaExecutable
 from tests.lowering.targets.engine_modules import linear
 
@@ -28,12 +28,12 @@ SIZE = 256
 SHORT = f"""
 import sys
 import numpy as np
-from lowering.targets.target import Target
+from lowering.targets.target import CPU, TargetOptions
 from lowering.targets import get_engine
 from lowering.targets.iree import weights as iree_weights
 from tests.lowering.targets.engine_modules import linear
 
-engine, program, cpu = get_engine("xla"), linear(size={SIZE}), Target()
+engine, program, cpu = get_engine("xla"), linear(size={SIZE}), CPU
 weight = np.eye({SIZE}, dtype=np.float32)
 run = engine.load(engine.compile(program, cpu), program, cpu, {{"layer.weight": weight}})
 # A thread that wants Python's lock does not get it any more before the interpreter is gone.
@@ -50,7 +50,7 @@ class Observed(np.ndarray):
 @pytest.mark.parametrize("name", ["iree", "xla"])
 def test_arguments_are_released_by_the_caller(name: str) -> None:
     engine, program = get_engine(name), linear(size=SIZE)
-    target = Target(options={"driver": "local-task"} if name == "iree" else {})
+    target = TargetOptions(options={"driver": "local-task"} if name == "iree" else {})
     weight = np.eye(SIZE, dtype=np.float32)
     run = engine.load(engine.compile(program, target), program, target, {"layer.weight": weight})
     threads: list[int] = []
@@ -69,8 +69,8 @@ def test_weights_are_released_by_the_caller(name: str) -> None:
     engine, program = get_engine(name), linear(size=SIZE)
     weight = aligned_copy(np.eye(SIZE, dtype=np.float32)).view(Observed)
     gone = weakref.ref(weight)
-    run = engine.load(engine.compile(program, Target()), program, Target(), {"layer.weight": weight})
-    run([engine.from_tensor(np.ones((SIZE, SIZE), np.float32), Target())])
+    run = engine.load(engine.compile(program, CPU), program, CPU, {"layer.weight": weight})
+    run([engine.from_tensor(np.ones((SIZE, SIZE), np.float32), CPU)])
     # What is the engine's own, and may be dropped by a thread of its own after all else is gone.
     assert isinstance(run, IreeExecutable | XlaExecutable)
     kept = [run._context, run._index] if isinstance(run, IreeExecutable) else run._arguments

@@ -17,7 +17,7 @@ from lowering.ir.module import Module
 from lowering.stablehlo import hlo
 from lowering.stablehlo.hlo import ir, stablehlo
 from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
-from lowering.targets.target import Executable, Target
+from lowering.targets.target import Executable, TargetOptions
 
 
 class Tensor(np.ndarray):
@@ -31,19 +31,19 @@ class Interpreter:
     def version(self) -> str:
         return "1"
 
-    def flags(self, target: Target) -> tuple[str, ...]:
+    def flags(self, target: TargetOptions) -> tuple[str, ...]:
         return ()
 
-    def pipeline(self, target: Target) -> StableHloPipeline:
+    def pipeline(self, target: TargetOptions) -> StableHloPipeline:
         return stablehlo_pipeline("interpreter")
 
-    def compile(self, module: Module, target: Target) -> bytes:
+    def compile(self, module: Module, target: TargetOptions) -> bytes:
         if target.device != "cpu":
             raise EngineError(f"interpreter: the device {target.device} does not exist")
         return seal(self.name, self.version(), target.device, module.code)
 
     def load(
-        self, binary: bytes, module: Module, target: Target, weights: Mapping[str, np.ndarray]
+        self, binary: bytes, module: Module, target: TargetOptions, weights: Mapping[str, np.ndarray]
     ) -> Executable:
         code = unseal(self.name, self.version(), target.device, binary)
 
@@ -60,15 +60,15 @@ class Interpreter:
 
         return run
 
-    def from_tensor(self, tensor: Any, target: Target) -> Tensor:
+    def from_tensor(self, tensor: Any, target: TargetOptions) -> Tensor:
         return aligned_copy(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor)).view(Tensor)
 
     from_known = from_tensor
 
-    def read(self, handle: Tensor, target: Target) -> bytes:
+    def read(self, handle: Tensor, target: TargetOptions) -> bytes:
         return handle.tobytes()
 
-    def own(self, handle: Tensor, target: Target) -> Tensor:
+    def own(self, handle: Tensor, target: TargetOptions) -> Tensor:
         return handle
 
     def to_torch(self, handle: Tensor) -> Any:

@@ -16,10 +16,10 @@ from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 from lowering.targets import get_engine
-from lowering.targets.target import Engine, Target
+from lowering.targets.target import Engine, TargetOptions
 from tests.lowering.targets.engine_modules import ELEMENTS, add_one, linear, module, swap, tensor
 
-CPU = Target()
+CPU = TargetOptions()
 
 
 @pytest.fixture(scope="module", params=["iree", "xla"])
@@ -329,7 +329,7 @@ def test_truncated_and_foreign_binaries_are_refused(engine: Engine) -> None:
     with pytest.raises(EngineError, match=f"compiled for engine {engine.name}"):
         other.load(binary, program, CPU, {})
     with pytest.raises(EngineError, match="compiled for device cpu"):
-        engine.load(binary, program, Target("cuda"), {})
+        engine.load(binary, program, TargetOptions("cuda"), {})
 
 
 def test_a_binary_of_another_version_is_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +359,7 @@ def test_bad_calls_are_one_sentence(engine: Engine) -> None:
     with pytest.raises(EngineError):
         executable([engine.from_tensor(np.zeros(3, np.float32), CPU)])
     with pytest.raises(EngineError, match="'tpu'"):
-        engine.compile(program, Target("tpu"))
+        engine.compile(program, TargetOptions("tpu"))
 
 
 def test_garbage_code_is_refused(engine: Engine) -> None:
@@ -371,7 +371,7 @@ def test_without_a_gpu_cuda_says_what_it_needs(engine: Engine) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(EngineError, match="cuda"):
-        engine.from_tensor(np.zeros(3, np.float32), Target("cuda"))
+        engine.from_tensor(np.zeros(3, np.float32), TargetOptions("cuda"))
 
 
 def test_unknown_engines_are_named() -> None:

@@ -15,7 +15,7 @@ from lowering.stablehlo.passes.convolution import Choices
 from lowering.stablehlo.passes.parsed import rewritten
 from lowering.targets import ENGINES, get_engine, pipelines
 from lowering.targets.iree import pipeline as iree
-from lowering.targets.target import DEVICES, Machine, Target
+from lowering.targets.target import DEVICES, Machine, TargetOptions
 from lowering.targets.xla import pipeline as xla
 from tests.lowering.stablehlo.passes.models import CASES, lowered
 from tests.lowering.stablehlo.passes.through import results
@@ -98,7 +98,7 @@ def test_other_devices_get_what_is_canonical(target: object) -> None:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_what_is_listed_is_what_the_engine_uses(name: str) -> None:
-    used = [get_engine(name).pipeline(Target(device)).identity() for device in DEVICES]
+    used = [get_engine(name).pipeline(TargetOptions(device)).identity() for device in DEVICES]
     listed = [item.identity() for item in pipelines(name) if item.subject == "StableHLO module"]
     assert listed == used
 

@@ -13,7 +13,7 @@ import bridge
 from lowering.stablehlo.hlo import text_of
 from lowering.stablehlo.passes import stablehlo_pass
 from lowering.targets import get_engine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from tests.bridge.calls import Call
 from tests.lowering.stablehlo.passes.through import text_through, through
 
@@ -42,7 +42,7 @@ def test_products_are_rounded_as_eager_rounds_them(name: str, scale: float) -> N
     module = through(lowered.module(0), ROUNDED)
     products = len(re.findall(r"stablehlo\.multiply", text_of(module.code)))
     assert len(re.findall(r"stablehlo\.reduce_precision", text_of(module.code))) == products > 0
-    engine, target = get_engine("xla"), Target()
+    engine, target = get_engine("xla"), TargetOptions()
     run = engine.load(engine.compile(module, target), module, target, {})
     (result, *_) = run([engine.from_tensor(item, target) for item in (x, y)])
     torch.testing.assert_close(engine.to_torch(result), function(x, y), rtol=0, atol=0, equal_nan=True)

@@ -24,7 +24,7 @@ from lowering.stablehlo.passes import StableHloPass, stablehlo_pass, stablehlo_p
 from lowering.stablehlo.passes.parsed import ParsedModule, rewritten
 from lowering.stablehlo.value import tensor_type
 from lowering.targets import get_engine
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 
 CLEAN_UP = (stablehlo_pass("erase-dead-operations"), stablehlo_pass("merge-equal-operations"))
 
@@ -43,7 +43,7 @@ def operations(module: Module) -> Counter[str]:
 
 def results(module: Module, lowered: bridge.Lowered, inputs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """What XLA computes of a module, with the weights of the program that it is of."""
-    engine, target = get_engine("xla"), Target()
+    engine, target = get_engine("xla"), TargetOptions()
     canonical = lowered.module(0).inputs
     weights = materialise(lowered.weights, [p.weight for p in canonical if p.weight is not None])
     run = engine.load(engine.compile(module, target), module, target, weights)

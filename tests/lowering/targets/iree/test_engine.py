@@ -13,10 +13,10 @@ from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 from lowering.targets.iree import compile as iree_compile
 from lowering.targets.iree.engine import Iree
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from tests.lowering.targets.engine_modules import add_one, linear, module, tensor
 
-CPU = Target()
+CPU = TargetOptions()
 ROOT = Path(__file__).parents[4]
 
 
@@ -102,18 +102,18 @@ def test_a_broken_compiler_is_an_error(
 ) -> None:
     fake_compiler(tmp_path / "compiler", script, monkeypatch)
     with pytest.raises(EngineError, match=message):
-        Iree().compile(add_one(), Target(options={"timeout": "0.2"}))
+        Iree().compile(add_one(), TargetOptions(options={"timeout": "0.2"}))
 
 
 def test_wrong_flags_are_an_error() -> None:
     with pytest.raises(EngineError, match="iree add_one"):
-        Iree().compile(add_one(), Target(options={"flags": "--no-such-flag"}))
+        Iree().compile(add_one(), TargetOptions(options={"flags": "--no-such-flag"}))
 
 
 @pytest.mark.parametrize("driver", ["local-sync", "local-task"])
 def test_drivers(driver: str) -> None:
     engine, program = Iree(), linear(size=64)
-    target = Target(options={"driver": driver})
+    target = TargetOptions(options={"driver": driver})
     weight = np.arange(64 * 64, dtype=np.float32).reshape(64, 64) / 999
     executable = engine.load(engine.compile(program, target), program, target, {"layer.weight": weight})
     (result,) = executable([engine.from_tensor(np.eye(64, dtype=np.float32), target)])
@@ -124,7 +124,7 @@ def test_an_unknown_driver_is_an_error() -> None:
     engine, program = Iree(), add_one()
     binary = engine.compile(program, CPU)
     with pytest.raises(EngineError, match="no usable bogus device"):
-        engine.load(binary, program, Target(options={"driver": "bogus"}), {})
+        engine.load(binary, program, TargetOptions(options={"driver": "bogus"}), {})
 
 
 def test_a_failure_of_the_weights_initialiser_is_an_error() -> None:
@@ -150,13 +150,13 @@ sys.path.insert(0, {str(ROOT)!r})
 import ml_dtypes, numpy as np
 from pathlib import Path
 from lowering.ir.types import DType
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from lowering.ir.module import Module, Port
 from lowering.targets import get_engine
 f, s = DType.FLOAT32, (8, 8)
 module = Module(Path({str(tmp_path / "code")!r}).read_bytes(),
                 (Port("x", f, s), Port("w", f, s, "layer.weight")), (Port("y", f, s),))
-iree, cpu = get_engine("iree"), Target()
+iree, cpu = get_engine("iree"), TargetOptions()
 weight = np.arange(64, dtype=np.float32).reshape(s)
 run = iree.load(iree.compile(module, cpu), module, cpu, {{"layer.weight": weight}})
 (result,) = run([iree.from_tensor(np.eye(8, dtype=np.float32), cpu)])

@@ -8,7 +8,7 @@ from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 from lowering.targets.iree.engine import Iree
 from lowering.targets.iree.limits import LIMITS, check_limits
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from tests.lowering.targets.engine_modules import module, tensor
 from tests.lowering.targets.iree.through import function, text_through
 
@@ -29,16 +29,16 @@ def test_a_long_sort_is_refused_by_name(sizes: tuple[int, ...], axis: int) -> No
     with pytest.raises(
         EngineError, match=r"iree ranking: its sort compares .*: [\d,]+ comparisons"
     ) as caught:
-        Iree().compile(sort(sizes, axis), Target())
+        Iree().compile(sort(sizes, axis), TargetOptions())
     assert caught.value.node == "topk_3"
 
 
 @pytest.mark.parametrize(("sizes", "axis"), [((1000,), 0), ((1, 5000), 0), ((2, 700), 1)])
 def test_what_is_let_through_sorts(sizes: tuple[int, ...], axis: int) -> None:
     engine, program = Iree(), sort(sizes, axis)
-    run = engine.load(engine.compile(program, Target()), program, Target(), {})
+    run = engine.load(engine.compile(program, TargetOptions()), program, TargetOptions(), {})
     x = np.random.default_rng(0).standard_normal(sizes, np.float32)
-    (result,) = run([engine.from_tensor(x, Target())])
+    (result,) = run([engine.from_tensor(x, TargetOptions())])
     np.testing.assert_array_equal(engine.to_numpy(result), np.sort(x, axis))
 
 
@@ -66,6 +66,6 @@ def test_a_loop_over_too_many_tensors_is_explained() -> None:
     lines += [f"%s{n} = stablehlo.multiply %s{n - 1}, %x{n} : {t}" for n in range(1, 40)]
     program = module("\n".join(lines), ports, (Port("s39", DType.FLOAT32, (64,)),))
     engine = Iree()
-    binary = engine.compile(program, Target())
+    binary = engine.compile(program, TargetOptions())
     with pytest.raises(EngineError, match="uses 41 tensors at once, and IREE takes 32 at most"):
-        engine.load(binary, program, Target(), {})
+        engine.load(binary, program, TargetOptions(), {})

@@ -18,10 +18,10 @@ from lowering.targets.iree import memory as iree_memory
 from lowering.targets.iree.engine import Iree, IreeExecutable
 from lowering.targets.iree.interface import MAIN, MAIN_IN
 from lowering.targets.iree.memory import CallMemory
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from tests.lowering.targets.engine_modules import add_one, module, tensor
 
-CPU = Target(options={"driver": "local-task"})
+CPU = TargetOptions(options={"driver": "local-task"})
 
 
 @pytest.fixture(autouse=True)

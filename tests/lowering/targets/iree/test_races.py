@@ -15,7 +15,7 @@ from lowering.ir.errors import EngineError
 from lowering.targets.iree import compile as iree_compile
 from lowering.targets.iree.drivers import choose_driver
 from lowering.targets.iree.races import Wave, check, split
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 
 REPRO = Path(__file__).parents[3] / "data" / "iree" / "race.mlir"
 
@@ -214,7 +214,7 @@ def test_a_module_that_cannot_be_checked_is_refused(monkeypatch: pytest.MonkeyPa
     lowered = bridge.lower(torch.nn.Linear(8, 8), (torch.randn(2, 8),))
     module = lowered.modules[0]
     with pytest.raises(EngineError, match="cannot rule out races: one does not wait for another"):
-        iree_compile.compile_module(module, Target("cpu"))
+        iree_compile.compile_module(module, TargetOptions("cpu"))
 
 
 @pytest.mark.parametrize("racing", [False, True])
@@ -263,7 +263,7 @@ def test_a_loop_runs_on_one_thread() -> None:
     model = Loop()
     lowered = bridge.lower(model, (x,))
     (module,) = lowered.modules.values()
-    assert choose_driver(module, Target("cpu")) == "local-sync"
+    assert choose_driver(module, TargetOptions("cpu")) == "local-sync"
     compiled = lowered.compile("iree")
     wanted = model(x)
     for _ in range(50):

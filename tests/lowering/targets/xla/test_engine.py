@@ -5,11 +5,11 @@ import pytest
 
 from lowering.ir.errors import EngineError
 from lowering.ir.types import DType
-from lowering.targets.target import Target
+from lowering.targets.target import TargetOptions
 from lowering.targets.xla import engine as xla
 from tests.lowering.targets.engine_modules import add_one, linear
 
-CPU = Target()
+CPU = TargetOptions()
 
 
 def test_smoke_of_every_surface_of_jaxlib() -> None:
@@ -41,16 +41,16 @@ def test_an_option_this_jaxlib_lacks_is_dropped_if_ours_and_refused_if_given(
     monkeypatch.setattr(xla, "_accepts", lambda device, key, value: False)
     assert xla._options(add_one(), CPU) == {}
     with pytest.raises(EngineError, match="refuses the option xla_nonsense=1"):
-        xla._options(add_one(), Target(options={"xla_nonsense": "1"}))
+        xla._options(add_one(), TargetOptions(options={"xla_nonsense": "1"}))
 
 
 def test_a_refused_option_is_found_out() -> None:
     with pytest.raises(EngineError, match="refuses the option xla_nonsense=1"):
-        xla.Xla().compile(add_one(), Target(options={"xla_nonsense": "1"}))
+        xla.Xla().compile(add_one(), TargetOptions(options={"xla_nonsense": "1"}))
 
 
 def test_a_given_option_replaces_ours() -> None:
-    given = Target(options={"xla_cpu_prefer_vector_width": "256", "timeout": "9"})
+    given = TargetOptions(options={"xla_cpu_prefer_vector_width": "256", "timeout": "9"})
     options = xla._options(add_one(), given)
     assert options["xla_cpu_prefer_vector_width"] == "256"
     assert "timeout" not in options
