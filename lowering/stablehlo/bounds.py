@@ -1,4 +1,4 @@
-"""What is known of an integer value's range from how it was made, so that most indices need no check."""
+"""The range of an integer value, from the operations that made it: most indices then need no check."""
 
 from __future__ import annotations
 

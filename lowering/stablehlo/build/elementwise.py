@@ -193,7 +193,8 @@ class Elementwise:
         return broadcast_shapes(*shapes)
 
     def compute_dtype(self, dtype: DType) -> DType:
-        """What eager computes an elementwise or accumulating operation of `dtype` in: float32 for halves."""
+        """Eager's dtype for an elementwise or accumulating operation of `dtype`: float32 for float16 and
+        bfloat16."""
         return DType.FLOAT32 if dtype.is_half else dtype
 
     def as_value(self, operand: Value | Scalar, dtype: DType) -> Value:

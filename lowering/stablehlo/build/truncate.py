@@ -11,8 +11,8 @@ from lowering.ir.types import DType
 from lowering.stablehlo.hlo import stablehlo
 from lowering.stablehlo.value import Scalar, Value, broadcast, compare, constant, tensor_type
 
-# What eager converts float64 to first. Its vector kernels for uint32 differ from its scalar ones, which are
-# these (docs/reference/differences.md).
+# The type to which eager converts float64 first. Its vector kernels for uint32 differ from its scalar ones,
+# which are these (docs/reference/differences.md).
 _FIRST = {
     DType.INT8: DType.INT32,
     DType.INT16: DType.INT32,
@@ -28,7 +28,7 @@ _TOP = 2**63
 def truncated(value: Value, dtype: DType) -> Value:
     """A floating-point tensor as integers, rounded towards zero.
 
-    What the type that eager converts to first cannot hold, NaN included, is the least number of that type.
+    A number that eager's first type cannot hold, NaN included, becomes the least number of that type.
     """
     if value.dtype is not DType.FLOAT64:
         value = _converted(value, DType.FLOAT32)

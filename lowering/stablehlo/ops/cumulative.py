@@ -147,7 +147,7 @@ def diff(
 def _areas(cx: Context, y: Value, widths: Value | None, axis: int) -> Value:
     """Twice the areas of the trapezoids between neighbours along an axis, of width 1 if none is given.
 
-    Those of integers wrap around in their own type, as eager's do, and are int64 from there on.
+    Sums of integers wrap around in their own type, as in eager, and are int64 from there on.
     """
     size = y.shape[axis]
     left, right = cx.slice_axis(y, axis, 0, size - 1), cx.slice_axis(y, axis, 1, size)

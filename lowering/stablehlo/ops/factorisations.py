@@ -13,7 +13,7 @@ _SWEEPS = 15
 
 
 def _size(x: Any) -> Any:
-    """What LAPACK compares when it looks for a pivot: |re| + |im|."""
+    """LAPACK's measure of a pivot: |re| + |im|."""
     import jax.numpy as jnp
 
     return jnp.abs(x.real) + jnp.abs(x.imag) if jnp.iscomplexobj(x) else jnp.abs(x)

@@ -1,7 +1,7 @@
 """Linear algebra over batches of matrices: the operators that all of torch.linalg decomposes into.
 
-Each is a JAX function of one matrix (`lowering.stablehlo.ops.factorisations`), mapped over the axes before.
-What eager raises for matrices that it cannot factorise, a call here raises too (`Context.fail_if`).
+Each is a JAX function of one matrix (`lowering.stablehlo.ops.factorisations`), mapped over the axes before. A
+call raises eager's errors for matrices that cannot be factorised (`Context.fail_if`).
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def larger(cx: Context) -> Callable[..., tuple[Value, Value]]:
 
 
 def _index_dtype(sizes: Sequence[int]) -> DType:
-    """What flat indices of a plane are computed in."""
+    """The dtype of flat indices of a plane."""
     return DType.INT32 if prod(sizes) < 2**31 - 1 else DType.INT64
 
 

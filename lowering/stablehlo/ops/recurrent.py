@@ -37,7 +37,7 @@ class Weights:
     w_hr: Value | None = None
 
 
-# What a step hands to the next: (h,), or (h, c) for LSTM; each [N, P or H].
+# The state between steps: (h,), or (h, c) for LSTM; each [N, P or H].
 State = tuple[Value, ...]
 # `step(cx, inputs, state, weights)`: inputs [N, G*H] are the input's products, bias added.
 Step = Callable[[Context, Value, State, Weights], State]

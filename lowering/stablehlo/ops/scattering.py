@@ -38,7 +38,7 @@ def _bodies(cx: Context) -> dict[str, Body]:
 
 
 def _identity(reduce: str, dtype: DType) -> Scalar:
-    """What `include_self=False` starts from."""
+    """The initial values of `include_self=False`."""
     return {"prod": 1, "amax": lowest(dtype), "amin": highest(dtype)}.get(reduce, 0)
 
 
