@@ -284,7 +284,9 @@ class Program:
 
     def __repr__(self) -> str:
         name = f"{self.name!r}, " if self.name else ""
-        counts = f"{len(self.nodes)} nodes, {len(self.inputs)} inputs, {len(self.weights)} weights"
+        kinds = [spec.kind for spec in self.signature.inputs]
+        weights = sum(kind in STORED for kind in kinds)
+        counts = f"{len(self.nodes)} nodes, {len(kinds) - weights} inputs, {weights} weights"
         return f"<Program {name}{counts}, torch {self.torch_version or 'unknown'}>"
 
     def validate(self) -> None:
