@@ -36,14 +36,14 @@ def lower(
     `source`: a `.pt2` file, a program's JSON, a Program, an ExportedProgram, or a module, which is exported
     with `args`, `kwargs` and `dynamic_shapes` first. `imports`: modules to import before, which register
     custom operators and pytree types. `model`: which one, where a file holds several. `bounds_checks`:
-    whether an index out of bounds raises IndexError, as in eager; without, StableHLO takes the nearest one
-    that is in bounds. `weights`: others than the source's, as `Lowered.compile` takes them. No weight is
-    read. A program that was exported on the meta device or from fake tensors needs none to be lowered.
+    whether an index out of bounds raises IndexError, as in eager. Without, StableHLO takes the nearest one in
+    bounds. `weights`: others than the source's, as `Lowered.compile` takes them. No weight is read. A program
+    that was exported on the meta device or from fake tensors needs none to be lowered.
 
     `strict`: raise NotLowered, which names every gap, where a node would run on ATen.
 
-    Raises BridgeError (or a subclass) with one sentence for a file that cannot be read, a module that cannot
-    be exported, an operator that nothing has registered, and arguments that do not fit together.
+    Raises BridgeError (or a subclass) with one sentence for an unreadable file, a module that cannot be
+    exported, an unregistered operator, and arguments that do not fit together.
     """
     import_all(imports)
     program, own = read(source, args, kwargs, dynamic_shapes, model)

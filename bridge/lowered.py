@@ -53,13 +53,12 @@ class Lowered(Planned):
         `.pt` file, a folder of these, an artifact or a `.pt2`. `cast_weights`: round them to the program's
         dtypes, if they have other floating-point ones.
 
-        For `auto` alone: `tune`: how many seconds the search may take (a candidate that was begun is
-        finished), by default as long again as compiling takes; an incomplete search is taken up again where
-        it is given. `args`, `kwargs`: the call that is timed, by default one with drawn inputs of the
-        example sizes.
+        For `auto` alone: `tune`: how many seconds the search may take, by default as long again as compiling
+        takes. A started candidate is finished. With `tune`, an incomplete search goes on. `args`, `kwargs`:
+        the call that is timed, by default one with drawn inputs of the example sizes.
 
-        Raises UsageError for an unknown engine, a device that is not there, or arguments that do not fit;
-        WeightsRefused for weights that do not fit, AbsentWeights for a program that has none.
+        Raises UsageError for an unknown engine, a missing device, or arguments that do not fit. Raises
+        WeightsRefused for weights that do not fit, AbsentWeights for a program without weights.
         """
         from bridge.dispatch import compile_lowered
 

@@ -20,9 +20,9 @@ _ABSENT = "absent:"
 def save_weights(path: Path, weights: Weights) -> dict[str, Any]:
     """Write the archive and return the table `{name: [entry, dtype, sizes, strides, offset]}`.
 
-    A weight that shares its storage with nothing but equal views is an entry of its own name, dense and
-    row-major, as other tools expect. Views that overlap otherwise keep their common storage, as raw bytes,
-    and so does a weight of a dtype that numpy lacks. A weight without values has no entry.
+    A weight that shares its storage with equal views alone is an entry of its own name, dense and row-major.
+    Views that overlap otherwise keep their common storage, as raw bytes. So does a weight of a dtype that
+    numpy lacks. A weight without values has no entry.
     """
     views_of: dict[str, list[str]] = defaultdict(list)
     for name, view in weights.views.items():

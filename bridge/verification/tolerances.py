@@ -1,7 +1,7 @@
 """The one tolerance table: dtype by rounding of the program. Integers and bools compare exactly.
 
 A value passes if `|actual - expected| <= rtol * |expected| + scale * max|expected|`. The second term is for
-sums of both signs: the error is in proportion to the terms, not to the sum.
+sums of both signs: the error is proportional to the terms, not the sum.
 """
 
 from __future__ import annotations

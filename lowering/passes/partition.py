@@ -4,8 +4,8 @@ Each node gets a level, its segment's number. There are three kinds: nodes in St
 that only the data gives, and nodes on ATen. The kinds take turns. A node has the first level of its kind that
 is not before the levels of its operands. So a segment is convex by construction, and the longest chain of
 alternations gives their number. An ATen node that nothing waits for does not cut a segment. Of the kinds that
-may come first the one with the fewest segments wins. A StableHLO segment that is too small joins a later one
-if its readers can wait, else the ATen nodes around it.
+may come first the one with the fewest segments wins. A small StableHLO segment joins a later one if its
+readers can wait, else the ATen nodes around it.
 
 A pass over the nodes is linear; each round of moving small segments makes one more.
 """
@@ -120,8 +120,8 @@ def computes(node: Node, graph: Graph) -> bool:
 
 
 def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> dict[str, set[str]]:
-    """The nodes before each node: its operands, the nodes that bind its sizes, and the ATen effect before an
-    ATen effect."""
+    """The nodes before each node: its operands, the binders of its sizes, and the ATen effect before an ATen
+    effect."""
     defined_by = producers(nodes)
     found_by = binders(graph)
     waits: dict[str, set[str]] = {}

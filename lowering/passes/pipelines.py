@@ -13,8 +13,8 @@ from lowering.passes.rewriting import SchemaOf
 
 _pass = partial(listed, "lowering.passes")
 
-#: Makes a program as read one that ATen can run node by node, as for eager and for a program that is not
-#: functional. The calls around a vmap mean nothing by themselves, so that no later pipeline can take them.
+#: Makes a program that ATen can run node by node, as for eager and for a program that is not functional. The
+#: calls around a vmap mean nothing by themselves, so that no later pipeline can take them.
 IMPORT = program_pipeline("import", _pass("fold_vmaps:FOLD_VMAPS"), _pass("meta_to_cpu:META_TO_CPU"))
 
 

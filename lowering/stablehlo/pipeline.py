@@ -22,8 +22,8 @@ def emitted(donations: tuple[tuple[str, str], ...] = ()) -> Pipeline[Module]:
 
 
 def verify(module: Module) -> None:
-    """Raise ValueError for a donation between other types, and for checks that do not come before it; raise
-    MLIRError for code that is not valid."""
+    """Raise ValueError for a donation between other types, and for checks that do not come before it. Raise
+    MLIRError for invalid code."""
     inputs, outputs = ({port.name: port for port in side} for side in (module.inputs, module.outputs))
     for given, made in module.donated:
         before, after = inputs[given], outputs[made]

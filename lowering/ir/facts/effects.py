@@ -24,8 +24,8 @@ def has_effect(node: Node) -> bool:
 
 
 def sees_memory(node: Node) -> bool:
-    """Whether a node's results depend on the layout of its tensors: `as_strided`, random operators, which
-    fill in memory order, and unknown ones."""
+    """Whether a node's results depend on its tensors' layout: `as_strided`, random operators, which fill in
+    memory order, and unknown ones."""
     if any(sees_memory(inner) for graph in graphs_of(node) for inner in graph.nodes):
         return True
     return "as_strided" in node.target or _is_opaque(node)

@@ -43,7 +43,7 @@ def functionalise(weights: Weights | None = None, schema_of: SchemaOf = schema) 
     not know is taken to write.
 
     It raises NotFunctional for writes that have no such form. These are writes through views without a known
-    inverse, to tensors that may share elements, and inside a branch to a value outside it.
+    inverse, to tensors that may share elements, and inside a branch to outer values.
     """
 
     def may_write(node: Node) -> bool:

@@ -4,8 +4,8 @@ Each pass is a file of this folder: `rewrite(parsed, **options)` changes a `Pars
 changes the type of a result, and a value only by the order of roundings. It works on operations, so that
 every rule that emits them has it. `lowering/targets/<name>/pipeline.py` lists the passes of an engine.
 
-This file imports no pass, and so not jax: an artifact runs without jax, and asks for a pipeline's identity,
-the key of binaries.
+This file imports no pass, and so not jax: an artifact without jax asks for a pipeline's identity, the key of
+binaries.
 """
 
 from __future__ import annotations

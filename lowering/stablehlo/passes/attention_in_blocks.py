@@ -2,8 +2,8 @@
 
 Two matmuls with batch axes enclose the attention: the first makes scores [batch..., rows..., columns], the
 second sums over the columns. Each operation between them keeps to its row, as softmax does. So all of it can
-run on one part of the rows after the other, as in "FlashAttention" (Dao et al., 2022). Columns stay whole:
-results are the same numbers. The operations between them are identified by their function, in any spelling.
+run on parts of the rows in turn, as in "FlashAttention" (Dao et al., 2022). Columns stay whole: results are
+the same numbers. The operations between them are identified by their function, in any spelling.
 """
 
 from __future__ import annotations

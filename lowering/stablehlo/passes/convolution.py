@@ -27,8 +27,8 @@ class Choices:
     """Which convolutions are computed as something else.
 
     `depthwise_as_shifted_sums`: depthwise ones, as sums of shifted products. `winograd`: 3x3 ones of float32,
-    as matmuls of transformed tiles. Others as one matmul of neighbours side by side (im2col):
-    `float16_as_im2col` for float16 and bfloat16, `one_axis_as_im2col` for one spatial axis,
+    as matmuls of transformed tiles. Others as one matmul of neighbours side by side (im2col).
+    `float16_as_im2col` is for float16 and bfloat16, `one_axis_as_im2col` for one spatial axis,
     `many_channels_as_im2col` for many input channels. `barrier_after_depthwise`: kernels of one tap do not
     fuse with a depthwise convolution before them. `bfloat16_through_float32`: operands of bfloat16 are
     converted to float32.

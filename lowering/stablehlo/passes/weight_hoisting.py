@@ -85,7 +85,7 @@ def _sources(
     value: ir.Value, early: dict[ir.Value, int], makers: dict[ir.Value, Any], spread: bool = False
 ) -> list[ir.Value]:
     """The early values behind a value that are worth keeping. A value made from them is free at its reader (a
-    reshape, a broadcast, a slice that is broadcast), or larger than its weights."""
+    reshape, a broadcast, a broadcast slice), or larger than its weights."""
     if value not in early:
         return []
     name = makers[value].operation.name
