@@ -137,12 +137,19 @@ def has_passes() -> bool:
 
 
 def after_passes(module: Module, site: Site) -> Module:
-    """The module after the engine's pipeline; as it is where that cannot run."""
+    """The module after the engine's pipeline; as it is where that cannot run.
+
+    Raises EngineError where it cannot run, and results rest on one of its passes.
+    """
+    pipeline = site.engine.pipeline(site.target)
     if not has_passes():
+        if any(item.required for item in pipeline.passes):
+            lacks = "its passes need the package jax, which is not installed: pip install jax"
+            raise EngineError(f"{site.engine.name} {module.name}: {lacks}")
         return module
     from lowering.stablehlo.passes.parsed import rewritten
 
-    return rewritten(module, site.engine.pipeline(site.target))
+    return rewritten(module, pipeline)
 
 
 def _add(cache: OrderedDict[str, T], key: str, value: T) -> None:

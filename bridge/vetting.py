@@ -23,8 +23,8 @@ _TIMEOUT_S = 300.0
 def vetted(module: Module) -> Module:
     """The module, its bytes checked and written anew by a child process. Raises EngineError.
 
-    Where jax is missing, nothing reads the bytes in this process. The engine's compiler is a child itself,
-    and gets only bytes whose operations are known.
+    Where jax is missing, nothing reads the bytes in this process. An engine that needs no pass gets only
+    bytes whose operations are known.
     """
     if not module.foreign:
         return module

@@ -14,13 +14,6 @@ from lowering.targets import ENGINES
 ROOT = Path(__file__).parents[1]
 TARGETS = "lowering/targets/"
 TABLE = f"{TARGETS}__init__.py"
-# The rules of operators still give the engines' limits as reasons.
-RULES = (
-    "lowering/stablehlo/ops/",
-    "lowering/stablehlo/build/",
-    "lowering/stablehlo/value.py",
-    "lowering/stablehlo/inline_jax.py",
-)
 
 _KINDS = {tokenize.NAME, tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", -1)}
 
@@ -37,7 +30,7 @@ def named(source: str, engine: str) -> list[str]:
 
 
 def sources(engine: str) -> list[Path]:
-    own = (TABLE, f"{TARGETS}{engine}/", *RULES)
+    own = (TABLE, f"{TARGETS}{engine}/")
     files = (file for top in ("bridge", "lowering", "runtime") for file in (ROOT / top).rglob("*.py"))
     return [file for file in files if not file.relative_to(ROOT).as_posix().startswith(own)]
 

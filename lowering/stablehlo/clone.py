@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lowering.stablehlo.hlo import ir
+
+
+def cloned_block(block: ir.Block, arguments: Sequence[ir.Value]) -> list[ir.Value]:
+    """Clone a block's operations at the insertion point, for these arguments; what it returns."""
+    values: dict[ir.Value, ir.Value] = dict(zip(block.arguments, arguments, strict=True))
+    *body, end = block.operations
+    for op in body:
+        clone = op.operation.clone()
+        rewire(clone, values)
+        values.update(zip(op.results, clone.results, strict=True))
+    return [values.get(operand, operand) for operand in end.operands]
 
 
 def rewire(op: ir.Operation, values: Mapping[ir.Value, ir.Value]) -> None:

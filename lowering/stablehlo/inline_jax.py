@@ -8,8 +8,8 @@ from functools import lru_cache, partial
 from typing import Any
 
 from lowering.stablehlo.clone import rewire
-from lowering.stablehlo.hlo import current_location, func, ir, make_context, relocate, stablehlo
-from lowering.stablehlo.value import Shape, Value, broadcast, numpy_dtype
+from lowering.stablehlo.hlo import current_location, func, ir, make_context, relocate
+from lowering.stablehlo.value import Shape, Value, numpy_dtype
 
 
 def inline_jax(fn: Callable[..., Any], operands: Sequence[Value], static: dict[str, Any]) -> Any:
@@ -46,7 +46,6 @@ def _lowered(call: _Call) -> tuple[str, bool]:
         module = ir.Module.parse(text)
         functions = {op.name.value: op for op in module.body.operations if isinstance(op, func.FuncOp)}
         _inline_calls(functions["main"].entry_block, functions)
-        _spread_predicates(functions["main"].entry_block)
         for name, function in functions.items():
             if name != "main":
                 function.operation.erase()
@@ -68,22 +67,6 @@ def _inline_calls(block: ir.Block, functions: dict[str, func.FuncOp]) -> None:
             for region in op.regions:
                 for inner in region.blocks:
                     _inline_calls(inner, functions)
-
-
-def _spread_predicates(block: ir.Block) -> None:
-    """Broadcast the predicate of every selection between tensors, in the regions below too.
-
-    One that is a scalar chooses a buffer on IREE's host: a wait in each turn of a loop, and where the loop
-    returns two values made before it, a module that fails when it runs.
-    """
-    for op in block.operations:
-        if isinstance(op, stablehlo.SelectOp):
-            predicate, shape = Value(op.pred), Value(op.on_true).shape
-            with ir.InsertionPoint(op):
-                op.operation.operands[0] = broadcast(predicate, shape).ir
-        for region in op.regions:
-            for inner in region.blocks:
-                _spread_predicates(inner)
 
 
 def _clone_body(function: func.FuncOp, arguments: Sequence[ir.Value]) -> list[ir.Value]:

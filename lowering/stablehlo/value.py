@@ -45,16 +45,11 @@ class Value:
     def __repr__(self) -> str:
         return f"<{self.dtype}{list(self.shape)}>"
 
-    @property
-    def _sum(self) -> Callable[..., ir.Value]:
-        # Of bools it is "or" by definition, which IREE forgets in scalars and in the regions of scatters.
-        return stablehlo.or_ if self.dtype is DType.BOOL else stablehlo.add
-
     def __add__(self, other: Value | Scalar) -> Value:
-        return binary(self._sum, self, other)
+        return binary(stablehlo.add, self, other)
 
     def __radd__(self, other: Scalar) -> Value:
-        return binary(self._sum, other, self)
+        return binary(stablehlo.add, other, self)
 
     def __sub__(self, other: Value | Scalar) -> Value:
         return binary(stablehlo.subtract, self, other)

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import bridge
+from bridge import binaries
 from tests.bridge.samples import path_of
 
 HIDING = """
@@ -47,6 +51,23 @@ def test_a_new_size_of_an_artifact_without_jax_and_torch(tmp_path: Path) -> None
         assert "Traceback" not in done.stderr
     assert "to compile for new sizes needs the package jax" in done.stderr
     assert "has to run on ATen, which needs the package torch" in done.stderr
+
+
+class Scaled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 0.7310586
+
+
+def test_nothing_is_compiled_without_the_passes_that_results_rest_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IREE would compute some operations of the canonical module wrongly: ATen runs the segment."""
+    x = torch.randn(3)
+    lowered = bridge.lower(Scaled(), (x,))
+    lowered.module(0)
+    monkeypatch.setattr(binaries, "has_passes", lambda: False)
+    compiled = lowered.compile("iree")
+    (reason,) = compiled.report.plan.reasons.values()
+    assert "its passes need the package jax" in reason
+    assert torch.equal(compiled(x), x * 0.7310586)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

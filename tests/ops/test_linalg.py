@@ -8,6 +8,8 @@ import pytest
 import torch
 
 import bridge
+from lowering.targets import get_engine
+from tests.ops.driver import Sample, check
 
 SINGULAR = torch.tensor([[1.0, 2.0], [2.0, 4.0]])
 
@@ -41,3 +43,11 @@ def test_bad_matrices_raise(fn: Callable[[torch.Tensor], torch.Tensor], bad: tor
     for call in (fn, compiled):
         with pytest.raises(torch.linalg.LinAlgError):
             call(bad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("engine", ["xla", "iree"])
+def test_exponentials_of_small_matrices_have_eager_s_digits(engine: str, dtype: torch.dtype) -> None:
+    """Each product is rounded before it is added; squaring makes thousands of roundings of each."""
+    matrix = torch.randn(4, 4, dtype=dtype, generator=torch.Generator().manual_seed(0)) * 3
+    check(Sample("aten.linalg_matrix_exp.default", (matrix,), rtol=0, atol=0), get_engine(engine))

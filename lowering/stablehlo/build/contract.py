@@ -8,7 +8,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.build.reduce import padding_attribute
 from lowering.stablehlo.build.shape import Shapes
 from lowering.stablehlo.hlo import ir, stablehlo
-from lowering.stablehlo.value import Value, constant, tensor_type
+from lowering.stablehlo.value import Value, tensor_type
 
 
 class Contractions(Shapes):
@@ -31,9 +31,6 @@ class Contractions(Shapes):
         shape = [lhs.shape[axis] for axis in batch[0]]
         for value, used in ((lhs, {*batch[0], *contract[0]}), (rhs, {*batch[1], *contract[1]})):
             shape += [size for axis, size in enumerate(value.shape) if axis not in used]
-        if not lhs.size or not rhs.size:
-            # IREE's compiler crashes on dots without terms.
-            return constant(0, out, tuple(shape))
         numbers = stablehlo.DotDimensionNumbers.get(
             list(batch[0]), list(batch[1]), list(contract[0]), list(contract[1])
         )
@@ -65,13 +62,10 @@ class Contractions(Shapes):
         (lhs_spatial, lhs_b, lhs_f), (rhs_spatial, rhs_o, rhs_i), (out_spatial, out_b, out_f) = specs
         shape = [0] * (spatial + 2)
         shape[out_b], shape[out_f] = lhs.shape[lhs_b], rhs.shape[rhs_o]
-        pads = list(padding)
         for i in range(spatial):
             size, taps = lhs.shape[lhs_spatial[i]], rhs.shape[rhs_spatial[i]]
             span = ((size - 1) * lhs_dilation[i] + 1 if size else 0) + sum(padding[i])
             reach = (taps - 1) * rhs_dilation[i] + 1
-            if lhs_dilation[i] == 1:
-                lhs, pads[i] = self.only_window(lhs, lhs_spatial[i], padding[i], reach, strides[i])
             shape[out_spatial[i]] = max((span - reach) // strides[i] + 1, 0) if span >= reach else 0
         numbers = stablehlo.ConvDimensionNumbers.get(
             lhs_b, lhs_f, lhs_spatial, rhs_i, rhs_o, rhs_spatial, out_b, out_f, out_spatial
@@ -85,7 +79,7 @@ class Contractions(Shapes):
                 feature_group_count=groups,
                 batch_group_count=1,
                 window_strides=list(strides),
-                padding=padding_attribute(pads),
+                padding=padding_attribute(padding),
                 lhs_dilation=list(lhs_dilation),
                 rhs_dilation=list(rhs_dilation),
                 window_reversal=ir.DenseBoolArrayAttr.get([reverse] * spatial),

@@ -79,9 +79,6 @@ class Indexing(Shapes):
             scattered_dims_to_operand_dims=list(scatter_map),
             index_vector_dim=indices.rank - 1,
         )
-        if indices.dtype is DType.INT64 and max(value.shape, default=0) < 1 << 31:
-            # IREE legalises not every scatter whose indices have 64 bits.
-            indices = Value(stablehlo.convert(tensor_type(DType.INT32, indices.shape), indices.ir))
         op = stablehlo.ScatterOp(
             [tensor_type(value.dtype, value.shape)],
             [value.ir],
@@ -109,18 +106,18 @@ class Indexing(Shapes):
         """An index (int64) into an axis of `size`: eager's IndexError if it is out of bounds, else as it is.
 
         `negative`: whether such ones count from the end, as in Python. Where the bounds do not follow from
-        how the index was made, the call checks them; out-of-bounds ones are clamped meanwhile, since engines
-        read and write elsewhere otherwise.
+        how the index was made, the call checks them; out-of-bounds ones are clamped meanwhile, so that all
+        that is read and written is there.
         """
         index = Value(stablehlo.convert(tensor_type(DType.INT64, index.shape), index.ir))
         known = interval(index.ir)
-        if known is None or known.low < (-size if negative else 0) or known.high >= size:
+        if known.low < (-size if negative else 0) or known.high >= size:
             outside = (index < (-size if negative else 0)) | (index >= size)
             message = f"an index is out of bounds for an axis of size {size}"
             self.fail_if(outside, message, CheckKind.INDEX)
             index = binary(stablehlo.maximum, index, -size if negative else 0)
             index = binary(stablehlo.minimum, index, max(size - 1, 0))
-        if negative and (known is None or known.low < 0):
+        if negative and known.low < 0:
             wrapped = index + size
             index = Value(stablehlo.select((index < 0).ir, wrapped.ir, index.ir))
         return index

@@ -121,15 +121,11 @@ class Reductions(Shapes):
         rank = operands[0].rank
         dilation = list(dilation or [1] * rank)
         base_dilation = list(base_dilation or [1] * rank)
-        pads = list(padding)
         sizes: list[int] = []
         for axis, size in enumerate(operands[0].shape):
             span = (size - 1) * base_dilation[axis] + 1 if size else 0
             span += sum(padding[axis])
             reach = (window[axis] - 1) * dilation[axis] + 1
-            if base_dilation[axis] == 1:
-                cut = [self.only_window(v, axis, padding[axis], reach, strides[axis]) for v in operands]
-                operands, pads[axis] = [v for v, _ in cut], cut[0][1]
             sizes.append((span - reach) // strides[axis] + 1 if span >= reach else 0)
         seeds = [
             s if isinstance(s, Value) else constant(s, v.dtype) for s, v in zip(starts, operands, strict=True)
@@ -142,14 +138,16 @@ class Reductions(Shapes):
             window_strides=list(strides),
             base_dilations=base_dilation,
             window_dilations=dilation,
-            padding=padding_attribute(pads),
+            padding=padding_attribute(padding),
         )
         dtypes = [v.dtype for v in operands]
         fill_region(op.regions[0], dtypes + dtypes, body)
         return tuple(Value(result) for result in op.results)
 
-    def sort(self, values: Sequence[Value], axis: int, less: Callable[..., Value]) -> tuple[Value, ...]:
-        """Sort several tensors together along an axis, stably.
+    def sort(
+        self, values: Sequence[Value], axis: int, less: Callable[..., Value], stable: bool = True
+    ) -> tuple[Value, ...]:
+        """Sort several tensors together along an axis.
 
         `less(a0, b0, a1, b1, ...)`: whether element a comes before b, a strict weak order.
         """
@@ -157,7 +155,7 @@ class Reductions(Shapes):
             [tensor_type(v.dtype, v.shape) for v in values],
             [v.ir for v in values],
             dimension=normalise_axis(axis, values[0].rank),
-            is_stable=True,
+            is_stable=stable,
         )
         fill_region(op.regions[0], [v.dtype for v in values for _ in range(2)], less)
         return tuple(Value(result) for result in op.results)

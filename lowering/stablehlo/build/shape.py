@@ -90,18 +90,6 @@ class Shapes:
         starts[axis], limits[axis], strides[axis] = start, limit, stride
         return self.slice(value, starts, limits, strides)
 
-    def only_window(
-        self, value: Value, axis: int, padding: tuple[int, int], reach: int, stride: int
-    ) -> tuple[Value, tuple[int, int]]:
-        """The axis and its padding without what lies behind a window that fits once: IREE's compiler refuses
-        it. The axis as it is where more windows fit, or none does."""
-        low, high = padding
-        size = value.shape[axis]
-        kept = min(size, reach - low)
-        if kept <= 0 or not 0 < low + size + high - reach < stride:
-            return value, padding
-        return self.slice_axis(value, axis, 0, kept), (low, reach - low - kept)
-
     def pad(
         self,
         value: Value,
@@ -111,19 +99,11 @@ class Shapes:
         interior: Sequence[int] | None = None,
     ) -> Value:
         """Pad each axis (negative amounts crop) with `fill`, a scalar or a 0-d Value of the same dtype."""
-        # Between fewer than two elements there is nothing; IREE takes one such pad for another (3.13).
-        interior = [gap * (n > 1) for gap, n in zip(interior or [0] * value.rank, value.shape, strict=True)]
+        interior = interior or [0] * value.rank
         if not (any(low) or any(high) or any(interior)):
             return value
         if not isinstance(fill, Value):
             fill = constant(fill, value.dtype)
-        if value.dtype.is_complex:
-            # IREE's compiler crashes on complex pads of some sizes (5x3x7 to 5x3x10).
-            real, imag = (
-                self.pad(Value(part(value.ir)), low, high, Value(part(fill.ir)), interior)
-                for part in (stablehlo.real, stablehlo.imag)
-            )
-            return Value(stablehlo.complex(real.ir, imag.ir))
         return Value(stablehlo.pad(value.ir, fill.ir, list(low), list(high), list(interior)))
 
     def concatenate(self, values: Sequence[Value], axis: int) -> Value:

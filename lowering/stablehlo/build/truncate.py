@@ -2,7 +2,7 @@
 
 C leaves open what becomes of NaN and of what an integer type cannot hold. Eager's kernels convert by the
 processor's instruction, whose answer is then the least integer, and keep the low bits where the type is
-narrower than that of the instruction. Engines differ: XLA clamps, and IREE promises nothing.
+narrower than that of the instruction. StableHLO leaves it to the implementation.
 """
 
 from __future__ import annotations

@@ -109,10 +109,8 @@ def _summed(cx: Context, shape: Shape, place: Value, updates: Value) -> Value:
 
 def _into_bags(cx: Context, fill: Scalar, shape: Shape, place: Value, updates: Value, body: Body) -> Value:
     """Combine `fill` with the rows that lie in each bag: [B, ...]. Those past the last bag are left out."""
-    bags, *rest = shape
-    # One bag more, since IREE does not drop what is written out of bounds.
-    filled = cx.scatter(
-        cx.constant(fill, updates.dtype, (bags + 1, *rest)),
+    return cx.scatter(
+        cx.constant(fill, updates.dtype, shape),
         place,
         updates,
         body,
@@ -120,7 +118,6 @@ def _into_bags(cx: Context, fill: Scalar, shape: Shape, place: Value, updates: V
         inserted_dims=[0],
         scatter_map=[0],
     )
-    return cx.slice_axis(filled, 0, 0, bags)
 
 
 def _maxima(cx: Context, rows: Value, indices: Value, place: Value, shape: Shape) -> tuple[Value, Value]:

@@ -14,7 +14,7 @@ from lowering.stablehlo.value import Value
 
 
 def _layout(spatial: int) -> tuple[str, str, str]:
-    """The axes of input, kernel and result: torch's own. An engine's preference is a choice made here."""
+    """The axes of input, kernel and result: torch's own."""
     digits = "".join(map(str, range(spatial)))
     return f"bf{digits}", f"oi{digits}", f"bf{digits}"
 
@@ -153,7 +153,7 @@ def _convolve(
         )  # fmt: skip
 
     if input.dtype.is_complex:
-        # Engines convolve real numbers only.
+        # Fast algorithms are for real numbers.
         (a, b), (c, d) = ((cx.real(value), cx.imag(value)) for value in (input, weight))
         result = cx.complex(convolve(a, c) - convolve(b, d), convolve(a, d) + convolve(b, c))
     else:

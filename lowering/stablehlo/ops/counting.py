@@ -65,17 +65,16 @@ def nonzero_static(cx: Context, self: Value, size: int, fill_value: int) -> Valu
         return cx.constant(fill_value, INT64, cx.out.shape)
     hit = cx.reshape(cx.convert(self, DType.BOOL), (self.size,))
     rank = running_sum(cx, cx.convert(hit, INT64)) - 1
-    # All others go to one place more: IREE does not drop what is written out of bounds.
+    # All others go to a place that is out of bounds.
     places = cx.scatter(
-        cx.constant(-1, INT64, (size + 1,)),
-        cx.unsqueeze(cx.select(hit, cx.minimum(rank, size), size), 1),
+        cx.constant(-1, INT64, (size,)),
+        cx.unsqueeze(cx.select(hit, rank, size), 1),
         cx.iota(INT64, (self.size,)),
         lambda old, new: new,
         update_window_dims=[],
         inserted_dims=[0],
         scatter_map=[0],
     )
-    places = cx.slice_axis(places, 0, 0, size)
     columns = [cx.unsqueeze(c, 1) for c in _unravelled(cx, cx.maximum(places, 0), self.shape)]
     found = cx.unsqueeze(places >= 0, 1)
     return cx.select(found, cx.concatenate(columns, 1), fill_value)

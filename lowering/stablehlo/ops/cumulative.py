@@ -23,7 +23,8 @@ def scan(cx: Context, value: Value, axis: int, combine: Combine) -> Value:
 
     Blocks are scanned by themselves, their totals by this very function, and each block is combined with the
     total of those before it: n work, and rounding that grows with log n. Doubling over the whole axis at
-    once makes XLA fuse the steps and compute elements many times: 408 ms for a million, 23 ms this way.
+    once is n log n work, and steps that are fused compute elements many times: 408 ms for a million, 23 ms
+    this way.
     """
     size = value.shape[axis] if value.rank else 1
     if size <= BLOCK:

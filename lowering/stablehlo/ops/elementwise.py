@@ -80,7 +80,7 @@ def floor_quotient(cx: Context, a: Value, b: Value) -> Value:
 
 def trunc_quotient(cx: Context, a: Value, b: Value) -> Value:
     """The quotient must be the correctly rounded one: 3 / 0.3 is 10, 3 * (1 / 0.3) may be 9.999999."""
-    return a / b if a.dtype.is_integer else trunc(cx, a / cx.opaque(b))
+    return a / b if a.dtype.is_integer else trunc(cx, a / b)
 
 
 @lowers("aten.div.Tensor_mode", "aten.div.Scalar_mode", "aten.divide.Tensor_mode", "aten.divide.Scalar_mode")

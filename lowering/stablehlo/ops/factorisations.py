@@ -1,4 +1,4 @@
-"""Matrix factorisations as JAX functions of one matrix, in plain loops that every StableHLO engine has.
+"""Matrix factorisations as JAX functions of one matrix, in plain loops.
 
 JAX's own would call LAPACK, which no portable module can. Signs and pivots follow LAPACK's conventions, so
 that results agree with eager's where they are unique only by convention. Sizes are at least 1.
@@ -46,7 +46,7 @@ def lu(a: Any, pivot: bool = True) -> tuple[Any, Any, Any]:
         return a - factors[:, None] * row[None, :], pivots, order
 
     start = (a, jnp.zeros(count, jnp.int32), rows)
-    # IREE's compiler refuses a loop around one step.
+    # One step needs no loop.
     return step(0, start) if count == 1 else jax.lax.fori_loop(0, count, step, start)
 
 

@@ -17,8 +17,8 @@ from lowering.stablehlo.value import Value, tensor_type
 _DIVISORS = (lambda count: 1.0, sqrt, float)
 
 
-# Up to this many points a transform is a product with its matrix: as fast as XLA's FFT, and IREE has an FFT
-# for powers of two only.
+# Up to this many points a transform is a product with its matrix, which is as fast as a fast transform, and
+# takes any number of points.
 _DENSE = 32
 
 

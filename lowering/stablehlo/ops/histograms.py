@@ -20,12 +20,11 @@ EXACT = {DType.FLOAT16: 1 << 11, DType.BFLOAT16: 1 << 8}
 
 
 def _sums(cx: Context, places: Value, updates: Value, bins: int) -> Value:
-    """Sums of the updates that belong to each bin; places from `bins` on lie outside."""
+    """Sums of the updates that belong to each bin; places from `bins` on lie outside, and are dropped."""
     if not places.size:
         return cx.constant(0, updates.dtype, (bins,))
-    # What lies outside goes to one bin more: IREE does not drop what is written out of bounds.
-    sums = cx.scatter(
-        cx.constant(0, updates.dtype, (bins + 1,)),
+    return cx.scatter(
+        cx.constant(0, updates.dtype, (bins,)),
         cx.unsqueeze(places, 1),
         updates,
         lambda a, b: a + b,
@@ -33,7 +32,6 @@ def _sums(cx: Context, places: Value, updates: Value, bins: int) -> Value:
         inserted_dims=[0],
         scatter_map=[0],
     )
-    return cx.slice_axis(sums, 0, 0, bins)
 
 
 @lowers("aten.histc.default")
@@ -58,7 +56,7 @@ def histc(cx: Context, self: Value, bins: int, min: Scalar, max: Scalar) -> Valu
     # The order of eager's operations, and their roundings, decide where an element on an edge falls.
     count = rounded(cx.constant(bins, values.dtype))
     scaled = rounded(rounded(values - low) * count)
-    width = cx.opaque(cx.broadcast(rounded(high - low), values.shape))
+    width = cx.broadcast(rounded(high - low), values.shape)
     places = cx.minimum(cx.convert(rounded(scaled / width), INT64), bins - 1)
     places = cx.select((values >= low) & (values <= high), places, bins)
     return cx.convert(_sums(cx, places, cx.constant(1, INT64, places.shape), bins), dtype)

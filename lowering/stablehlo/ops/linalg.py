@@ -360,11 +360,10 @@ _IN_ORDER = 400
 
 
 def _rounded(term: Any) -> Any:
-    """A product that no engine merges with the addition that follows: XLA would into one rounding, and sees
-    through its own barriers then. Zeros become positive."""
-    import jax.numpy as jnp
+    """A product that is rounded before what it is added to, where multiply-and-add would round once."""
+    import jax
 
-    return term if jnp.iscomplexobj(term) else jnp.where(term == 0, 0, term)
+    return jax.lax.optimization_barrier(term)
 
 
 def _product(a: Any, b: Any) -> Any:

@@ -16,16 +16,7 @@ from lowering.stablehlo.value import Scalar, Value
 FOLDS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "reflect": lambda at, size: (size - 1) - np.abs((size - 1) - np.abs(at)),
     "replicate": lambda at, size: np.clip(at, 0, size - 1),
-    "circular": lambda at, size: _wrapped(-int(at[0]), int(at[-1]) + 1 - size, size),
 }
-
-
-def _wrapped(low: int, high: int, size: int) -> np.ndarray:
-    """Circular padding repeats what is left of the input where an amount below zero crops the other end."""
-    kept = np.arange(size)[max(-low, 0) : size - max(-high, 0)]
-    before = kept[len(kept) - max(low, 0) :] if low > 0 else kept[:0]
-    return np.concatenate([before, kept, kept[: max(high, 0)]])
-
 
 # The numbers of `_pad_enum`.
 MODES = ("reflect", "replicate", "circular", "constant")
@@ -48,7 +39,7 @@ def constant_pad(cx: Context, self: Value, pad: Sequence[int], value: Scalar) ->
 def pad_by_name(cx: Context, self: Value, pad: Sequence[int], mode: str, value: float | None) -> Value:
     if mode == "constant":
         return constant_pad(cx, self, pad, value if value is not None else 0)
-    if mode not in FOLDS:
+    if mode not in MODES:
         raise Unsupported(f"padding mode {mode!r}")
     return folded_pad(cx, self, pad, mode)
 
@@ -63,15 +54,26 @@ def folded_pad(cx: Context, self: Value, pad: Sequence[int], mode: str) -> Value
     lows, highs = _amounts(pad, self.rank)
     for axis, (low, high) in enumerate(zip(lows, highs, strict=True)):
         size = self.shape[axis]
-        if not (low or high):
-            continue
-        indices = FOLDS[mode](np.arange(-low, size + high), size)
         if mode == "circular":
-            # IREE's compiler fails on a concatenation of slices of one tensor along two axes.
-            self = cx.take(self, cx.array(indices.astype(np.int32)), axis)
-        else:
-            self = pick(cx, self, indices, axis)
+            self = _wrapped(cx, self, low, high, axis)
+        elif low or high:
+            self = pick(cx, self, FOLDS[mode](np.arange(-low, size + high), size), axis)
     return self
+
+
+def _wrapped(cx: Context, value: Value, low: int, high: int, axis: int) -> Value:
+    """One axis with its end before it and its begin after it; an amount below zero crops, and what is left is
+    repeated."""
+    kept = cx.slice_axis(value, axis, max(-low, 0), value.shape[axis] - max(-high, 0))
+    size = kept.shape[axis]
+    if max(low, high) > size:
+        raise Unsupported(f"circular padding by {max(low, high)} of {size} elements")
+    parts = [kept]
+    if low > 0:
+        parts.insert(0, cx.slice_axis(kept, axis, size - low, size))
+    if high > 0:
+        parts.append(cx.slice_axis(kept, axis, 0, high))
+    return cx.concatenate(parts, axis)
 
 
 def _amounts(pad: Sequence[int], rank: int) -> tuple[list[int], list[int]]:

@@ -197,7 +197,7 @@ def _max_unpool(axes: int) -> Callable:
         shape = cx.out.shape
         planes, room = prod(shape[:-axes]), prod(shape[-axes:])
         offsets = cx.iota(DType.INT64, (planes, 1)) * room
-        flat = cx.reshape(indices, (planes, prod(indices.shape[-axes:]))) + offsets
+        flat = cx.reshape(cx.index_in(indices, room), (planes, prod(indices.shape[-axes:]))) + offsets
         result = cx.scatter(
             cx.constant(0, self.dtype, (planes * room,)),
             cx.reshape(flat, (self.size, 1)),

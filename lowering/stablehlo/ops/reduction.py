@@ -137,7 +137,7 @@ def count_nonzero(cx: Context, self: Value, dim: Axes = None) -> Value:
 def index_of(cx: Context, self: Value, extremum: Value, axis: int) -> Value:
     """The first position along `axis` that holds the extremum of its line (kept at size 1), or NaN; int64.
 
-    Two plain reductions rather than one over (value, index) pairs: engines vectorise those.
+    Two plain reductions, which vectorise, rather than one over (value, index) pairs.
     """
     if not self.rank:
         return cx.constant(0, DType.INT64)

@@ -174,7 +174,7 @@ def scatter_rows(cx: Context, value: Value, dim: int, index: Value, source: Valu
 def _replace_window(cx: Context, value: Value, starts: dict[int, Value], update: Value) -> Value:
     """The one row at these starts (0-d, in bounds, by axis) replaced.
 
-    Engines write such a window in place; IREE transposes what it scatters to along an inner axis.
+    It is known to be one, and can be written in place along any axis.
     """
     sizes = [1 if axis in starts else size for axis, size in enumerate(value.shape)]
     begin: list[Value | int] = [starts.get(axis, 0) for axis in range(value.rank)]

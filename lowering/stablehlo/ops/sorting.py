@@ -45,17 +45,10 @@ def sorted_with_indices(cx: Context, value: Value, dim: int, descending: bool) -
         return value, cx.constant(0, DType.INT64)
     _check_ordered(value)
     axis = cx.axis(dim, value.rank)
-    # IREE does not compile a sort of booleans.
-    keys = cx.convert(value, DType.UINT8) if value.dtype is DType.BOOL else value
     before = _before(cx, descending)
     places = cx.iota(DType.INT64, value.shape, axis)
-
-    # IREE's sort is not stable, so equal elements are told apart by their places.
-    def in_order(a: Value, b: Value, i: Value, j: Value) -> Value:
-        return before(a, b) | (~before(b, a) & (i < j))
-
-    keys, places = cx.sort([keys, places], axis, in_order)
-    return cx.convert(keys, value.dtype), places
+    keys, places = cx.sort([value, places], axis, lambda a, b, i, j: before(a, b))
+    return keys, places
 
 
 def _check_ordered(value: Value) -> None:
@@ -98,7 +91,6 @@ def _zeros(cx: Context, shape: Shape) -> Value:
 def _extreme(cx: Context, value: Value, axis: int, largest: bool) -> tuple[Value, Value]:
     """The largest or smallest element along an axis and the first place of it."""
     _check_ordered(value)
-    keys = cx.convert(value, DType.UINT8) if value.dtype is DType.BOOL else value
     places = cx.iota(DType.INT64, value.shape, axis)
     before = _before(cx, largest)
 
@@ -108,8 +100,8 @@ def _extreme(cx: Context, value: Value, axis: int, largest: bool) -> tuple[Value
         wins = (place < 0) | ((at >= 0) & (before(other, best) | tie))
         return cx.select(wins, other, best), cx.select(wins, at, place)
 
-    key, place = cx.reduce([keys, places], [0, -1], better, axis)
-    return cx.convert(key, value.dtype), place
+    key, place = cx.reduce([value, places], [0, -1], better, axis)
+    return key, place
 
 
 @lowers("aten.kthvalue.default")
@@ -131,8 +123,7 @@ def mode(cx: Context, self: Value, dim: int, keepdim: bool) -> tuple[Value, Valu
     size = self.shape[axis]
     if not 0 < size <= INSERTED:
         raise Unsupported(f"which place of the mode of {size} elements eager gives is not defined")
-    keys = cx.convert(self, DType.UINT8) if self.dtype is DType.BOOL else self
-    keys, places = _sorted_by_insertion(cx, cx.move_axis(keys, axis, -1))
+    keys, places = _sorted_by_insertion(cx, cx.move_axis(self, axis, -1))
     last = keys.rank - 1
     run = cx.iota(DType.INT32, keys.shape, last)
     opens = cx.slice_axis(keys, last, 1, size) != cx.slice_axis(keys, last, 0, size - 1)
@@ -141,7 +132,7 @@ def mode(cx: Context, self: Value, dim: int, keepdim: bool) -> tuple[Value, Valu
     # The first of the longest: the place where a run ends, and the least of equally long ones.
     at = cx.unsqueeze(_extreme(cx, lengths, last, largest=True)[1], last)
     value, place = (cx.reshape(take_along(cx, v, at, last), cx.out.shape) for v in (keys, places))
-    return cx.convert(value, self.dtype), place
+    return value, place
 
 
 def _sorted_by_insertion(cx: Context, keys: Value) -> tuple[Value, Value]:

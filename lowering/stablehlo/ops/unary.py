@@ -22,7 +22,7 @@ def trunc(cx: Context, x: Value) -> Value:
 
 
 def log2(cx: Context, x: Value) -> Value:
-    """Exact at powers of two, as eager's: log(8) / log(2) alone is 2.9999998 in float32 on some engines."""
+    """Exact at powers of two, as eager's: log(8) / log(2) alone may be 2.9999998 in float32."""
     result = cx.log(x) * (1 / log(2))
     if x.dtype.is_complex:
         return result
@@ -80,7 +80,7 @@ def reciprocal(cx: Context, x: Value) -> Value:
 
 
 def rsqrt(cx: Context, x: Value) -> Value:
-    """The engines' own is an estimate on some targets; eager divides."""
+    """Eager divides, where `stablehlo.rsqrt` may be an estimate."""
     return 1 / cx.sqrt(x)
 
 

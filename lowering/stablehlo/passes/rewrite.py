@@ -86,6 +86,16 @@ def operations(block: ir.Block) -> Iterator[Any]:
         yield op
 
 
+def everywhere(block: ir.Block) -> Iterator[Any]:
+    """The operations of a block and of all regions below it, inner ones first, as they were when each block
+    was begun."""
+    for op in list(block.operations):
+        for region in op.operation.regions:
+            for inner in region.blocks:
+                yield from everywhere(inner)
+        yield op
+
+
 def rewrite_matmuls(block: ir.Block, rewrite: Callable[[Any], Value | None]) -> None:
     """Let what a rewrite makes of a matmul stand for it, for all of a block; None leaves one as it is."""
     for op in list(block.operations):

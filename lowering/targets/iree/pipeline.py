@@ -28,6 +28,7 @@ def pipeline(device: str, machine: Machine) -> StableHloPipeline:
     return stablehlo_pipeline(
         f"iree-{device}",
         *chosen,
+        *_legalised(),
         stablehlo_pass("erase-dead-operations", ensures=("no-dead-operations",)),
         stablehlo_pass("merge-equal-operations", requires=("no-dead-operations",)),
     )
@@ -73,6 +74,34 @@ def _converted_pass(
 
     summary = (rewrite.__doc__ or "").partition("\n")[0]
     return Pass(rewrite.__name__.replace("_", "-"), run, summary, options, required=required)
+
+
+def _legalised() -> list[StableHloPass]:
+    """Operations that IREE 3.13 refuses, crashes on or computes wrongly become others of the same value.
+
+    They come last, for the passes before them may make such operations.
+    """
+    return [
+        # It has no hyperbolic tangent of float64.
+        stablehlo_pass("legalise-functions", required=True),
+        # It adds booleans modulo 2: in tensors, in scalars, and in the regions of scatters.
+        stablehlo_pass("legalise-booleans", required=True),
+        # A scalar predicate chooses a buffer on the host: a wait in each turn of a loop, and where the loop
+        # returns two values made before it, a module that fails when it runs.
+        stablehlo_pass("legalise-selections", required=True),
+        # Its compiler crashes on products without terms.
+        stablehlo_pass("legalise-dots", required=True),
+        # Its compiler refuses a window that fits once, with more behind it.
+        stablehlo_pass("legalise-windows", required=True),
+        # It writes updates that are out of bounds into other memory. And it refuses some scatters whose
+        # indices have 64 bits (`index_copy` with one index, for one).
+        stablehlo_pass("legalise-scatters", required=True),
+        # Its compiler crashes on complex pads of some sizes (5x3x7 to 5x3x10), and it takes one pad with a
+        # gap after a single element for another.
+        stablehlo_pass("legalise-pads", required=True),
+        # Its sort is a bubble sort that is not stable.
+        stablehlo_pass("legalise-sorts", required=True),
+    ]
 
 
 def _for_cpu(machine: Machine) -> list[StableHloPass]:

@@ -17,6 +17,8 @@ def pipeline(device: str, machine: Machine) -> StableHloPipeline:
     return stablehlo_pipeline(
         f"xla-{device}",
         *chosen,
+        # XLA drops barriers before LLVM draws products and sums together.
+        stablehlo_pass("keep-product-roundings", required=True),
         stablehlo_pass("erase-dead-operations", ensures=("no-dead-operations",)),
         stablehlo_pass("merge-equal-operations", requires=("no-dead-operations",)),
         # XLA computes at each call what rests on weights alone; its load-time part is a program of its own.

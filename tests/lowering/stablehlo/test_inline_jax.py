@@ -79,27 +79,6 @@ def test_calls_inside_loops_and_branches_are_inlined(module: ir.Module) -> None:
     assert not any(isinstance(op, func.FuncOp) for op in module.body.operations)
 
 
-def test_predicates_of_tensors_are_tensors(module: ir.Module) -> None:
-    """Also inside loops; a selection between scalars keeps its scalar."""
-
-    def step(i: Any, a: Any) -> Any:
-        return jnp.where(a[0] > 0, a, jnp.where(a[1] > 0, a[2], a[1]))
-
-    inline_jax(lambda a: jax.lax.fori_loop(0, 3, step, step(0, a)), values(DType.FLOAT32), {})
-    found: list[tuple[int, ...]] = []
-
-    def note(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "stablehlo.select":
-            predicate, chosen, _ = (Value(operand) for operand in op.operands)
-            assert predicate.shape == chosen.shape
-            found.append(predicate.shape)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(note)
-    assert found.count((3,)) == 2
-    assert found.count(()) >= 2
-
-
 def test_every_operation_has_the_location_of_the_node(module: ir.Module) -> None:
     """Regions included; never the lines of the text that JAX's module passed through."""
     x = values(DType.FLOAT32)

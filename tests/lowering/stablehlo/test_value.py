@@ -8,7 +8,6 @@ import pytest
 
 from lowering.ir.types import DType
 from lowering.stablehlo import hlo
-from lowering.stablehlo.build.contract import Contractions
 from lowering.stablehlo.build.elementwise import promote
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.value import Value, broadcast, compare, constant
@@ -92,15 +91,3 @@ def test_promotion_is_torch_s() -> None:
                 continue
             expected = torch.promote_types(getattr(torch, a.value), getattr(torch, b.value))
             assert promote(a, b).value == str(expected).removeprefix("torch."), (a, b)
-
-
-@pytest.mark.parametrize(("left", "right"), [((3, 0), (0, 4)), ((0, 2), (2, 4))])
-def test_dots_without_terms_are_zeros(left: tuple[int, ...], right: tuple[int, ...]) -> None:
-    product = Contractions().dot_general(f32(*left), f32(*right), ((1,), (0,)))
-    assert product.shape == (left[0], 4)
-    assert product.ir.owner.name != "stablehlo.dot_general"
-
-
-def test_the_sum_of_bools_is_or() -> None:
-    both = constant(True, DType.BOOL) + constant(True, DType.BOOL)
-    assert both.ir.owner.name == "stablehlo.or"

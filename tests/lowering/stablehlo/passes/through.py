@@ -87,6 +87,48 @@ def evaluated(text: str, inputs: Sequence[np.ndarray], *passes: StableHloPass) -
         return [np.array(made) for made in hlo.stablehlo.eval_module(module, attributes)]
 
 
+def module_of(text: str) -> Module:
+    """MLIR text as a module, all of whose arguments come with a call."""
+    with hlo.make_context(), ir.Location.unknown():
+        parsed = ParsedModule(Module(b"", (), ()), ir.Module.parse(text))
+        given, made = parsed.entry.arguments, parsed.entry.type.results
+        inputs = tuple(_port(f"arg{at}", argument.type, None) for at, argument in enumerate(given))
+        outputs = tuple(_port(f"out{at}", type_, None) for at, type_ in enumerate(made))
+        return Module(hlo.serialize(parsed.mlir), inputs, outputs, "text")
+
+
+def results_of(module: Module, engine_name: str, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What an engine computes of a module without weights, as it is."""
+    engine, options = get_engine(engine_name), TargetOptions()
+    run = engine.load(engine.compile(module, options), module, options, {})
+    return [np.array(engine.to_numpy(h)) for h in run([engine.from_tensor(x, options) for x in inputs])]
+
+
+_SCATTER = """
+func.func public @main(%x: tensor<OPERANDxTYPE>, %i: tensor<INDICESxINTEGER>, %u: tensor<UPDATESxTYPE>)
+    -> tensor<OPERANDxTYPE> {
+  %0 = "stablehlo.scatter"(%x, %i, %u) <{scatter_dimension_numbers = #stablehlo.scatter<NUMBERS>}> ({
+    ^bb0(%a: tensor<TYPE>, %b: tensor<TYPE>):
+      %1 = stablehlo.add %a, %b : tensor<TYPE>
+      stablehlo.return %1 : tensor<TYPE>
+    }) : (tensor<OPERANDxTYPE>, tensor<INDICESxINTEGER>, tensor<UPDATESxTYPE>) -> tensor<OPERANDxTYPE>
+  return %0 : tensor<OPERANDxTYPE>
+}
+"""
+
+
+def scatter(
+    operand: str, indices: str, updates: str, numbers: str, element: str = "f32", integer: str = "i64"
+) -> str:
+    """A module that adds updates where indices say; sizes as `5x3`."""
+    values = {"OPERAND": operand, "INDICES": indices, "UPDATES": updates, "NUMBERS": numbers,
+              "TYPE": element, "INTEGER": integer}  # fmt: skip
+    text = _SCATTER
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return text
+
+
 def wrapped(text: str) -> str:
     """Text whose lines fit into this repository's."""
     lines: list[str] = []
