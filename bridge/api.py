@@ -11,6 +11,7 @@ from bridge import artifact
 from bridge.errors import NotLowered, OperatorRefused
 from bridge.given_weights import with_weights
 from bridge.lowered import Lowered, lower_program
+from bridge.progress import part
 from bridge.sources import import_all, read
 from lowering.ir.program import Node
 
@@ -46,9 +47,11 @@ def lower(
     exported, an unregistered operator, and arguments that do not fit together.
     """
     import_all(imports)
-    program, own = read(source, args, kwargs, dynamic_shapes, model)
+    with part("reading the program"):
+        program, own = read(source, args, kwargs, dynamic_shapes, model)
     try:
-        lowered = lower_program(program, own, bounds_checks)
+        with part(f"placing {len(program.nodes)} nodes"):
+            lowered = lower_program(program, own, bounds_checks)
     except OperatorRefused as error:
         where = f"{source}: " if isinstance(source, str | PathLike) else ""
         raise OperatorRefused(f"{where}{error}") from None

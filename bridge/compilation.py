@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from bridge.binaries import Binaries, Site
 from bridge.configuration import ATEN, AUTO, Configuration, choice_named
 from bridge.planned import Planned, Sizes
+from bridge.progress import part
 from lowering.ir.errors import EngineError
 from lowering.ir.facts.namespaces import namespace_of
 from lowering.ir.homes import import_home
+from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import all_nodes
 from lowering.ir.tree import NodeType
@@ -194,6 +196,11 @@ class _Compilation:
             raise EngineError(f"to compile for new sizes {needs(error)}") from error
         own = all(self._example.get(name, value) == value for name, value in sizes.items())
         site = self._site(segment)
+        with part(f"segment {segment.index + 1} of {len(plan.segments)}, {site.engine.name}"):
+            return self._compiled(module, site, own)
+
+    def _compiled(self, module: Module, site: Site, own: bool) -> Built:
+        """`own`: the artifact keeps the binary, which is of the example sizes."""
         preflight = b""
         if module.preflight is not None:
             try:

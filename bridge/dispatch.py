@@ -16,6 +16,7 @@ from bridge.registration import bring_operators
 from lowering.ir.errors import EngineError
 from lowering.targets import DEFAULT_ENGINE, ENGINES, engines, get_engine
 from lowering.targets.target import DEVICES, TargetOptions
+from runtime.argument_paths import did_you_mean
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled
@@ -51,8 +52,9 @@ def check_engine(engine: str, device: str = "cpu", tune: float | None = None) ->
         raise UsageError(f"the device {device!r} does not exist; there are {', '.join(DEVICES)}")
     # Only a name that is not ours is looked for among the packages that are installed: that takes a while.
     if engine not in (*ENGINES, ATEN, AUTO) and engine not in engines():
+        known = (*engines(), ATEN, AUTO)
         raise UsageError(
-            f"the engine {engine!r} does not exist; there are {', '.join((*engines(), ATEN, AUTO))}"
+            f"the engine {engine!r} does not exist; there are {', '.join(known)}{did_you_mean(engine, known)}"
         )
     if engine == ATEN and device != "cpu":
         raise UsageError(f"the engine {ATEN} runs on the cpu only; {device} is for {' and '.join(engines())}")

@@ -15,12 +15,13 @@ from bridge.dispatch import check_engine
 from bridge.errors import BridgeError, UsageError
 from bridge.given_weights import require_weights, with_weights
 from bridge.lowered import Lowered
+from bridge.progress import part
 from bridge.registration import bring_operators, check_operators
 from bridge.sources import exported_from, import_all
 from bridge.verification.draw import example_call
 from bridge.verification.edges import KINDS, edge_calls
 from bridge.verification.reference import eager
-from bridge.verification.report import VerificationReport
+from bridge.verification.report import EngineReport, VerificationReport
 from bridge.verification.tolerances import Given
 from bridge.verification.trial import Call, Reference, run_engine, run_reference
 from lowering.targets import ENGINES
@@ -85,14 +86,14 @@ def verify(
     bring_operators(lowered.program)
     check_operators(lowered.program)
     call = example_call(lowered, args, kwargs, seed)
-    with eager(side, lowered) as callee:
+    with part("eager"), eager(side, lowered) as callee:
         expected = run_reference(callee, call, calls, seed)
     on_edges, left_out = _edges(side, lowered, call, device, seed) if edges else ({}, {})
-    rows = tuple(
-        run_engine(lowered, engine, device, call, expected, calls, seed, on_edges, given)
-        for engine in engines
-    )
-    return VerificationReport(name, _reference(side), rows, left_out, given)
+    rows: list[EngineReport] = []
+    for engine in engines:
+        with part(engine):
+            rows.append(run_engine(lowered, engine, device, call, expected, calls, seed, on_edges, given))
+    return VerificationReport(name, _reference(side), tuple(rows), left_out, given)
 
 
 def _edges(

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from bridge.cli.limits import MaxMemory, Timeout, limit
-from bridge.cli.options import Imports, Json, Model, Source, Trust, open_source, print_json, working
+from bridge.cli.options import Imports, Json, Model, Source, Trust, open_source, print_json
+from bridge.cli.progress import working
 from bridge.cli.summary import print_contract, print_operators, print_summary, print_tuning, summary
 from bridge.errors import UsageError
 from lowering.host.drafts import draft_file

@@ -23,8 +23,8 @@ from bridge.cli.options import (
     open_source,
     print_json,
     split_engines,
-    working,
 )
+from bridge.cli.progress import working
 from bridge.cli.summary import print_gaps, print_summary, print_tuning, summary
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine

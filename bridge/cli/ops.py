@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.options import Imports, Json, Model, open_source, print_json, working
+from bridge.cli.options import Imports, Json, Model, open_source, print_json
+from bridge.cli.progress import working
 from bridge.cli.summary import print_summary, summary
 from bridge.errors import UsageError
 from bridge.sources import import_all

@@ -23,8 +23,8 @@ from bridge.cli.options import (
     note_unmeasured,
     open_source,
     print_json,
-    working,
 )
+from bridge.cli.progress import working
 from bridge.cli.tensors import check_output, describe, flat_outputs, read_inputs, write_outputs
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine

@@ -20,8 +20,8 @@ from bridge.cli.options import (
     open_source,
     print_json,
     split_engines,
-    working,
 )
+from bridge.cli.progress import working
 from bridge.cli.tensors import read_inputs
 from lowering.targets import ENGINES
 
