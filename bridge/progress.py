@@ -31,7 +31,7 @@ def listening(listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def part(text: str) -> Iterator[None]:
-    """A part of the work, such as `compiling segment 2 of 5 for iree`."""
+    """A part of the work, such as `segment 2 of 5`."""
     for listener in _LISTENERS.get():
         listener(text)
     start = time.monotonic()

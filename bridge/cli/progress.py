@@ -18,7 +18,7 @@ _quiet = False
 
 
 def set_up(quiet: bool, verbose: bool) -> None:
-    """What `--quiet` and `--verbose` ask for: no progress, or the log of every part."""
+    """Follow `--quiet` and `--verbose`: no progress, or the log of every part."""
     global _quiet
     _quiet = quiet or verbose
     if verbose:

@@ -9,22 +9,9 @@ import time
 import pytest
 
 from bridge.cli import progress
-from bridge.progress import listening, part
+from bridge.progress import part
 from tests.bridge.command_line import ok
 from tests.bridge.samples import path_of
-
-
-def test_parts_are_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    told: list[str] = []
-    with caplog.at_level(logging.INFO, "bridge"), listening(told.append):
-        with part("one"):
-            pass
-        with pytest.raises(KeyError), part("two"):
-            raise KeyError
-    with part("three"):
-        pass
-    assert told == ["one", "two"]
-    assert [record.message.partition(":")[0] for record in caplog.records] == ["one", "two"]
 
 
 def test_a_pipe_gets_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
