@@ -81,6 +81,12 @@ class Planned:
 
         return text_of(vetted(self.module(segment)).code)
 
+    def to_mermaid(self, depth: int | None = None, max_nodes: int = 100) -> str:
+        """A Mermaid flowchart, as `Program.to_mermaid` gives it; segments are groups with their placement."""
+        from lowering.render.mermaid import to_mermaid
+
+        return to_mermaid(self.functional, self.plan, depth, max_nodes)
+
     def module(self, segment: int) -> Module:
         """The portable StableHLO module of a segment at the example sizes; sizes that only the data gives are
         typical ones.

@@ -9,11 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from bridge.cli.limits import MaxMemory, Timeout, limit
-from bridge.cli.options import Imports, Json, Model, Source, Trust, open_source, print_json
+from bridge.cli.options import Imports, Json, Model, Source, Trust, open_source, print_json, write_file
 from bridge.cli.progress import working
 from bridge.cli.summary import print_contract, print_operators, print_summary, print_tuning, summary
-from bridge.errors import UsageError
-from lowering.host.drafts import draft_file
 
 
 def command(
@@ -61,11 +59,4 @@ def _json(data: Any, output: Path | None) -> None:
     if output is None:
         print_json(data)
         return
-    text = json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n"
-    try:
-        with draft_file(output) as (draft, file):
-            file.write(text.encode())
-            file.flush()
-            draft.replace(output)
-    except OSError as problem:
-        raise UsageError(f"{output} cannot be written: {problem.strerror}") from None
+    write_file(output, (json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n").encode())

@@ -17,6 +17,7 @@ from bridge.errors import BridgeError, UsageError
 from bridge.given_weights import with_weights
 from bridge.lowered import Lowered
 from bridge.sources import import_all
+from lowering.host.drafts import draft_file
 from lowering.targets import ENGINES
 
 Source = Annotated[Path, typer.Argument(help="A .pt2 file or an artifact folder.", show_default=False)]
@@ -116,3 +117,14 @@ def print_json(data: Any) -> None:
     """One JSON document on standard output."""
     json.dump(data, sys.stdout, indent=2, ensure_ascii=False, default=str)
     sys.stdout.write("\n")
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file, all or nothing. Raises UsageError where it cannot be written."""
+    try:
+        with draft_file(path) as (draft, file):
+            file.write(data)
+            file.flush()
+            draft.replace(path)
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be written: {problem.strerror}") from None

@@ -10,13 +10,17 @@ import torch
 from bridge.verification.tolerances import Given, Rounding, tolerance
 from lowering.ir.types import DType
 
+#: The bounds of a histogram's bars, as powers of ten.
+DECADES = tuple(range(-12, 4))
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """How one value compares: `problem` is empty where it passes.
 
     `error`, `mean`: the largest and the mean absolute difference of its elements. `type`: eager's dtype and
-    sizes, as `float32[2, 3]`.
+    sizes, as `float32[2, 3]`. `histogram`: how many elements have no difference, one below each of `DECADES`,
+    and a larger one. It is empty where elements were not compared.
     """
 
     name: str
@@ -24,6 +28,7 @@ class Difference:
     problem: str = ""
     mean: float = 0.0
     type: str = ""
+    histogram: tuple[int, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -100,7 +105,7 @@ def _compare_elements(
         wrong = int((actual != expected).sum())
         gap = (actual.double() - expected.double()).abs()
         problem = f"differs in {wrong} of {expected.numel()} elements" if wrong else ""
-        return Difference(name, float(gap.max()), problem, float(gap.mean()))
+        return Difference(name, float(gap.max()), problem, float(gap.mean()), histogram=_histogram(gap))
     wide = torch.complex128 if dtype.is_complex else torch.float64
     got, want = actual.to(wide), expected.to(wide)
     finite = torch.isfinite(want)
@@ -117,8 +122,9 @@ def _compare_elements(
     allowed = torch.where(finite, rtol * want.abs() + slack, 0.0)
     wrong = int((gap > allowed).sum())
     error, mean = float(gap.max()), float(gap.mean())
+    bars = _histogram(gap)
     if not wrong:
-        return Difference(name, error, mean=mean)
+        return Difference(name, error, mean=mean, histogram=bars)
     at = int((gap - allowed).argmax())
     place = [int(i) for i in torch.unravel_index(torch.tensor(at), expected.shape)]
     return Difference(
@@ -127,4 +133,13 @@ def _compare_elements(
         f"differs in {wrong} of {expected.numel()} elements, most at {place}: "
         f"{got.flatten()[at].item():.8g}, {reference} {want.flatten()[at].item():.8g}",
         mean,
+        histogram=bars,
     )
+
+
+def _histogram(gap: torch.Tensor) -> tuple[int, ...]:
+    """How many of some differences are 0, below each of `DECADES`, and larger."""
+    bounds = torch.tensor([10.0**decade for decade in DECADES], dtype=torch.float64)
+    bars = torch.bucketize(gap[gap != 0].flatten(), bounds, right=True)
+    counts = torch.bincount(bars, minlength=len(DECADES) + 1)
+    return (int((gap == 0).sum()), *counts.tolist())

@@ -176,7 +176,14 @@ class VerificationReport:
 
 def _values(differences: tuple[Difference, ...]) -> list[dict[str, Any]]:
     return [
-        {"name": d.name, "type": d.type, "error": d.error, "mean": d.mean, "problem": d.problem}
+        {
+            "name": d.name,
+            "type": d.type,
+            "error": d.error,
+            "mean": d.mean,
+            "histogram": list(d.histogram),
+            "problem": d.problem,
+        }
         for d in differences
     ]
 

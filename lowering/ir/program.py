@@ -295,6 +295,15 @@ class Program:
 
         validate(self)
 
+    def to_mermaid(self, depth: int | None = None, max_nodes: int = 100) -> str:
+        """The program as a Mermaid flowchart of `max_nodes` boxes or fewer, folded by module.
+
+        `depth`: modules are open to this depth at most. Raises BridgeError for numbers that are too small.
+        """
+        from lowering.render.mermaid import to_mermaid
+
+        return to_mermaid(self, depth=depth, max_nodes=max_nodes)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for `json.dumps`; `from_json` gives an equal program."""
         from lowering.ir.json import to_json

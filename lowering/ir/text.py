@@ -84,7 +84,7 @@ def _where(program: Program) -> str:
 
 
 def _input(item: Arg, graph: Graph) -> str:
-    text = _arg(item)
+    text = print_arg(item)
     return f"{text}: {print_type(graph.values.get(text[1:]))}" if text.startswith("%") else text
 
 
@@ -97,7 +97,7 @@ def _input_note(spec: InputSpec) -> str:
 
 def _output_note(spec: OutputSpec) -> str:
     note = "" if spec.kind.value == "user" else f"  # {spec.kind.value}"
-    return f"{_arg(spec.value)}{note}{f' {spec.destination}' if spec.destination is not None else ''}"
+    return f"{print_arg(spec.value)}{note}{f' {spec.destination}' if spec.destination is not None else ''}"
 
 
 def _body(graph: Graph, indent: str) -> Iterator[str]:
@@ -118,7 +118,7 @@ def _node(node: Node, graph: Graph, indent: str) -> Iterator[str]:
         inputs = ", ".join(_input(item, nested) for item in nested.inputs)
         yield f"{indent}  {nested.name}({inputs}) {{"
         yield from _body(nested, indent + "    ")
-        outputs = ", ".join(map(_arg, nested.outputs))
+        outputs = ", ".join(map(print_arg, nested.outputs))
         yield f"{indent}    return {outputs if nested.returns_single else f'({outputs})'}"
         yield f"{indent}  }}"
 
@@ -132,14 +132,15 @@ def _output(output: Output, graph: Graph) -> str:
 
 
 def _argument(argument: Argument) -> str:
-    return f"{argument.name}={_arg(argument.value)}" if argument.name else _arg(argument.value)
+    return f"{argument.name}={print_arg(argument.value)}" if argument.name else print_arg(argument.value)
 
 
-def _arg(arg: Arg) -> str:
+def print_arg(arg: Arg) -> str:
+    """An argument as text: `%x`, `[1, 2]`, `f32`, `'mean'`; a graph by its name."""
     if isinstance(arg, tuple):
-        return f"[{', '.join(map(_arg, arg))}]"
+        return f"[{', '.join(map(print_arg, arg))}]"
     if isinstance(arg, dict):
-        return f"{{{', '.join(f'{key}: {_arg(item)}' for key, item in arg.items())}}}"
+        return f"{{{', '.join(f'{key}: {print_arg(item)}' for key, item in arg.items())}}}"
     if isinstance(arg, Graph):
         return f"@{arg.name}"
     if isinstance(arg, DType):

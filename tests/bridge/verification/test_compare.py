@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from bridge.verification.compare import compare
+from bridge.verification.compare import DECADES, compare
 from bridge.verification.tolerances import Rounding
 from lowering.ir.types import DType
 
@@ -75,3 +75,14 @@ def test_the_error_is_the_largest_gap() -> None:
     assert compare("y", floats(1, 5), floats(1, 2), Rounding.EXACT).error == 3
     assert compare("y", torch.tensor([1, 5]), torch.tensor([1, 2]), Rounding.EXACT).error == 3
     assert compare("y", floats(1, NAN), floats(1, 2), Rounding.EXACT).error == INF
+
+
+def test_the_histogram_counts_each_element_once() -> None:
+    expected = torch.zeros(6, dtype=torch.float64)
+    actual = torch.tensor([0, 1e-13, 5e-13, 0.5, 2000, INF], dtype=torch.float64)
+    found = compare("y", actual, expected, Rounding.EXACT).histogram
+    bars = dict(zip(("none", *DECADES, "more"), found, strict=True))
+    assert {bar: count for bar, count in bars.items() if count} == {"none": 1, -12: 2, 0: 1, "more": 2}
+    assert compare("y", 3, 3, Rounding.EXACT).histogram == ()
+    same = torch.tensor([1, 2])
+    assert compare("y", same, same, Rounding.EXACT).histogram[0] == 2

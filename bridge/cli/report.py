@@ -1,0 +1,62 @@
+"""`bridge report`: all that is known of a program, as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridge.cli.limits import MaxMemory, Timeout, limit
+from bridge.cli.options import (
+    CastWeights,
+    Device,
+    Imports,
+    Model,
+    Source,
+    Trust,
+    Weights,
+    open_source,
+    split_engines,
+    write_file,
+)
+from bridge.cli.progress import working
+from bridge.cli.summary import summary
+from bridge.errors import UsageError
+from bridge.report.document import report_page
+from lowering.targets import ENGINES
+
+
+def command(
+    source: Source,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")] = Path("report.html"),
+    verify: Annotated[bool, typer.Option("--verify", help="Compare engines with eager.")] = False,
+    engine: Annotated[
+        str, typer.Option("--engine", "-e", help="Engines that --verify compares, with commas.")
+    ] = ",".join(ENGINES),
+    device: Device = "cpu",
+    weights: Weights = None,
+    cast_weights: CastWeights = False,
+    imports: Imports = None,
+    model: Model = None,
+    trust: Trust = False,
+    timeout: Timeout = None,
+    max_memory: MaxMemory = None,
+) -> None:
+    """Write a report: summary, graph, weights, StableHLO, verification; exit status 1 if --verify fails."""
+    limit(timeout, max_memory)
+    if output.suffix.lower() != ".html":
+        raise UsageError(f"{output}: a report is an .html file")
+    engines = split_engines(engine)
+    with working(f"reporting on {source}"):
+        lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
+        found = None
+        if verify:
+            from bridge.verifying import verify as run_verification
+
+            found = run_verification(lowered, engines=engines, device=device)
+        page = report_page(lowered, lowered.program.name or source.name, summary(lowered), found)
+    write_file(output, page.encode())
+    print(f"wrote {output}")
+    if found is not None and not found.passed:
+        raise typer.Exit(1)
