@@ -36,6 +36,7 @@ from lowering.ir.program import (
 )
 from lowering.ir.types import Device, DType, SymType, TensorType
 from lowering.ir.validate import InvalidProgram, validate
+from lowering.python.errors import NoSource
 
 if TYPE_CHECKING:
     from bridge.given_weights import WeightSource
@@ -51,6 +52,7 @@ __all__ = [
     "InvalidProgram",
     "JSONError",
     "Location",
+    "NoSource",
     "Node",
     "OutputKind",
     "OutputSpec",

@@ -317,6 +317,15 @@ class Program:
 
         return from_json(data)
 
+    def to_python(self, name: str | None = None) -> str:
+        """Source of a `torch.nn.Module` that is this program, a class `name`, without the weights' values.
+
+        Its state dict has the program's names. Raises NoSource for what source cannot say.
+        """
+        from lowering.python.source import python_source
+
+        return python_source(self, name)
+
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the program as JSON, without weights, all or nothing; gives the path."""
         from lowering.host.program_files import save_program
