@@ -57,6 +57,8 @@ TESTS = {
         test_a_size_beyond_all_memory
     """,
     "tests/bridge/cli/test_observation.py": "test_binaries_of_a_part_of_the_passes_are_not_kept",
+    "tests/bridge/report/test_browser.py": "test_bert_base_is_seen_in_a_few_boxes",
+    "tests/bridge/report/test_document.py": "test_a_report_of_bert_base_is_under_3_mb",
     "tests/bridge/test_artifact.py": "test_concurrent_saves_leave_one_whole_artifact",
     "tests/bridge/test_bounds_option.py": "test_the_command_line",
     "tests/bridge/test_cached_compilation.py": "test_another_process_finds_it",

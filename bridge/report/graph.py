@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bridge.report.groups import joined
+from bridge.report.groups import divided, joined
 from lowering.ir.plan import Placement, Plan
 from lowering.ir.program import STORED, InputKind, Node, Program, Ref, graphs_of, refs_of
 from lowering.ir.text import print_arg, print_nodes, print_type
@@ -45,7 +45,7 @@ class _Data:
         self._body()
         self._outputs()
         return {
-            "groups": joined(self.groups, self.nodes),
+            "groups": joined(divided(self.groups, self.nodes), self.nodes),
             "nodes": self.nodes,
             "texts": list(self.texts),
             "frames": list(self.frames),

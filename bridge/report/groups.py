@@ -1,4 +1,4 @@
-"""Groups of a graph that say nothing of their own: they become one with the item that they have."""
+"""Groups of a graph: those that say nothing become one with their item, and those of too many are divided."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ from typing import Any
 
 # Title, the group around it, placement.
 GroupRow = tuple[str, int, str]
+
+# A group of more operators is divided into groups of so many.
+MOST, PART = 200, 100
+
+
+def divided(groups: list[GroupRow], nodes: list[dict[str, Any]]) -> list[GroupRow]:
+    """The groups, and new ones for successive operators of a group that has too many, with their weights.
+
+    A node's `group` is changed.
+    """
+    found = list(groups)
+    operators = Counter(node["group"] for node in nodes if node["kind"] == "operator")
+    seen: Counter[int] = Counter()
+    parts: dict[tuple[int, int], int] = {}
+    for node in nodes:
+        group = node["group"]
+        if operators[group] <= MOST or node["kind"] not in ("operator", "weight"):
+            continue
+        first = seen[group] // PART * PART
+        if (group, first) not in parts:
+            last = min(first + PART, operators[group])
+            found.append((f"operators {first + 1} to {last}", group, ""))
+            parts[group, first] = len(found) - 1
+        node["group"] = parts[group, first]
+        seen[group] += node["kind"] == "operator"
+    return found
 
 
 def joined(groups: list[GroupRow], nodes: list[dict[str, Any]]) -> list[GroupRow]:

@@ -39,9 +39,15 @@ function pressable(act) {
   };
 }
 
+// Whole numbers in full, others with three digits.
+function readable(number) {
+  if (Number.isInteger(number)) return number.toLocaleString("en");
+  return Math.abs(number) < 1e-3 ? number.toExponential(2) : String(Number(number.toPrecision(3)));
+}
+
 function table(heads, rows, className = "") {
   const cell = (tag) => (value) =>
-    element(tag, typeof value === "number" ? { class: "number" } : {}, typeof value === "number" ? value.toLocaleString("en") : value);
+    typeof value === "number" ? element(tag, { class: "number" }, readable(value)) : element(tag, {}, value);
   return element(
     "div",
     { class: "scroll" },

@@ -13,6 +13,7 @@ from bridge.report.document import ProfileTable, graph_page, report_page
 from bridge.report.page import page
 from bridge.verification.compare import DECADES, Difference
 from bridge.verification.report import EngineReport, VerificationReport
+from tests.bridge.report.bert import bert, bert_report
 from tests.bridge.samples import lowered
 from tests.browser import CHROMIUM, WITHOUT, Page, browser
 from tests.lowering.render.samples import HOSTILE, in_two, named, two_layers
@@ -55,7 +56,7 @@ def layered() -> str:
 
 def test_a_report_shows_all_of_its_sections(opened: Page, tmp_path: Path) -> None:
     made = lowered("convnet")
-    value = Difference("output 0", 0.5, "", 0.25, "float32[2]", (5, *(1 for _ in DECADES), 0))
+    value = Difference("output 0", 1.23456e-6, "", 0.25, "float32[2]", (5, *(1 for _ in DECADES), 0))
     report = VerificationReport("f", "eager", (EngineReport("e", 1, 1, 0, (value,)),))
     table = ProfileTable("by operator", ["operator", "ms"], [["aten.conv2d.default", 1.5]])
     show(opened, tmp_path, report_page(made, "a title", summary(made), report, [table]))
@@ -63,9 +64,20 @@ def test_a_report_shows_all_of_its_sections(opened: Page, tmp_path: Path) -> Non
     sections = opened.evaluate("[...document.querySelectorAll('section')].map((s) => s.id)")
     assert sections == ["summary", "graph", "weights", "verification", "profile", "stablehlo"]
     assert opened.evaluate("document.querySelectorAll('.histogram rect').length") == len(DECADES) + 2
+    row = opened.evaluate("document.querySelector('#verification tbody tr').innerText").split("\t")
+    assert row[:4] == ["output 0", "float32[2]", "1.23e-6", "0.25"]
     opened.click("#stablehlo summary")
     opened.evaluate("new Promise((done) => setTimeout(done, 50))")
     assert "stablehlo.convolution" in opened.evaluate("document.querySelector('.beside').textContent")
+
+
+def test_bert_base_is_seen_in_a_few_boxes(opened: Page, tmp_path: Path) -> None:
+    show(opened, tmp_path, bert_report())
+    assert 10 < len(boxes(opened)) <= 40
+    opened.click("#unfold")
+    assert opened.evaluate("document.querySelectorAll('.box.operator').length") == len(
+        bert().functional.nodes
+    )
 
 
 def test_groups_fold_and_unfold(opened: Page, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from bridge.cli.summary import summary
 from bridge.report.document import ProfileTable, graph_page, report_page
 from bridge.verification.compare import DECADES, Difference
 from bridge.verification.report import EngineReport, VerificationReport
+from tests.bridge.report.bert import bert, bert_report
 from tests.bridge.report.test_page import data_of
 from tests.bridge.samples import NAMES, lowered
 
@@ -23,6 +24,12 @@ def test_a_report_is_small_and_has_its_sections(name: str) -> None:
     assert data["title"] == name
     assert {"summary", "graph", "weights", "stablehlo"} <= data.keys()
     assert data["verification"] is None
+
+
+def test_a_report_of_bert_base_is_under_3_mb() -> None:
+    text = bert_report()
+    assert len(text.encode()) < 3_000_000
+    assert len(data_of(text)["weights"]["rows"]) == len(bert().program.weights)
 
 
 def test_weights_are_listed_with_their_share() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.report.groups import joined
+from bridge.report.groups import PART, divided, joined
 
 
 def operator(title: str, group: int, kind: str = "operator") -> dict[str, Any]:
@@ -42,3 +42,21 @@ def test_a_segment_stays() -> None:
     nodes = [operator("linear", 1)]
     assert joined(groups, nodes) == groups
     assert nodes[0]["group"] == 1
+
+
+def test_a_group_of_too_many_operators_is_divided() -> None:
+    nodes = [operator("x", 0, "input")]
+    for index in range(450):
+        nodes += [operator(f"w{index}", 1, "weight"), operator(f"v{index}", 1)]
+    nodes.append(operator("alone", 2))
+    groups = divided([("", -1, ""), ("body", 0, ""), ("head", 0, "")], nodes)
+    parts = ["operators 1 to 100", "operators 101 to 200", "operators 201 to 300", "operators 301 to 400"]
+    assert [title for title, _, _ in groups] == ["", "body", "head", *parts, "operators 401 to 450"]
+    assert {parent for _, parent, _ in groups[3:]} == {1}
+    assert [node["group"] for node in nodes if node["kind"] == "operator"] == [
+        *(3 + index // PART for index in range(450)),
+        2,
+    ]
+    weights = [node["group"] for node in nodes if node["kind"] == "weight"]
+    assert weights == [3 + index // PART for index in range(450)]
+    assert nodes[0]["group"] == 0
