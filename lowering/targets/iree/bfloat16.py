@@ -26,20 +26,36 @@ def round_integers(converted: Converted) -> None:
             op.erase()
 
 
+# Operations on bits, whatever they stand for.
+_OF_BITS = frozenset(("arith.bitcast", "arith.select"))
+
+
 def keep_roundings(converted: Converted) -> None:
-    """Spell elementwise conversions from bfloat16 to float32 as shifts.
+    """Compute elements of bfloat16 in float32, and read each as a shift of its bits.
 
     IREE computes fused bfloat16 chains in float32 and drops each rounding to bfloat16 between two operations
     (its pass iree-convert-bf16-arith-to-f32); it does not see through the shift. Contractions keep the
     conversion, by which the compiler recognises them.
     """
-    half, single = ir.BF16Type.get(), ir.F32Type.get()
+    half = ir.BF16Type.get()
     for loop in filter(is_parallel, converted.operations("linalg.generic")):
         for op in operations(loop):
-            if op.name == "arith.extf" and op.operands[0].type == half and op.results[0].type == single:
+            computes = op.name.startswith(("arith.", "math.")) and op.name not in _OF_BITS
+            if computes and any(operand.type == half for operand in op.operands):
                 with ir.InsertionPoint(op), op.location:
-                    op.results[0].replace_all_uses_with(widen(op.operands[0]))
+                    op.results[0].replace_all_uses_with(_in_float32(op, half))
                 op.erase()
+
+
+def _in_float32(op: ir.Operation, half: ir.Type) -> ir.Value:
+    """The result of an operation whose operands of bfloat16 are widened, rounded where it was rounded."""
+    operands = [widen(operand) if operand.type == half else operand for operand in op.operands]
+    type_, single = op.results[0].type, ir.F32Type.get()
+    if op.name == "arith.extf" and type_ == single:
+        return operands[0]
+    attributes = {name: op.attributes[name] for name in op.attributes}
+    made = make(op.name, operands, single if type_ == half else type_, **attributes)
+    return make("arith.truncf", [made], half) if type_ == half else made
 
 
 def widen(half: ir.Value) -> ir.Value:
