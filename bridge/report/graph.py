@@ -103,8 +103,10 @@ class _Data:
         returned = 0
         for spec in self.program.signature.outputs:
             names = list(refs_of(spec.value))
-            types = self._types(names) if isinstance(spec.value, Ref) else []
-            self._add("output", output_title(spec, returned), types, reads=self._edges(names))
+            # An output that is always the same value has no place in the graph.
+            if names:
+                types = self._types(names) if isinstance(spec.value, Ref) else []
+                self._add("output", output_title(spec, returned), types, reads=self._edges(names))
             returned += spec.kind in RETURNED
 
     def _add(

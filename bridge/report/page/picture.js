@@ -38,11 +38,11 @@ class Picture {
     this.svg.append(shapes, this.edges);
     const [leaving, coming] = ["from", "to"].map((end) => counted(edges.filter((edge) => !edge.weight), end));
     for (const edge of edges) {
-      const ends = this.connect(edge);
+      const places = this.connect(edge);
       if (edge.weight) continue;
       // Labels at an end where several edges meet would hide one another.
-      if (leaving.get(edge.from) === 1) this.label(edge, ends[0], 12);
-      else if (coming.get(edge.to) === 1) this.label(edge, ends[1], -12);
+      if (leaving.get(edge.from) === 1) this.label(edge, places[0]);
+      else if (coming.get(edge.to) === 1) this.label(edge, places[1]);
     }
     this.size = [layout.width + 2 * PADDING, layout.height + 2 * PADDING];
     this.scale(1);
@@ -147,22 +147,28 @@ class Picture {
     return drawn("g", { class: `group ${placement || "module"}` }, drawn("rect", { ...corner, rx: 5 }), head);
   }
 
-  // Draws an edge; gives where it starts and ends.
+  // Draws an edge; gives the places of a label at its start and at its end.
   connect({ from, to, legs, types, weight }) {
     const [above, below] = [this.boxes.get(from), this.boxes.get(to)];
-    const start = [above.x, above.y + above.height / 2];
     const end = [below.x, below.y - below.height / 2 - 2];
-    const points = [start, ...legs.flatMap((leg) => leg.points), end];
+    const after = [...legs.flatMap((leg) => leg.points), end];
+    // Groups can read one another in a circle: an edge that goes up leaves at the top.
+    const side = after[0][1] < above.y ? -1 : 1;
+    const start = [above.x, above.y + (side * above.height) / 2];
+    const points = [start, ...after];
     const names = types.map((type) => this.graph.texts[type]);
     const look = { class: `edge ${weight ? "weight" : "value"}`, "marker-end": "url(#arrow)" };
     const ends = { d: curve(points), "data-from": from, "data-to": to };
     this.edges.append(drawn("path", { ...look, ...ends }, drawn("title", {}, names.join(", "))));
-    return [start, end];
+    return [
+      [start[0] + 4, start[1] + 12 * side],
+      [end[0] + 4, end[1] - 12],
+    ];
   }
 
-  label({ types }, [x, y], below) {
+  label({ types }, [x, y]) {
     const text = types.length > 1 ? `${types.length} types` : shortened(this.graph.texts[types[0]]);
-    this.edges.append(drawn("text", { x: x + 4, y: y + below, class: "label" }, text));
+    this.edges.append(drawn("text", { x, y, class: "label" }, text));
   }
 
   toggle(group) {

@@ -10,6 +10,7 @@ import pytest
 from bridge.report.graph import graph_data
 from lowering.ir.plan import Placement, Plan, Segment
 from tests.bridge.samples import NAMES, lowered
+from tests.lowering.graphs import program
 from tests.lowering.render.samples import in_two, two_layers
 
 
@@ -33,8 +34,8 @@ def test_indices_lead_to_what_is_there(name: str) -> None:
 
 
 def test_a_node_has_its_operator_types_line_placement_and_reason() -> None:
-    program = two_layers()
-    data = graph_data(program, in_two(program))
+    layers = two_layers()
+    data = graph_data(layers, in_two(layers))
     linear, add = nodes_of(data)["linear"], nodes_of(data)["add"]
     assert (linear["operator"], linear["module"]) == ("aten.linear.default", "body.0")
     assert [data["texts"][type_] for type_ in linear["types"]] == ["f32[2, 3]"]
@@ -52,9 +53,14 @@ def test_a_node_has_its_operator_types_line_placement_and_reason() -> None:
 
 
 def test_one_segment_is_not_a_group() -> None:
-    program = two_layers()
-    plan = Plan((Segment(0, Placement.STABLEHLO, tuple(node.name for node in program.nodes), (), ()),))
-    assert [group[0] for group in graph_data(program, plan)["groups"]] == ["", "body", "0", "1"]
+    layers = two_layers()
+    plan = Plan((Segment(0, Placement.STABLEHLO, tuple(node.name for node in layers.nodes), (), ()),))
+    assert [group[0] for group in graph_data(layers, plan)["groups"]] == ["", "body", "0", "1"]
+
+
+def test_an_output_that_is_always_the_same_is_left_out() -> None:
+    data = graph_data(program(["x"], [], [3, "%x", None]), Plan(()))
+    assert [node["title"] for node in data["nodes"]] == ["x", "output 1"]
 
 
 def test_a_node_shows_the_graphs_that_it_holds() -> None:
