@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,20 +19,36 @@ from lowering.targets.target import Built, Executable
 from runtime.checks import Checked, Preflighted
 from runtime.frame import Frame, Shared, import_tensor, read_scalar
 
+Take = Callable[[Frame, Port, Any], Any]
+
 
 class EngineCall:
     """A segment loaded for some sizes.
 
-    `run`: the call. `inputs`: the ports that come with each call. `outputs`: the results' names. `donated`:
+    `run`: the call. `executable`: the engine's own, without the checks of the data around it. `built`: gives
+    what was loaded. `inputs`: the ports that come with each call. `outputs`: the results' names. `donated`:
     places of the inputs that a call overwrites, and the names of the results that lie there then.
     """
 
-    __slots__ = ("_scalars", "_shared", "donated", "engine", "inputs", "outputs", "run", "target")
+    __slots__ = (
+        "_scalars", "_shared", "built", "donated", "engine", "executable", "inputs", "outputs", "run",
+        "target",
+    )  # fmt: skip
 
-    def __init__(self, shared: Shared, run: Executable, built: Built) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        run: Executable,
+        executable: Executable,
+        built: Built,
+        rebuild: Callable[[], Built],
+    ) -> None:
         module = built.module
         self._shared = shared
         self.run = run
+        self.executable = executable
+        # Not the thing itself: nothing but a profile needs the binary again.
+        self.built = rebuild
         self.engine = built.engine
         self.target = built.target
         self.inputs = tuple(port for port in module.inputs if port.weight is None)
@@ -42,20 +59,22 @@ class EngineCall:
         values = shared.graph.values
         self._scalars = {port.name for port in self.inputs if isinstance(values.get(port.name), SymType)}
 
-    def __call__(self, frame: Frame) -> None:
+    def __call__(self, frame: Frame, run: Executable | None = None, take: Take | None = None) -> None:
+        """Call the segment. A profile puts `run` and `take` in the places of this object's own."""
         handles, own = frame.handles, self.engine.handle
+        run, take = run or self.run, take or self.take
         given = [
-            handle if type(handle := handles.get(port.name)) is own else self._import(frame, port, handle)
+            handle if type(handle := handles.get(port.name)) is own else take(frame, port, handle)
             for port in self.inputs
         ]
         for place, _ in self.donated:
             given[place] = self.engine.own(given[place], self.target)
-        for name, made in zip(self.outputs, self.run(given), strict=True):
+        for name, made in zip(self.outputs, run(given), strict=True):
             handles[name] = made
         for place, made in self.donated:
             frame.overwritten[self.inputs[place].name] = made
 
-    def _import(self, frame: Frame, port: Port, foreign: Any) -> Any:
+    def take(self, frame: Frame, port: Port, foreign: Any) -> Any:
         """An argument from host form, or from another engine's handle, which stays the value's own."""
         shared = self._shared
         if foreign is not None:
@@ -73,15 +92,16 @@ def load(shared: Shared, segment: Segment, sizes: Mapping[str, Scalar]) -> Engin
     """Compile a segment for these sizes and load it. Raises EngineError."""
     if shared.specialise is None:
         raise EngineError("no engine was given")
-    built = shared.specialise(segment, sizes)
+    rebuild = partial(shared.specialise, segment, dict(sizes))
+    built = rebuild()
     module = built.module
-    run = _bind(shared, built, module, built.binary)
+    run = executable = _bind(shared, built, module, built.binary)
     if module.preflight is not None:
         run = Preflighted(run, _bind(shared, built, module.preflight, built.preflight), built)
     elif module.checks:
         run = Checked(run, built, module.checks)
     shared.engines[built.engine.handle] = built.engine
-    return EngineCall(shared, run, built)
+    return EngineCall(shared, run, executable, built, rebuild)
 
 
 def _bind(shared: Shared, built: Built, module: Module, binary: bytes) -> Executable:

@@ -13,10 +13,9 @@ from __future__ import annotations
 import operator
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 from lowering.host.memory import in_kind, private_copy
@@ -30,7 +29,9 @@ from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, HOST_TITLE, get_host
 from runtime.fast_call import FastCall
 from runtime.frame import Frame, Shared, Specialise
+from runtime.hooks import Callback, Hook, Hooks
 from runtime.inputs import NO_TYPES, Binder, Bound
+from runtime.profile import Profile, Profiler
 from runtime.report import Fallback, Report
 from runtime.results import Results, read_contract
 from runtime.small_sizes import SmallSizes
@@ -38,7 +39,7 @@ from runtime.state import State
 from runtime.step import Step
 
 
-@closed_at_exit("__init__", "__call__", "profile", "prepare", "buffers")
+@closed_at_exit("__init__", "__call__", "profile_call", "prepare", "buffers")
 class Compiled:
     """A functional program on engines and on the host target.
 
@@ -71,6 +72,7 @@ class Compiled:
         buffers = self._contract.buffers
         self._state = State(weights, buffers) if buffers else None
         self._lock = threading.Lock()
+        self._hooking = threading.Lock()
         # Whether the last call's tensors were torch's.
         self._uses_torch: bool | None = None
         self._shared = Shared(
@@ -93,6 +95,10 @@ class Compiled:
         step = self._only_step()
         self._fast = self._fast_path({}) if step is not None and step.static else None
         self._learns = step is not None and bool(step.symbols)
+        self._hooks = Hooks(self._shared)
+        # The short way and whether it is learnt, while hooks see the steps of the long one.
+        self._short: tuple[FastCall | None, bool] = (None, False)
+        self._hooked = False
 
     # ------------------------------------------------------------------------------------- construction
 
@@ -169,29 +175,54 @@ class Compiled:
             self._learn(args, bound)
         return result
 
-    def profile(self, *args: Any, **kwargs: Any) -> tuple[float, ...]:
-        """Seconds of each segment in a call with these arguments, which has all effects of a call.
+    def profile(self, *args: Any, **kwargs: Any) -> Profile:
+        """Where the time of a call with these arguments goes; the call has all its effects.
 
-        A segment imports its own inputs; the readers of its results export them. Raises as a call does.
+        Kernels are of the same call on some engines, and of another run on the same data on others. Raises as
+        a call does.
         """
+        return self.profile_call(args, kwargs)
+
+    def profile_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], kernels: bool = True) -> Profile:
+        """The same; without `kernels`, engines are not asked for what they run inside a segment."""
+        profiler = Profiler(self.program, self.report, kernels)
         bound = self._binder.bind(args, kwargs)
         self._results.check_writable(bound)
-        times = [time.perf_counter()]
         with self._lock:
-            self._run(bound, times)
-        return tuple(end - start for start, end in pairwise(times))
+            self._run(bound, profiler)
+        return profiler.profile()
 
-    def _run(self, bound: Bound, times: list[float] | None = None) -> Any:
+    def on_step(self, callback: Callback) -> Hook:
+        """Have a function called after each step of each call, in the thread of the call.
+
+        Calls take the long way until the hook is removed. An error that the function raises ends the call,
+        which leaves buffers and inputs as they were.
+        """
+        with self._hooking:
+            if not self._hooked:
+                self._short = (self._fast, self._learns)
+                self._fast, self._learns, self._hooked = None, False, True
+            return self._hooks.add(callback, self._unhook)
+
+    def _unhook(self, hook: Hook) -> None:
+        with self._hooking:
+            if self._hooks.discard(hook) and self._hooked:
+                self._fast, self._learns = self._short
+                self._hooked = False
+
+    def _run(self, bound: Bound, profiler: Profiler | None = None) -> Any:
         frame = self._enter(bound)
         host, handles = frame.host, frame.handles
         problem = self._small.problem(bound.symbols)
         steps = self._steps_on_host(bound.symbols, problem) if problem else self._steps
+        if profiler is not None or self._hooked:
+            steps = self._watched(bool(problem), bound.torch, profiler)
+        if profiler is not None:
+            profiler.mark("bind")
         try:
             with self._without_gradients():
                 for step, dead in steps:
                     step(frame)
-                    if times is not None:
-                        times.append(time.perf_counter())
                     for name in dead:
                         host.pop(name, None)
                         handles.pop(name, None)
@@ -204,7 +235,28 @@ class Compiled:
         leaves = self._results.finish(frame, bound, self._state)
         self.report.calls += 1
         self._uses_torch = bound.torch
-        return self._rebuild(leaves)
+        result = self._rebuild(leaves)
+        if profiler is not None:
+            profiler.mark("results", frame.symbols)
+        return result
+
+    def _watched(
+        self, on_host: bool, is_torch: bool, profiler: Profiler | None
+    ) -> list[tuple[Callable[[Frame], None], tuple[str, ...]]]:
+        """The steps, which hooks and a profiler see."""
+
+        def watched(step: Step) -> Callable[[Frame], None]:
+            def run(frame: Frame) -> None:
+                call = step.on_host() if on_host else step.chosen(frame.symbols)
+                inner = call if profiler is None else partial(profiler.run, step.segment, call)
+                if self._hooked:
+                    self._hooks.run(step.segment, call, frame, inner, is_torch)
+                else:
+                    inner(frame)
+
+            return run
+
+        return [(watched(step), dead) for step, dead in zip(self._segments, self._dead, strict=True)]
 
     def _steps_on_host(
         self, symbols: Mapping[str, Any], problem: str

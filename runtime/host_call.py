@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,10 @@ from lowering.ir.plan import Segment
 from lowering.ir.program import Node
 from lowering.ir.types import SymType, TensorType, TokenType
 from lowering.targets import get_host
-from lowering.targets.target import ROLLBACK, NodeSegment
+from lowering.targets.target import ROLLBACK, HostRun, NodeSegment
 from runtime.frame import Frame, Shared, read_scalar
+
+Take = Callable[[Frame, str], Any]
 
 
 class HostCall:
@@ -29,6 +31,7 @@ class HostCall:
         )
         shared.on_host.append(executable)
         self._shared = shared
+        self.executable = executable
         self._run = executable.run
         self._outputs = outputs
         self._lasting = shared.updates.keys() | set(shared.updates.values())
@@ -49,11 +52,13 @@ class HostCall:
             if isinstance(type_, TensorType) and shared.reads_memory
         }
 
-    def __call__(self, frame: Frame) -> None:
+    def __call__(self, frame: Frame, run: HostRun | None = None, take: Take | None = None) -> None:
+        """Call the segment. A profile puts `run` and `take` in the places of this object's own."""
         host, handles = frame.host, frame.handles
+        run, take = run or self._run, take or self.take
         values: dict[str, Any] = {ROLLBACK: frame.rollback}
         for name in self._tensors:
-            values[name] = self._tensor(frame, name)
+            values[name] = take(frame, name)
         for name in self._scalars:
             # Others follow from the symbols, of which this segment itself may be what binds them.
             if name in host or name in handles:
@@ -61,7 +66,7 @@ class HostCall:
         for name in self._tokens:
             values[name] = None
         passing = {base(values[name]) for name in self._passing} if self._passing else ()
-        self._run(values, frame.symbols)
+        run(values, frame.symbols)
         for name in self._outputs:
             value = values[name]
             if passing and hasattr(value, "untyped_storage") and base(value) in passing:
@@ -70,7 +75,8 @@ class HostCall:
             handles.pop(name, None)
             host[name] = value
 
-    def _tensor(self, frame: Frame, name: str) -> Any:
+    def take(self, frame: Frame, name: str) -> Any:
+        """An argument in host form."""
         value = frame.host.get(name)
         if value is None:
             value = self._shared.to_torch(frame.handles[name])

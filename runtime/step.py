@@ -58,7 +58,11 @@ class Step:
         return self._fixed or self._call_at_sizes
 
     def _call_at_sizes(self, frame: Frame) -> None:
-        (self.loaded(frame.symbols) or self.on_host())(frame)
+        self.chosen(frame.symbols)(frame)
+
+    def chosen(self, symbols: Mapping[str, Scalar]) -> EngineCall | HostCall:
+        """The call that runs the segment at these sizes."""
+        return self._fixed or self.loaded(symbols) or self.on_host()
 
     def loaded(self, symbols: Mapping[str, Scalar]) -> EngineCall | None:
         """The call for these sizes, compiled when they first come; None where it is the host's."""

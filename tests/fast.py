@@ -111,6 +111,11 @@ TESTS = {
     """,
     "tests/bridge/verification/test_edges.py": "test_the_command_counts_them_where_asked",
     "tests/bridge/verification/test_repeat.py": "test_other_numbers_that_are_refused_are_not_given",
+    "tests/bridge/cli/test_profile.py": """
+        test_every_node_is_in_a_part test_kernels_name_nodes_and_lines test_the_trace_is_written
+    """,
+    "tests/lowering/targets/iree/test_profile.py": "test_the_dispatches_of_a_call",
+    "tests/lowering/targets/xla/test_profile.py": "test_the_thunks_of_a_call",
     "tests/lowering/frontend/pt2/test_fuzz.py": "test_changed_documents",
     "tests/lowering/frontend/test_weight_subclasses.py": """
         test_a_file_of_subclasses_is_refused_with_the_line_that_mends_it

@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
-from bridge.cli import cache, demo, doctor, info, lower, ops, passes, report, run, source, verify, visualize
+from bridge.cli import (
+    cache,
+    demo,
+    doctor,
+    info,
+    lower,
+    ops,
+    passes,
+    profile,
+    report,
+    run,
+    source,
+    verify,
+    visualize,
+)
 from bridge.cli.failures import reporting
 from bridge.cli.progress import set_up
 
@@ -18,7 +32,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (lower, run, verify, info, source, visualize, report, ops, passes, cache, doctor, demo):
+for module in (
+    lower,
+    run,
+    verify,
+    profile,
+    info,
+    source,
+    visualize,
+    report,
+    ops,
+    passes,
+    cache,
+    doctor,
+    demo,
+):
     app.command(module.__name__.rpartition(".")[2])(reporting(module.command))
 
 

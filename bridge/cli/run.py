@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,6 +29,7 @@ from bridge.cli.progress import working
 from bridge.cli.tensors import check_output, describe, flat_outputs, read_inputs, write_outputs
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine
+from bridge.errors import BridgeError
 from lowering.targets import DEFAULT_ENGINE
 
 
@@ -39,6 +41,10 @@ def command(
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the outputs here, as .npz or .npy.")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write the inputs and outputs of each step to this new folder, as safetensors."),
     ] = None,
     engine: Engine = DEFAULT_ENGINE,
     device: Device = "cpu",
@@ -65,7 +71,9 @@ def command(
         compiled = lowered.compile(engine, device, tune=tune, **example)
     if engine == AUTO:
         note_unmeasured(lowered)
-    leaves = flat_outputs(compiled(*args, **kwargs), lowered)
+    with nullcontext() if record is None else _recording(compiled, record):
+        result = compiled(*args, **kwargs)
+    leaves = flat_outputs(result, lowered)
     for place, reason in compiled.report.plan.reasons.items():
         if place not in lowered.plan.reasons and engine not in (ATEN, AUTO):
             note(f"{place} ran on ATen: {reason}")
@@ -77,3 +85,12 @@ def command(
         for index, leaf in enumerate(leaves):
             row = describe(leaf)
             print(f"output {index}: {row['dtype']} {row['sizes']}\n{row['preview']}")
+
+
+def _recording(compiled: Any, folder: Path) -> AbstractContextManager[Any]:
+    from bridge.recording import Recorder
+    from runtime.executor import Compiled
+
+    if not isinstance(compiled, Compiled):
+        raise BridgeError("the program has no steps to record: it runs as it is, node by node")
+    return compiled.on_step(Recorder(folder))

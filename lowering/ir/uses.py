@@ -67,3 +67,27 @@ def last_uses(nodes: Sequence[Node], keep: Collection[str]) -> list[tuple[str, .
         dead.append(tuple(name for name in names if name not in seen))
         seen.update(names)
     return dead[::-1]
+
+
+def computed_by(running: Sequence[Node], nodes: Sequence[Node]) -> dict[str, tuple[str, ...]]:
+    """By name of a node that runs, the nodes of the program that it computes.
+
+    Passes put one node in the place of several, under the name of the last result. A node is computed by the
+    first that needs it. Nodes that nothing needs have been computed before the call.
+    """
+    made = producers(nodes)
+    order = {node.name: place for place, node in enumerate(nodes)}
+    between = made_by(running)
+    left = set(order)
+    found: dict[str, tuple[str, ...]] = {}
+    for node in running:
+        given, wanted, names = set(node.refs()), list(node.results()), []
+        while wanted:
+            source = made.get(wanted.pop())
+            if source is None or source.name not in left:
+                continue
+            left.remove(source.name)
+            names.append(source.name)
+            wanted += [name for name in source.refs() if name not in given and name not in between]
+        found[node.name] = tuple(sorted(names, key=order.__getitem__))
+    return found

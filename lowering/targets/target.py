@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -89,6 +89,37 @@ class Executable(Protocol):
     def __call__(self, handles: Sequence[Any]) -> list[Any]: ...
 
 
+class Kernel(NamedTuple):
+    """A part of a segment that an engine ran as one: a thunk, a dispatch.
+
+    `name`: the engine's. `nodes`: names of the nodes that it computes, or a part of. `start`: seconds after
+    the segment's. `lane`: the thread; two kernels of a lane are one in the other, or side by side.
+    """
+
+    name: str
+    nodes: tuple[str, ...]
+    start: float
+    seconds: float
+    lane: int = 0
+
+
+Results = TypeVar("Results")
+
+
+@runtime_checkable
+class Tracing(Protocol):
+    """An engine that can also say what it runs inside a segment."""
+
+    def trace(
+        self, executable: Any, built: Built, handles: Sequence[Any], call: Callable[[], Results]
+    ) -> tuple[Results, list[Kernel]]:
+        """The results of `call`, made once, which runs the executable on the handles, and its kernels.
+
+        The kernels may be of another run on the same data. Raises EngineError.
+        """
+        ...
+
+
 class Engine(Protocol):
     """A compiler with its runtime. `handle`: the type of its handles, which no other engine has."""
 
@@ -163,19 +194,25 @@ class NodeSegment(NamedTuple):
     packed: bool
 
 
+HostRun = Callable[[MutableMapping[str, Any], MutableMapping[str, Any]], None]
+# Gets a node that has run, and its first and last moment, as `time.perf_counter` has them.
+Record = Callable[[Node, float, float], None]
+
+
 class HostExecutable(NamedTuple):
     """A segment compiled for tensors in host form, of all sizes.
 
     `run(values, symbols)` reads and writes values by name, and binds symbols as values show them. It raises
     ExecutionError. It adds the functions that take back its writes in place to the list `values[ROLLBACK]`.
     `nodes`: the nodes that run. `inputs`: values that it reads, in order. `bases`: addresses of the storages
-    of its constants, of which results may be views.
+    of its constants, of which results may be views. `timed(record)` gives a `run` that records each node.
     """
 
-    run: Callable[[MutableMapping[str, Any], MutableMapping[str, Any]], None]
+    run: HostRun
     nodes: tuple[Node, ...]
     inputs: tuple[str, ...]
     bases: frozenset[int]
+    timed: Callable[[Record], HostRun]
 
 
 class HostTarget(Protocol):

@@ -18,6 +18,7 @@ import bridge
 from bridge import operators
 from bridge.cli.tensors import write_outputs
 from bridge.errors import UsageError
+from lowering.host.weights import materialise
 from tests.bridge.command_line import bridge_cli, ok, refused
 from tests.bridge.samples import lowered, path_of
 from tests.pt2_samples import SAMPLES
@@ -111,6 +112,19 @@ def test_run_shows_and_writes_outputs(artifact: Path, tmp_path: Path) -> None:
     with np.load(tmp_path / "out.npz") as content:
         np.testing.assert_allclose(content["out0"], sample.outputs()[0], rtol=1e-5)
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+def test_run_records_each_step(artifact: Path, tmp_path: Path) -> None:
+    files = _inputs(tmp_path, "cached_attention")
+    words = [word for file in files for word in ("--input", file)]
+    ok("run", artifact, *words, "--record", tmp_path / "steps", "-o", tmp_path / "out.npy")
+    (step,) = json.loads((tmp_path / "steps" / "steps.json").read_text())
+    assert step["engine"] == "iree"
+    weights = bridge.read_weights(tmp_path / "steps" / step["outputs"])
+    made = materialise(weights, weights.views)
+    assert any(np.array_equal(value, np.load(tmp_path / "out.npy")) for value in made.values())
+    assert {"x", "pos"} <= bridge.read_weights(tmp_path / "steps" / step["inputs"]).views.keys()
+    refused("is not empty", "run", artifact, *words, "--record", tmp_path / "steps")
 
 
 def test_dtypes_that_numpy_files_have_no_name_for_are_bits(tmp_path: Path) -> None:

@@ -1,12 +1,21 @@
-"""Weights of a `.safetensors` file, mapped. The `safetensors` library checks and reads its header."""
+"""Weights of a `.safetensors` file, mapped. The `safetensors` library checks and reads its header.
+
+Files are written without the library: its interface for that has changed.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from lowering.frontend.mapped_zip import map_bytes
 from lowering.frontend.state_dicts.errors import StateDictError
+from lowering.host.tensors import dtype_of
 from lowering.ir.types import DType, contiguous_strides
 from lowering.ir.weights import Storage, Weights, WeightView
 
@@ -29,6 +38,7 @@ _DTYPES = {
     "F8_E5M2": DType.FLOAT8_E5M2,
     "F8_E8M0": DType.FLOAT8_E8M0FNU,
 }
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _LENGTH = 8
 
 
@@ -61,6 +71,27 @@ def read_safetensors(path: Path) -> Weights:
     except (SafetensorError, OSError) as problem:
         raise StateDictError(path, f"it cannot be read: {problem}") from None
     return Weights(storages, views)
+
+
+def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write dense row-major arrays. Raises StateDictError for a dtype that the format lacks, or OSError."""
+    header: dict[str, Any] = {}
+    end = 0
+    # The format wants larger elements first, so that all are aligned.
+    ordered = sorted(arrays.items(), key=lambda item: (-item[1].itemsize, item[0]))
+    for name, array in ordered:
+        dtype = dtype_of(array)
+        if dtype not in _NAMES:
+            raise StateDictError(path, f"the format has no {dtype}, which {name!r} is of")
+        offsets = [end, end + array.nbytes]
+        header[name] = {"dtype": _NAMES[dtype], "shape": list(array.shape), "data_offsets": offsets}
+        end += array.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % _LENGTH)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(_LENGTH, "little") + text)
+        for _, array in ordered:
+            file.write(array.tobytes())
 
 
 def _storage(path: Path, name: str, start: int, nbytes: int) -> Storage:

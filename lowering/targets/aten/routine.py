@@ -6,7 +6,9 @@ This module imports torch; only what needs ATen imports it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any, NoReturn
 
 import torch
@@ -33,7 +35,7 @@ from lowering.targets.aten.program import InPlace
 from lowering.targets.aten.rollback import prepare, saver, writer
 from lowering.targets.aten.symbol_binding import Env, Step, symbol_bindings
 from lowering.targets.errors import ExecutionError, ExecutionIndexError, UnknownOperator, linear_algebra_error
-from lowering.targets.target import ROLLBACK
+from lowering.targets.target import ROLLBACK, Record
 
 __all__ = ["ExecutionError", "ExecutionIndexError", "Routine", "UnknownOperator", "run_graph"]
 
@@ -80,6 +82,15 @@ class Routine:
         else:
             self._run(env, symbols)
 
+    def timed(self, record: Record) -> Routine:
+        """The same routine, which records when each of its nodes ran."""
+        clone = copy(self)
+        clone.steps = tuple(
+            (_timed(node, step, record), dead)
+            for node, (step, dead) in zip(self.nodes, self.steps, strict=True)
+        )
+        return clone
+
     def _run(self, env: Env, symbols: Symbols) -> None:
         done = 0
         try:
@@ -105,6 +116,15 @@ def admit(nodes: Sequence[Node]) -> None:
         except UnknownOperator as error:
             where = f" ({node.location})" if str(node.location) else ""
             raise UnknownOperator(f"node {node.name}{where}: {error}") from None
+
+
+def _timed(node: Node, step: Step, record: Record) -> Step:
+    def run(env: Env, symbols: Symbols) -> None:
+        start = perf_counter()
+        step(env, symbols)
+        record(node, start, perf_counter())
+
+    return run
 
 
 def _fail(node: Node, error: Exception) -> NoReturn:

@@ -28,7 +28,8 @@ class Aten:
         made = pipeline(segment.packed and can_fuse(given)).run(given)
         routine = Routine(made.graph, made.nodes, made.outputs, made.constants, made.in_place, ours=True)
         inputs = tuple(name for name in used_from_outside(segment.nodes) if name in given.inputs)
-        return HostExecutable(routine, made.nodes, inputs, frozenset(map(base, made.constants.values())))
+        bases = frozenset(map(base, made.constants.values()))
+        return HostExecutable(routine, made.nodes, inputs, bases, routine.timed)
 
     # To switch takes as long as a small operator: a call does so once, around all its segments.
     without_gradients = torch.no_grad

@@ -58,6 +58,34 @@ def compile_module(module: Module, target: TargetOptions) -> bytes:
     `target.options`: `flags` (more compiler flags, separated by spaces), `cuda_target` (default `sm_80`) and
     `timeout` (seconds). Raises EngineError.
     """
+    sources, flags, timeout = _sources(module, target)
+    # IREE's part for memory is young: a module that it refuses is compiled without.
+    for source in sources[:-1]:
+        with suppress(_Refused):
+            return _without_races(source, flags, module.name, timeout)
+    return _without_races(sources[-1], flags, module.name, timeout)
+
+
+def show_dispatches(module: Module, target: TargetOptions, with_memory: bool) -> tuple[str, str, str]:
+    """Texts of a module: before and after the compiler keeps one of equal dispatches; with commands in order.
+
+    `with_memory`: whether the module that is loaded has the entry for memory. Raises EngineError.
+    """
+    sources, flags, timeout = _sources(module, target)
+    source = sources[0 if with_memory else -1]
+    with scratch_folder("bridge-iree") as folder:
+        shown = (*flags, *_SHOWN, f"--mlir-print-ir-tree-dir={folder}", "--compile-to=stream")
+        ordered = _iree_compile(source, shown, module.name, timeout)
+        texts = [path.read_text() for path in sorted(folder.rglob(f"*_{_EQUAL}.mlir"))]
+    texts = [text for text in texts if not _OF_CONSTANTS.search(text)]
+    if len(texts) != 2:
+        raise EngineError(f"iree {module.name}: the compiler shows {len(texts)} modules, not two")
+    before, after = texts
+    return before, after, ordered.decode()
+
+
+def _sources(module: Module, target: TargetOptions) -> tuple[list[bytes], tuple[str, ...], float]:
+    """The converted module after the passes, with and without memory for a call; flags; seconds to wait."""
     try:
         check_operations(module.code)
     except ValueError as error:
@@ -68,12 +96,7 @@ def compile_module(module: Module, target: TargetOptions) -> bytes:
     to_input = (*_INPUT_FLAGS, *flags, "--compile-to=input", "--emit-mlir-bytecode")
     code = _iree_compile(module.code, to_input, module.name, timeout)
     sources, more = _rewritten(code, module, target)
-    flags = (*flags, "--compile-from=input", *more)
-    # IREE's part for memory is young: a module that it refuses is compiled without.
-    for source in sources[:-1]:
-        with suppress(_Refused):
-            return _without_races(source, flags, module.name, timeout)
-    return _without_races(sources[-1], flags, module.name, timeout)
+    return sources, (*flags, "--compile-from=input", *more), timeout
 
 
 def _rewritten(code: bytes, module: Module, target: TargetOptions) -> tuple[list[bytes], list[str]]:
@@ -156,12 +179,13 @@ _RANGES_UNTIL = "iree-stream-fuse-dispatch-bindings"
 # How a module is marked that the compiler makes of constants alone, and runs itself. And: to do without.
 _OF_CONSTANTS = re.compile(r"^module\b[^\n]* attributes \{[^\n]*\biree\.consteval\b", re.MULTILINE)
 _RUN_NOTHING = "--iree-opt-const-eval=false"
-# Prints the module that is checked for races, without its large constants.
-_DUMP = (
-    f"--mlir-print-ir-before={_RANGES_UNTIL}",
-    "--mlir-elide-elementsattrs-if-larger=16",
-    "--mlir-elide-resource-strings-if-larger=16",
-)
+# Prints no large constants.
+_BRIEF = ("--mlir-elide-elementsattrs-if-larger=16", "--mlir-elide-resource-strings-if-larger=16")
+# Prints the module that is checked for races.
+_DUMP = (f"--mlir-print-ir-before={_RANGES_UNTIL}", *_BRIEF)
+# The pass that keeps one of several equal dispatches; and: print the module around it.
+_EQUAL = "iree-flow-deduplicate-executables"
+_SHOWN = (f"--mlir-print-ir-before={_EQUAL}", f"--mlir-print-ir-after={_EQUAL}", *_BRIEF)
 
 
 def _iree_compile(source: bytes, flags: Sequence[str], name: str, timeout: float) -> bytes:

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from ctypes import POINTER, c_char_p, c_uint64, py_object, pythonapi, string_at
 from functools import cache
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ from lowering.targets.iree.limits import explain
 from lowering.targets.iree.memory import NEEDED, CallMemory
 from lowering.targets.iree.pipeline import pipeline
 from lowering.targets.iree.weights import bound, lend
-from lowering.targets.target import TargetOptions, this_machine
+from lowering.targets.target import Built, Kernel, Results, TargetOptions, this_machine
 
 try:
     from iree import runtime as rt
@@ -126,6 +127,20 @@ class Iree(ImportsTensors[Handle]):
         payload = unseal(self.name, self.version(), target.device, binary)
         return IreeExecutable(payload, module, target, weights)
 
+    def trace(
+        self, executable: IreeExecutable, built: Built, handles: Sequence[Handle], call: Callable[[], Results]
+    ) -> tuple[Results, list[Kernel]]:
+        """The results of `call`, and the dispatches of another run: IREE's own tool on copies of the data.
+
+        On the CPU; elsewhere there are none.
+        """
+        if built.target.device != "cpu":
+            return call(), []
+        from lowering.targets.iree.profile import traced
+
+        payload = unseal(self.name, self.version(), built.target.device, built.binary)
+        return traced(executable, payload, built, [self.to_numpy(handle) for handle in handles], call)
+
     def read(self, handle: Handle, target: TargetOptions) -> bytes:
         if handle.device != "cpu":
             return self.to_numpy(handle).tobytes()
@@ -208,9 +223,9 @@ class IreeExecutable:
         places = {port.name: at for at, port in enumerate(self._inputs)}
         self._donated = {made: places[module.inputs[given].name] for given, made in module.donations()}
         self._device_type = target.device
-        driver = target.options.get("driver") or choose_driver(module, target)
-        self._device = device_of(driver)
-        self._waiting = BatchScheduling if driver == "local-task" else nullcontext
+        self.driver = target.options.get("driver") or choose_driver(module, target)
+        self._device = device_of(self.driver)
+        self._waiting = BatchScheduling if self.driver == "local-task" else nullcontext
         self._weights = {
             name: bound(name, weights) for name in {p.weight for p in module.inputs if p.weight is not None}
         }
@@ -248,6 +263,15 @@ class IreeExecutable:
             self._needed = int(main_in.reflection[NEEDED])
             return context, main_in
         return context, main
+
+    @property
+    def takes_memory(self) -> bool:
+        """Whether a call brings the memory for what it makes and drops."""
+        return self._memory is not None
+
+    def save_weights(self, path: Path) -> None:
+        """Write the weights as IREE's own archive."""
+        self._index.create_archive_file(str(path))
 
     def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
         """Run; raises EngineError for handles that do not fit, and for IREE's own failures."""

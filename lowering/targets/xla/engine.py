@@ -34,7 +34,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.passes import StableHloPipeline
 from lowering.targets.diagnostics import first_error, first_line
 from lowering.targets.imports import ImportsTensors
-from lowering.targets.target import TargetOptions, this_machine
+from lowering.targets.target import Built, Kernel, Results, TargetOptions, this_machine
 from lowering.targets.xla.binary import Parts, pack, unpack
 from lowering.targets.xla.donation import with_aliases
 from lowering.targets.xla.pipeline import pipeline
@@ -123,6 +123,16 @@ class Xla(ImportsTensors[Handle]):
         """Load a binary, bind its weights where they lie, and run its load-time part. Raises EngineError."""
         payload = unseal(self.name, self.version(), target.device, binary)
         return XlaExecutable(self, unpack(payload, module.name), module, target, weights)
+
+    def trace(
+        self, executable: XlaExecutable, built: Built, handles: Sequence[Handle], call: Callable[[], Results]
+    ) -> tuple[Results, list[Kernel]]:
+        """The results of `call`, and its thunks. On the CPU; elsewhere there are none."""
+        if built.target.device != "cpu":
+            return call(), []
+        from lowering.targets.xla.profile import traced
+
+        return traced(executable.loaded, call)
 
     def read(self, handle: Handle, target: TargetOptions) -> bytes:
         if target.device != "cpu":
@@ -242,6 +252,11 @@ class XlaExecutable:
                     "compile the module anew"
                 )
         self._outputs = None
+
+    @property
+    def loaded(self) -> Any:
+        """The executable of XLA's client."""
+        return self._loaded
 
     def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
         """XLA's own call on these arguments, results waited for: the baseline of our cost."""

@@ -61,3 +61,25 @@ def test_a_nested_graph_uses_its_inputs_alone() -> None:
     assert [node.name for node in all_nodes(whole.nodes)] == ["m", "n", "j", "j"]
     assert list(uses.used_by(outer.nodes)) == ["x"]
     assert list(uses.used_by(whole.nodes)) == []
+
+
+def test_a_node_computes_what_it_was_put_in_the_place_of() -> None:
+    # `e` alone runs: the nodes before it are in it.
+    alone = [_node("e", "x", "w")]
+    assert uses.computed_by(alone, NODES) == {"e": ("b", "split", "e")}
+
+
+def test_what_has_a_node_of_its_own_is_not_anothers() -> None:
+    running = [_node("b", "x", "packed"), _node("e", "w", "b")]
+    assert uses.computed_by(running, NODES) == {"b": ("b",), "e": ("split", "e")}
+
+
+def test_a_node_of_no_other_computes_nothing() -> None:
+    running = [*NODES, _node("e.dense", "e", outputs=("e",))]
+    computed = uses.computed_by(running, NODES)
+    assert computed == {"b": ("b",), "split": ("split",), "e": ("e",), "e.dense": ()}
+
+
+def test_nodes_that_ran_before_the_call_are_of_none() -> None:
+    running = [_node("e", "c", "b")]
+    assert uses.computed_by(running, NODES) == {"e": ("e",)}

@@ -1,0 +1,105 @@
+"""`bridge profile`: where the time of a call goes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bridge.cli.limits import MaxMemory, Timeout, limit
+from bridge.cli.options import (
+    CastWeights,
+    Device,
+    Engine,
+    Imports,
+    Json,
+    Model,
+    Source,
+    Trust,
+    Tune,
+    Weights,
+    open_source,
+    print_json,
+)
+from bridge.cli.progress import working
+from bridge.cli.tensors import read_inputs
+from bridge.configuration import AUTO
+from bridge.dispatch import check_engine
+from bridge.errors import BridgeError, UsageError
+from lowering.host.drafts import draft_file
+from lowering.targets import DEFAULT_ENGINE
+
+
+def command(
+    source: Source,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option("--input", "-i", help="A .npy file per input, or one .npz; default: drawn."),
+    ] = None,
+    engine: Engine = DEFAULT_ENGINE,
+    calls: Annotated[int, typer.Option(help="Calls, of which the one of median time is shown.", min=1)] = 10,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write a Chrome trace here, which Perfetto opens.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of drawn inputs.")] = 0,
+    device: Device = "cpu",
+    tune: Tune = None,
+    weights: Weights = None,
+    cast_weights: CastWeights = False,
+    imports: Imports = None,
+    model: Model = None,
+    trust: Trust = False,
+    timeout: Timeout = None,
+    max_memory: MaxMemory = None,
+    as_json: Json = False,
+) -> None:
+    """Show where the time of a call goes: operators, segments, what engines run in them, imports, exports."""
+    limit(timeout, max_memory)
+    check_engine(engine, device, tune)
+    from bridge import profiling
+    from runtime.executor import Compiled
+
+    with working(f"reading {source}"):
+        lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
+    args, kwargs = read_inputs(lowered, inputs) if inputs else _drawn(lowered, seed)
+    with working(f"compiling for {engine}"):
+        example = {"args": args, "kwargs": kwargs} if engine == AUTO else {}
+        compiled = lowered.compile(engine, device, tune=tune, **example)
+    if not isinstance(compiled, Compiled):
+        raise BridgeError(f"{source} has no steps to profile: {lowered.not_functional}")
+    with working(f"calling {source}"):
+        measured = profiling.measure(compiled, args, kwargs, calls)
+        peak = profiling.measured_peak()
+    profile = measured.profile
+    if trace is not None:
+        _write(trace, profiling.chrome_trace(profile))
+    inside = sum(row.seconds for row in profiling.parts(profile) if row.kind != "between")
+    if as_json:
+        data = {"plain_seconds": measured.plain_seconds, "calls": measured.calls, "sum": inside}
+        print_json({**data, **profiling.as_json(profile, peak)})
+        return
+    plain = measured.plain_seconds
+    print(
+        f"{source} on {engine}: {profile.seconds * 1e3:.3f} ms, {plain * 1e3:.3f} ms without a profile; "
+        f"the parts are {inside / plain:.1%} of that\n"
+        f"this machine: {peak.flops / 1e9:.0f} GFLOP/s in a product, {peak.nbytes / 1e9:.1f} GB/s in a copy; "
+        f"{profile.copies} tensors copied\n\n{profiling.table(profile, peak)}"
+    )
+
+
+def _drawn(lowered: Any, seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    from bridge.verification.draw import example_call
+
+    return example_call(lowered, seed=seed)
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    try:
+        with draft_file(path) as (draft, stream):
+            stream.write(json.dumps(data).encode())
+            stream.flush()
+            draft.replace(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
