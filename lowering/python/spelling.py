@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from lowering.ir.dims import is_row_major
 from lowering.ir.program import Arg, Graph, Node, Operator, Ref, leaves_of
 from lowering.ir.symbols import Dim
 from lowering.ir.types import CPU, TensorType, ValueType
@@ -41,6 +42,17 @@ Speller = Callable[[Given, Types], "Expression | None"]
 
 # The list that these take may be written as arguments of their own.
 _SPREAD = {"view": "size", "reshape": "shape", "expand": "size", "permute": "dims"}
+# Python gives these where the program has none.
+_WANTED = {
+    "aten.hardtanh.default": ("min_val", "max_val"),
+    "aten.std.correction": ("correction",),
+    "aten.var.correction": ("correction",),
+}
+# Python gives `pin_memory=False`.
+_UNPINNED = frozenset(
+    f"aten.{name}.default"
+    for name in "full_like new_ones new_zeros ones_like rand_like randn_like zeros_like".split()
+)
 # A list of one number may be the number.
 _ONE = frozenset(("aten.mean.dim", "aten.sum.dim_IntList"))
 _LAST = 2**63 - 1
@@ -113,7 +125,11 @@ def _pretty(node: Node, given: Given, types: Types) -> Expression | None:
         if given.get("device") != CPU or given.get("pin_memory") is not False:
             return None
         return _call(f"torch.{name}", _arguments(node, {"device", "pin_memory"}))
-    drop = {"pin_memory"} if given.get("pin_memory") is False else set()
+    if target in _WANTED and any(given.get(item) is None for item in _WANTED[target]):
+        return None
+    drop = {"pin_memory"} if target in _UNPINNED else set()
+    if drop and given.get("pin_memory") is not False:
+        return None
     if target in METHODS and isinstance(given.get("self"), Ref) and node.args[0].name == "self":
         spread = _SPREAD.get(name)
         if spread is not None and given.keys() == {"self", spread}:
@@ -215,7 +231,7 @@ def _index(given: Given, types: Types) -> Expression | None:
     indices = given.get("indices")
     if given.keys() != {"self", "indices"} or not isinstance(indices, tuple) or not indices:
         return None
-    if not all(item is None or isinstance(item, Ref) for item in indices) or indices[-1] is None:
+    if not all(item is None or _rank(item, types) for item in indices) or indices[-1] is None:
         return None
     whole = [i for i, item in enumerate(indices) if item is None]
     if not _are_static(tuple(_sizes(given, types)[i] for i in whole if i < len(_sizes(given, types)))):
@@ -242,6 +258,33 @@ def _slice(given: Given, types: Types) -> Expression | None:
         return None
     self = argument(given["self"], level=POSTFIX)
     return Expression((*self, "[" + ":, " * dim, *left, ":", *right, "]"))
+
+
+def _rank(value: Arg, types: Types) -> int:
+    """The rank of a tensor. An index of rank 0 is a number to Python; so is anything that is not a tensor."""
+    type_ = types.get(value.name) if isinstance(value, Ref) else None
+    return type_.rank if isinstance(type_, TensorType) else 0
+
+
+def _contiguous(given: Given, types: Types) -> Expression | None:
+    """`x.contiguous()`, which Python does not call on a tensor that is contiguous."""
+    subject = given.get("self")
+    type_ = types.get(subject.name) if isinstance(subject, Ref) else None
+    if given.keys() != {"self"} or not isinstance(type_, TensorType) or is_row_major(type_) is not False:
+        return None
+    return Expression((*argument(subject, level=POSTFIX), ".contiguous()"))
+
+
+def _elu(given: Given, types: Types) -> Expression | None:
+    return _named("F.elu", "self", alpha="alpha")(given, types) if "alpha" in given else None
+
+
+def _einsum(given: Given, types: Types) -> Expression | None:
+    """`torch.einsum`, which chooses a path for more than two tensors."""
+    tensors = given.get("tensors")
+    if given.keys() != {"equation", "tensors"} or not isinstance(tensors, tuple) or len(tensors) > 2:
+        return None
+    return _named("torch.einsum", "equation", "tensors")(given, types)
 
 
 def _sizes(given: Given, types: Types) -> tuple[Dim, ...]:
@@ -285,6 +328,9 @@ _SPECIAL: dict[str, Speller] = {
     "aten.select.int": _select,
     "aten.sym_size.int": _size,
     "aten.to.dtype_layout": _moved,
+    "aten.contiguous.default": _contiguous,
+    "aten.einsum.default": _einsum,
+    "aten.elu.default": _elu,
     "aten.mT.default": _matrix_transposed,
     "aten.group_norm.default": _named(
         "F.group_norm", "input", "num_groups", weight="weight", bias="bias", eps="eps"

@@ -58,7 +58,7 @@ METHODS = frozenset(
     for name in """
     abs.default add_.Tensor all.default all.dim amax.default amin.default any.default any.dim
     argmax.default argmin.default bitwise_and.Tensor ceil.default chunk.default clamp.default
-    clamp_max.default clamp_min.default clone.default contiguous.default copy_.default cos.default
+    clamp_max.default clamp_min.default clone.default copy_.default cos.default
     cumsum.default erf.default exp.default expand.default fill_.Scalar flatten.using_ints flip.default
     float_power.Tensor_Scalar floor.default gather.default index_copy_.default index_select.default
     log.default log1p.default log_softmax.int logical_and.default logical_not.default logical_or.default
@@ -78,7 +78,7 @@ TORCH = frozenset(
     f"aten.{name}"
     for name in """
     addmm.default baddbmm.default bmm.default cat.default cdist.default cross.default diff.default
-    einsum.default full_like.default logaddexp.default max.other maximum.default min.other minimum.default
+    full_like.default logaddexp.default max.other maximum.default min.other minimum.default
     ones_like.default outer.default rand_like.default randn_like.default stack.default topk.default
     where.Scalar where.ScalarOther where.ScalarSelf where.self zeros_like.default
     """.split()
@@ -97,7 +97,7 @@ FACTORIES = frozenset(
 FUNCTIONS = frozenset(
     f"aten.{name}.default"
     for name in """
-    adaptive_avg_pool2d avg_pool2d conv1d conv2d conv3d elu gelu hardsigmoid hardswish hardtanh leaky_relu
+    adaptive_avg_pool2d avg_pool2d conv1d conv2d conv3d gelu hardsigmoid hardswish hardtanh leaky_relu
     linear max_pool2d mish pad relu scaled_dot_product_attention selu silu softplus
     """.split()
 )
