@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND_TIMEOUT_S = 120
+# A line of progress, which a command prints where it takes its time.
+_PROGRESS = re.compile(r"^bridge: .*, \d+ s\n", re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -97,7 +99,7 @@ def _run_command(command: str, expected: str, place: str) -> None:
     )
     assert done.returncode == 0, f"{place}: `{command}` exited with {done.returncode}:\n{done.stdout}"
     if expected.strip():
-        _check(done.stdout, expected, place)
+        _check(_PROGRESS.sub("", done.stdout), expected, place)
 
 
 def _check(actual: str, expected: str, place: str) -> None:

@@ -56,6 +56,17 @@ def test_wrong_examples_are_noticed(example: str, complaint: str, tmp_path: Path
         run(page)
 
 
+def test_lines_of_progress_are_left_out(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```console\n$ echo 'bridge: compiling for x: segment 1 of 2, 12 s' >&2; echo 1\n1\n```\n"
+    )
+    run(page)
+    page.write_text("```console\n$ echo 'bridge: there is no file x' >&2; echo 1\n1\n```\n")
+    with pytest.raises(AssertionError, match="the example prints"):
+        run(page)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_links_lead_somewhere(page: Path) -> None:
     prose = FENCE.sub("", page.read_text(encoding="utf-8"))
