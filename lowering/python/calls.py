@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from lowering.ir.program import InputKind, Node, Program, refs_of
+from lowering.ir.program import InputKind, Node, Output, Program, refs_of
 from lowering.ir.types import TensorType
 
 Path = tuple[str, ...]
@@ -53,6 +53,8 @@ class Call:
     parent: Call | None = None
     arguments: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
+    # How the module gives its results, where it does not give them one by one.
+    outputs: tuple[Output, ...] | None = None
 
     def dissolve(self) -> None:
         """Put the items in the place of the call, into the call around it."""

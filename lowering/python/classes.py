@@ -12,6 +12,7 @@ from lowering.python.calls import Call, Module, Path, Weight, is_index, module_t
 from lowering.python.expressions import Number, literal, quoted
 from lowering.python.identifiers import Names, class_name, identifier, is_identifier
 from lowering.python.layers import Layer, layer_of
+from lowering.python.recurrent import recurrent_layer
 from lowering.python.steps import Body, Weights, body_key, body_of, implied_nodes
 
 # The parameter that a number is, by its place; None where it is just the number.
@@ -174,7 +175,7 @@ class Modules:
 
     def _make(self, module: Module) -> Made:
         if module.path and module.calls:
-            layer = layer_of(module, self._type)
+            layer = layer_of(module, self._type) or recurrent_layer(module, self._type)
             if layer is not None:
                 return Built(layer)
         items = self._listed(module)
@@ -270,7 +271,11 @@ def _is_chain(call: Call) -> bool:
     values: Sequence[str] = call.arguments
     last = -1
     for item in call.items:
-        if not isinstance(item, Call) or len(item.module.path) != len(call.module.path) + 1:
+        if (
+            not isinstance(item, Call)
+            or item.outputs is not None
+            or len(item.module.path) != len(call.module.path) + 1
+        ):
             return False
         if len(values) != 1 or list(item.arguments) != list(values) or int(item.module.path[-1]) <= last:
             return False

@@ -141,7 +141,9 @@ class _Writer:
 
     def _name(self, step: Step, output: Output) -> str:
         if isinstance(output, tuple):
-            return f"[{', '.join(self._name(step, item) for item in output)}]"
+            if not any(item and self.counts[item] for item in output):
+                return "_"
+            return f"({', '.join(self._name(step, item) for item in output)})"
         if output is None or not self.counts[output]:
             return "_"
         self.variables[output] = self.scope.fresh(self.base(step, output))

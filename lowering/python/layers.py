@@ -28,7 +28,7 @@ class Layer:
     @property
     def has_modes(self) -> bool:
         """Whether it does something else in training."""
-        return self.callee.startswith(("nn.Dropout", "nn.BatchNorm"))
+        return self.callee.startswith(("nn.Dropout", "nn.BatchNorm", "nn.LSTM", "nn.GRU"))
 
     def numbers(self) -> tuple[Number, ...]:
         """The settings that are numbers, those at their default included."""
@@ -119,16 +119,16 @@ def _shown(node: Node, module: Module, types: Callable[[str], TensorType | None]
     if rest - {argument for argument, _ in rule.weights} or not named:
         return None
     shapes = {name: weight.type.sizes for name, weight in own.items()}
-    if not all(_plain(weight) for weight in own.values()):
+    if not all(is_plain(weight) for weight in own.values()):
         return None
     type_ = types(through.name)
     read = rule.read(bound, shapes, -1 if type_ is None else type_.rank)  # pyright: ignore[reportArgumentType]
     if read is None or read[2] != shapes:
         return None
-    return _with_dtype(read[0], read[1], own)
+    return with_dtype(read[0], read[1], own)
 
 
-def _plain(weight: Weight) -> bool:
+def is_plain(weight: Weight) -> bool:
     """Whether torch.nn makes weights like this one, but for the dtype."""
     type_ = weight.type
     return (
@@ -144,7 +144,7 @@ def _plain(weight: Weight) -> bool:
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def _with_dtype(callee: str, settings: Sequence[Setting], own: dict[str, Weight]) -> Layer | None:
+def with_dtype(callee: str, settings: Sequence[Setting], own: dict[str, Weight]) -> Layer | None:
     floating = {w.type.dtype for name, w in own.items() if name != "num_batches_tracked"}
     grads = {w.type.requires_grad for w in own.values() if w.kind is InputKind.PARAMETER}
     counted = own.get("num_batches_tracked")

@@ -63,7 +63,8 @@ def _loop(
 
 
 def _alike(a: Step, b: Step) -> bool:
-    return len(a.arguments) == len(b.arguments) and len(a.outputs) == len(b.outputs)
+    flat = all(isinstance(output, str) for output in (*a.outputs, *b.outputs))
+    return flat and len(a.arguments) == len(b.arguments) and len(a.outputs) == len(b.outputs)
 
 
 def _carried(run: Sequence[Step], uses: Callable[[str], int]) -> tuple[int | None, ...] | None:

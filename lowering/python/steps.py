@@ -89,7 +89,9 @@ def body_of(
             below = item.module.path[len(path) :]
             parts: tuple[Part, ...] = joined((Use(name),) for name in item.arguments)
             text = Expression((f"self{access(item.module.path)[len(access(path)) :]}(", *parts, ")"))
-            steps.append(Step(text, tuple(item.results), _base(below), below, tuple(item.arguments)))
+            steps.append(
+                Step(text, item.outputs or tuple(item.results), _base(below), below, tuple(item.arguments))
+            )
     free = _free(steps, weights, path)
     roles = {name: identifier(weights[name][1], "weight") for name in free if name in weights}
     roles |= {name: "size" for name in free if isinstance(types.get(name), SymType)}

@@ -188,3 +188,18 @@ class Sizes(nn.Module):
         n, m = x.shape[0], x.shape[1]
         z = x.reshape(n * m) * (m + 1)
         return z.view(m, n)[:, : n // 2], torch.arange(n) + y.sum() / n, n + m
+
+
+class Recurrent(nn.Module):
+    """Recurrent layers from zeros, one of them with the last state, one from a state that is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3, num_layers=2, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(6, 3, bias=False)
+        self.given = nn.GRU(3, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x, (_, cell) = self.lstm(x)
+        y, _ = self.gru(x)
+        return self.given(y, y[-1:])[0], cell

@@ -31,6 +31,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "Names": ((X,), {}),
     "Kinds": ((X,), {}),
     "Random": ((X,), {}),
+    "Recurrent": ((torch.ones(2, 5, 4),), {}),
     "Sizes": ((torch.ones(4, 6), torch.ones(3)), {}),
 }
 
@@ -104,6 +105,15 @@ class Stack(nn.Module):
         return self.head(x)
 """
     )
+
+
+def test_recurrent_layers_begin_with_zeros() -> None:
+    source = program_of("Recurrent").to_python()
+    assert "self.lstm = nn.LSTM(4, 3, num_layers=2, batch_first=True, bidirectional=True)" in source
+    assert "self.gru = nn.GRU(6, 3, bias=False)" in source
+    assert "lstm, (_, lstm_1) = self.lstm(x)" in source
+    assert "gru, _ = self.gru(lstm)" in source
+    assert "nn.GRU(3, 3)" not in source
 
 
 def test_names_that_are_not_identifiers_are_quoted() -> None:
