@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import bridge
 from lowering.ir.plan import Placement
 from lowering.ir.program import Range
 from lowering.targets.errors import InputError
@@ -43,6 +45,13 @@ def counter(placement: Placement) -> Compiled:
 def doubled() -> Compiled:
     nodes = [node("aten.mul.Scalar", "y", self="%x", other=2)]
     return compiled(program({"x": T3}, nodes, ["%y"], {"y": T3}))[0]
+
+
+class Squeezing(torch.nn.Module):
+    """Its axis of rows is none where there is one row."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.squeeze(0) * 2
 
 
 def lists(values: Mapping[str, torch.Tensor]) -> dict[str, list[float]]:
@@ -110,10 +119,37 @@ def test_the_short_way_comes_back_with_the_last_hook() -> None:
     assert seen == ["one", "other", "other"]
 
 
-def test_sizes_are_learnt_once_no_hook_is_left() -> None:
+def dynamic(**options: Any) -> Compiled:
     nodes = [node("aten.mul.Scalar", "y", self="%x", other=2)]
     made = program({"x": tensor(N)}, nodes, ["%y"], {"y": tensor(N)}, ranges={"s0": Range(2, 9)})
-    f, _ = compiled(made)
+    return compiled(made, **options)[0]
+
+
+def test_the_engine_is_the_one_that_ran_the_step() -> None:
+    f = dynamic(refuse=lambda segment, sizes: sizes["s0"] == 3)
+    seen: list[str] = []
+    f.on_step(lambda event: seen.append(event.engine))
+    f(torch.ones(2))
+    f(torch.ones(3))
+    assert seen == ["fake", "aten"]
+
+
+def test_sizes_at_which_types_do_not_hold_run_on_the_host() -> None:
+    x = torch.ones(2, 6)
+    shape = {"x": {0: torch.export.Dim("n", min=0, max=9)}}
+    model = Squeezing()
+    compiled = bridge.lower(torch.export.export(model, (x,), dynamic_shapes=shape)).compile("xla")
+    assert isinstance(compiled, Compiled)
+    seen: list[str] = []
+    compiled.on_step(lambda event: seen.append(event.engine))
+    for rows in (2, 1):
+        assert torch.equal(compiled(torch.ones(rows, 6)), model(torch.ones(rows, 6)))
+    assert seen == ["xla", "aten"]
+    assert compiled.profile(torch.ones(1, 6)).placed == {0: "aten"}
+
+
+def test_sizes_are_learnt_once_no_hook_is_left() -> None:
+    f = dynamic()
     with f.on_step(lambda event: None):
         f(torch.ones(4))
         assert f._fast is None
