@@ -53,8 +53,14 @@ def test_dynamic_sizes(name: str) -> None:
     check(MODELS[name].export(), name)
 
 
+PUBLISHED = [*ZOO, "mobilenetv3", "lstm", "unet"]
+
+
 @pytest.mark.conformance
-def test_bert_base_has_fewer_than_250_lines() -> None:
-    source = check(ZOO["bert-base"](False).export(), "bert")
-    assert source.count("\n") < 250
-    assert "nn.ModuleList([Layer() for _ in range(12)])" in source
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_sizes(name: str) -> None:
+    model = ZOO[name](False) if name in ZOO else CASES[name].build(False, 1, torch.float32)
+    source = check(model.export(), name)
+    if name == "bert-base":
+        assert source.count("\n") < 250
+        assert "nn.ModuleList([Layer() for _ in range(12)])" in source
