@@ -11,6 +11,7 @@ from bridge.errors import UsageError
 from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Program
+from lowering.ir.short_repr import as_html
 from lowering.ir.symbols import is_unbacked
 from lowering.ir.unbacked import has_data_sizes, typical_sizes
 from lowering.ir.weights import Weights
@@ -53,6 +54,10 @@ class Planned:
         on_aten = sum(len(s.nodes) for s in self.plan.segments) - stablehlo
         what = f"{segments}, {stablehlo} nodes on StableHLO, {on_aten} on ATen"
         return f"<{type(self).__name__} {what}, {len(self.weights.views)} weights>"
+
+    def _repr_html_(self) -> str:
+        places = "\n".join(f"{node}: {place}" for node, place in self.placement.items())
+        return as_html(f"{self!r}\n\n{places}")
 
     @cached_property
     def example_sizes(self) -> Sizes:

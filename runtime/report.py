@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lowering.ir.plan import Placement, Plan
+from lowering.ir.short_repr import ShortRepr
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Fallback:
 MAX_FALLBACKS = 256
 
 
-@dataclass(slots=True)
-class Report:
+@dataclass(slots=True, repr=False)
+class Report(ShortRepr):
     """Counters are since construction. `fallbacks`: the first 256 of different segments and sizes.
 
     `copies`: tensors copied into an engine (not dense, or not aligned to 64 bytes) or out of its memory.

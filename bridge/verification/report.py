@@ -9,6 +9,7 @@ from typing import Any
 from bridge.verification.compare import Difference
 from bridge.verification.repeat import Repeats
 from bridge.verification.tolerances import Given
+from lowering.ir.short_repr import ShortRepr, as_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,8 @@ class EdgeReport:
         return not self.problem and all(d.passed for d in self.differences)
 
 
-@dataclass(frozen=True, slots=True)
-class EngineReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class EngineReport(ShortRepr):
     """One engine against eager.
 
     `differences`: one entry per compared value (`output 0`, `input x after the call`, `buffer k after the
@@ -62,8 +63,8 @@ class EngineReport:
         return max((d.error for d in self.differences), default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class VerificationReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class VerificationReport(ShortRepr):
     """The result of `bridge.verify`.
 
     `left_out`: why a kind of edge value was not compared. `given`: the caller's tolerance; None: the table's.
@@ -137,6 +138,9 @@ class VerificationReport:
             problems.append("- differences that are known: docs/reference/differences.md")
         problems += [f"- {kind} left out: {reason}" for kind, reason in self.left_out.items()]
         return [*lines, *([""] if problems else []), *problems]
+
+    def _repr_html_(self) -> str:
+        return as_html(f"{self.markdown()}\n\n{self.outputs()}")
 
     def json(self) -> dict[str, Any]:
         """The same as plain data."""

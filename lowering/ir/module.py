@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from lowering.ir.short_repr import ShortRepr
 from lowering.ir.types import DType
 
 
@@ -41,8 +42,8 @@ class Check:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+@dataclass(frozen=True, slots=True, repr=False)
+class Module(ShortRepr):
     """A StableHLO module as portable bytecode, and the types of its `@main`.
 
     `checks`: the last output, if any, is a bool tensor with an element per check, True where it fails.

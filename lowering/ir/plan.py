@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from lowering.ir.short_repr import ShortRepr
+
 
 class Placement(Enum):
     """Where a segment runs."""
@@ -14,8 +16,8 @@ class Placement(Enum):
     ATEN = "aten"
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+@dataclass(frozen=True, slots=True, repr=False)
+class Segment(ShortRepr):
     """A convex run of nodes of the program's main graph that is executed as one unit.
 
     `nodes` are node names in execution order. `inputs` are the values that the segment reads from program
@@ -29,8 +31,8 @@ class Segment:
     outputs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan(ShortRepr):
     """Segments in execution order. `reasons`: for each node on ATen, one sentence that says why."""
 
     segments: tuple[Segment, ...]

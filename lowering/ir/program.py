@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from lowering.ir.short_repr import ShortRepr, as_html
 from lowering.ir.symbols import Expr
 from lowering.ir.tree import TreeSpec
 from lowering.ir.types import Device, DType, Layout, MemoryFormat, TensorType, ValueType
@@ -124,8 +125,8 @@ class Node:
                 yield from (item for item in output if item is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+@dataclass(frozen=True, slots=True, repr=False)
+class Graph(ShortRepr):
     """Nodes in execution order. `inputs` are value names or, for a specialised input, literals."""
 
     inputs: tuple[Arg, ...]
@@ -188,8 +189,8 @@ class OutputSpec:
     destination: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+@dataclass(frozen=True, slots=True, repr=False)
+class Signature(ShortRepr):
     """The contract of a call. `inputs` and `outputs` parallel the graph's."""
 
     inputs: tuple[InputSpec, ...]
@@ -288,6 +289,9 @@ class Program:
         weights = sum(kind in STORED for kind in kinds)
         counts = f"{len(self.nodes)} nodes, {len(kinds) - weights} inputs, {weights} weights"
         return f"<Program {name}{counts}, torch {self.torch_version or 'unknown'}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self))
 
     def validate(self) -> None:
         """Raise InvalidProgram, with every rule that is broken and where, unless all hold."""

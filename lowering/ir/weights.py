@@ -9,6 +9,7 @@ import numpy as np
 
 from lowering.ir.errors import BridgeError
 from lowering.ir.program import Program
+from lowering.ir.short_repr import ShortRepr
 from lowering.ir.types import DType, contiguous_strides, view_nbytes
 
 
@@ -52,8 +53,8 @@ class WeightView:
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+@dataclass(frozen=True, slots=True, repr=False)
+class Weights(ShortRepr):
     """All weights of a program: storages by key, views by the weight's full name (`encoder.0.weight`).
 
     Tied weights are several views of one storage.
