@@ -139,8 +139,12 @@ class VerificationReport(ShortRepr):
         problems += [f"- {kind} left out: {reason}" for kind, reason in self.left_out.items()]
         return [*lines, *([""] if problems else []), *problems]
 
+    def __str__(self) -> str:
+        """The tables of `markdown` and `outputs`."""
+        return f"{self.markdown()}\n\n{self.outputs()}"
+
     def _repr_html_(self) -> str:
-        return as_html(f"{self.markdown()}\n\n{self.outputs()}")
+        return as_html(str(self))
 
     def json(self) -> dict[str, Any]:
         """The same as plain data."""
