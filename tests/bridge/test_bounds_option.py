@@ -49,7 +49,17 @@ def test_the_command_line(tmp_path: Path) -> None:
     torch.export.save(torch.export.export(Embedded(), (IDS,)), tmp_path / "model.pt2")
 
     def lower(source: str, *options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bridge", "lower", str(tmp_path / source), "-e", "none", *options]
+        command = [
+            sys.executable,
+            "-m",
+            "bridge",
+            "--quiet",
+            "lower",
+            str(tmp_path / source),
+            "-e",
+            "none",
+            *options,
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert lower("model.pt2", "--no-bounds-checks").returncode == 0

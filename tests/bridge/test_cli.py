@@ -357,7 +357,7 @@ def test_every_command_has_help() -> None:
 
 
 def _start(*words: object, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "bridge", *map(str, words)]
+    command = [sys.executable, "-m", "bridge", "--quiet", *map(str, words)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, **{**pipes, **options})
 

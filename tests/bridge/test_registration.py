@@ -360,7 +360,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_operator_that_exists_nowhere_is_named_by_every_command(command: str, extension: Path) -> None:
-    done = _python(extension, "-m", "bridge", *COMMANDS[command])
+    done = _python(extension, "-m", "bridge", "--quiet", *COMMANDS[command])
     assert done.returncode == 1, done.stdout
     (line,) = done.stderr.splitlines()
     assert re.match(
@@ -368,7 +368,7 @@ def test_an_operator_that_exists_nowhere_is_named_by_every_command(command: str,
         r"import the module that defines it \(.*--import <module>\)$",
         line,
     )
-    done = _python(extension, "-m", "bridge", *COMMANDS[command], "--import", "ext_operators")
+    done = _python(extension, "-m", "bridge", "--quiet", *COMMANDS[command], "--import", "ext_operators")
     assert done.returncode == 0, done.stderr
 
 
@@ -384,12 +384,12 @@ def test_entry_points_are_loaded_when_a_program_names_their_namespace(
         code = "import sys, bridge; assert 'ext_rules' not in sys.modules; l = bridge.lower('model.pt2'); "
         done = _python(extension, "-c", code + "print(set(l.placement.values()))")
         assert done.stdout == "{'stablehlo'}\n", done.stderr
-        done = _python(extension, "-m", "bridge", "ops", "bridge_ext.twice.default")
+        done = _python(extension, "-m", "bridge", "--quiet", "ops", "bridge_ext.twice.default")
         assert done.stdout == "bridge_ext.twice.default: rule in ext_rules\n", done.stderr
-        done = _python(extension, "-m", "bridge", *COMMANDS["run an artifact"])
+        done = _python(extension, "-m", "bridge", "--quiet", *COMMANDS["run an artifact"])
         assert done.returncode == 0, done.stderr
         points.write_text("[bridge.operators]\nbridge_ext = ext_missing\n")
-        done = _python(extension, "-m", "bridge", *COMMANDS["lower"])
+        done = _python(extension, "-m", "bridge", "--quiet", *COMMANDS["lower"])
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
         assert line == (

@@ -26,7 +26,7 @@ class Huge(torch.nn.Module):
 
 
 def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bridge", *map(str, arguments)]
+    command = [sys.executable, "-m", "bridge", "--quiet", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 

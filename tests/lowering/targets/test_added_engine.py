@@ -38,7 +38,7 @@ def installed(tmp_path: Path) -> dict[str, str]:
 
 
 def bridge(environment: dict[str, str], *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bridge", *map(str, words)]
+    command = [sys.executable, "-m", "bridge", "--quiet", *map(str, words)]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
