@@ -11,7 +11,6 @@ from bridge.vetting import vetted
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
 from lowering.ir.program import Node
-from lowering.stablehlo.hlo import text_of
 
 #: How many characters of StableHLO a report has at most, over all segments.
 MAX_CHARACTERS = 1_000_000
@@ -30,6 +29,8 @@ def stablehlo_data(lowered: Planned) -> list[dict[str, Any]]:
     A part is a node's name, its source line, the line's text, and the lines of StableHLO.
     """
     nodes = {node.name: node for node in lowered.functional.nodes}
+    from lowering.stablehlo.hlo import text_of
+
     room = MAX_CHARACTERS
     found: list[dict[str, Any]] = []
     for segment in lowered.plan.segments:

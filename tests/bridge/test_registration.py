@@ -369,7 +369,8 @@ def test_an_operator_that_exists_nowhere_is_named_by_every_command(command: str,
         line,
     )
     done = _python(extension, "-m", "bridge", "--quiet", *COMMANDS[command], "--import", "ext_operators")
-    assert done.returncode == 0, done.stderr
+    # `ops --missing` fails where an operator runs on ATen.
+    assert done.returncode == (command == "ops"), done.stderr
 
 
 def test_entry_points_are_loaded_when_a_program_names_their_namespace(
