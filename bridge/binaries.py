@@ -7,6 +7,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import NamedTuple, TypeVar
 
 from bridge.compile_cache import open_cache
@@ -130,7 +131,7 @@ def cache_key(module: Module, engine: Engine, target: TargetOptions, rewritten: 
 def has_passes() -> bool:
     """Whether jax, which passes over StableHLO need, is here."""
     try:
-        import lowering.stablehlo.passes.parsed  # noqa: F401
+        import_module("lowering.stablehlo.passes.parsed")
     except ImportError:
         return False
     return True

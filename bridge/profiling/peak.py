@@ -31,12 +31,9 @@ def measured_peak() -> Peak:
     """Measure for a fraction of a second."""
     a = np.ones((_SIDE, _SIDE), np.float32)
     source, target = np.ones(_COPIED, np.float32), np.empty(_COPIED, np.float32)
-    multiply: Callable[[], object] = lambda: a @ a  # noqa: E731
     torch = sys.modules.get("torch")
-    if torch is not None:
-        tensor = torch.from_numpy(a)
-        multiply = lambda: tensor @ tensor  # noqa: E731
-    product, copy = _least(multiply), _least(lambda: np.copyto(target, source))
+    matrix = a if torch is None else torch.from_numpy(a)
+    product, copy = _least(lambda: matrix @ matrix), _least(lambda: np.copyto(target, source))
     return Peak(2 * _SIDE**3 / product, 2 * source.nbytes / copy)
 
 

@@ -183,7 +183,7 @@ def _results(block: ir.Block) -> list[ir.Value]:
 
 
 def _step(body: ir.Block, at: int) -> int | None:
-    """What each turn adds to an argument; None where that is not always the same."""
+    """The step that each turn adds to an argument; None where the step varies."""
     owner = _results(body)[at].owner
     if isinstance(owner, ir.Block) or owner.name != "stablehlo.add":
         return None

@@ -9,7 +9,7 @@ from lowering.stablehlo.errors import Unsupported
 
 @cache
 def int4_rows_at_a_time() -> tuple[int, bool]:
-    """How many rows of four-bit weights torch's CPU kernel packs as one, and whether its two halves share
+    """The number of four-bit rows that torch's CPU kernel packs as one, and whether its two halves share
     bytes. It differs by the vectors that torch uses on this processor."""
     try:
         import torch

@@ -1,4 +1,4 @@
-"""What is signed with this user's key is this user's; a key that others can read is none."""
+"""This user's key signs this user's files; a key that others can read is not taken."""
 
 from __future__ import annotations
 

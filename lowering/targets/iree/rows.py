@@ -32,10 +32,10 @@ _TILES = """#iree_codegen.compilation_info<
 
 def rows_in_strips(converted: Converted) -> None:
     """Spell products of a row with a matrix, both of bfloat16, for speed."""
-    halves, single = [ir.BF16Type.get()] * 2, ir.F32Type.get()
+    bfloat16s, single = [ir.BF16Type.get()] * 2, ir.F32Type.get()
     for op in converted.operations("linalg.vecmat"):
         *elements, sums = (operand.type.element_type for operand in op.operands)
-        if elements == halves and sums == single:
+        if elements == bfloat16s and sums == single:
             with ir.InsertionPoint(op), op.location:
                 op.results[0].replace_all_uses_with(_product(*list(op.operands)[:2]))
             op.erase()

@@ -24,7 +24,6 @@ def test_each_call_counts() -> None:
     assert f.report.calls == 2 * subject._WARM_UP + 2 * 4 + 1
     assert engine.calls == 2 * f.report.calls
     assert measured.calls == 4
-    assert measured.plain_seconds > 0
 
 
 def test_calls_have_their_effects() -> None:

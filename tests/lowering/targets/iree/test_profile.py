@@ -82,4 +82,3 @@ def test_the_dispatches_of_a_call() -> None:
     (result,), found = engine.trace(run, built, given, lambda: run(given))
     assert engine.to_numpy(result).tolist() == np.ones((8, 8)).tolist()
     assert any("main_dispatch_0" in kernel.name for kernel in found)
-    assert all(kernel.seconds > 0 and kernel.start >= 0 for kernel in found)
