@@ -64,16 +64,14 @@ def require_lowered(lowered: Lowered) -> None:
     """Raise NotLowered where a node of the program would run on ATen."""
     if lowered.plan.reasons:
         nodes = {node.name: node for node in lowered.functional.graph.nodes}
-        raise NotLowered({_described(nodes, name): reason for name, reason in lowered.plan.reasons.items()})
+        gaps = lowered.plan.reasons.items()
+        raise NotLowered({described(nodes[name]): reason for name, reason in gaps if name in nodes})
 
 
-def _described(nodes: Mapping[str, Node], name: str) -> str:
-    node = nodes.get(name)
-    return (
-        name
-        if node is None
-        else f"{name} ({node.target}){f' at {node.location}' if str(node.location) else ''}"
-    )
+def described(node: Node) -> str:
+    """A node's name, operator and source line."""
+    where = str(node.location)
+    return f"{node.name} ({node.target})" + (f" at {where}" if where else "")
 
 
 def load(

@@ -142,10 +142,7 @@ def require_weights(lowered: Planned) -> None:
     ]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        raise AbsentWeights(
-            f"the program has no values for {absent[0]}{more}: it was exported on the meta device or from "
-            "fake tensors; give them with weights=... or --weights"
-        )
+        raise AbsentWeights(f"{absent[0]}{more}")
 
 
 def _weights_of(program: Program) -> Iterator[tuple[InputSpec, TensorType]]:

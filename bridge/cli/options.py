@@ -127,4 +127,4 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             draft.replace(path)
     except OSError as problem:
-        raise UsageError(f"{path} cannot be written: {problem.strerror}") from None
+        raise UsageError(f"cannot write {path}: {problem.strerror or problem}") from None

@@ -22,13 +22,13 @@ from bridge.cli.options import (
     Weights,
     open_source,
     print_json,
+    write_file,
 )
 from bridge.cli.progress import working
 from bridge.cli.tensors import read_inputs
 from bridge.configuration import AUTO
 from bridge.dispatch import check_engine
-from bridge.errors import BridgeError, UsageError
-from lowering.host.drafts import draft_file
+from bridge.errors import BridgeError
 from lowering.targets import DEFAULT_ENGINE
 
 
@@ -74,7 +74,7 @@ def command(
         peak = profiling.measured_peak()
     profile = measured.profile
     if trace is not None:
-        _write(trace, profiling.chrome_trace(profile))
+        write_file(trace, json.dumps(profiling.chrome_trace(profile)).encode())
     inside = sum(row.seconds for row in profiling.parts(profile) if row.kind != "between")
     if as_json:
         data = {"plain_seconds": measured.plain_seconds, "calls": measured.calls, "sum": inside}
@@ -93,13 +93,3 @@ def _drawn(lowered: Any, seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
     from bridge.verification.draw import example_call
 
     return example_call(lowered, seed=seed)
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    try:
-        with draft_file(path) as (draft, stream):
-            stream.write(json.dumps(data).encode())
-            stream.flush()
-            draft.replace(path)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
+from bridge.api import described
 from bridge.planned import Planned
 from bridge.tuning_record import Tuning, to_json
 from lowering.ir.plan import Placement
@@ -124,7 +125,7 @@ def print_gaps(lowered: Planned, reasons: Mapping[str, str]) -> None:
     nodes = _nodes(lowered)
     for name, reason in reasons.items():
         if name in nodes:
-            print(f"  {_described(nodes[name])}: {' '.join(reason.split())}")
+            print(f"  {described(nodes[name])}: {' '.join(reason.split())}")
 
 
 def print_tuning(tuning: Tuning) -> None:
@@ -147,11 +148,6 @@ def weight_bytes(lowered: Planned) -> int:
 
 def _nodes(lowered: Planned) -> dict[str, Node]:
     return {node.name: node for node in lowered.functional.graph.nodes}
-
-
-def _described(node: Node) -> str:
-    where = str(node.location)
-    return f"{node.name} ({node.target})" + (f" at {where}" if where else "")
 
 
 def _count(lowered: Planned, placement: Placement) -> int:

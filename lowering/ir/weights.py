@@ -27,17 +27,20 @@ class Storage:
 
 
 class AbsentWeights(BridgeError):
-    """Values are asked for that the program does not have."""
+    """Values are asked for that the program does not have. `what`: the end of `no values for`."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the program has no values for {what}: it was exported on the meta device or from fake tensors; "
+            "give them with weights=... or --weights"
+        )
 
 
 def absent_storage(nbytes: int) -> Storage:
     """A storage of so many bytes that nobody has."""
 
     def open_storage() -> np.ndarray:
-        raise AbsentWeights(
-            "the program has no values for its weights: it was exported on the meta device or from fake "
-            "tensors; give them with weights=... or --weights"
-        )
+        raise AbsentWeights("its weights")
 
     return Storage(nbytes, open_storage, absent=True)
 

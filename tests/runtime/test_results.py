@@ -1,4 +1,4 @@
-"""What is returned and written back: whose memory it is in, and what cannot be written."""
+"""Results and written values: the memory that each has, and writes that are refused."""
 
 from __future__ import annotations
 

@@ -27,4 +27,4 @@ def test_writes_the_source_of_a_program(tmp_path: Path) -> None:
 
 def test_refuses_in_one_sentence(tmp_path: Path) -> None:
     refused("higher_order.cond runs a graph", "source", path_of("branch"))
-    refused("cannot be written", "source", path_of("mlp"), "-o", tmp_path / "absent" / "net.py")
+    refused("cannot write", "source", path_of("mlp"), "-o", tmp_path / "absent" / "net.py")

@@ -60,7 +60,7 @@ def test_viewers_get_every_node(tmp_path: Path) -> None:
         (["-o", "g.json", "--max-nodes", 9], "--max-nodes and --depth are for pictures"),
         (["--max-nodes", 2], "a picture has 3 boxes at least, not 2"),
         (["--depth", -1], "the depth of a picture is 0 or more, not -1"),
-        (["-o", "missing/g.mmd"], "missing/g.mmd cannot be written: No such file or directory"),
+        (["-o", "missing/g.mmd"], "cannot write missing/g.mmd: No such file or directory"),
     ],
     ids=str,
 )
