@@ -33,7 +33,7 @@ from runtime.hooks import Callback, Hook, Hooks
 from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.profile import Profile, Profiler
 from runtime.report import Fallback, Report
-from runtime.results import Results, read_contract
+from runtime.results import Results, Written, read_contract
 from runtime.small_sizes import SmallSizes
 from runtime.state import State
 from runtime.step import Step
@@ -71,6 +71,10 @@ class Compiled:
         self._contract = read_contract(program, self._binder.leaves)
         buffers = self._contract.buffers
         self._state = State(weights, buffers) if buffers else None
+        places = [place for _, place in self._contract.input_writes]
+        self.written = Written(
+            tuple(self._binder.leaves[place].spec.name for place in places), (*buffers, *self._contract.tied)
+        )
         self._lock = threading.Lock()
         self._hooking = threading.Lock()
         # Whether the last call's tensors were torch's.

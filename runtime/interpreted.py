@@ -22,6 +22,7 @@ from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, get_host
 from runtime.inputs import NO_TYPES, Binder
 from runtime.report import Report
+from runtime.results import Written
 
 
 @closed_at_exit("__init__", "__call__", "buffers")
@@ -50,13 +51,17 @@ class Interpreted:
         self._written_leaves = [
             place for place, leaf in enumerate(self._binder.leaves) if leaf.spec.name in written
         ]
-        self._buffers = [s.fqn for s in specs if s.kind is not InputKind.PARAMETER and s.fqn]
+        self._buffers = [
+            s.fqn for s in specs if s.fqn and (s.kind is not InputKind.PARAMETER or s.fqn in self._written)
+        ]
+        names = [self._binder.leaves[place].spec.name for place in self._written_leaves]
+        self.written = Written(tuple(names), tuple(self._written))
         self._lock = threading.Lock()
         self._uses_torch = True
 
     @property
     def buffers(self) -> dict[str, Any]:
-        """The current values of all buffers and constants, by full name; copies.
+        """The current values of all buffers, constants and written parameters, by full name; copies.
 
         Of the library that the last call's tensors were of; before a call torch's.
         """

@@ -25,6 +25,13 @@ from runtime.state import State
 RETURNED = (OutputKind.USER, OutputKind.LOSS)
 
 
+class Written(NamedTuple):
+    """The names of the inputs and buffers that a call writes."""
+
+    inputs: tuple[str, ...]
+    buffers: tuple[str, ...]
+
+
 class Contract(NamedTuple):
     """The roles of a program's inputs and outputs.
 

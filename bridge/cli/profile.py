@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bridge.cli.inputs import Inputs, Resize, read_inputs
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import (
     CastWeights,
@@ -25,7 +26,6 @@ from bridge.cli.options import (
     write_file,
 )
 from bridge.cli.progress import working
-from bridge.cli.tensors import read_inputs
 from bridge.configuration import AUTO
 from bridge.dispatch import check_engine
 from bridge.errors import BridgeError
@@ -34,10 +34,8 @@ from lowering.targets import DEFAULT_ENGINE
 
 def command(
     source: Source,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option("--input", "-i", help="A .npy file per input, or one .npz; default: drawn."),
-    ] = None,
+    inputs: Inputs = None,
+    resize: Resize = False,
     engine: Engine = DEFAULT_ENGINE,
     calls: Annotated[int, typer.Option(help="Calls, of which the one of median time is shown.", min=1)] = 10,
     trace: Annotated[
@@ -63,7 +61,7 @@ def command(
 
     with working(f"reading {source}"):
         lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
-    args, kwargs = read_inputs(lowered, inputs) if inputs else _drawn(lowered, seed)
+    args, kwargs = read_inputs(lowered, inputs, resize=resize) if inputs else _drawn(lowered, seed)
     with working(f"compiling for {engine}"):
         example = {"args": args, "kwargs": kwargs} if engine == AUTO else {}
         compiled = lowered.compile(engine, device, tune=tune, **example)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bridge.cli.inputs import Inputs, Resize, read_inputs
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import (
     CastWeights,
@@ -26,7 +27,7 @@ from bridge.cli.options import (
     print_json,
 )
 from bridge.cli.progress import working
-from bridge.cli.tensors import check_output, describe, flat_outputs, read_inputs, write_outputs
+from bridge.cli.results import OUTPUTS, check_output, describe, results_of, write_results
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine
 from bridge.errors import BridgeError
@@ -35,12 +36,13 @@ from lowering.targets import DEFAULT_ENGINE
 
 def command(
     source: Source,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option("--input", "-i", help="A .npy file per input, in order, or one .npz."),
-    ] = None,
+    inputs: Inputs = None,
+    resize: Resize = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the outputs here, as .npz or .npy.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write outputs, written inputs and buffers: .npz, .safetensors or .npy."
+        ),
     ] = None,
     record: Annotated[
         Path | None,
@@ -58,33 +60,36 @@ def command(
     max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
-    """Run an artifact or a .pt2 file on inputs from .npy files; show or write the outputs."""
+    """Run an artifact or a .pt2 file on inputs from files; show or write outputs, written inputs, buffers."""
     limit(timeout, max_memory)
     if output is not None:
         check_output(output)
     check_engine(engine, device, tune)
     with working(f"reading {source}"):
         lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
-    args, kwargs = read_inputs(lowered, inputs or [])
+    args, kwargs = read_inputs(lowered, inputs or [], resize=resize)
     with working(f"compiling for {engine}"):
         example = {"args": args, "kwargs": kwargs} if engine == AUTO else {}
         compiled = lowered.compile(engine, device, tune=tune, **example)
     if engine == AUTO:
         note_unmeasured(lowered)
     with nullcontext() if record is None else _recording(compiled, record):
-        result = compiled(*args, **kwargs)
-    leaves = flat_outputs(result, lowered)
+        results = results_of(compiled, args, kwargs, lowered)
     for place, reason in compiled.report.plan.reasons.items():
         if place not in lowered.plan.reasons and engine not in (ATEN, AUTO):
             note(f"{place} ran on ATen: {reason}")
     if output is not None:
-        write_outputs(output, leaves)
+        write_results(output, results)
+    described = {
+        kind: [describe(name, value) for name, value in values.items()] for kind, values in results.items()
+    }
     if as_json:
-        print_json({"outputs": [describe(leaf) for leaf in leaves], "report": compiled.report.json()})
-    else:
-        for index, leaf in enumerate(leaves):
-            row = describe(leaf)
-            print(f"output {index}: {row['dtype']} {row['sizes']}\n{row['preview']}")
+        print_json({**described, "report": compiled.report.json()})
+        return
+    for kind, rows in described.items():
+        after = "" if kind == OUTPUTS else ", after the call"
+        for row in rows:
+            print(f"{kind[:-1]} {row['name']}{after}: {row['dtype']} {row['sizes']}\n{row['preview']}")
 
 
 def _recording(compiled: Any, folder: Path) -> AbstractContextManager[Any]:

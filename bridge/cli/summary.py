@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from bridge.api import described
+from bridge.cli.results import output_names
 from bridge.planned import Planned
 from bridge.tuning_record import Tuning, to_json
 from lowering.ir.plan import Placement
@@ -165,10 +166,14 @@ def _inputs(program: Program) -> list[dict[str, str]]:
 
 
 def _outputs(program: Program) -> list[dict[str, str]]:
-    returned = [s.value for s in program.signature.outputs if s.kind in (OutputKind.USER, OutputKind.LOSS)]
+    kinds = (OutputKind.USER, OutputKind.LOSS)
+    returned = [spec.value for spec in program.signature.outputs if spec.kind in kinds]
     return [
-        {"name": value.name, "type": print_type(program.graph.values[value.name])}
-        if isinstance(value, Ref)
-        else {"name": f"out{index}", "type": f"always {value!r}"}
-        for index, value in enumerate(returned)
+        {
+            "name": name,
+            "type": print_type(program.graph.values[value.name])
+            if isinstance(value, Ref)
+            else f"always {value!r}",
+        }
+        for name, value in zip(output_names(program), returned, strict=True)
     ]

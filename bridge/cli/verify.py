@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from bridge.cli.inputs import Inputs, Resize, read_inputs
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.options import (
     CastWeights,
@@ -22,7 +22,6 @@ from bridge.cli.options import (
     split_engines,
 )
 from bridge.cli.progress import working
-from bridge.cli.tensors import read_inputs
 from lowering.targets import ENGINES
 
 
@@ -32,10 +31,8 @@ def command(
         str, typer.Option("--engine", "-e", help="Engines to compare, with commas.")
     ] = ",".join(ENGINES),
     device: Device = "cpu",
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option("--input", "-i", help="A .npy file per input, or one .npz; default: drawn."),
-    ] = None,
+    inputs: Inputs = None,
+    resize: Resize = False,
     seed: Annotated[int, typer.Option(help="Seed of drawn inputs.")] = 0,
     calls: Annotated[int, typer.Option(help="Calls, each compared with the first bit for bit.", min=1)] = 1,
     edges: Annotated[
@@ -63,7 +60,7 @@ def command(
     engines = split_engines(engine)
     with working(f"verifying {source}"):
         lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
-        args, kwargs = read_inputs(lowered, inputs, as_torch=True) if inputs else (None, None)
+        args, kwargs = read_inputs(lowered, inputs, as_torch=True, resize=resize) if inputs else (None, None)
         report = verify(
             lowered,
             args,

@@ -16,7 +16,7 @@ import pytest
 
 import bridge
 from bridge import operators
-from bridge.cli.tensors import write_outputs
+from bridge.cli.results import write_results
 from bridge.errors import UsageError
 from lowering.host.weights import materialise
 from tests.bridge.command_line import bridge_cli, ok, refused
@@ -101,7 +101,9 @@ def test_run_shows_and_writes_outputs(artifact: Path, tmp_path: Path) -> None:
     sample = next(s for s in SAMPLES if s.path == CACHED)
     files = _inputs(tmp_path, "cached_attention")
     words = [word for file in files for word in ("--input", file)]
-    assert ok("run", artifact, *words).startswith("output 0: float32 [1, 2, 1, 8]\n")
+    assert ok("run", artifact, *words).startswith(
+        "output scaled_dot_product_attention: float32 [1, 2, 1, 8]\n"
+    )
     data = json.loads(ok("run", artifact, *words, "-o", tmp_path / "out.npy", "--json"))
     assert data["outputs"][0]["sizes"] == [1, 2, 1, 8]
     assert data["report"]["engine"] == "iree"
@@ -110,7 +112,10 @@ def test_run_shows_and_writes_outputs(artifact: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "named.npz", pos=pos, x=np.asfortranarray(x))
     ok("run", artifact, "--input", tmp_path / "named.npz", "-o", tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as content:
-        np.testing.assert_allclose(content["out0"], sample.outputs()[0], rtol=1e-5)
+        np.testing.assert_allclose(
+            content["outputs/scaled_dot_product_attention"], sample.outputs()[0], rtol=1e-5
+        )
+        assert set(content) == {"outputs/scaled_dot_product_attention", "buffers/k", "buffers/v"}
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
 
@@ -132,9 +137,10 @@ def test_dtypes_that_numpy_files_have_no_name_for_are_bits(tmp_path: Path) -> No
     bits = [leaf.view(np.uint16) if leaf.dtype.name == "bfloat16" else leaf for leaf in sample.leaves()]
     np.savez(tmp_path / "in.npz", *bits)
     ok("run", path_of("mixed_types"), "-e", "aten", "-i", tmp_path / "in.npz", "-o", tmp_path / "out.npz")
+    names = [item["name"] for item in json.loads(ok("info", path_of("mixed_types"), "--json"))["outputs"]]
     with np.load(tmp_path / "out.npz") as content:
-        for index, expected in enumerate(sample.outputs()):
-            assert content[f"out{index}"].tobytes() == expected.tobytes()
+        for name, expected in zip(names, sample.outputs(), strict=True):
+            assert content[f"outputs/{name}"].tobytes() == expected.tobytes()
 
 
 def test_verify_prints_a_table_and_its_verdict(artifact: Path, tmp_path: Path) -> None:
@@ -263,7 +269,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(UsageError, match=r"cannot write .*out\.npz: No space left on device"):
-        write_outputs(tmp_path / "out.npz", [np.zeros(3)])
+        write_results(tmp_path / "out.npz", {"outputs": {"x": np.zeros(3)}, "inputs": {}, "buffers": {}})
     assert os.listdir(tmp_path) == ["out.npz"]
     assert (tmp_path / "out.npz").read_text() == "old"
 
@@ -294,7 +300,7 @@ def test_input_files_that_are_none(tmp_path: Path) -> None:
 
     run("the program takes 1 input (x), none was given; give each with --input")
     run("the program takes 1 input (x), ", good, good)
-    run(f"{tmp_path / 'two.npz'} has 2; give one .npy each, or all in one .npz", tmp_path / "two.npz")
+    run(f"{tmp_path / 'two.npz'} has 2; give one file each, or all in one .npz", tmp_path / "two.npz")
     run("none.npy: No such file", tmp_path / "none.npy")
     run("Is a directory", tmp_path)
     for name in ("pickled.npy", "text.npy", "cut.npy", "empty.npy", "huge.npy", "bad.npz", "flipped.npz"):

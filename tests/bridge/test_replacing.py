@@ -19,7 +19,7 @@ import pytest
 
 import bridge
 from bridge import replacing
-from bridge.cli.tensors import write_outputs
+from bridge.cli.results import write_results
 from bridge.errors import ArtifactError, BridgeError, UsageError
 from bridge.manifest import MANIFEST
 from lowering.host.drafts import scratch_folder
@@ -165,7 +165,7 @@ with scratch_folder("bridge-iree") as folder, draft_file(Path({str(tmp_path / "y
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with scratch_folder("bridge-iree") as folder:
         assert folder.stat().st_mode & 0o777 == 0o700
-    write_outputs(tmp_path / "y.npz", [np.ones(2)])
+    write_results(tmp_path / "y.npz", {"outputs": {"y": np.ones(2)}, "inputs": {}, "buffers": {}})
     assert os.listdir(tmp_path) == ["y.npz"]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from lowering.frontend.mapped_zip import map_bytes
 from lowering.frontend.state_dicts.errors import StateDictError
+from lowering.host.drafts import draft_file
 from lowering.host.tensors import dtype_of
 from lowering.ir.types import DType, contiguous_strides
 from lowering.ir.weights import Storage, Weights, WeightView
@@ -74,7 +75,7 @@ def read_safetensors(path: Path) -> Weights:
 
 
 def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write dense row-major arrays. Raises StateDictError for a dtype that the format lacks, or OSError."""
+    """Write arrays, all or nothing. Raises StateDictError for a dtype that the format lacks, or OSError."""
     header: dict[str, Any] = {}
     end = 0
     # The format wants larger elements first, so that all are aligned.
@@ -88,10 +89,12 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         end += array.nbytes
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % _LENGTH)
-    with path.open("wb") as file:
+    with draft_file(path) as (draft, file):
         file.write(len(text).to_bytes(_LENGTH, "little") + text)
         for _, array in ordered:
             file.write(array.tobytes())
+        file.flush()
+        draft.replace(path)
 
 
 def _storage(path: Path, name: str, start: int, nbytes: int) -> Storage:

@@ -1,0 +1,132 @@
+"""What a call gives, by name: outputs, written inputs, buffers; exact in each format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+
+import bridge
+from bridge.cli.results import output_names, write_results
+from bridge.errors import UsageError
+from lowering.host.weights import materialise
+from runtime.interpreted import Interpreted
+from tests.bridge.command_line import ok, refused
+
+
+class Counter(torch.nn.Module):
+    """Writes a buffer and an input; gives a tensor twice, a bfloat16 one and constants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(2))
+
+    def forward(self, x: torch.Tensor, cache: torch.Tensor) -> dict[str, Any]:
+        self.count.add_(x)  # pyright: ignore[reportCallIssue]
+        cache.mul_(2)
+        y = x.relu()
+        return {"a": y, "b": x.to(torch.bfloat16) / 3, "again": y, "n": 3, "none": None}
+
+
+X, CACHE = np.array([1, -2], np.float32), np.array([3, 4], np.float32)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.pt2"
+    torch.export.save(torch.export.export(Counter(), (torch.ones(2), torch.ones(2))), path)
+    np.savez(path.parent / "in.npz", x=X, cache=CACHE)
+    return path
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix == ".safetensors":
+        weights = bridge.read_weights(path)
+        return dict(materialise(weights, weights.views))
+    with np.load(path, allow_pickle=False) as content:
+        return dict(content)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_everything_by_name(model: Path, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"out{suffix}"
+    ok("run", model, "-e", "aten", "-i", model.parent / "in.npz", "-o", out)
+    relu, third, _, *_ = output_names(bridge.read_program(model))
+    found = _read(out)
+    assert set(found) == {
+        f"outputs/{relu}", f"outputs/{third}", "outputs/out3", "inputs/cache", "buffers/count"
+    }  # fmt: skip
+    np.testing.assert_array_equal(found[f"outputs/{relu}"], np.maximum(X, 0))
+    np.testing.assert_array_equal(found["inputs/cache"], 2 * CACHE)
+    np.testing.assert_array_equal(found["buffers/count"], X)
+    assert found["outputs/out3"] == 3
+    wanted = (torch.from_numpy(X).to(torch.bfloat16) / 3).view(torch.uint16).numpy()
+    dtype = ml_dtypes.bfloat16 if suffix == ".safetensors" else np.uint16
+    assert found[f"outputs/{third}"].dtype == dtype
+    np.testing.assert_array_equal(found[f"outputs/{third}"].view(np.uint16), wanted)
+
+
+def test_the_command_line_shows_them(model: Path) -> None:
+    words = ("run", model, "-e", "aten", "-i", model.parent / "in.npz")
+    text = ok(*words)
+    assert "output relu: float32 [2]\n[1. 0.]" in text
+    assert "input cache, after the call: float32 [2]\n[6. 8.]" in text
+    assert "buffer count, after the call: float32 [2]\n[ 1. -2.]" in text
+    data = json.loads(ok(*words, "--json"))
+    assert [row["name"] for row in data["inputs"] + data["buffers"]] == ["cache", "count"]
+    assert data["outputs"][0]["name"] == "relu"
+
+
+def test_results_are_inputs_again(model: Path, tmp_path: Path) -> None:
+    """A .safetensors file of arrays by the inputs' names is taken as it is."""
+    np.savez(tmp_path / "a.npz", cache=X, x=CACHE)
+    for file in (tmp_path / "a.npz", _as_safetensors(tmp_path)):
+        out = tmp_path / f"{file.suffix[1:]}.npz"
+        ok("run", model, "-e", "aten", "-i", file, "-o", out)
+        np.testing.assert_array_equal(_read(out)["buffers/count"], CACHE)
+
+
+def _as_safetensors(folder: Path) -> Path:
+    from lowering.frontend.state_dicts.safetensors_files import write_safetensors
+
+    write_safetensors(folder / "a.safetensors", {"cache": X, "x": CACHE})
+    return folder / "a.safetensors"
+
+
+def test_a_program_that_runs_as_it_is_names_the_same(model: Path) -> None:
+    lowered = bridge.lower(model)
+    interpreted = Interpreted(lowered.program, lowered.plan, lowered.weights)
+    assert interpreted.written == lowered.compile("aten").written == (("cache",), ("count",))
+
+
+def test_formats_that_lack_a_dtype(tmp_path: Path) -> None:
+    wide = {"outputs": {"x": np.ones(2, np.complex128)}, "inputs": {}, "buffers": {}}
+    with pytest.raises(UsageError, match=r"the format has no complex128, .*; write an \.npz"):
+        write_results(tmp_path / "out.safetensors", wide)
+    assert list(tmp_path.iterdir()) == []
+    write_results(tmp_path / "out.npz", wide)
+    assert _read(tmp_path / "out.npz")["outputs/x"].dtype == np.complex128
+
+
+class HalfComplex(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.to(torch.complex32)
+
+
+def test_a_dtype_that_numpy_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(HalfComplex(), (torch.ones(2),)), path)
+    np.save(tmp_path / "x.npy", X)
+    refused("is complex32, which numpy lacks", "run", path, "-e", "aten", "-i", tmp_path / "x.npy")
+
+
+def test_other_files_are_refused_before_anything_runs(model: Path, tmp_path: Path) -> None:
+    refused("results are written as .npz or .safetensors", "run", model, "-o", tmp_path / "a.txt")
+    refused("does not exist", "run", model, "-o", tmp_path / "none" / "a.npz")
+    words = ("run", model, "-e", "aten", "-i", model.parent / "in.npz", "-o", tmp_path / "a.npy")
+    refused("the program has 4 outputs; write an .npz", *words)
