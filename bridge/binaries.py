@@ -76,6 +76,11 @@ class Binaries:
             _add(self._others, key, binary)
         return code
 
+    def kept(self, module: Module, site: Site) -> bytes | None:
+        """The binary of a module of the example sizes, where an artifact or a compilation has it."""
+        keys = (cache_key(module, *site, way) for way in (True, False))
+        return next((self._kept[key].code for key in keys if key in self._kept), None)
+
     def _brought(self, key: str, kept: Mapping[str, Binary]) -> bytes | None:
         """The binary under a key, here or on disk. A caller who watches passes gets none that others made.
 

@@ -59,6 +59,17 @@ def compile_configured(
     return compiled
 
 
+def compiled_segments(
+    lowered: Planned, configuration: Configuration, device: str = "cpu", only_kept: bool = False
+) -> tuple[Plan, dict[int, Built]]:
+    """The plan that engines take, and by index the segments that they compiled at the example sizes.
+
+    Nothing is loaded, and no weight is read. `only_kept`: nothing is compiled either; segments whose binaries
+    are not at hand are left out. Raises EngineError where an engine is not here.
+    """
+    return _Compilation(lowered, configuration, device, "").segments(only_kept)
+
+
 def compile_split_on_aten(lowered: Planned) -> Compiled:
     """All on ATen, in the segments of the program's own plan."""
     plan = lowered.plan
@@ -115,6 +126,25 @@ class _Compilation:
             if not failed:
                 return compiled
             plan = self._after_loading(plan, failed[0])
+
+    def segments(self, only_kept: bool) -> tuple[Plan, dict[int, Built]]:
+        """See `compiled_segments`."""
+        plan = self._moved(self._lowered.plan, self._configuration.moved)
+        if not only_kept:
+            plan = self._settle(plan)
+        found: dict[int, Built] = {}
+        for segment in plan.segments:
+            if segment.placement is Placement.ATEN or has_data_sizes(self._lowered.functional, segment):
+                continue
+            if not only_kept:
+                found[segment.index] = self._compile(plan, segment, self._example)
+                continue
+            module, site = self._lowered.specialise(plan, segment, self._example), self._site(segment)
+            kept = self.binaries.kept(module, site)
+            if kept is not None:
+                before = self.binaries.kept(module.preflight, site) if module.preflight else None
+                found[segment.index] = Built(module, kept, *site, before or b"")
+        return plan, found
 
     def executor(self, plan: Plan) -> Compiled:
         """The program with this plan."""

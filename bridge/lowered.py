@@ -19,6 +19,7 @@ from lowering.targets import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
     from bridge.given_weights import WeightSource
+    from bridge.memory import CallMemory
     from runtime.executor import Compiled
     from runtime.interpreted import Interpreted
 
@@ -66,6 +67,16 @@ class Lowered(Planned):
         compiled = compile_lowered(given, engine, device, tune, args, kwargs)
         self.tuning = given.tuning
         return compiled
+
+    def memory(self, engine: str = "", device: str = "cpu") -> CallMemory:
+        """The memory that a call needs at the example sizes: arguments, results, weights, temporary values.
+
+        `engine`: compiles what is not compiled yet, and tells. Without one it is a bound of the IR, and
+        nothing is compiled. Raises UsageError, EngineError.
+        """
+        from bridge.memory import memory_of
+
+        return memory_of(self, engine, device)
 
 
 def lower_program(program: Program, weights: Weights, bounds_checks: bool = True) -> Lowered:

@@ -89,6 +89,7 @@ TESTS = {
         test_calls_leave_nothing test_programs_that_are_dropped_leave_nothing
         test_what_is_left_behind_is_found
     """,
+    "tests/bridge/test_memory.py": "test_engines_tell_exactly",
     "tests/bridge/test_packages.py": "test_a_new_size_of_an_artifact_without_jax_and_torch",
     "tests/bridge/test_random.py": "test_as_exported test_decomposed test_on_iree",
     "tests/bridge/test_regions.py": "test_bounds_checks_can_be_left_out_and_assertions_cannot",
@@ -177,7 +178,8 @@ TESTS = {
     "tests/lowering/targets/iree/test_rows.py": "test_a_row_times_a_weight_of_any_width",
     "tests/lowering/targets/test_pipelines.py": "test_a_pipeline_keeps_results_and_their_types",
     "tests/lowering/targets/xla/test_engine.py": """
-        test_a_refused_option_is_found_out test_tied_ports_share_one_imported_weight
+        test_a_binary_says_how_much_memory_a_call_needs test_a_refused_option_is_found_out
+        test_tied_ports_share_one_imported_weight
     """,
     "tests/runtime/test_small_sizes.py": """
         test_small_sizes_are_eagers test_small_sizes_on_iree test_what_stays_on_the_engine_and_what_goes

@@ -9,9 +9,28 @@ from typing import Annotated, Any
 import typer
 
 from bridge.cli.limits import MaxMemory, Timeout, limit
-from bridge.cli.options import Imports, Json, Model, Source, Trust, open_source, print_json, write_file
+from bridge.cli.options import (
+    Imports,
+    Json,
+    Model,
+    Source,
+    Trust,
+    open_source,
+    print_json,
+    split_engines,
+    write_file,
+)
 from bridge.cli.progress import working
-from bridge.cli.summary import print_contract, print_operators, print_summary, print_tuning, summary
+from bridge.cli.summary import (
+    print_contract,
+    print_memory,
+    print_operators,
+    print_summary,
+    print_tuning,
+    summary,
+)
+from bridge.lowered import Lowered
+from bridge.memory import CallMemory, known_memory, memory_of
 
 
 def command(
@@ -21,6 +40,14 @@ def command(
         int | None,
         typer.Option("--stablehlo", help="Print the StableHLO of this segment.", show_default=False),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            "-e",
+            help="Engines to compile for, with commas, that tell how much memory a call needs.",
+        ),
+    ] = "",
     imports: Imports = None,
     model: Model = None,
     trust: Trust = False,
@@ -35,6 +62,7 @@ def command(
     limit(timeout, max_memory)
     if output is not None:
         as_json = True
+    engines = split_engines(engine)
     with working(f"reading {source}"):
         lowered = open_source(source, imports, model, trust)
     if stablehlo is not None:
@@ -43,15 +71,24 @@ def command(
     elif program:
         _json(lowered.program.to_json(), output) if as_json else print(lowered.program)
     elif as_json:
-        _json(summary(lowered), output)
+        _json(summary(lowered, _memory(lowered, engines)), output)
     else:
-        data = summary(lowered)
+        memory = _memory(lowered, engines)
+        data = summary(lowered, memory)
         print(f"{source}: exported by torch {data['torch'] or 'of unknown version'}")
         print_contract(data)
         print_operators(data)
+        print_memory(memory)
         print_summary(lowered)
         if lowered.tuning is not None:
             print_tuning(lowered.tuning)
+
+
+def _memory(lowered: Lowered, engines: list[str]) -> list[CallMemory]:
+    """Of the IR, then of the engines that were asked for, else of those whose binaries are there."""
+    with working("compiling" if engines else "reading compiled code"):
+        found = [memory_of(lowered, name) for name in engines] if engines else known_memory(lowered)
+    return [memory_of(lowered), *found]
 
 
 def _json(data: Any, output: Path | None) -> None:

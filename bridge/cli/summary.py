@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
 from bridge.api import described
 from bridge.cli.results import output_names
+from bridge.memory import CallMemory
 from bridge.planned import Planned
 from bridge.tuning_record import Tuning, to_json
 from lowering.ir.plan import Placement
@@ -16,8 +17,11 @@ from lowering.ir.program import MUTATIONS, InputKind, Node, OutputKind, Program,
 from lowering.ir.text import print_type
 
 
-def summary(lowered: Planned) -> dict[str, Any]:
-    """Inputs and outputs, the plan, each ATen node with its reason and source line, weights, binaries."""
+def summary(lowered: Planned, memory: Sequence[CallMemory] = ()) -> dict[str, Any]:
+    """Inputs and outputs, the plan, each ATen node with its reason and source line, weights, binaries.
+
+    `memory`: of a call.
+    """
     signature = lowered.functional.signature
     nodes = _nodes(lowered)
     return {
@@ -38,6 +42,7 @@ def summary(lowered: Planned) -> dict[str, Any]:
             "bytes": weight_bytes(lowered),
             "parameters": parameter_count(lowered.program),
         },
+        "memory": [row.json() for row in memory],
         "operators": operator_counts(lowered.program),
         "segments": [
             {"index": s.index, "placement": s.placement.value, "nodes": len(s.nodes)}
@@ -77,6 +82,24 @@ def print_contract(data: Mapping[str, Any]) -> None:
             f"compiled for {item['engine']} on {item['device']}, {readable(item['bytes'])}, "
             f"by {item['version']}"
         )
+
+
+def print_memory(rows: Sequence[CallMemory]) -> None:
+    """Lines of the memory of a call: of the IR first, then a line per engine."""
+    bound = rows[0]
+    sizes = ", ".join(f"{name} = {size}" for name, size in bound.sizes.items())
+    whole = {"arguments": bound.arguments, "results": bound.results, "weights": bound.weights}
+    named = ", ".join(f"{name} of {readable(size)}" for name, size in whole.items())
+    print(f"a call{f', at {sizes},' if sizes else ''} takes {named}; and in between at most")
+    for row in rows:
+        how = "as it was compiled"
+        if not row.engine:
+            how = "a bound of the IR: its nodes one by one, no engine's own copies"
+        elif row.untold:
+            how = f"a bound of the IR for what it does not tell: segments {', '.join(map(str, row.untold))}"
+        elif not row.is_exact:
+            how = "live tensors, no operator's own work space"
+        print(f"  {readable(row.temporary)}{f' on {row.engine}' if row.engine else ''}: {how}")
 
 
 def print_operators(data: Mapping[str, Any]) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import prod
 
-from lowering.ir.facts.flops import flops, sizes_of
+from lowering.ir.facts.flops import flops
 from lowering.ir.facts.views import only_views
+from lowering.ir.liveness import bytes_of
 from lowering.ir.program import Node
-from lowering.ir.types import TensorType
 from lowering.ir.uses import made_by, output_names, used_from_outside, users
 from runtime.profile import Profile
 
@@ -43,11 +42,7 @@ class Costs:
 
     def size_of(self, name: str) -> int:
         """Bytes of a value; 0 for what is not a tensor."""
-        type_ = self._values.get(name)
-        sizes = sizes_of(type_, self._symbols)
-        return (
-            prod(sizes) * type_.dtype.itemsize if isinstance(type_, TensorType) and sizes is not None else 0
-        )
+        return bytes_of(self._values.get(name), self._symbols)
 
     def _is_read_elsewhere(self, name: str, own: set[str]) -> bool:
         return name in self._returned or any(user.name not in own for user in self._users.get(name, ()))

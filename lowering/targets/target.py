@@ -120,6 +120,18 @@ class Tracing(Protocol):
         ...
 
 
+@runtime_checkable
+class Weighing(Protocol):
+    """An engine that can also say how much memory its binaries need."""
+
+    def temporary(self, binary: bytes, target: TargetOptions) -> int | None:
+        """Bytes that a call allocates and frees, its results aside; None where the binary does not say.
+
+        Binds no weights. Raises EngineError.
+        """
+        ...
+
+
 class Engine(Protocol):
     """A compiler with its runtime. `handle`: the type of its handles, which no other engine has."""
 

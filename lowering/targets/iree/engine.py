@@ -141,6 +141,18 @@ class Iree(ImportsTensors[Handle]):
         payload = unseal(self.name, self.version(), built.target.device, built.binary)
         return traced(executable, payload, built, [self.to_numpy(handle) for handle in handles], call)
 
+    def temporary(self, binary: bytes, target: TargetOptions) -> int | None:
+        """As the module's entry for given memory says it; a small module has none, and allocates itself."""
+        payload = unseal(self.name, self.version(), target.device, binary)
+        try:
+            # A function reads its module's memory, and does not keep it.
+            module = rt.VmModule.copy_buffer(_instance(), payload)
+            entry = module.lookup_function(MAIN_IN)
+            needed = None if entry is None else entry.reflection.get(NEEDED)
+        except Exception as error:
+            raise EngineError(f"iree: cannot read the binary: {explain(first_line(error))}") from None
+        return None if needed is None else int(needed)
+
     def read(self, handle: Handle, target: TargetOptions) -> bytes:
         if handle.device != "cpu":
             return self.to_numpy(handle).tobytes()

@@ -134,6 +134,15 @@ class Xla(ImportsTensors[Handle]):
 
         return traced(executable.loaded, call)
 
+    def temporary(self, binary: bytes, target: TargetOptions) -> int | None:
+        """As XLA has planned its buffers."""
+        payload = unseal(self.name, self.version(), target.device, binary)
+        loaded = _loaded(unpack(payload, "").main, "", target)
+        try:
+            return int(loaded.get_compiled_memory_stats().temp_size_in_bytes)
+        except (AttributeError, jax.errors.JaxRuntimeError, RuntimeError):
+            return None
+
     def read(self, handle: Handle, target: TargetOptions) -> bytes:
         if target.device != "cpu":
             return self.to_numpy(handle).tobytes()

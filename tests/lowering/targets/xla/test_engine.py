@@ -63,3 +63,8 @@ def test_tied_ports_share_one_imported_weight() -> None:
     for _ in range(3):
         (result,) = executable([engine.from_tensor(weight * 3, CPU)])
         np.testing.assert_array_equal(engine.to_numpy(result), weight * 3)
+
+
+def test_a_binary_says_how_much_memory_a_call_needs() -> None:
+    engine = xla.Xla()
+    assert engine.temporary(engine.compile(add_one(DType.FLOAT32), CPU), CPU) == 0
