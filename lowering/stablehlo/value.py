@@ -196,6 +196,30 @@ def compare(lhs: Value | Scalar, rhs: Value | Scalar, direction: str) -> Value:
     return Value(stablehlo.compare(left.ir, right.ir, ir.Attribute.parse(_DIRECTIONS[direction])))
 
 
+def select(predicate: Value, on_true: Value | Scalar, on_false: Value | Scalar) -> Value:
+    """`predicate ? on_true : on_false`, all three broadcast; at least one branch is a Value."""
+    if not isinstance(on_true, Value):
+        assert isinstance(on_false, Value)
+        on_true = constant(on_true, on_false.dtype)
+    if not isinstance(on_false, Value):
+        on_false = constant(on_false, on_true.dtype)
+    shape = broadcast_shapes(predicate.shape, on_true.shape, on_false.shape)
+    chosen, left, right = (broadcast(v, shape) for v in (predicate, on_true, on_false))
+    return Value(stablehlo.select(chosen.ir, left.ir, right.ir))
+
+
+def converted(value: Value, dtype: DType) -> Value:
+    """`stablehlo.convert` as it is: NaN and overflow of integers are as the implementation likes."""
+    if value.dtype is dtype:
+        return value
+    return Value(stablehlo.convert(tensor_type(dtype, value.shape), value.ir))
+
+
+def bitcast(value: Value, dtype: DType) -> Value:
+    """The same bits as a type of the same width."""
+    return Value(stablehlo.bitcast_convert(tensor_type(dtype, value.shape), value.ir))
+
+
 def types_text(types: Iterable[tuple[DType, Iterable[Any]]]) -> str:
     """Types of tensors as a message names them."""
     return ", ".join(f"{dtype}{list(shape)}" for dtype, shape in types) or "nothing"

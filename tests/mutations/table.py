@@ -91,7 +91,7 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
         (" and not _is_row(op, weights):", ":"),
         ("_BITS = 16\n", "_BITS = 15\n"),
     ),
-    "lowering/stablehlo/passes/compare_subnormals.py": (
+    "lowering/stablehlo/passes/keep_subnormals.py": (
         ('"LT": "GT", "GT": "LT"', '"LT": "LT", "GT": "GT"'),
         ("return keys | cx.is_nan(left) | cx.is_nan(right)", "return keys"),
     ),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lowering.ir.types import DType
+from lowering.stablehlo.build.exponents import from_exponents, to_exponents
 from lowering.stablehlo.build.truncate import truncated
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import chlo, stablehlo
@@ -16,12 +17,14 @@ from lowering.stablehlo.value import (
     Value,
     array,
     binary,
+    bitcast,
     broadcast,
     broadcast_in_dim,
     broadcast_shapes,
     compare,
     constant,
-    tensor_type,
+    converted,
+    select,
 )
 
 
@@ -114,17 +117,7 @@ class Elementwise:
 
     def select(self, predicate: Value, on_true: Value | Scalar, on_false: Value | Scalar) -> Value:
         """`predicate ? on_true : on_false`, all three broadcast; at least one branch is a Value."""
-        if not isinstance(on_true, Value):
-            assert isinstance(on_false, Value)
-            on_true = constant(on_true, on_false.dtype)
-        if not isinstance(on_false, Value):
-            on_false = constant(on_false, on_true.dtype)
-        shape = broadcast_shapes(predicate.shape, on_true.shape, on_false.shape)
-        return Value(
-            stablehlo.select(
-                broadcast(predicate, shape).ir, broadcast(on_true, shape).ir, broadcast(on_false, shape).ir
-            )
-        )
+        return select(predicate, on_true, on_false)
 
     def clamp(self, low: Value | Scalar, value: Value, high: Value | Scalar) -> Value:
         """`min(max(value, low), high)`; NaN stays NaN."""
@@ -134,6 +127,7 @@ class Elementwise:
         """Cast as torch does: float to int truncates, anything to bool is `!= 0`, complex to real drops imag.
 
         NaN and what an integer type cannot hold become what they do in eager on x86 (`truncated`).
+        float64 goes through float32 to what is smaller, which rounds twice.
         """
         source = value.dtype
         if source is dtype:
@@ -150,11 +144,18 @@ class Elementwise:
             return Value(stablehlo.complex(real.ir, constant(0, part, value.shape).ir))
         if source.is_floating and dtype.is_integer:
             return truncated(value, dtype)
-        return Value(stablehlo.convert(tensor_type(dtype, value.shape), value.ir))
+        if source is DType.FLOAT8_E8M0FNU:
+            wide = DType.FLOAT64 if dtype is DType.FLOAT64 else DType.FLOAT32
+            return converted(from_exponents(value, wide), dtype)
+        if dtype is DType.FLOAT8_E8M0FNU:
+            return to_exponents(converted(value, DType.FLOAT32))
+        if source is DType.FLOAT64 and dtype.itemsize < 4:
+            value = converted(value, DType.FLOAT32)
+        return converted(value, dtype)
 
     def bitcast(self, value: Value, dtype: DType) -> Value:
         """Reinterpret the bits of a type of the same width."""
-        return Value(stablehlo.bitcast_convert(tensor_type(dtype, value.shape), value.ir))
+        return bitcast(value, dtype)
 
     def opaque(self, value: Value) -> Value:
         """The same value, rounded as it is: no compiler may see through it."""

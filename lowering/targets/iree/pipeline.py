@@ -84,6 +84,9 @@ def _legalised() -> list[StableHloPass]:
     return [
         # It has no hyperbolic tangent of float64.
         stablehlo_pass("legalise-functions", required=True),
+        # It makes 0 of what rounds to the least normal float8, and a number of a NaN; it has no conversion
+        # between float8 and float16 or float64.
+        stablehlo_pass("legalise-float8", required=True),
         # It adds booleans modulo 2: in tensors, in scalars, and in the regions of scatters.
         stablehlo_pass("legalise-booleans", required=True),
         # A scalar predicate chooses a buffer on the host: a wait in each turn of a loop, and where the loop
@@ -133,5 +136,5 @@ def _for_cpu(machine: Machine) -> list[StableHloPass]:
         # number is NaN, and its atan2 of zeros too.
         stablehlo_pass("exact-libm-functions", required=True),
         # Its threads flush subnormals, without a switch for it.
-        stablehlo_pass("compare-subnormals", required=True),
+        stablehlo_pass("keep-subnormals", required=True),
     ]

@@ -48,5 +48,5 @@ def _for_cpu(machine: Machine) -> list[StableHloPass]:
         stablehlo_pass("keep-divisions", required=True),
         *rounded,
         # XLA's threads flush subnormals, without a switch for it.
-        stablehlo_pass("compare-subnormals", required=True),
+        stablehlo_pass("keep-subnormals", required=True),
     ]

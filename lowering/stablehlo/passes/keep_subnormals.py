@@ -1,8 +1,9 @@
-"""Compare numbers that may be subnormal by their bits, for engines that take subnormals for zeros.
+"""Compare and cast numbers that may be subnormal by their bits, for engines that take subnormals for zeros.
 
 An engine may set the processor's modes that flush subnormals in all its threads, without a switch for it. A
-comparison can do without: the bits of floating-point numbers, as integers, are in order. Results of
-arithmetic are flushed already, so that only what comes as it is from outside is compared so.
+comparison can do without: the bits of floating-point numbers, as integers, are in order. A cast can, too: a
+subnormal float32 is a whole number of the smallest one. Results of arithmetic are flushed already, so that
+only numbers that come as they are from outside are compared and widened so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import cx, maker, replace
-from lowering.stablehlo.value import Value
+from lowering.stablehlo.value import Value, bitcast, converted, select
 
 _BITS = {DType.BFLOAT16: DType.INT16, DType.FLOAT32: DType.INT32, DType.FLOAT64: DType.INT64}
 _INFINITY = {DType.BFLOAT16: 0x7F80, DType.FLOAT32: 0x7F80_0000, DType.FLOAT64: 0x7FF0_0000_0000_0000}
@@ -39,12 +40,16 @@ def rewrite(parsed: ParsedModule) -> None:
 
 
 def _rewrite(block: ir.Block) -> None:
-    """Let comparisons see the subnormals of a block's arguments, in its branches too."""
+    """Let comparisons and casts see the subnormals of a block's arguments, in its branches too."""
     for op in list(block.operations):
         if op.operation.name in _BRANCHES:
             for region in op.regions:
                 for inner in region.blocks:
                     _rewrite(inner)
+        if op.operation.name == "stablehlo.convert":
+            with ir.InsertionPoint(op), op.location:
+                _rewrite_cast(op)
+            continue
         if op.operation.name != "stablehlo.compare":
             continue
         left, right = map(Value, op.operands)
@@ -55,6 +60,38 @@ def _rewrite(block: ir.Block) -> None:
             result = _compared(left, right, direction)
             if result is not None:
                 replace(op, result)
+
+
+def _rewrite_cast(op: Any) -> None:
+    """Casts between float32, or bfloat16, and float64; all others are exact, or have no subnormals."""
+    value, dtype = Value(op.operand), Value(op.result).dtype
+    if value.dtype is DType.FLOAT64 and dtype is DType.FLOAT32:
+        replace(op, _narrowed(value))
+    elif (
+        dtype is DType.FLOAT64
+        and value.dtype in (DType.FLOAT32, DType.BFLOAT16)
+        and _may_be_subnormal(value.ir)
+    ):
+        replace(op, _widened(converted(value, DType.FLOAT32)))
+
+
+def _widened(x: Value) -> Value:
+    """A float32 as float64: of a subnormal, the bits count how many of the smallest it is."""
+    bits = bitcast(x, DType.INT32)
+    size = bits & 0x7FFF_FFFF
+    count = converted(size, DType.FLOAT64) * 2.0 ** _EXPONENT[DType.FLOAT32]
+    wide = converted(x, DType.FLOAT64)
+    return select(size < 1 << 23, select(bits < 0, -count, count), wide)
+
+
+def _narrowed(x: Value) -> Value:
+    """A float64 as float32: below the least normal one, rounded to a number of the smallest."""
+    smallest = _SMALLEST[DType.FLOAT32]
+    is_small = cx.abs(x) < smallest
+    count = converted(cx.round_even(cx.abs(x) * 2.0 ** -_EXPONENT[DType.FLOAT32]), DType.INT32)
+    sign = select(bitcast(x, DType.INT64) < 0, -(1 << 31), cx.constant(0, DType.INT32))
+    subnormal = bitcast(select(is_small, count, 0) | sign, DType.FLOAT32)
+    return select(is_small, subnormal, converted(x, DType.FLOAT32))
 
 
 def _compared(left: Value, right: Value, direction: str) -> Value | None:
