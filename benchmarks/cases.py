@@ -10,7 +10,8 @@ import torch
 import transformers as hf
 
 from benchmarks.architectures import Chain, Experts, MobileNetV3, Recurrent, UNetBlock, mlp
-from tests.models.zoo import ZOO, Call, Model, image, seeded, tokens
+from tests.models.model import Call, Model, image, seeded, tokens
+from tests.models.registry import models
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -25,7 +26,7 @@ class Case(NamedTuple):
 
 def _from_zoo(name: str, small: bool, batch: int, dtype: torch.dtype) -> Model:
     """A model of the tests' zoo."""
-    model = ZOO[name](small)
+    model = models()[name].build(small)
     return _fitted(model.module, model.calls[:1], batch, dtype)
 
 
@@ -86,11 +87,11 @@ def _decoder(build: Callable[[bool], torch.nn.Module], small: bool, batch: int, 
 
 # torch declares what is found on a module as a tensor or a module; these are modules.
 def _gpt2(small: bool) -> torch.nn.Module:
-    return ZOO["gpt2"](small).module.module
+    return models()["gpt2"].build(small).module.module
 
 
 def _llama(small: bool) -> torch.nn.Module:
-    return ZOO["llama-decode"](small).module.model
+    return models()["llama-decode"].build(small).module.model
 
 
 def _qwen2(small: bool) -> torch.nn.Module:

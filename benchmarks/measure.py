@@ -30,7 +30,7 @@ from bridge.tuning.race import rest
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import Rounding, rounding_of
 from lowering.host.machine import cores
-from tests.models.zoo import Call
+from tests.models.model import Call
 
 # A turn of quick calls lasts this long, after one that is not timed; of slow ones it is one call.
 _TURN = 0.02

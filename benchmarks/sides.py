@@ -17,7 +17,7 @@ import torch.utils._pytree as pytree
 
 import bridge
 from benchmarks.sessions import onnx_session, openvino_model
-from tests.models.zoo import Model
+from tests.models.model import Model
 
 Run = Callable[..., Any]
 

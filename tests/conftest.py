@@ -26,9 +26,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-engines", action="store_true", help="leave out slow tests and those that compile on an engine"
     )
+    parser.addoption(
+        "--generate-reports", metavar="FOLDER", help="reports of the models of the zoo that are run"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    folder = config.getoption("--generate-reports")
+    if folder is not None and not hasattr(config, "workerinput"):
+        (Path(folder) / "findings.jsonl").unlink(missing_ok=True)
     if config.getoption("--no-engines"):
         descriptor, name = tempfile.mkstemp(prefix="bridge-engine-calls-")
         os.close(descriptor)

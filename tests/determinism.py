@@ -39,32 +39,25 @@ class Subject(NamedTuple):
 
 
 def small() -> dict[str, Callable[[], Subject]]:
-    """The zoo at small sizes, exported with dynamic sizes too, and a decoder."""
-    from tests.models import decoding, dynamic, zoo
+    """The small sizes of what has a published one, what is exported with dynamic sizes, and a decoder."""
+    from tests.models import decoding
+    from tests.models.registry import models
+    from tests.models.registry import published as with_published
 
-    def of_zoo(name: str) -> Callable[[], Subject]:
-        return lambda: _of(zoo.ZOO[name](True))
-
-    def of_dynamic(name: str) -> Callable[[], Subject]:
-        model = dynamic.MODELS[name]
-        return lambda: Subject(model.export(), [((), inputs) for inputs in model.calls()])
-
+    dynamic = [name for name, entry in models().items() if entry.dynamic_shapes is not None]
     steps = [((), decoding.step_inputs(step)) for step in range(8)]
     return {
-        **{name: of_zoo(name) for name in zoo.ZOO},
+        **{name: lambda name=name: _of(models()[name].build()) for name in (*with_published(), *dynamic)},
         "llama-decode-8-layers": lambda: Subject(decoding.llama(64), steps),
-        **{f"{name} (dynamic)": of_dynamic(name) for name in dynamic.MODELS},
     }
 
 
 def published() -> dict[str, Callable[[], Subject]]:
-    """The zoo at its published sizes."""
-    from tests.models import zoo
+    """The models of the zoo that have published sizes, at these."""
+    from tests.models.registry import models
+    from tests.models.registry import published as names
 
-    def of_zoo(name: str) -> Callable[[], Subject]:
-        return lambda: _of(zoo.ZOO[name](False))
-
-    return {name: of_zoo(name) for name in zoo.ZOO}
+    return {name: lambda name=name: _of(models()[name].build(small=False)) for name in names()}
 
 
 def _of(model: Any) -> Subject:

@@ -15,7 +15,7 @@ from tests.without_engines import sitecustomize
 
 # Samples, databases and whole models compile; campaigns and documentation take their time.
 FOLDERS = """
-tests/databases tests/fuzz tests/models tests/opdb tests/ops
+tests/databases tests/fuzz tests/models tests/opdb tests/ops tests/zoo
 """.split()
 
 # All of their tests that matter compile, or start a number of processes.

@@ -62,10 +62,10 @@ def run_reference(callee: Any, call: Call, calls: int, seed: int) -> Reference:
     try:
         with _seeded(seed):
             generator = torch.default_generator.get_state()
-            seen = [_observe(callee, call)]
+            seen = [observe(callee, call)]
             drew = not torch.equal(generator, torch.default_generator.get_state())
             if drew or any(not same_bits(before[name], now) for name, now in seen[0].buffers.items()):
-                seen += [_observe(callee, call) for _ in range(min(calls, MOST_IN_A_ROW) - 1)]
+                seen += [observe(callee, call) for _ in range(min(calls, MOST_IN_A_ROW) - 1)]
             return Reference(before, tuple(seen))
     except InputError as error:
         raise BridgeError(f"the inputs do not fit the program: {error}") from error
@@ -105,7 +105,7 @@ def run_engine(
         with _seeded(seed):
             for index, want in enumerate(expected.calls):
                 prefix = f"call {index + 1}: " if index else ""
-                got = _observe(compiled, call)
+                got = observe(compiled, call)
                 differences += compare_observed(got, want, expected.before, allowed, prefix)
                 row.append(_seen(got))
         if calls > 1:
@@ -147,7 +147,7 @@ def _run_edge(
     try:
         compiled.reset()
         with _seeded(seed):
-            got = _observe(compiled, call)
+            got = observe(compiled, call)
     except Exception as error:  # eager did not fail on these inputs
         return EdgeReport(edge, (), _problem(error))
     differences = compare_observed(got, want.calls[0], want.before, allowed)
@@ -169,7 +169,7 @@ def _repeater(compiled: Compiled | Interpreted, call: Call, seed: int) -> Callab
         if place == 0:
             compiled.reset()
             torch.default_generator.manual_seed(seed)
-        return _seen(_observe(compiled, other if others else call))
+        return _seen(observe(compiled, other if others else call))
 
     return make
 
@@ -200,7 +200,7 @@ def on_aten(compiled: Compiled | Interpreted) -> set[str]:
 def first_difference(callee: Any, call: Call, expected: Reference, allowed: Allowed, seed: int) -> str:
     """The difference of a first call from eager's, in a few words; empty where all is within tolerance."""
     with _seeded(seed):
-        got = _observe(callee, call)
+        got = observe(callee, call)
     differences = compare_observed(got, expected.calls[0], expected.before, allowed)
     return next((f"{d.name} {d.problem}" for d in differences if not d.passed), "")
 
@@ -213,7 +213,8 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _observe(callee: Any, call: Call) -> Observed:
+def observe(callee: Any, call: Call) -> Observed:
+    """Call it with copies of the inputs, and record what a caller can see."""
     args, kwargs = copy_tensors(call)
     leaves, structure = pytree.tree_flatten(callee(*args, **kwargs))
     values = {f"output {i}": _frozen(leaf) for i, leaf in enumerate(leaves)}

@@ -12,7 +12,7 @@ from benchmarks.architectures import MobileNetV3
 from benchmarks.cases import CASES, DTYPES
 from benchmarks.measure import Expected, build, measure
 from benchmarks.sides import Subject
-from tests.models.zoo import Model
+from tests.models.model import Model
 
 
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)

@@ -10,7 +10,7 @@ import transformers as hf
 
 from lowering.host.tensors import address
 from runtime.executor import Compiled
-from tests.models.zoo import seeded, tokens
+from tests.models.model import seeded, tokens
 
 VOCABULARY = 99
 LAYERS = 8

@@ -1,4 +1,4 @@
-"""A model all the way: export, lower, both engines, artifact, and a process without torch and jax.
+"""A model all the way: export, lower, engines, artifact, and a process without torch and jax.
 
 The reference is torch's own `ExportedProgram.module()`, called as often as the model has calls.
 """
@@ -9,7 +9,9 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ import numpy as np
 import torch
 
 import bridge
-from bridge.verification.compare import compare
-from bridge.verification.tolerances import rounding_of
+from bridge.verification.compare import Difference, compare
+from bridge.verification.reference import eager
+from bridge.verification.tolerances import allowed_of, rounding_of
+from bridge.verification.trial import Observed, compare_observed, observe
 from lowering.ir.plan import Placement
 from lowering.stablehlo.registry import load_families
-from tests.models.zoo import ZOO, Call, Model
+from tests.models.model import Call, Model
 
 ENGINES = ("xla", "iree")
 
@@ -57,70 +61,124 @@ np.savez(results_file, **results)
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
-    """What one model gave. `errors`: the largest absolute error by engine; `artifact` is the process's."""
+    """What one model gave.
+
+    `differences`: by engine, how each value that a caller sees compares; `artifact` is the process's.
+    `seconds`: by stage, `compile xla` for one. `exported`, `lowered`: for a closer look. `constant`: outputs
+    whose elements are all the same, so that a comparison says little.
+    """
 
     model: str
-    nodes: int
-    segments: int
-    aten_nodes: int
-    seconds_to_lower: float
-    errors: dict[str, float]
-    problems: tuple[str, ...]
+    exported: torch.export.ExportedProgram
+    lowered: bridge.Lowered
+    segments: int = 0
+    aten_nodes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    differences: dict[str, list[Difference]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    constant: list[str] = field(default_factory=list)
 
     @property
-    def passed(self) -> bool:
-        return not self.problems and self.segments == 1 and self.aten_nodes == 0
+    def nodes(self) -> int:
+        return len(self.exported.graph.nodes)
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """By engine, the largest absolute error of any value."""
+        return {engine: max(d.error for d in found) for engine, found in self.differences.items()}
+
+    @property
+    def equal(self) -> bool:
+        """Whether every engine gave what eager gives."""
+        return not self.problems
+
+    @property
+    def whole(self) -> bool:
+        """Whether every engine but ATen ran it as one segment, nothing on ATen."""
+        return self.segments == 1 and self.aten_nodes == 0
+
+    def add(self, engine: str, found: Sequence[Difference]) -> None:
+        self.differences.setdefault(engine, []).extend(found)
+        self.problems.extend(f"{engine}: {d.name} {d.problem}" for d in found if not d.passed)
 
 
-def take_through(name: str, small: bool, folder: Path) -> Row:
-    """Take one model of the zoo through everything; files go to `folder`."""
-    model = ZOO[name](small)
-    exported = model.export()
-    expected = _eager(exported, model)
+def take_through(
+    name: str, model: Model, engines: Sequence[str] = ENGINES, folder: Path | None = None
+) -> Row:
+    """Take one model through; with a `folder`, through its artifact in another process too."""
+    seconds: dict[str, float] = {}
+    with _timed(seconds, "export"):
+        exported = model.export()
     load_families()  # imports jax, which is not what is timed
-    started = time.perf_counter()
-    lowered = bridge.lower(exported)
-    seconds = time.perf_counter() - started
-    kind = rounding_of(lowered.program)
-    errors: dict[str, float] = {}
-    problems: list[str] = [f"{node}: {reason}" for node, reason in lowered.plan.reasons.items()]
-
-    def check(engine: str, results: list[list[Any]]) -> None:
-        rows = [
-            compare(f"{engine}: call {call} output {i}", got, want, kind)
-            for call, (gots, wants) in enumerate(zip(results, expected, strict=True))
-            for i, (got, want) in enumerate(zip(gots, wants, strict=True))
-        ]
-        errors[engine] = max(row.error for row in rows)
-        problems.extend(f"{row.name} {row.problem}" for row in rows if not row.passed)
-
-    segments = aten_nodes = 0
-    for engine in ENGINES:
-        compiled = lowered.compile(engine)
-        segments = max(segments, len(compiled.report.plan.segments))
-        aten_nodes = max(aten_nodes, compiled.report.nodes(Placement.ATEN))
-        problems += [f"{engine}: {node}: {r}" for node, r in compiled.report.plan.reasons.items()]
-        check(engine, [_leaves(compiled(*args, **kwargs)) for args, kwargs in model.calls])
+    with _timed(seconds, "lower"):
+        lowered = bridge.lower(exported)
+    row = Row(name, exported, lowered, seconds=seconds)
+    row.reasons += [f"{node}: {reason}" for node, reason in lowered.plan.reasons.items()]
+    allowed = allowed_of(lowered.program)
+    before, expected = _eager(row, model)
+    row.constant = [name for name, value in expected[0].values.items() if _is_constant(name, value)]
+    for engine in engines:
+        with _timed(seconds, f"compile {engine}"):
+            compiled = lowered.compile(engine)
+        if engine != "aten":
+            plan = compiled.report.plan
+            row.segments = max(row.segments, len(plan.segments))
+            row.aten_nodes = max(row.aten_nodes, compiled.report.nodes(Placement.ATEN))
+            new = sorted(plan.reasons.keys() - lowered.plan.reasons.keys())
+            row.reasons += [f"{engine}: {node}: {plan.reasons[node]}" for node in new]
+        for index, (call, want) in enumerate(zip(model.calls, expected, strict=True)):
+            prefix = f"call {index + 1}: " if index else ""
+            row.add(engine, compare_observed(_seen(compiled, call), want, before, allowed, prefix))
+        row.reasons += [f"{engine}: segment {f.segment}: {f.reason}" for f in compiled.report.fallbacks]
         del compiled
-    lowered.save(folder / "model.bridge")
-    del lowered
-    check("artifact", _run_artifact(folder, model.calls))
-    return Row(name, len(exported.graph.nodes), segments, aten_nodes, seconds, errors, tuple(problems))
+    if folder is not None:
+        lowered.save(folder / "model.bridge")
+        row.add("artifact", _from_artifact(row, _run_artifact(folder, model.calls), expected))
+    return row
 
 
-def _eager(exported: torch.export.ExportedProgram, model: Model) -> list[list[torch.Tensor]]:
-    """torch's results for all calls in a row; the program's state is put back afterwards."""
-    saved = {key: value.clone() for key, value in exported.state_dict.items()}
-    constants = {k: v.clone() for k, v in exported.constants.items() if isinstance(v, torch.Tensor)}
-    module = exported.module()
-    with torch.no_grad():
-        results = [[leaf.clone() for leaf in _leaves(module(*a, **k))] for a, k in model.calls]
-        for store, before in ((exported.state_dict, saved), (exported.constants, constants)):
-            for key, value in before.items():
-                store[key].copy_(value)
-    return results
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - started
+
+
+def _eager(row: Row, model: Model) -> tuple[dict[str, torch.Tensor], list[Observed]]:
+    """The buffers before, and what torch shows of all calls in a row; the program's state is put back."""
+    with eager(row.exported, row.lowered) as callee:
+        before = {name: buffer.clone() for name, buffer in callee.buffers.items()}
+        return before, [_seen(callee, call) for call in model.calls]
+
+
+def _is_constant(name: str, value: Any) -> bool:
+    plural = isinstance(value, torch.Tensor) and value.is_floating_point() and value.numel() > 1
+    return plural and name.startswith("output ") and bool((value == value.flatten()[0]).all())
+
+
+def _seen(callee: Callable[..., Any], call: Call) -> Observed:
+    """One call, with torch's generator at the same place each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return observe(callee, call)
+
+
+def _from_artifact(
+    row: Row, results: list[list[torch.Tensor]], expected: Sequence[Observed]
+) -> list[Difference]:
+    """Outputs alone: a process without torch has numpy's strides, and its buffers to itself."""
+    kind = rounding_of(row.lowered.program)
+    found = []
+    for call, (gots, want) in enumerate(zip(results, expected, strict=True)):
+        wants = [value for name, value in want.values.items() if name.startswith("output ")]
+        found += [
+            compare(f"call {call} output {i}", got, value, kind)
+            for i, (got, value) in enumerate(zip(gots, wants, strict=True))
+        ]
+    return found
 
 
 def _leaves(result: Any) -> list[torch.Tensor]:

@@ -9,21 +9,23 @@ import bridge
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import rounding_of
 from lowering.ir.plan import Placement
-from tests.models.dynamic import MODELS
+from tests.models.registry import models
 
-FAST = ("bert", "gpt2", "resnet")
+DYNAMIC = [name for name, entry in models().items() if entry.dynamic_shapes is not None]
+FAST = ("bert-dynamic", "gpt2-dynamic", "resnet-dynamic")
 
 
 def check(name: str, engine: str) -> None:
-    model = MODELS[name]
+    model = models()[name].build()
     exported = model.export()
     lowered = bridge.lower(exported)
     assert not lowered.plan.reasons
     kind = rounding_of(lowered.program)
     compiled = lowered.compile(engine)
     eager = exported.module()
+    calls = [kwargs for _, kwargs in model.calls[1:]]
     for _ in range(2):
-        for inputs in model.calls():
+        for inputs in calls:
             got = torch.utils._pytree.tree_leaves(compiled(**inputs))
             with torch.no_grad():
                 want = torch.utils._pytree.tree_leaves(eager(**inputs))
@@ -38,11 +40,9 @@ def check(name: str, engine: str) -> None:
     assert report.nodes(Placement.ATEN) == 0
     assert not report.fallbacks
     # Compiled once per size, that of the example among them when the program was; then from the cache.
-    sizes = {
-        tuple(tuple(x.shape) for x in inputs.values()) for inputs in (*model.calls(), model.inputs(3, 7))
-    }
-    calls = 2 * len(list(model.calls()))
-    assert (report.misses, report.hits + report.misses, report.evictions) == (len(sizes), calls + 1, 0)
+    sizes = {tuple(tuple(x.shape) for x in kwargs.values()) for _, kwargs in model.calls}
+    made = 2 * len(calls)
+    assert (report.misses, report.hits + report.misses, report.evictions) == (len(sizes), made + 1, 0)
 
 
 @pytest.mark.parametrize("engine", ["xla", "aten"])
@@ -53,6 +53,6 @@ def test_a_dynamic_model_equals_eager_at_all_sizes(name: str, engine: str) -> No
 
 @pytest.mark.conformance
 @pytest.mark.parametrize("engine", ["xla", "aten", "iree"])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", DYNAMIC)
 def test_every_dynamic_model_equals_eager_at_all_sizes(name: str, engine: str) -> None:
     check(name, engine)

@@ -8,8 +8,8 @@ import torch
 import bridge
 from benchmarks.cases import CASES
 from tests.lowering.python.reexport import canonical, exported_again
-from tests.models.dynamic import MODELS
-from tests.models.zoo import ZOO
+from tests.models.registry import models, published
+from tests.zoo.inspection import source_back
 
 # Bridge lowers it from a strict export; in one that is not strict its caches are constants.
 SMALL = [name for name in CASES if name not in ("gpt2-decode", "llama-decode", "qwen2-decode")]
@@ -23,7 +23,7 @@ def check(exported: torch.export.ExportedProgram, name: str) -> str:
 
 
 def test_bert_is_short_and_has_its_layers() -> None:
-    source = check(ZOO["bert-base"](True).export(), "bert")
+    source = check(models()["bert-base"].build().export(), "bert")
     for text in (
         "self.word_embeddings = nn.Embedding(99, 32, padding_idx=0)",
         "self.query = nn.Linear(32, 32)",
@@ -36,9 +36,9 @@ def test_bert_is_short_and_has_its_layers() -> None:
 
 
 @pytest.mark.conformance
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", models())
 def test_the_zoo(name: str) -> None:
-    check(ZOO[name](True).export(), name)
+    assert source_back(models()[name].build().export(), name) == "equal"
 
 
 @pytest.mark.conformance
@@ -47,19 +47,14 @@ def test_the_cases(name: str) -> None:
     check(CASES[name].build(True, 2, torch.float32).export(), name)
 
 
-@pytest.mark.conformance
-@pytest.mark.parametrize("name", MODELS)
-def test_dynamic_sizes(name: str) -> None:
-    check(MODELS[name].export(), name)
-
-
-PUBLISHED = [*ZOO, "mobilenetv3", "lstm", "unet"]
+PUBLISHED = [*published(), "mobilenetv3", "lstm", "unet"]
 
 
 @pytest.mark.conformance
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_sizes(name: str) -> None:
-    model = ZOO[name](False) if name in ZOO else CASES[name].build(False, 1, torch.float32)
+    in_zoo = name in published()
+    model = models()[name].build(small=False) if in_zoo else CASES[name].build(False, 1, torch.float32)
     source = check(model.export(), name)
     if name == "bert-base":
         assert source.count("\n") < 250

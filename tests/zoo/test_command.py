@@ -1,0 +1,168 @@
+"""`python -m tests`: its arguments, its exit status, and the reports that it writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests import __main__ as command
+from tests.models import registry
+from tests.models.registry import Entry, models, register_model, selected
+from tests.zoo import inspection, pages, processes
+from tests.zoo.inspection import Finding
+
+ROOT = Path(__file__).parents[2]
+
+
+def finding(name: str = "toy", **more: Any) -> Finding:
+    return Finding(name, "A toy", ["graph"], "float32[2]", engines=["xla"], segments=1, **more)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['tests', '--help']\n"
+        "import atexit, runpy\n"
+        "heavy = ('torch', 'jax', 'iree', 'bridge')\n"
+        "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
+        "runpy.run_module('tests', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--list-models" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--category", "atention"], "no category is named 'atention'; did you mean attention?"),
+        (["--model", "bert-bas"], "no model is named 'bert-bas'; did you mean bert-base?"),
+        (["--model", "qqqqqq"], "no model is named 'qqqqqq'\n"),
+        (["--engine", "xlaa"], "no engine is named 'xlaa'; did you mean xla?"),
+        (["--engine", ""], "no engine is given"),
+        (["--outputs"], "unrecognized arguments: --outputs"),
+        (["--model", "gcn", "--output", str(command.DOCS)], "docs/zoo is written by a run of all models"),
+        (["--output", str(command.DOCS)], "docs/zoo is written by a run of all models"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        command.main(arguments)
+    assert exit_.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--list-models", "--category", "graph,audio"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert "gcn: GCN: convolutions over a graph, a class per node" in listed
+    assert len(listed) == len(selected([], ["graph", "audio"])) < len(models())
+    assert command.main(["--list-categories"]) == 0
+    assert "graph: " in capsys.readouterr().out
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's process is this one, which has imported everything."""
+
+    def run(command: list[str], **_: Any) -> SimpleNamespace:
+        assert command[:3] == [sys.executable, "-m", "tests.zoo.inspection"]
+        with redirect_stdout(StringIO()) as out:
+            inspection.main(command[3:])
+        return SimpleNamespace(returncode=0, stdout=out.getvalue())
+
+    monkeypatch.setattr(processes.subprocess, "run", run)
+
+
+@pytest.mark.usefixtures("one_process")
+def test_a_model_goes_through_and_has_its_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record, folder = tmp_path / "record.jsonl", tmp_path / "reports"
+    arguments = ["--model", "highway", "--engine", "aten", "--output", str(folder), "--record", str(record)]
+    assert command.main([*arguments, "--source"]) == 0
+    assert "1 of 1: highway: PASSED" in capsys.readouterr().out
+    page = (folder / "highway.md").read_text()
+    for text in (
+        "| inputs | `float32[4, 16]` |",
+        "| source | equal |",
+        "| aten | output 0 | `float32[4, 16]` | 0 | 0 | PASSED |",
+        "```mermaid\nflowchart TD",
+        'pie showData\n  "aten.linear.default" : 8',
+        "| `makes.0.weight` | parameter | `f32[16, 16]` | 256 |",
+    ):
+        assert text in page
+    row = (folder / "SUMMARY.md").read_text()
+    assert "| [highway](highway.md) | 2,176 | " in row
+
+
+def test_a_run_goes_on_from_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def run(name: str, engines: Any, source: bool) -> Finding:
+        asked.append(name)
+        return finding(name, source="equal" if source else "")
+
+    monkeypatch.setattr(processes, "_run", run)
+    record = tmp_path / "record.jsonl"
+    assert len(list(processes.findings(["a", "b"], ["xla"], False, record))) == 2
+    assert len(list(processes.findings(["a", "c"], ["xla"], False, record))) == 2
+    assert asked == ["a", "b", "c"]
+    # It is asked more than is known.
+    list(processes.findings(["a"], ["xla"], True, record))
+    list(processes.findings(["b"], ["xla", "iree"], False, record))
+    assert asked == ["a", "b", "c", "a", "b"]
+    assert {found.model: found.source for found in processes.recorded(record)}["a"] == "equal"
+
+
+def test_a_failure_is_status_1_and_in_the_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    difference = {
+        "engine": "xla",
+        "name": "output 0",
+        "type": "f",
+        "error": 1.0,
+        "mean": 0.5,
+        "problem": "differs",
+    }
+    bad = finding("gcn", problems=["xla: output 0 differs"], differences=[difference])
+    monkeypatch.setattr(processes, "_run", lambda *_: bad)
+    assert command.main(["--model", "gcn", "--output", str(tmp_path)]) == 1
+    assert "Of 1 models, 0 passed." in (tmp_path / "SUMMARY.md").read_text()
+    assert "- gcn: `xla: output 0 differs`" in (tmp_path / "SUMMARY.md").read_text()
+    assert "| xla | output 0 | `f` | 1 | 0.5 | FAILED |" in (tmp_path / "gcn.md").read_text()
+
+
+def test_a_process_that_dies_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.sys, "executable", "/bin/false")
+    (found,) = processes.findings(["gcn"], ["xla"], False)
+    assert found.problems == ["its process ended with 1: no message"]
+
+
+def test_an_error_of_a_model_is_its_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build() -> Any:
+        raise RuntimeError("no\nluck")
+
+    monkeypatch.setitem(registry._ENTRIES, "toy", Entry("toy", build, ((1,),), ("graph",), "A toy"))
+    assert inspection.inspect("toy", ["aten"], False).problems == ["RuntimeError: no luck"]
+
+
+def test_tables_are_cut_and_say_so() -> None:
+    found = finding(node_rows=[["n", "t", "f32[]", "", "stablehlo"]], left_out={"nodes": 1234})
+    assert "1,234 more nodes are left out." in pages.page(found)
+    assert "left out" not in pages.page(finding())
+
+
+def test_wrong_registrations_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown categories: \\['atention'\\]"):
+        register_model("toy", ((1,),), ("atention",), "A toy")
+    with pytest.raises(ValueError, match="two models gcn"):
+        register_model("gcn", ((1,),), ("graph",), "A toy")
+    with pytest.raises(ValueError, match="no published size"):
+        models()["gcn"].build(small=False)
