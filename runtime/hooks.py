@@ -44,7 +44,7 @@ Callback = Callable[[StepEvent], Any]
 class Hook:
     """A registered callback. `with compiled.on_step(callback):` removes it at the end."""
 
-    def __init__(self, remove: Callable[[Hook], None]) -> None:
+    def __init__(self, remove: Callable[[Hook], object]) -> None:
         self._remove = remove
 
     def remove(self) -> None:
@@ -58,14 +58,16 @@ class Hook:
         self.remove()
 
 
-class Hooks:
+class Callbacks:
     """The callbacks of one program, in the order that they came in."""
 
-    def __init__(self, shared: Shared) -> None:
-        self._shared = shared
+    def __init__(self) -> None:
         self._callbacks: dict[Hook, Callback] = {}
 
-    def add(self, callback: Callback, remove: Callable[[Hook], None]) -> Hook:
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
+    def add(self, callback: Callback, remove: Callable[[Hook], object]) -> Hook:
         hook = Hook(remove)
         # A call that runs meanwhile has the callbacks that it began with.
         self._callbacks = {**self._callbacks, hook: callback}
@@ -76,19 +78,30 @@ class Hooks:
         self._callbacks = {one: call for one, call in self._callbacks.items() if one is not hook}
         return not self._callbacks
 
+    def tell(self, event: StepEvent) -> None:
+        """An error that one raises ends the call."""
+        for callback in self._callbacks.values():
+            callback(event)
+
+
+class Hooks(Callbacks):
+    """The callbacks of a program with steps."""
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__()
+        self._shared = shared
+
     def run(
         self, segment: Segment, call: Call, frame: Frame, step: Callable[[Frame], None], is_torch: bool
     ) -> None:
-        """Run a step, and tell the callbacks. An error that one raises ends the call."""
+        """Run a step, and tell the callbacks."""
         inputs = self._inputs(segment, frame, is_torch)
         start = perf_counter()
         step(frame)
         seconds = perf_counter() - start
         engine = call.engine.name if isinstance(call, EngineCall) else HOST_NAME
         outputs = {name: self._value(frame, name, is_torch) for name in self._shown(segment.outputs)}
-        event = StepEvent(segment.index, engine, segment.nodes, inputs, outputs, start, seconds)
-        for callback in self._callbacks.values():
-            callback(event)
+        self.tell(StepEvent(segment.index, engine, segment.nodes, inputs, outputs, start, seconds))
 
     def _inputs(self, segment: Segment, frame: Frame, is_torch: bool) -> dict[str, Any]:
         shared = self._shared

@@ -14,7 +14,7 @@ from lowering.ir.plan import Segment
 from lowering.ir.program import Node, Program
 from lowering.ir.uses import computed_by
 from lowering.targets import HOST_NAME
-from lowering.targets.target import Executable, Kernel, Tracing
+from lowering.targets.target import Executable, Kernel, Record, Results, Tracing
 from runtime.engine_call import EngineCall
 from runtime.frame import Frame
 from runtime.hooks import Call
@@ -114,6 +114,13 @@ class Profiler:
         self._start += perf_counter() - began
         with self.span("step", segment=segment.index):
             watched()
+
+    def whole(self, segment: Segment, run: Callable[[Record], Results]) -> Results:
+        """Run all nodes one by one on the host, as one segment. `run` gets the function that records each."""
+        self._segments[segment.index], self._placed[segment.index] = segment, HOST_NAME
+        own = {name: (name,) for name in segment.nodes}
+        with self.span("step", segment=segment.index):
+            return run(partial(self._operator, segment.index, own))
 
     def mark(self, kind: Kind, symbols: Mapping[str, Any] | None = None) -> None:
         """End a stretch that began with the call or with the end of the last step."""

@@ -26,9 +26,12 @@ from bridge.cli.options import (
     write_file,
 )
 from bridge.cli.progress import working
+from bridge.cli.report import check_html
 from bridge.configuration import AUTO
 from bridge.dispatch import check_engine
-from bridge.errors import BridgeError
+from bridge.planned import Planned
+from bridge.report.document import profile_page
+from bridge.report.profiles import profile_tables
 from lowering.targets import DEFAULT_ENGINE
 
 
@@ -40,6 +43,9 @@ def command(
     calls: Annotated[int, typer.Option(help="Calls, of which the one of median time is shown.", min=1)] = 10,
     trace: Annotated[
         Path | None, typer.Option(help="Write a Chrome trace here, which Perfetto opens.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the profile here as one HTML file, with the graph.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of drawn inputs.")] = 0,
     device: Device = "cpu",
@@ -56,8 +62,9 @@ def command(
     """Show where the time of a call goes: operators, segments, what engines run in them, imports, exports."""
     limit(timeout, max_memory)
     check_engine(engine, device, tune)
+    if html is not None:
+        check_html(html)
     from bridge import profiling
-    from runtime.executor import Compiled
 
     with working(f"reading {source}"):
         lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
@@ -65,14 +72,16 @@ def command(
     with working(f"compiling for {engine}"):
         example = {"args": args, "kwargs": kwargs} if engine == AUTO else {}
         compiled = lowered.compile(engine, device, tune=tune, **example)
-    if not isinstance(compiled, Compiled):
-        raise BridgeError(f"{source} has no steps to profile: {lowered.not_functional}")
     with working(f"calling {source}"):
         measured = profiling.measure(compiled, args, kwargs, calls)
         peak = profiling.measured_peak()
     profile = measured.profile
     if trace is not None:
         write_file(trace, json.dumps(profiling.chrome_trace(profile)).encode())
+    if html is not None:
+        tables = profile_tables(measured, peak, engine)
+        title = lowered.program.name or source.name
+        write_file(html, profile_page(lowered, compiled.report.plan, title, tables).encode())
     inside = sum(row.seconds for row in profiling.parts(profile) if row.kind != "between")
     if as_json:
         data = {"plain_seconds": measured.plain_seconds, "calls": measured.calls, "sum": inside}
@@ -87,7 +96,7 @@ def command(
     )
 
 
-def _drawn(lowered: Any, seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _drawn(lowered: Planned, seed: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
     from bridge.verification.draw import example_call
 
     return example_call(lowered, seed=seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,8 +30,11 @@ from bridge.cli.progress import working
 from bridge.cli.results import OUTPUTS, check_output, describe, results_of, write_results
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine
-from bridge.errors import BridgeError
 from lowering.targets import DEFAULT_ENGINE
+
+if TYPE_CHECKING:
+    from runtime.executor import Compiled
+    from runtime.interpreted import Interpreted
 
 
 def command(
@@ -92,10 +95,7 @@ def command(
             print(f"{kind[:-1]} {row['name']}{after}: {row['dtype']} {row['sizes']}\n{row['preview']}")
 
 
-def _recording(compiled: Any, folder: Path) -> AbstractContextManager[Any]:
+def _recording(compiled: Compiled | Interpreted, folder: Path) -> AbstractContextManager[Any]:
     from bridge.recording import Recorder
-    from runtime.executor import Compiled
 
-    if not isinstance(compiled, Compiled):
-        raise BridgeError("the program has no steps to record: it runs as it is, node by node")
     return compiled.on_step(Recorder(folder))

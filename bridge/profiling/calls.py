@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median, median_low
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runtime.executor import Compiled
 from runtime.profile import Profile
+
+if TYPE_CHECKING:
+    from runtime.executor import Compiled
+    from runtime.interpreted import Interpreted
 
 # Before what is measured: sizes are compiled for, memory is touched.
 _WARM_UP = 3
@@ -29,7 +32,10 @@ class Measured:
 
 
 def measure(
-    compiled: Compiled, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None, calls: int = 10
+    compiled: Compiled | Interpreted,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    calls: int = 10,
 ) -> Measured:
     """Call a program plainly and profiled, by turns; then once more for the kernels of its engines.
 

@@ -55,7 +55,7 @@ def _parts(rows: Sequence[Row], peak: Peak | None) -> str:
     for row in rows:
         flops, nbytes = row.flops / 1e9, row.nbytes / 1e9
         cells = [
-            _title(row),
+            row_title(row),
             str(row.count),
             f"{row.seconds * 1e3:.3f}",
             f"{row.share:.1%}",
@@ -71,7 +71,7 @@ def _parts(rows: Sequence[Row], peak: Peak | None) -> str:
 def _kernels(rows: Sequence[Row], profile: Profile) -> str:
     lines = [["kernel", "on", "segment", "count", "ms", "share", "nodes"]]
     for row in rows[:_KERNELS]:
-        nodes = _few(row.nodes)
+        nodes = few(row.nodes)
         lines.append(
             [
                 _short(row.name),
@@ -99,7 +99,8 @@ def _single(profile: Profile) -> str:
     return _aligned(lines) if len(lines) > 1 else ""
 
 
-def _title(row: Row) -> str:
+def row_title(row: Row) -> str:
+    """A part of a call in words."""
     if row.kind == "execute":
         return f"segment {row.segment} on {row.name}"
     if row.kind in ("import", "export"):
@@ -107,7 +108,8 @@ def _title(row: Row) -> str:
     return _short(row.name) or row.kind
 
 
-def _few(names: Sequence[str], count: int = 4) -> str:
+def few(names: Sequence[str], count: int = 4) -> str:
+    """The first of some names, and how many more there are."""
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bridge.planned import Planned
 from bridge.report.graph import graph_data
 from bridge.report.page import page
+from bridge.report.profiles import ProfileTable
 from bridge.report.stablehlo import stablehlo_data
+from lowering.ir.plan import Plan
 from lowering.ir.program import WeightSpec
 from lowering.ir.text import print_type
 
@@ -20,17 +22,15 @@ if TYPE_CHECKING:
 _MOST_ROWS = 5000
 
 
-class ProfileTable(NamedTuple):
-    """A table of the profile's section: cells are texts and numbers."""
-
-    title: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str | float]]
-
-
 def graph_page(lowered: Planned, title: str) -> str:
     """HTML with the graph alone."""
     return page({"title": title, "graph": graph_data(lowered.functional, lowered.plan)})
+
+
+def profile_page(lowered: Planned, plan: Plan, title: str, profile: Sequence[ProfileTable]) -> str:
+    """HTML with the tables of a profile, and the graph in the segments of its plan."""
+    graph = graph_data(lowered.functional, plan)
+    return page({"title": title, "graph": graph, "profile": [table._asdict() for table in profile]})
 
 
 def report_page(

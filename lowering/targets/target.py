@@ -244,8 +244,12 @@ class HostTarget(Protocol):
         weights: Mapping[str, Any],
         inputs: Sequence[Any],
         symbols: Mapping[str, Scalar],
+        record: Record | None = None,
     ) -> list[Any]:
-        """Run a program as it was read, writes and all: see `lowering.targets.aten.reference`."""
+        """Run a program as it was read, writes and all: see `lowering.targets.aten.reference`.
+
+        `record` gets each node of the main graph.
+        """
         ...
 
     def written_inputs(self, program: Program) -> set[str]:

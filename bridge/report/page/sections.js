@@ -113,5 +113,11 @@ function beside([node, place, source, text]) {
 
 function profileSection(profile) {
   if (!profile.length) return;
-  section("profile", "Profile", ...profile.map(({ title, heads, rows }) => element("div", {}, element("h3", {}, title), table(heads, rows))));
+  section("profile", "Profile", ...profile.map(profileTable));
+}
+
+function profileTable({ title, heads, rows }) {
+  const at = heads.indexOf("share");
+  const cells = rows.map((row) => row.map((cell, index) => (index === at ? meter(cell) : cell)));
+  return element("div", {}, element("h3", {}, title), table(heads, cells));
 }

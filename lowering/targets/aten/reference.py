@@ -11,6 +11,7 @@ from lowering.ir.program import MUTATIONS, InputKind, OutputKind, Program
 from lowering.ir.symbols import Scalar
 from lowering.targets.aten.routine import Function
 from lowering.targets.errors import ExecutionError
+from lowering.targets.target import Record
 
 
 def interpret(
@@ -18,6 +19,7 @@ def interpret(
     weights: Mapping[str, torch.Tensor],
     inputs: Sequence[Any],
     symbols: Mapping[str, Scalar],
+    record: Record | None = None,
 ) -> list[Any]:
     """Run a program as it was read: the reference that everything else is compared with.
 
@@ -39,7 +41,10 @@ def interpret(
         else:
             raise ExecutionError(f"{spec.kind.value} {name!r} cannot be run: it has no tensor")
         given[spec.name] = value.detach() if isinstance(value, torch.Tensor) else value
-    results = Function(program.graph)(dict(symbols), *given.values())
+    function = Function(program.graph)
+    if record is not None:
+        function.routine = function.routine.timed(record)
+    results = function(dict(symbols), *given.values())
     returned = []
     for spec, value in zip(program.signature.outputs, results, strict=True):
         if spec.kind in (OutputKind.USER, OutputKind.LOSS):

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.cli import profile as subject
 from tests.bridge.command_line import ok, refused
+from tests.bridge.report.test_page import data_of
 from tests.bridge.samples import lowered, path_of
 
 MLP = "mlp"
@@ -60,7 +61,19 @@ def test_without_a_folder_no_trace(tmp_path: Path) -> None:
     refused("cannot write", *words)
 
 
-def test_a_program_without_steps_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_runs_as_it_is_has_its_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     made = replace(lowered(MLP), not_functional="two weights share memory")
     monkeypatch.setattr(subject, "open_source", lambda *args, **kwargs: made)
-    refused("has no steps to profile: two weights share memory", "profile", path_of(MLP), "-e", "aten")
+    data = profiled("aten")
+    nodes = {node for part in data["parts"] for node in part["nodes"]}
+    assert nodes == {node.name for node in made.program.graph.nodes}
+
+
+def test_a_page_has_the_profile_and_the_graph(tmp_path: Path) -> None:
+    file = tmp_path / "p.html"
+    ok("profile", path_of(MLP), "-e", "aten", "--calls", 1, "--html", file)
+    data = data_of(file.read_text())
+    assert data.keys() == {"title", "graph", "profile"}
+    titles = [table["title"] for table in data["profile"]]
+    assert titles == ["aten: a call", "aten: its parts", "aten: the dearest runs"]
+    refused("is an .html file", "profile", path_of(MLP), "--html", tmp_path / "p.txt")

@@ -31,6 +31,15 @@ def test_a_report_with_verification(tmp_path: Path) -> None:
     assert all(sum(value["histogram"]) > 0 for value in engine["values"])
 
 
+def test_a_report_with_a_profile(tmp_path: Path) -> None:
+    ok("report", FILE, "-o", tmp_path / "r.html", "--profile", "-e", "aten")
+    data = data_of((tmp_path / "r.html").read_text())
+    (parts,) = [table for table in data["profile"] if table["title"] == "aten: its parts"]
+    assert parts["heads"][:4] == ["part", "count", "ms", "share"]
+    assert sum(row[3] for row in parts["rows"]) == pytest.approx(1)
+    assert data["verification"] is None
+
+
 def test_a_difference_is_reported_and_the_status_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(VerificationReport, "passed", False)
     status, _, _ = bridge_cli("report", FILE, "-o", tmp_path / "r.html", "--verify", "-e", "aten")

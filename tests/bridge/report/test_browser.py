@@ -9,8 +9,9 @@ import pytest
 
 from bridge.cli.summary import summary
 from bridge.lowered import Lowered
-from bridge.report.document import ProfileTable, graph_page, report_page
+from bridge.report.document import graph_page, report_page
 from bridge.report.page import page
+from bridge.report.profiles import ProfileTable
 from bridge.verification.compare import DECADES, Difference
 from bridge.verification.report import EngineReport, VerificationReport
 from tests.bridge.report.bert import bert, bert_report
@@ -58,7 +59,7 @@ def test_a_report_shows_all_of_its_sections(opened: Page, tmp_path: Path) -> Non
     made = lowered("convnet")
     value = Difference("output 0", 1.23456e-6, "", 0.25, "float32[2]", (5, *(1 for _ in DECADES), 0))
     report = VerificationReport("f", "eager", (EngineReport("e", 1, 1, 0, (value,)),))
-    table = ProfileTable("by operator", ["operator", "ms"], [["aten.conv2d.default", 1.5]])
+    table = ProfileTable("by operator", ["operator", "ms", "share"], [["aten.conv2d.default", 1.5, 0.25]])
     show(opened, tmp_path, report_page(made, "a title", summary(made), report, [table]))
     assert opened.evaluate("document.getElementById('title').textContent") == "a title"
     sections = opened.evaluate("[...document.querySelectorAll('section')].map((s) => s.id)")
@@ -66,6 +67,9 @@ def test_a_report_shows_all_of_its_sections(opened: Page, tmp_path: Path) -> Non
     assert opened.evaluate("document.querySelectorAll('.histogram rect').length") == len(DECADES) + 2
     row = opened.evaluate("document.querySelector('#verification tbody tr').innerText").split("\t")
     assert row[:4] == ["output 0", "float32[2]", "1.23e-6", "0.25"]
+    row = opened.evaluate("document.querySelector('#profile tbody tr').innerText").split("\t")
+    assert [cell.strip() for cell in row] == ["aten.conv2d.default", "1.5", "25.0%"]
+    assert opened.evaluate("document.querySelector('#profile .bar').getAttribute('width')") == "25"
     opened.click("#stablehlo summary")
     opened.evaluate("new Promise((done) => setTimeout(done, 50))")
     assert "stablehlo.convolution" in opened.evaluate("document.querySelector('.beside').textContent")

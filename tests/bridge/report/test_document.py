@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bridge.cli.summary import summary
-from bridge.report.document import ProfileTable, graph_page, report_page
+from bridge.report.document import graph_page, report_page
+from bridge.report.profiles import ProfileTable
 from bridge.verification.compare import DECADES, Difference
 from bridge.verification.report import EngineReport, VerificationReport
 from tests.bridge.report.bert import bert, bert_report
