@@ -79,6 +79,7 @@ def load(
     trust: bool = False,
     imports: Iterable[str] = (),
     weights: WeightSource | None = None,
+    device: str = "cpu",
 ) -> Lowered:
     """Read an artifact back. Every file is checked against the manifest first; weights are mapped.
 
@@ -86,11 +87,18 @@ def load(
     is signed with a key of theirs and taken. All other code is set aside and compiled anew, unless `trust`
     says that it may run. Nothing else in an artifact is code. `imports`: modules to import before,
     which register custom operators and pytree types. `weights`: others than the artifact's, as
-    `Lowered.compile` takes them.
+    `Lowered.compile` takes them. `device`: `cpu`, `cuda`, or `cuda:1` for the second GPU: what `compile` then
+    takes where nothing else is said.
 
-    Imports neither torch nor jax. Raises ArtifactError naming the file for anything missing, damaged or of
-    another format, WeightsRefused for weights that do not fit.
+    On the CPU this imports neither torch nor jax. Raises ArtifactError naming the file for anything missing,
+    damaged or of another format. Raises WeightsRefused for weights that do not fit, UsageError for a device
+    that no engine finds here.
     """
+    if device != "cpu":
+        from bridge.dispatch import check_device
+
+        check_device(device)
     import_all(imports)
     lowered = artifact.read(Path(path), Lowered, trust)
+    lowered.device = device
     return lowered if weights is None else with_weights(lowered, weights)

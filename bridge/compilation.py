@@ -23,7 +23,7 @@ from lowering.ir.unbacked import has_data_sizes
 from lowering.stablehlo.errors import Unsupported
 from lowering.targets import get_engine
 from lowering.targets.packages import needs
-from lowering.targets.target import Built, TargetOptions
+from lowering.targets.target import Built, target_of
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled
@@ -156,7 +156,7 @@ class _Compilation:
             self._lowered.weights,
             partial(self._compile, plan),
             self._name,
-            self._device,
+            self._device.partition(":")[0],
             types=container_types(self._lowered),
             packed=self._configuration.packed,
         )
@@ -165,7 +165,9 @@ class _Compilation:
         """The engine and the options that a segment is compiled for. Raises EngineError where that engine is
         not installed."""
         choice = choice_named(self._configuration.choice_of(segment))
-        return Site(get_engine(choice.engine), TargetOptions(self._device, choice.options))
+        target = target_of(self._device, choice.options)
+        assert target is not None, "the device was checked before"
+        return Site(get_engine(choice.engine), target)
 
     def _settle(self, plan: Plan) -> Plan:
         """Compile all segments at the example sizes; the plan with what the engine refuses on ATen."""

@@ -15,7 +15,7 @@ from bridge.planned import Planned
 from bridge.registration import bring_operators
 from lowering.ir.errors import EngineError
 from lowering.targets import DEFAULT_ENGINE, ENGINES, engines, get_engine
-from lowering.targets.target import DEVICES, TargetOptions
+from lowering.targets.target import CPU, TargetOptions, target_of
 from runtime.argument_paths import did_you_mean
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def compile_lowered(
     if lowered.not_functional:
         return interpreted(lowered)
     if engine != ATEN and device != "cpu":
-        _check_devices(engine, TargetOptions(device))
+        check_device(device, engine)
     if engine == AUTO:
         from bridge.tuning import compile_tuned
 
@@ -48,8 +48,7 @@ def compile_lowered(
 
 def check_engine(engine: str, device: str = "cpu", tune: float | None = None) -> None:
     """Raise UsageError for an engine or a device that does not exist, or that do not go together."""
-    if device not in DEVICES:
-        raise UsageError(f"the device {device!r} does not exist; there are {', '.join(DEVICES)}")
+    _target(device)
     # Only a name that is not ours is looked for among the packages that are installed: that takes a while.
     if engine not in (*ENGINES, ATEN, AUTO) and engine not in engines():
         known = (*engines(), ATEN, AUTO)
@@ -64,8 +63,14 @@ def check_engine(engine: str, device: str = "cpu", tune: float | None = None) ->
         raise UsageError(f"tuning takes a number of seconds, 0 or more, not {tune}")
 
 
-def _check_devices(engine: str, target: TargetOptions) -> None:
-    """Raise UsageError where the device is not there: a missing device does not move the program to ATen."""
+def check_device(device: str, engine: str = AUTO) -> None:
+    """Raise UsageError where a device is not there: a missing device does not move the program to ATen.
+
+    `engine`: that is to run on it; `auto`: any.
+    """
+    target = _target(device)
+    if target == CPU:
+        return
     problems: list[EngineError] = []
     names = list(ENGINES) if engine == AUTO else [engine]
     for name in names:
@@ -74,4 +79,11 @@ def _check_devices(engine: str, target: TargetOptions) -> None:
         except EngineError as error:
             problems.append(error)
     if len(problems) == len(names):
-        raise UsageError(f"the device {target.device} cannot be used: {problems[0]}") from problems[0]
+        raise UsageError(f"the device {device} cannot be used: {problems[0]}") from problems[0]
+
+
+def _target(device: str) -> TargetOptions:
+    found = target_of(device) if isinstance(device, str) else None
+    if found is None:
+        raise UsageError(f"the device {device!r} does not exist; there are cpu, cuda, cuda:1 and so on")
+    return found

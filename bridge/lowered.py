@@ -36,7 +36,7 @@ class Lowered(Planned):
     def compile(
         self,
         engine: str = DEFAULT_ENGINE,
-        device: str = "cpu",
+        device: str | None = None,
         *,
         tune: float | None = None,
         args: Sequence[Any] | None = None,
@@ -47,8 +47,9 @@ class Lowered(Planned):
         """Compile every segment and load the weights.
 
         `engine`: a name of `lowering.targets.engines()`, `aten`, or `auto`: the fastest of many ways to use
-        them, measured here and kept in `tuning`. `device`: `cpu` or `cuda`. Nodes that the engine cannot
-        compile run on ATen, with the engine's reason in the result's report.
+        them, measured here and kept in `tuning`. `device`: `cpu`, `cuda`, or `cuda:1` for the second GPU; by
+        default `self.device`. Nodes that the engine cannot compile run on ATen, with the engine's reason in
+        the result's report.
 
         `weights`: others than the program's own, which are checked first: a state dict, a `.safetensors` or
         `.pt` file, a folder of these, an artifact or a `.pt2`. `cast_weights`: round them to the program's
@@ -64,11 +65,11 @@ class Lowered(Planned):
         from bridge.dispatch import compile_lowered
 
         given = self if weights is None else with_weights(self, weights, cast=cast_weights)
-        compiled = compile_lowered(given, engine, device, tune, args, kwargs)
+        compiled = compile_lowered(given, engine, device or self.device, tune, args, kwargs)
         self.tuning = given.tuning
         return compiled
 
-    def memory(self, engine: str = "", device: str = "cpu") -> CallMemory:
+    def memory(self, engine: str = "", device: str | None = None) -> CallMemory:
         """The memory that a call needs at the example sizes: arguments, results, weights, temporary values.
 
         `engine`: compiles what is not compiled yet, and tells. Without one it is a bound of the IR, and
@@ -76,7 +77,7 @@ class Lowered(Planned):
         """
         from bridge.memory import memory_of
 
-        return memory_of(self, engine, device)
+        return memory_of(self, engine, device or self.device)
 
 
 def lower_program(program: Program, weights: Weights, bounds_checks: bool = True) -> Lowered:

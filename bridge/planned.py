@@ -47,6 +47,8 @@ class Planned:
     tuning: Tuning | None = None
     #: Keys of the artifact's binaries that were not taken: somebody else made them.
     set_aside: tuple[str, ...] = ()
+    #: The device that it is compiled for where nothing else is said.
+    device: str = "cpu"
 
     def __repr__(self) -> str:
         stablehlo = sum(len(s.nodes) for s in self.plan.segments if s.placement is Placement.STABLEHLO)

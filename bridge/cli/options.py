@@ -24,7 +24,7 @@ Source = Annotated[Path, typer.Argument(help="A .pt2 file or an artifact folder.
 Engine = Annotated[
     str, typer.Option("--engine", "-e", help=f"{', '.join((*ENGINES, ATEN))}, or {AUTO}: the fastest.")
 ]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or cuda:1 for the second GPU.")]
 Imports = Annotated[
     list[str] | None,
     typer.Option("--import", help="A module to import first, for its custom operators; may be repeated."),

@@ -6,6 +6,7 @@ target compiles nodes, and calls the result on tensors in host form.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -30,13 +31,26 @@ DEVICES = ("cpu", "cuda")
 @dataclass(frozen=True, slots=True)
 class TargetOptions:
     """The options of a target for one executable. `device`: `cpu` or `cuda`. `options`: engine-specific, by
-    name."""
+    name. `index`: which of the machine's devices of that kind. A binary is for all of them."""
 
     device: str = "cpu"
     options: Mapping[str, str] = field(default_factory=dict)
+    index: int = 0
+
+    @property
+    def place(self) -> str:
+        """The device and its index: `cpu`, `cuda`, `cuda:1`."""
+        return f"{self.device}:{self.index}" if self.index else self.device
 
 
 CPU = TargetOptions()
+_DEVICE = re.compile(r"(cpu)|(cuda)(?::([0-9]{1,3}))?")
+
+
+def target_of(device: str, options: Mapping[str, str] | None = None) -> TargetOptions | None:
+    """The target of `cpu`, `cuda` or `cuda:1`; None for anything else."""
+    found = _DEVICE.fullmatch(device)
+    return TargetOptions(found[1] or found[2], options or {}, int(found[3] or 0)) if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 import bridge
-from bridge import binaries, compilation
+from bridge import binaries, compilation, dispatch
 from bridge.binaries import Binary, cache_key
 from bridge.errors import UsageError
 from lowering.ir.errors import EngineError
@@ -206,6 +207,9 @@ def test_a_size_without_stablehlo_runs_on_aten(engine: TestEngine, monkeypatch: 
     [
         ("tpu", "cpu", "the engine 'tpu' does not exist; there are iree, xla, aten"),
         ("iree", "tpu", "the device 'tpu' does not exist; there are cpu, cuda"),
+        ("iree", "cuda:x", "the device 'cuda:x' does not exist; there are cpu, cuda, cuda:1 and so on"),
+        ("iree", "cpu:0", "the device 'cpu:0' does not exist"),
+        ("aten", "cuda:1", "the engine aten runs on the cpu only; cuda:1 is for"),
         ("aten", "cuda", "the engine aten runs on the cpu only; cuda is for iree and xla"),
     ],
 )
@@ -223,8 +227,29 @@ def test_a_device_that_is_not_there_is_no_reason_to_run_elsewhere(
         raise EngineError("iree: there is no usable cuda device")
 
     monkeypatch.setattr(engine, "from_tensor", nowhere)
-    with pytest.raises(UsageError, match="the device cuda cannot be used: iree: there is no usable cuda"):
-        lowered.compile("iree", "cuda")
+    for device in ("cuda", "cuda:3"):
+        with pytest.raises(UsageError, match=f"the device {device} cannot be used: iree: there is no usable"):
+            lowered.compile("iree", device)
+
+
+def test_a_loaded_program_has_its_device(
+    lowered: bridge.Lowered, engine: TestEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[TargetOptions] = []
+    path = lowered.save(tmp_path / "a.bridge")
+    monkeypatch.setattr(engine, "from_tensor", lambda tensor, target: seen.append(target))
+    for module in (dispatch, compilation):
+        monkeypatch.setattr(module, "get_engine", lambda name: engine)
+    loaded = bridge.load(path, device="cuda:1")
+    assert {target.place for target in seen} == {"cuda:1"}
+    compiled = loaded.compile("iree")
+    assert isinstance(compiled, Compiled)
+    assert compiled._binder.devices == {"cpu", "cuda"}
+    # A binary is of a kind of device.
+    assert {binary.device for binary in loaded.binaries.values()} == {"cuda"}
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="the device 'gpu' does not exist"):
+        bridge.load(path, device="gpu")
 
 
 CHANGES = {

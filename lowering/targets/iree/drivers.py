@@ -20,17 +20,21 @@ _lock = threading.Lock()
 _devices: dict[str, rt.HalDevice] = {}
 
 
-def driver_of(device: str) -> str:
-    """The driver of a kind of device, on the CPU that with threads. Raises EngineError for other kinds."""
-    if device not in ("cpu", "cuda"):
-        raise EngineError(f"iree cannot run on the device {device!r}; it knows cpu and cuda")
-    return "local-task" if device == "cpu" else device
+def driver_of(place: str) -> str:
+    """The driver of a device, on the CPU that with threads: of `cuda:1`, `cuda://1`. Raises EngineError for
+    other kinds."""
+    kind, _, index = place.partition(":")
+    if kind not in ("cpu", "cuda"):
+        raise EngineError(f"iree cannot run on the device {place!r}; it knows cpu and cuda")
+    if kind == "cpu":
+        return "local-task"
+    return f"{kind}://{index}" if index else kind
 
 
 def choose_driver(module: Module, target: TargetOptions) -> str:
     """The driver that runs a module: on the CPU, threads where there are cores and work for them."""
     if target.device != "cpu":
-        return driver_of(target.device)
+        return driver_of(target.place)
     one_thread = cores() == 1 or is_small(module) or _has_control_flow(module)
     return "local-sync" if one_thread else "local-task"
 

@@ -68,7 +68,7 @@ _capsule_pointer.argtypes = [py_object, c_char_p]
 class Handle:
     """An IREE buffer view, its type, and the addresses it covers (`start == end` when it has no elements).
 
-    `owner`: the owner of imported memory, None for IREE's own.
+    `device`: as `TargetOptions.place`. `owner`: the owner of imported memory, None for IREE's own.
     """
 
     __slots__ = ("device", "dtype", "end", "owner", "sizes", "start", "view")
@@ -196,8 +196,8 @@ class Iree(ImportsTensors[Handle]):
     @classmethod
     def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: TargetOptions) -> Handle:
         array = aligned(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
-        view = _allocated(array, device_of(driver_of(target.device)), rt.MemoryType.DEVICE_LOCAL)
-        return Handle(view, dtype_of(array), array.shape, 0, 0, target.device)
+        view = _allocated(array, device_of(driver_of(target.place)), rt.MemoryType.DEVICE_LOCAL)
+        return Handle(view, dtype_of(array), array.shape, 0, 0, target.place)
 
 
 class _Declared(NamedTuple):
@@ -234,7 +234,7 @@ class IreeExecutable:
         self._outputs = tuple(map(_Declared.of, module.outputs))
         places = {port.name: at for at, port in enumerate(self._inputs)}
         self._donated = {made: places[module.inputs[given].name] for given, made in module.donations()}
-        self._device_type = target.device
+        self._target = target
         self.driver = target.options.get("driver") or choose_driver(module, target)
         self._device = device_of(self.driver)
         self._waiting = BatchScheduling if self.driver == "local-task" else nullcontext
@@ -339,7 +339,7 @@ class IreeExecutable:
             if view.byte_length != nbytes or view.shape != shape or view.element_type not in elements:
                 raise EngineError(self._unlike_declared(index, view))
             start = _view_address(self._device, view, is_float8) if nbytes else 0
-            handle = Handle(view, dtype, sizes, start, nbytes, self._device_type)
+            handle = Handle(view, dtype, sizes, start, nbytes, self._target.place)
             if index in self._donated and start == handles[self._donated[index]].start:
                 handle = handles[self._donated[index]]
             elif nbytes and self._overlaps(start, handle.end, taken):
@@ -366,8 +366,8 @@ class IreeExecutable:
 
     def _copy(self, handle: Handle) -> Handle:
         array = Iree().to_numpy(handle)
-        if self._device_type != "cpu":
-            return Iree._to_device(array, TargetOptions(self._device_type))
+        if self._target.device != "cpu":
+            return Iree._to_device(array, self._target)
         return _owned(array)
 
 

@@ -153,7 +153,7 @@ class Xla(ImportsTensors[Handle]):
         """The handle where its memory is XLA's, else one over a copy: XLA does not overwrite other memory."""
         if handle.owner is None:
             return handle
-        device = next(iter(_backend(target.device)[1]))
+        device = next(iter(_backend(target.device, target.index)[1]))
         array = jax.device_put(handle.array, device, may_alias=False)
         return Handle(array.block_until_ready(), handle.dtype, handle.sizes)
 
@@ -179,7 +179,7 @@ class Xla(ImportsTensors[Handle]):
 
     @classmethod
     def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: TargetOptions) -> Handle:
-        _, devices = _backend(target.device)
+        _, devices = _backend(target.device, target.index)
         host = cls.from_numpy(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
         array = jax.device_put(host.array, next(iter(devices)))
         return Handle(array.block_until_ready(), host.dtype, host.sizes)
@@ -294,7 +294,7 @@ _all_made: WeakValueDictionary[tuple[Any, ...], Made] = WeakValueDictionary()
 
 def _made(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOptions) -> Made:
     """The results of a load-time part on these weights. Raises EngineError."""
-    key = (parts.load_key, target.device, *(handle.array.unsafe_buffer_pointer() for handle in weights))
+    key = (parts.load_key, target.place, *(handle.array.unsafe_buffer_pointer() for handle in weights))
     found = _all_made.get(key)
     if found is None:
         assert parts.load is not None
@@ -310,7 +310,7 @@ def _made(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOpti
 
 def _compiled(module: Module, target: TargetOptions) -> bytes:
     """XLA's own binary of a module. Raises EngineError."""
-    backend, devices = _backend(target.device)
+    backend, devices = _backend(target.device, target.index)
     options = _options(module, target)
     code = with_aliases(module) if module.donated else module.code
     try:
@@ -323,8 +323,13 @@ def _compiled(module: Module, target: TargetOptions) -> bytes:
 
 def _loaded(binary: bytes, name: str, target: TargetOptions) -> Any:
     """XLA's executable of its own binary. Raises EngineError."""
-    backend, devices = _backend(target.device)
+    backend, devices = _backend(target.device, target.index)
     try:
+        if target.index:
+            # A binary runs on the first device where nothing else is said.
+            ids = np.array([[device.id for device in devices]])
+            assigned = jax_backend.get_compile_options(1, 1, device_assignment=ids)
+            return backend.deserialize_executable(binary, devices, assigned)
         return backend.deserialize_executable(binary, devices)
     except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
         raise EngineError(f"xla {name}: cannot load the binary: {first_line(error)}") from None
@@ -334,9 +339,17 @@ def _take(capsule: Any) -> Any:
     return _jax.dlpack_managed_tensor_to_buffer(capsule, _cpu_device(), None, None, 1)
 
 
+def _backend(device: str, index: int = 0) -> tuple[Any, Any]:
+    """The client of a kind of device, and the list of its one device of this index. Raises EngineError."""
+    client, lists = _client(device)
+    if index >= len(lists):
+        raise EngineError(f"xla: there is no {device}:{index} here, but {len(lists)} of its kind, from 0 on")
+    return client, lists[index]
+
+
 @cache
-def _backend(device: str) -> tuple[Any, Any]:
-    """The client of a kind of device, and the list of its first device."""
+def _client(device: str) -> tuple[Any, tuple[Any, ...]]:
+    """The client of a kind of device, of which there is one, and a list for each of its devices."""
     if device not in ("cpu", "cuda"):
         raise EngineError(f"xla cannot run on the device {device!r}; it knows cpu and cuda")
     if device == "cpu":
@@ -344,13 +357,13 @@ def _backend(device: str) -> tuple[Any, Any]:
         # is a third faster.
         _hold_to(processor())
         client = xla_client.make_cpu_client(asynchronous=False)
-        return client, xla_client.DeviceList(tuple(client.local_devices()[:1]))
+        return client, (xla_client.DeviceList(tuple(client.local_devices()[:1])),)
     try:
-        backend = jax_backend.get_backend(device)
+        client = jax_backend.get_backend(device)
     except (RuntimeError, AssertionError):
         need = "python -m pip install 'jax-cuda12-plugin[with-cuda]' on a machine with an NVIDIA GPU"
         raise EngineError(f"xla: jax has no {device} backend here; it needs {need}") from None
-    return backend, xla_client.DeviceList(tuple(backend.local_devices()[:1]))
+    return client, tuple(xla_client.DeviceList((found,)) for found in client.local_devices())
 
 
 # jaxlib itself needs AVX, and XLA's code for float16 needs the conversions of x86-64-v3.

@@ -68,3 +68,27 @@ def test_tied_ports_share_one_imported_weight() -> None:
 def test_a_binary_says_how_much_memory_a_call_needs() -> None:
     engine = xla.Xla()
     assert engine.temporary(engine.compile(add_one(DType.FLOAT32), CPU), CPU) == 0
+
+
+def test_a_binary_runs_on_each_device_of_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three devices of a client on the CPU stand for GPUs."""
+    client = xla.xla_client.make_cpu_client(asynchronous=False, num_devices=3)
+    devices = client.local_devices()
+
+    lists = tuple(xla.xla_client.DeviceList((device,)) for device in devices)
+    real = xla._client
+    monkeypatch.setattr(xla, "_client", lambda kind: (client, lists) if kind == "cuda" else real(kind))
+    engine, program = xla.Xla(), linear()
+    weight = np.eye(8, dtype=np.float32)
+    binary = engine.compile(program, TargetOptions("cuda"))
+    for index in (0, 2):
+        target = TargetOptions("cuda", index=index)
+        executable = engine.load(binary, program, target, {"layer.weight": weight})
+        (result,) = executable([engine.from_tensor(weight * 3, target)])
+        assert result.array.device == devices[index]
+        np.testing.assert_array_equal(engine.to_numpy(result), weight * 3)
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    with pytest.raises(EngineError, match="there is no cpu:9 here, but 1 of its kind"):
+        xla._backend("cpu", 9)
