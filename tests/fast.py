@@ -171,6 +171,7 @@ TESTS = {
         test_a_long_sort_is_refused_by_name test_a_loop_over_too_many_tensors_is_explained
         test_what_is_let_through_sorts
     """,
+    "tests/lowering/targets/iree/test_masks.py": "test_products_and_masks_of_memory_compile",
     "tests/lowering/targets/iree/test_races.py": """
         test_a_loop_runs_on_one_thread test_a_model_whose_waves_would_race
         test_a_module_that_cannot_be_checked_is_refused

@@ -43,12 +43,14 @@ def converted_pipeline(device: str, machine: Machine) -> Pipeline[Converted]:
     from lowering.targets.iree.copies import copy_overwritten_values
     from lowering.targets.iree.entries import bind_weights
     from lowering.targets.iree.insertions import hold_insertions
+    from lowering.targets.iree.masks import read_masks_as_bytes
     from lowering.targets.iree.rows import rows_in_strips
 
     is_cpu = device == "cpu"
     passes = [
         _converted_pass(copy_overwritten_values, required=True),
         _converted_pass(hold_insertions, required=True),
+        _converted_pass(read_masks_as_bytes, required=True),
         _converted_pass(round_integers, required=True),
         _converted_pass(keep_roundings, required=True),
         *([_converted_pass(rows_in_strips)] if is_cpu and not machine.has_bfloat16 else []),

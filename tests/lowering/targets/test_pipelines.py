@@ -90,6 +90,7 @@ def test_the_passes_of_iree_after_its_input_conversion() -> None:
     wanted = [
         "copy-overwritten-values",
         "hold-insertions",
+        "read-masks-as-bytes",
         "round-integers",
         "keep-roundings",
         "bind-weights",
