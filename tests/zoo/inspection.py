@@ -1,6 +1,7 @@
 """One model of the registry, taken through, as plain data for its report.
 
-`python -m tests.zoo.inspection NAME ENGINE,ENGINE [--source]` prints it, in a process of its own.
+`python -m tests.zoo.inspection ENGINE,ENGINE [--source]` reads names of models, a line each, and answers each
+with a line of JSON.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -150,10 +152,13 @@ def _capped(finding: Finding, name: str, rows: list[Any], most: int) -> list[Any
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print what is found as a line of JSON."""
-    name, engines, *options = arguments
-    finding = inspect(name, engines.split(","), "--source" in options)
-    print(json.dumps(vars(finding)))
+    """Answer each name until there are no more; what else is printed goes to standard error."""
+    engines, *options = arguments
+    answers = sys.stdout
+    with redirect_stdout(sys.stderr):
+        for line in sys.stdin:
+            finding = inspect(line.strip(), engines.split(","), "--source" in options)
+            print(json.dumps(vars(finding)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

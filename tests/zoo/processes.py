@@ -1,4 +1,4 @@
-"""Each model in a process of its own, whose memory ends with it; a record lets a run go on."""
+"""Models in a process beside this one, which is replaced when it has grown; a record lets a run go on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Timer
+from typing import IO, Any
+
+import psutil
 
 from tests.zoo.inspection import Finding
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 1200
+#: How long one model may take, and how many bytes its process may keep for the next one.
+SECONDS, KEPT = 1200, 2 << 30
 
 
 def findings(
@@ -20,13 +26,16 @@ def findings(
 ) -> Iterator[Finding]:
     """What is found of each model, in order. A recorded one that was asked as much is not run again."""
     known = {found.model: found for found in recorded(record)} if record is not None else {}
-    for name in names:
-        found = known.get(name)
-        if found is None or found.engines != list(engines) or (source and not found.source):
-            found = _run(name, engines, source)
-            if record is not None:
-                write(record, found)
-        yield found
+    with TemporaryFile("w+") as errors:
+        worker = Worker(engines, source, errors)
+        for name in names:
+            found = known.get(name)
+            if found is None or found.engines != list(engines) or (source and not found.source):
+                found = worker.find(name)
+                if record is not None:
+                    write(record, found)
+            yield found
+        worker.end()
 
 
 def recorded(record: Path) -> list[Finding]:
@@ -42,19 +51,61 @@ def write(record: Path, found: Finding) -> None:
         file.write(json.dumps(vars(found)) + "\n")
 
 
-def _run(name: str, engines: Sequence[str], source: bool) -> Finding:
-    command = [sys.executable, "-m", "tests.zoo.inspection", name, ",".join(engines)]
-    command += ["--source"] if source else []
-    # Everything is compiled here and now, and the user's own compile cache stays as it is.
-    environment = {**os.environ, "BRIDGE_CACHE_BYTES": "0"}
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=SECONDS, check=False
+class Worker:
+    """A process that takes models through, one after the other, started when there is one to take.
+
+    `errors`: a file for its standard error.
+    """
+
+    def __init__(self, engines: Sequence[str], source: bool, errors: IO[str]) -> None:
+        self.engines = list(engines)
+        self.command = [sys.executable, "-m", "tests.zoo.inspection", ",".join(engines)]
+        self.command += ["--source"] if source else []
+        self.errors = errors
+        self.process: subprocess.Popen[str] | None = None
+
+    def find(self, name: str) -> Finding:
+        """What is found of one model; the death of the process is a problem of that model."""
+        process = self.process or self._start()
+        timer = Timer(SECONDS, process.kill)
+        timer.start()
+        try:
+            print(name, file=process.stdin, flush=True)
+            answer = process.stdout.readline() if process.stdout is not None else ""
+        except BrokenPipeError:
+            answer = ""
+        finally:
+            timer.cancel()
+        if not answer:
+            return Finding(name, "", [], engines=self.engines, problems=[self._death(process)])
+        if psutil.Process(process.pid).memory_info().rss > KEPT:
+            self.end()
+        return Finding(**json.loads(answer))
+
+    def end(self) -> None:
+        """Let the process end, if there is one."""
+        if self.process is not None:
+            self.process.communicate()
+            self.process = None
+
+    def _start(self) -> subprocess.Popen[str]:
+        # Everything is compiled here and now, and the user's own compile cache stays as it is.
+        environment = {**os.environ, "BRIDGE_CACHE_BYTES": "0"}
+        self.errors.seek(0)
+        self.errors.truncate()
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            cwd=ROOT,
+            env=environment,
         )
-    except subprocess.TimeoutExpired:
-        return Finding(name, "", [], engines=list(engines), problems=[f"it took more than {SECONDS} s"])
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        problem = f"its process ended with {done.returncode}: {lines[-1]}"
-        return Finding(name, "", [], engines=list(engines), problems=[problem])
-    return Finding(**json.loads(done.stdout.splitlines()[-1]))
+        return self.process
+
+    def _death(self, process: subprocess.Popen[Any]) -> str:
+        self.end()
+        self.errors.seek(0)
+        lines = self.errors.read().strip().splitlines() or ["no message"]
+        return f"its process ended with {process.returncode}: {lines[-1]}"

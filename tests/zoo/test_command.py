@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from tests.models import registry
 from tests.models.registry import Entry, models, register_model, selected
 from tests.zoo import inspection, pages, processes
 from tests.zoo.inspection import Finding
+from tests.zoo.processes import Worker
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,15 +73,16 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model's process is this one, which has imported everything."""
+    """The process of models is this one, which has imported everything."""
 
-    def run(command: list[str], **_: Any) -> SimpleNamespace:
-        assert command[:3] == [sys.executable, "-m", "tests.zoo.inspection"]
+    def find(worker: Worker, name: str) -> Finding:
+        assert worker.command[:3] == [sys.executable, "-m", "tests.zoo.inspection"]
+        monkeypatch.setattr("sys.stdin", StringIO(f"{name}\n"))
         with redirect_stdout(StringIO()) as out:
-            inspection.main(command[3:])
-        return SimpleNamespace(returncode=0, stdout=out.getvalue())
+            inspection.main(worker.command[3:])
+        return Finding(**json.loads(out.getvalue()))
 
-    monkeypatch.setattr(processes.subprocess, "run", run)
+    monkeypatch.setattr(Worker, "find", find)
 
 
 @pytest.mark.usefixtures("one_process")
@@ -106,11 +108,11 @@ def test_a_model_goes_through_and_has_its_page(tmp_path: Path, capsys: pytest.Ca
 def test_a_run_goes_on_from_its_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
-    def run(name: str, engines: Any, source: bool) -> Finding:
+    def find(worker: Worker, name: str) -> Finding:
         asked.append(name)
-        return finding(name, source="equal" if source else "")
+        return finding(name, source="equal" if "--source" in worker.command else "")
 
-    monkeypatch.setattr(processes, "_run", run)
+    monkeypatch.setattr(Worker, "find", find)
     record = tmp_path / "record.jsonl"
     assert len(list(processes.findings(["a", "b"], ["xla"], False, record))) == 2
     assert len(list(processes.findings(["a", "c"], ["xla"], False, record))) == 2
@@ -132,17 +134,37 @@ def test_a_failure_is_status_1_and_in_the_reports(tmp_path: Path, monkeypatch: p
         "problem": "differs",
     }
     bad = finding("gcn", problems=["xla: output 0 differs"], differences=[difference])
-    monkeypatch.setattr(processes, "_run", lambda *_: bad)
+    monkeypatch.setattr(Worker, "find", lambda *_: bad)
     assert command.main(["--model", "gcn", "--output", str(tmp_path)]) == 1
     assert "Of 1 models, 0 passed." in (tmp_path / "SUMMARY.md").read_text()
     assert "- gcn: `xla: output 0 differs`" in (tmp_path / "SUMMARY.md").read_text()
     assert "| xla | output 0 | `f` | 1 | 0.5 | FAILED |" in (tmp_path / "gcn.md").read_text()
 
 
-def test_a_process_that_dies_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes.sys, "executable", "/bin/false")
-    (found,) = processes.findings(["gcn"], ["xla"], False)
-    assert found.problems == ["its process ended with 1: no message"]
+# Answers two models, then dies of a third; says how many it has answered.
+CHILD = """
+import json, sys
+for count, line in enumerate(sys.stdin):
+    if line == "bad\\n":
+        sys.exit("out of luck")
+    print(json.dumps({"model": line.strip(), "description": str(count), "categories": []}), flush=True)
+"""
+
+
+def test_a_process_is_replaced_when_it_dies_or_has_grown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(["xla"], False, (tmp_path / "errors").open("w+"))
+    worker.command = [sys.executable, "-c", CHILD]
+    assert [worker.find(name).description for name in "ab"] == ["0", "1"]
+    assert worker.find("bad").problems == ["its process ended with 1: out of luck"]
+    assert [worker.find(name).description for name in "ab"] == ["0", "1"]
+    monkeypatch.setattr(processes, "KEPT", 1)
+    assert [worker.find(name).description for name in "cde"] == ["2", "0", "0"]
+    monkeypatch.setattr(processes, "SECONDS", 0)
+    worker.command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    assert worker.find("f").problems == ["its process ended with -9: no message"]
+    worker.end()
 
 
 def test_an_error_of_a_model_is_its_problem(monkeypatch: pytest.MonkeyPatch) -> None:
