@@ -18,7 +18,7 @@ from iree.compiler import ir
 from lowering.targets.iree.converted import Converted, empty, generic, is_parallel, make, operations
 from lowering.targets.iree.writes import VIEWS
 
-# Those of a batch are not packed.
+# Products of a batch are not packed.
 _PRODUCTS = frozenset(("linalg.matmul", "linalg.matvec", "linalg.vecmat"))
 # Their results are made anew for each reader.
 _FRESH = frozenset(("arith.constant", "tensor.empty", "tensor.splat", "linalg.fill"))
