@@ -39,15 +39,13 @@ class Subject(NamedTuple):
 
 
 def small() -> dict[str, Callable[[], Subject]]:
-    """The small sizes of what has a published one, what is exported with dynamic sizes, and a decoder."""
+    """The zoo at its small sizes, and a decoder with deeper state."""
     from tests.models import decoding
     from tests.models.registry import models
-    from tests.models.registry import published as with_published
 
-    dynamic = [name for name, entry in models().items() if entry.dynamic_shapes is not None]
     steps = [((), decoding.step_inputs(step)) for step in range(8)]
     return {
-        **{name: lambda name=name: _of(models()[name].build()) for name in (*with_published(), *dynamic)},
+        **{name: lambda name=name: _of(models()[name].build()) for name in models()},
         "llama-decode-8-layers": lambda: Subject(decoding.llama(64), steps),
     }
 

@@ -192,9 +192,12 @@ def gcd(cx: Context, a: Value, b: Value) -> Value:
 
 
 def lcm(cx: Context, a: Value, b: Value) -> Value:
+    """C's arithmetic on smaller types is that of int32: the absolute value is taken before low bits are."""
     divisor = gcd(cx, a, b)
-    product = a / cx.select(divisor == 0, 1, divisor) * b
-    return cx.abs(product) if a.dtype.is_signed else product
+    wide = DType.INT32 if a.dtype.itemsize < 4 else a.dtype
+    left, right = cx.convert(a, wide), cx.convert(b, wide)
+    product = left / cx.convert(cx.select(divisor == 0, 1, divisor), wide) * right
+    return cx.convert(cx.abs(product), a.dtype)
 
 
 def _shift_bits(a: Value) -> int:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from math import log, pi, sqrt
 from typing import Any
 
+from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.elementwise import narrowed
+from lowering.stablehlo.ops.unary import lgamma
 from lowering.stablehlo.registry import add_rules, lowers
 from lowering.stablehlo.value import Scalar, Value
 
@@ -153,9 +155,9 @@ def multivariate_lgamma(cx: Context, self: Value, p: int) -> Value:
         raise Unsupported(f"mvlgamma of order {p} is not lowered")
 
     def fn(x: Value) -> Value:
-        total = cx.lgamma(x)
+        total = lgamma(cx, x)
         for i in range(1, p):
-            total = total + cx.lgamma(x - i / 2)
+            total = total + lgamma(cx, x - i / 2)
         return total + p * (p - 1) / 4 * log(pi)
 
     return cx.pointwise(fn, self, out=cx.out.dtype)
@@ -163,10 +165,14 @@ def multivariate_lgamma(cx: Context, self: Value, p: int) -> Value:
 
 @lowers("aten.special_zeta.default", "aten.special_zeta.other_scalar", "aten.special_zeta.self_scalar")
 def zeta(cx: Context, self: Value | Scalar, other: Value | Scalar) -> Value:
-    """NaN below 1 for any `other`: eager looks at `self` first."""
+    """NaN below 1 for any `other`: eager looks at `self` first. Powers of `other` overflow float32."""
 
     def fn(x: Value, q: Value) -> Value:
-        value = cx.select((q <= 0) & (q == cx.floor(q)), float("inf"), cx.zeta(x, q))
+        wide = cx.zeta(cx.convert(x, DType.FLOAT64), cx.convert(q, DType.FLOAT64))
+        value = cx.select((q <= 0) & (q == cx.floor(q)), float("inf"), cx.convert(wide, x.dtype))
+        # Of an endless power, a base below 1 is endless too, and 1 stays.
+        first = cx.select(q < 1, float("inf"), cx.constant(1, x.dtype, q.shape))
+        value = cx.select((x == float("inf")) & (q <= 1), first, value)
         return cx.select(x == 1, float("inf"), cx.select(x < 1, float("nan"), value))
 
     return narrowed(cx, fn, self, other)
