@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bridge.given_weights import read_weights, validate_weights
     from bridge.ir import execute, extract, read_program
     from bridge.lowered import Lowered
-    from bridge.registration import register_decomposition, register_lowering
+    from bridge.registration import register_decomposition, register_kernel, register_lowering
     from bridge.verifying import verify
     from lowering.ir.program import Program
     from runtime.executor import Compiled
@@ -40,6 +40,7 @@ _HOMES = {
     "Lowered": "bridge.lowered",
     "Compiled": "runtime.executor",
     "register_decomposition": "bridge.registration",
+    "register_kernel": "bridge.registration",
     "register_lowering": "bridge.registration",
 }
 
@@ -57,6 +58,7 @@ __all__ = [
     "read_program",
     "read_weights",
     "register_decomposition",
+    "register_kernel",
     "register_lowering",
     "validate_weights",
     "verify",

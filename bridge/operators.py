@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """One overload. `how`: the module of its rule, `decomposition`, `ATen`, or empty: never met."""
+    """One overload. `how`: the module of its rule, `decomposition`, `kernel`, `ATen`, or empty: never met."""
 
     target: str
     how: str
@@ -47,6 +47,7 @@ class Overload:
 def operator(target: str) -> Overload:
     """The record of an overload."""
     from lowering.stablehlo.registry import decomposition_for, rule_for
+    from lowering.targets.kernels import kernel_for
 
     entry: dict[str, Any] = measured()["operators"].get(target, {})
     seen = tuple(
@@ -58,6 +59,8 @@ def operator(target: str) -> Overload:
         how = rule.emit.__module__
     elif decomposition_for(target) is not None or any(item.lowered for item in seen):
         how = "decomposition"
+    elif kernel_for(target) is not None:
+        how = "kernel"
     else:
         how = "ATen" if seen else ""
     return Overload(target, how, seen)
@@ -68,7 +71,7 @@ def describe(target: str) -> list[str]:
     found = operator(target)
     if not found.how:
         return [f"{target}: no rule; torch's decomposition is tried, else ATen; op_db has no sample of it"]
-    how = found.how if found.how in ("decomposition", "ATen") else f"rule in {found.how}"
+    how = found.how if found.how in ("decomposition", "kernel", "ATen") else f"rule in {found.how}"
     lines = [f"{target}: {how}"]
     for item in found.seen:
         if item.lowered:

@@ -19,40 +19,92 @@ from typing import Any, TypeVar
 
 from bridge.errors import BridgeError, OperatorRefused, UsageError, first_line
 from lowering.ir.allowed import refused_node
+from lowering.ir.custom_operators import declare
 from lowering.ir.facts.namespaces import is_torchs, namespace_of
 from lowering.ir.program import Node, Operator, Program, all_nodes, leaves_of
 from lowering.stablehlo import registry
+from lowering.targets.kernels import Factory, add_kernel, kernel_for
 
 GROUP = "bridge.operators"
 
 _NAME = re.compile(r"([A-Za-z_]\w*)::([A-Za-z_]\w*)(?:\.([A-Za-z_]\w*))?", re.ASCII)
 F = TypeVar("F", bound=Callable[..., Any])
+K = TypeVar("K", bound=Factory)
 
 
-def register_lowering(name: str, *, replace: bool = False) -> Callable[[F], F]:
+def register_lowering(name: str, *, schema: str | None = None, replace: bool = False) -> Callable[[F], F]:
     """Give an operator a StableHLO rule: `name` is `my::op` (its default overload) or `my::op.overload`.
 
     The decorated function takes a context (docs/reference/op-rules.md), then arguments by the names of the
     operator's schema, tensors as `Value`. It returns the result's `Value`, or a tuple of them, or raises
     `lowering.stablehlo.errors.Unsupported`. An operator that writes arguments also returns their new values,
-    after its own results. `replace`: whether another registration may go.
+    after its own results. `schema`: of an operator that torch does not have, as torch writes it, without the
+    name: `(Tensor x, float factor=2.0) -> Tensor`. `replace`: whether another registration may go.
 
-    Raises UsageError for a name that is malformed or taken, and for a function that takes no such arguments.
+    Raises UsageError for a name that is malformed or taken, a schema that is malformed, and a function that
+    takes no such arguments.
     A result with other dtypes or sizes than the program's is an OperatorError when the operator is lowered.
     """
-    return _registering(name, replace, context=True)
+    return _registering(name, schema, replace, context=True)
 
 
-def register_decomposition(name: str, *, replace: bool = False) -> Callable[[F], F]:
+def register_decomposition(
+    name: str, *, schema: str | None = None, replace: bool = False
+) -> Callable[[F], F]:
     """Say what an operator is in terms of others: a function of torch tensors, traced when it is lowered.
 
     It takes the operator's arguments by the names of its schema, and returns and writes as the operator does.
-    `name`, `replace` and errors: as for `register_lowering`.
+    Of an operator that torch does not have, it is the kernel too. `name`, `schema`, `replace` and errors: as
+    for `register_lowering`.
     """
-    return _registering(name, replace, context=False)
+    return _registering(name, schema, replace, context=False)
 
 
-def _registering(name: str, replace: bool, context: bool) -> Callable[[F], F]:
+def register_kernel(name: str, *, schema: str | None = None, replace: bool = False) -> Callable[[K], K]:
+    """Say how an operator runs where no rule lowers it. `name` and `schema`: as for `register_lowering`.
+
+    The decorated function is called when a program is compiled or loaded, once for each node of the operator.
+    It gets the node, its constants and the device, `cpu`. It returns the kernel. That takes the operator's
+    arguments by name, tensors as torch's, defaults filled in, and returns and writes as the operator does.
+
+    Constants are the arguments that are the same in each call, by name: literals, and weights that the
+    program does not write. The reference of `verify` has literals alone. A kernel that gives another dtype or
+    other sizes than the program's is an ExecutionError.
+
+    Operators of torch cannot have one. Raises UsageError as `register_lowering` does.
+    """
+    target = target_of(name)
+    if is_torchs(target):
+        raise UsageError(f"{name} is an operator of torch, which has its kernel")
+
+    def register(function: K) -> K:
+        if not callable(function):
+            raise UsageError(
+                f"{name}: {type(function).__name__} is not a function; use this as a decorator of one"
+            )
+        taken = kernel_for(target)
+        if taken is not None and not replace:
+            own = registry.described(taken)
+            raise UsageError(f"{name} has the kernel {own} already; replace=True takes this one instead")
+        _declare(name, target, schema)
+        add_kernel(target, function)
+        return function
+
+    return register
+
+
+def _declare(name: str, target: str, schema: str | None) -> None:
+    if schema is None:
+        return
+    if is_torchs(target):
+        raise UsageError(f"{name} is an operator of torch, which has its schema")
+    try:
+        declare(target, schema)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}; write it like (Tensor x, float factor=2.0) -> Tensor") from None
+
+
+def _registering(name: str, schema: str | None, replace: bool, context: bool) -> Callable[[F], F]:
     target = target_of(name)
 
     def register(function: F) -> F:
@@ -66,11 +118,14 @@ def _registering(name: str, replace: bool, context: bool) -> Callable[[F], F]:
             )
             own = registry.described(what)
             raise UsageError(f"{name} has the {kind} {own} already; replace=True takes this one instead")
+        _declare(name, target, schema)
         registry.forget(target)
         if context:
             registry.add_rules([(target, function)])
         else:
             registry.add_decomposition(target, function)
+            if schema is not None and kernel_for(target) is None:
+                add_kernel(target, lambda node, constants, device: function)
         return function
 
     return register
@@ -116,7 +171,8 @@ def bring(target: str) -> None:
     """Have the package of an operator's namespace register it, if nothing has. Raises BridgeError."""
     if is_torchs(target) or target.count(".") != 2:
         return
-    if registry.exact_rule(target) is None and registry.decomposition_for(target) is None:
+    known = (registry.exact_rule, registry.decomposition_for, kernel_for)
+    if all(table(target) is None for table in known):
         _load(namespace_of(target))
 
 

@@ -89,6 +89,7 @@ TESTS = {
         test_calls_leave_nothing test_programs_that_are_dropped_leave_nothing
         test_what_is_left_behind_is_found
     """,
+    "tests/bridge/test_kernels.py": "test_decompositions_and_rules_of_operators_that_torch_does_not_have",
     "tests/bridge/test_memory.py": "test_engines_tell_exactly",
     "tests/bridge/test_packages.py": "test_a_new_size_of_an_artifact_without_jax_and_torch",
     "tests/bridge/test_random.py": "test_as_exported test_decomposed test_on_iree",

@@ -16,7 +16,7 @@ import numpy as np
 from lowering.host.tensors import torch_dtype
 from lowering.ir.allowed import refusal
 from lowering.ir.aten import schema
-from lowering.ir.custom_operators import schema_of
+from lowering.ir.custom_operators import declared, schema_of
 from lowering.ir.facts.data import tags_depend_on_data
 from lowering.ir.facts.effects import is_random
 from lowering.ir.facts.namespaces import is_higher_order
@@ -119,15 +119,18 @@ def _trace(call: _Call) -> _Traced:
     return _Translation(call.target).run(module)
 
 
-def _resolve(target: str) -> torch._ops.OpOverload:
-    """The overload to trace: the functional namesake of one that writes, if there is one."""
+def _resolve(target: str) -> Any:
+    """The overload to trace: the functional namesake of one that writes, if there is one.
+
+    A `_Declared` where torch does not have it.
+    """
     import torch
 
     if decomposition_for(target) is None and (why := refusal(target)) is not None:
         raise Unsupported(why)
     op = _operator(target)
-    if op is not None and decomposition_for(target) is not None:
-        return op
+    if decomposition_for(target) is not None and (op is not None or declared(target) is not None):
+        return op or _Declared(target)
     if op is not None and op._schema.is_mutable:
         op = _operator(functional_twin(target)) or op
     if op is None:
@@ -141,6 +144,23 @@ def _resolve(target: str) -> torch._ops.OpOverload:
     if not implicit and not op._schema.is_mutable and op not in _table():
         raise Unsupported(LAPACK if target in _OF_LAPACK else NO_WAY)
     return op
+
+
+class _Declared:
+    """An operator that torch does not have, and whose schema was declared."""
+
+    tags = ()
+
+    def __init__(self, target: str) -> None:
+        import torch
+
+        namespace, name, overload = target.split(".")
+        overload = "" if overload == "default" else f".{overload}"
+        self._target = target
+        self._schema = torch._C.parse_schema(f"{namespace}::{name}{overload}{declared(target)}")
+
+    def __str__(self) -> str:
+        return self._target
 
 
 def _operator(target: str) -> torch._ops.OpOverload | None:
@@ -165,7 +185,7 @@ def _table() -> dict[Any, Callable[..., Any]]:
     return {**decomposition_table, **core_aten_decompositions()}
 
 
-def _registered(op: torch._ops.OpOverload) -> Callable[..., Any] | None:
+def _registered(op: Any) -> Callable[..., Any] | None:
     """An operator's registered decomposition, with every argument given. torch leaves out arguments that have
     the schema's default, and the function's default may differ."""
     function = decomposition_for(str(op))
@@ -187,7 +207,7 @@ def _whole_table() -> dict[Any, Callable[..., Any]]:
     return {**_table(), **{op: function for op, function in mine.items() if function is not None}}
 
 
-def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
+def _traced_module(op: Any, call: _Call) -> fx.GraphModule:
     """torch's trace of the call: operators with rules are left whole, all others decomposed."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -228,7 +248,7 @@ def _traced_module(op: torch._ops.OpOverload, call: _Call) -> fx.GraphModule:
     return module
 
 
-def _declared(op: torch._ops.OpOverload, arguments: dict[str, Any]) -> dict[str, Any]:
+def _declared(op: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments this overload has: the functional form of one with `out` has none."""
     names = {argument.name for argument in op._schema.arguments}
     return {name: value for name, value in arguments.items() if name in names}

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 DEVICES = ("cpu", "cuda")
+# The device of the host target.
+HOST_DEVICE = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

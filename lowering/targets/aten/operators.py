@@ -17,10 +17,13 @@ import torch
 
 from lowering.ir import aten
 from lowering.ir.allowed import refused_node
+from lowering.ir.custom_operators import declared
 from lowering.ir.homes import import_home
 from lowering.ir.program import Node
 from lowering.ir.types import Device, DType, Layout, MemoryFormat
+from lowering.targets.aten.kernels import kernel_operator
 from lowering.targets.errors import UnknownOperator
+from lowering.targets.kernels import kernel_for
 
 # Operators that speak with other processes: only those of a group that this process has joined.
 COLLECTIVES = "_c10d_functional"
@@ -109,12 +112,18 @@ SCALAR: dict[str, Callable[..., Any]] = {
 _IDENTIFIER = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_]*")
 
 
-@lru_cache(maxsize=1 << 14)
 def resolve(target: str) -> Any:
-    """The torch operator (an OpOverload) of `aten.add.Tensor`. Raises UnknownOperator.
+    """The torch operator (an OpOverload) of `aten.add.Tensor`, or a KernelOperator. Raises UnknownOperator.
 
     One that a file may not call is found all the same: for a node of ours (see `Routine`).
     """
+    if kernel_for(target) is not None:
+        return kernel_operator(target, _registered(*target.split(".")))
+    return _resolve(target)
+
+
+@lru_cache(maxsize=1 << 14)
+def _resolve(target: str) -> Any:
     parts = target.split(".")
     known = aten.schema(target) is not None
     if not known and (len(parts) != 3 or not all(_IDENTIFIER.fullmatch(part) for part in parts)):
@@ -133,6 +142,8 @@ def resolve(target: str) -> Any:
         return found
     if namespace in ("aten", "prims"):
         raise UnknownOperator(f"torch {torch.__version__} has no operator {target}")
+    if declared(target) is not None:
+        raise UnknownOperator(f"{target} has no kernel to run on ATen: register one (bridge.register_kernel)")
     raise UnknownOperator(
         f"custom operator {target} is not registered: import the module that defines it "
         "(on the command line: --import <module>)"

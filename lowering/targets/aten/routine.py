@@ -31,6 +31,7 @@ from lowering.targets.aten import operators
 from lowering.targets.aten.arguments import checked
 from lowering.targets.aten.assertions import told
 from lowering.targets.aten.control_flow import Symbols, higher_order
+from lowering.targets.aten.kernels import KernelOperator, with_checked_results
 from lowering.targets.aten.program import InPlace
 from lowering.targets.aten.rollback import prepare, saver, writer
 from lowering.targets.aten.symbol_binding import Env, Step, symbol_bindings
@@ -169,10 +170,27 @@ class _Compiler:
             where = f" ({node.location})" if str(node.location) else ""
             raise UnknownOperator(f"node {node.name}{where}: {error}") from None
         positional, keyword = _by_position(self.placed(node), op)
-        if node.functional or node.name in self.in_place:
-            return self.bind_outputs(node, self.functional(node, op, positional, keyword), returns=2)
-        call = self.call(checked(node.target, op, op), positional, keyword)
-        return self.bind_outputs(node, call, len(op._schema.returns))
+        is_kernel = isinstance(op, KernelOperator)
+        if is_kernel:
+            op = op.made(node, self.lasting(op, positional, keyword))
+        returns = len(op._schema.returns)
+        is_functional = node.functional or node.name in self.in_place
+        if is_functional:
+            call = self.functional(node, op, positional, keyword)
+        else:
+            call = self.call(checked(node.target, op, op), positional, keyword)
+        if is_kernel:
+            call = with_checked_results(node, self.values, call, returns)
+        return self.bind_outputs(node, call, 2 if is_functional else returns)
+
+    def lasting(
+        self, op: KernelOperator, positional: Sequence[Arg], keyword: Mapping[str, Arg]
+    ) -> dict[str, Any]:
+        """The arguments that are the same in each call, by name."""
+        names = [argument.name for argument in op._schema.arguments]
+        given = {**dict(zip(names, positional, strict=False)), **keyword}
+        lasting = {name: self.constant(arg) for name, arg in given.items() if not self.varies(arg)}
+        return {name: value for name, value in op.defaults.items() if name not in given} | lasting
 
     def placed(self, node: Node) -> Sequence[Argument]:
         """A node's arguments for the CPU, wherever the program was exported.
