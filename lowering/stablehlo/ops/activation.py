@@ -127,7 +127,7 @@ def threshold(cx: Context, self: Value, threshold: Scalar, value: Scalar) -> Val
 
 @lowers("aten.hardshrink.default")
 def hardshrink(cx: Context, self: Value, lambd: Scalar) -> Value:
-    return cx.pointwise(lambda x: cx.select(cx.abs(x) <= lambd, 0, x), self, out=cx.out.dtype)
+    return cx.select(cx.abs(self) <= lambd, 0, self)
 
 
 @lowers("aten.softshrink.default")

@@ -18,17 +18,22 @@ Operand = Value | Scalar
 Function = Callable[[Context, Value, Value], Value]
 
 
-def narrowed(cx: Context, fn: Callable[..., Value], *operands: Operand) -> Value:
+def narrowed(
+    cx: Context, fn: Callable[..., Value], *operands: Operand, compute: DType | None = None
+) -> Value:
     """Most of eager's half kernels see scalars and 0-d operands already rounded to the common type."""
-    return cx.pointwise(fn, *(cx.as_value(item, cx.out.dtype) for item in operands), out=cx.out.dtype)
+    values = (cx.as_value(item, cx.out.dtype) for item in operands)
+    return cx.pointwise(fn, *values, out=cx.out.dtype, compute=compute)
 
 
 def scaled_sum(cx: Context, a: Operand, b: Operand, alpha: Scalar, sign: int) -> Value:
-    """`a + sign * alpha * b`; bool has `or` for a sum, and StableHLO's bool addition is that."""
-    a = cx.as_value(a, cx.out.dtype)
+    """`a + sign * alpha * b`; bool has `or` for a sum, and StableHLO's bool addition is that.
+
+    Eager's half kernels see scalars, `alpha` included, rounded to the common type.
+    """
     if alpha == 1:
-        return cx.pointwise(lambda x, y: x + y if sign > 0 else x - y, a, b, out=cx.out.dtype)
-    return cx.pointwise(lambda x, y, k: x + k * y, a, b, sign * alpha, out=cx.out.dtype)
+        return narrowed(cx, lambda x, y: x + y if sign > 0 else x - y, a, b)
+    return narrowed(cx, lambda x, y, k: x + k * y, a, b, sign * alpha)
 
 
 @lowers("aten.add.Tensor", "aten.add.Scalar")
@@ -273,9 +278,14 @@ COMPARISONS = {
 }
 
 
+# Eager's half kernels of these round each step: the logarithm before it is multiplied.
+_STEPWISE = frozenset((xlogy, xlog1py))
+
+
 def _binary(fn: Function) -> Callable[..., Value]:
     def rule(cx: Context, self: Operand, other: Operand) -> Value:
-        return narrowed(cx, lambda a, b: fn(cx, a, b), self, other)
+        compute = cx.out.dtype if fn in _STEPWISE else None
+        return narrowed(cx, lambda a, b: fn(cx, a, b), self, other, compute=compute)
 
     return rule
 

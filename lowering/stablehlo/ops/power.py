@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.registry import lowers
-from lowering.stablehlo.value import Scalar, Value
+from lowering.stablehlo.value import Scalar, Value, numpy_dtype
 
 
 def integer_power(cx: Context, base: Value, exponent: int) -> Value:
@@ -51,7 +53,18 @@ def pow_scalar(cx: Context, self: Value, exponent: Scalar) -> Value:
         if exponent < 0:  # pyright: ignore[reportOperatorIssue]
             raise Unsupported("integers to negative powers are an error in torch")
         return integer_power(cx, cx.convert(self, out), int(exponent))  # pyright: ignore[reportArgumentType]
-    return cx.pointwise(lambda x: _power(cx, x, exponent), self, out=out)
+    if out.is_half:
+        exponent = float(np.asarray(exponent).astype(numpy_dtype(out)))
+
+    def fn(x: Value) -> Value:
+        if out is DType.FLOAT16 and abs(exponent) == 0.5:
+            # Eager has no root for this type; C's power of -0 and of -inf has no sign.
+            x = cx.select((x == 0) | (x == float("-inf")), cx.abs(x), x)
+        return _power(cx, x, exponent)
+
+    # Eager's kernel for bfloat16 rounds each product.
+    stepwise = out is DType.BFLOAT16 and exponent in (3, -2)
+    return cx.pointwise(fn, self, out=out, compute=out if stepwise else None)
 
 
 @lowers("aten.pow.Tensor_Tensor", "aten.pow.Scalar")

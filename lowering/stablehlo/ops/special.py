@@ -63,26 +63,23 @@ add_rules((target, _of_two(function)) for target, function in IN_JAX_OF_TWO.item
 
 @lowers("aten.special_entr.default")
 def entr(cx: Context, self: Value) -> Value:
-    """-x log(x); 0 at 0, -inf below."""
+    """-x log(x); 0 at 0, -inf below. Eager's half kernel rounds the logarithm first."""
 
     def fn(x: Value) -> Value:
         inside = cx.select(x == 0, 0, -x * cx.log(x))
         return cx.select(cx.is_nan(x), x, cx.select(x < 0, float("-inf"), inside))
 
-    return cx.pointwise(fn, self, out=cx.out.dtype)
+    return cx.pointwise(fn, self, out=cx.out.dtype, compute=cx.out.dtype)
 
 
 @lowers("aten.special_ndtr.default")
 def ndtr(cx: Context, self: Value) -> Value:
-    """The normal distribution function; erfc keeps the digits of the lower tail."""
-
-    def fn(x: Value) -> Value:
-        t = x * (1 / sqrt(2))
-        size = cx.abs(t)
-        tail = 0.5 * cx.erfc(size)
-        return cx.select(size < 1, 0.5 + 0.5 * cx.erf(t), cx.select(t > 0, 1 - tail, tail))
-
-    return cx.pointwise(fn, self, out=cx.out.dtype)
+    """The normal distribution function, by torch's formula and in its steps: far below 0 it is 0."""
+    x = cx.convert(self, cx.out.dtype)
+    steps = (lambda v: v * (1 / sqrt(2)), cx.erf, lambda v: 1 + v, lambda v: v * 0.5)
+    for step in steps:
+        x = cx.pointwise(step, x, out=x.dtype)
+    return x
 
 
 @lowers("aten.special_spherical_bessel_j0.default")
