@@ -22,7 +22,6 @@ ROWS = torch.tensor(
 BEYOND = torch.tensor([NAN, INF, -INF, 3e9, -3e9, 1e30, -1.5, 300.0])
 COMPLEX = torch.tensor([complex(a, b) for a in (0.0, -0.0, 1.0, -1.0, 2.5) for b in (0.0, -0.0, 1.0, -1.0)])
 SMALL = torch.tensor([2, 3, 5, 7, 8, 100, 127, -127, -126, 64, 31, 0, -5], dtype=torch.int8)
-GAMMA = torch.tensor([1.0, 2.0, -2.5, 0.9999, 1.0001, 1.5, 1.4616, -0.5, 3.0, 30.0, 0.0])
 ZETA = torch.tensor([1.0, 0.5, 3.0, 3e38, 1e30])
 
 Call = Callable[[], Any]
@@ -71,7 +70,6 @@ EQUAL: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     **{name: (getattr(torch, name), (EDGES, EDGES.roll(4))) for name in BINARY},
     **{name: (lambda x, name=name: getattr(torch, name)(x, 1), (ROWS,)) for name in REDUCTIONS},
     "lcm of small integers": (torch.lcm, (SMALL, SMALL.roll(5))),
-    "lgamma": (torch.lgamma, (GAMMA,)),
     "zeta": (torch.special.zeta, (torch.tensor([INF, INF, INF, 1.5, 2.0]), ZETA)),
     "sort": (lambda x: x.sort(dim=1, stable=True), (ROWS,)),
     **{f"complex {name}": (getattr(torch, name), (COMPLEX,)) for name in ("angle", "sqrt", "abs")},

@@ -10,7 +10,6 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.elementwise import narrowed
-from lowering.stablehlo.ops.unary import lgamma
 from lowering.stablehlo.registry import add_rules, lowers
 from lowering.stablehlo.value import Scalar, Value
 
@@ -152,9 +151,9 @@ def multivariate_lgamma(cx: Context, self: Value, p: int) -> Value:
         raise Unsupported(f"mvlgamma of order {p} is not lowered")
 
     def fn(x: Value) -> Value:
-        total = lgamma(cx, x)
+        total = cx.lgamma(x)
         for i in range(1, p):
-            total = total + lgamma(cx, x - i / 2)
+            total = total + cx.lgamma(x - i / 2)
         return total + p * (p - 1) / 4 * log(pi)
 
     return cx.pointwise(fn, self, out=cx.out.dtype)

@@ -125,11 +125,6 @@ def digamma(cx: Context, x: Value) -> Value:
     return cx.select(x == 0, -1 / x, cx.digamma(x))
 
 
-def lgamma(cx: Context, x: Value) -> Value:
-    """By float64, for CHLO's formula loses bits next to the function's zeros."""
-    return cx.convert(cx.lgamma(cx.convert(x, DType.FLOAT64)), x.dtype)
-
-
 # Results of a floating (or complex) type; integers are converted first.
 FLOATING: dict[str, Function] = {
     "acos": _beside_cut(Context.acos, "imag", opposite=True),
@@ -148,7 +143,7 @@ FLOATING: dict[str, Function] = {
     "exp": Context.exp,
     "exp2": exp2,
     "expm1": Context.expm1,
-    "lgamma": lgamma,
+    "lgamma": Context.lgamma,
     "log": Context.log,
     "log10": log10,
     "log1p": Context.log1p,
