@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bridge.api import load, lower
     from bridge.errors import BridgeError
     from bridge.given_weights import read_weights, validate_weights
-    from bridge.ir import execute, extract, read_program
+    from bridge.ir import execute, extract, read_program, read_schema
     from bridge.lowered import Lowered
     from bridge.registration import register_decomposition, register_kernel, register_lowering
     from bridge.verifying import verify
@@ -33,6 +33,7 @@ _HOMES = {
     "execute": "bridge.ir",
     "extract": "bridge.ir",
     "read_program": "bridge.ir",
+    "read_schema": "bridge.ir",
     "Program": "lowering.ir.program",
     "read_weights": "bridge.given_weights",
     "validate_weights": "bridge.given_weights",
@@ -56,6 +57,7 @@ __all__ = [
     "load",
     "lower",
     "read_program",
+    "read_schema",
     "read_weights",
     "register_decomposition",
     "register_kernel",

@@ -13,10 +13,9 @@ from bridge.errors import UsageError
 from bridge.given_weights import require_weights
 from bridge.planned import Planned
 from bridge.registration import bring_operators
-from lowering.ir.errors import EngineError
+from lowering.ir.errors import EngineError, did_you_mean
 from lowering.targets import DEFAULT_ENGINE, ENGINES, engines, get_engine
 from lowering.targets.target import CPU, TargetOptions, target_of
-from runtime.argument_paths import did_you_mean
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled

@@ -69,6 +69,7 @@ __all__ = [
     "execute",
     "extract",
     "read_program",
+    "read_schema",
     "validate",
 ]
 
@@ -108,6 +109,16 @@ def read_program(path: str | PathLike[str], model: str | None = None) -> Program
 
     path = Path(path)
     return read(path, Planned, False).program if is_artifact(path) else read_file(path, model)[0]
+
+
+def read_schema(path: str | PathLike[str], model: str | None = None) -> dict[str, Any]:
+    """The document of a `.pt2` file's model, as torch wrote it: plain data. Imports neither torch nor jax.
+
+    `model`: which one, where the file holds several. Raises BridgeError.
+    """
+    from lowering.frontend.pt2 import read_document
+
+    return read_document(Path(path), model)
 
 
 def execute(

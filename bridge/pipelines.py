@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from bridge.errors import UsageError
+from lowering.ir.errors import did_you_mean
 from lowering.passes.pipeline import Pipeline
 from lowering.targets import WITH_PIPELINES, pipelines
-from runtime.argument_paths import did_you_mean
 
 
 class Family(NamedTuple):

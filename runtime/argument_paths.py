@@ -54,14 +54,6 @@ def rename(text: str, paths: Sequence[LeafPath]) -> str:
     return text
 
 
-def did_you_mean(name: str, names: Sequence[str]) -> str:
-    """The end of a sentence about a name that is not one of `names`: the nearest, if one is near."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, names, 1)
-    return f"; did you mean `{near[0]}`?" if near else ""
-
-
 def _below(spec: TreeSpec) -> Iterator[str]:
     if spec.type is None:
         yield ""

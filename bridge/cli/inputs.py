@@ -19,10 +19,10 @@ from bridge.planned import Planned
 from lowering.frontend.state_dicts.safetensors_files import read_safetensors
 from lowering.host.tensors import numpy_dtype, numpy_to_torch
 from lowering.host.weights import materialise
+from lowering.ir.errors import did_you_mean
 from lowering.ir.program import InputKind, InputSpec
 from lowering.ir.tree import TreeSpecError, unflatten
 from lowering.ir.types import DType, SymType, TensorType
-from runtime.argument_paths import did_you_mean
 
 Inputs = Annotated[
     list[str] | None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class BridgeError(Exception):
     """A refusal or a failure, in one sentence: the problem, the place, the remedy.
@@ -16,3 +18,11 @@ class EngineError(BridgeError):
     def __init__(self, message: str, node: str | None = None) -> None:
         super().__init__(message)
         self.node = node
+
+
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """The end of a sentence about a name that is not one of `names`: the nearest, if one is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, names, 1)
+    return f"; did you mean `{near[0]}`?" if near else ""

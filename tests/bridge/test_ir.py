@@ -125,6 +125,17 @@ def test_an_artifact_is_read_too(tmp_path: Path) -> None:
     assert bridge.read_program(artifact) == bridge.read_program(path_of("mlp"))
 
 
+def test_the_document_of_a_file(tmp_path: Path) -> None:
+    document = bridge.read_schema(path_of("mlp"))
+    nodes = document["graph_module"]["graph"]["nodes"]
+    assert "torch.ops.aten.linear.default" in {node["target"] for node in nodes}
+    with pytest.raises(bridge.BridgeError, match="has no model 'modl'; it has model; did you mean `model`"):
+        bridge.read_schema(path_of("mlp"), "modl")
+    (tmp_path / "a.pt2").write_text("no")
+    with pytest.raises(bridge.BridgeError, match=r"a\.pt2"):
+        bridge.read_schema(tmp_path / "a.pt2")
+
+
 def test_no_torch_is_imported(tmp_path: Path) -> None:
     path = on_meta().save(tmp_path / "m.json")
     code = (

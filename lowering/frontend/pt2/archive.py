@@ -8,6 +8,7 @@ from typing import Any
 
 from lowering.frontend.errors import ArchiveError
 from lowering.frontend.mapped_zip import MappedZip
+from lowering.ir.errors import did_you_mean
 
 # A document of 256 MiB holds a graph of about 100,000 nodes with their stack traces.
 MAX_DOCUMENT = 256 << 20
@@ -61,7 +62,8 @@ class Archive(MappedZip):
                 )
             return names[0]
         if model not in names:
-            raise ArchiveError(self.path, f"the archive has no model {model!r}; it has {listed}")
+            near = did_you_mean(model, names)
+            raise ArchiveError(self.path, f"the archive has no model {model!r}; it has {listed}{near}")
         return model
 
     def document(self, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lowering.frontend.errors import ArchiveError
 from lowering.frontend.pt2.archive import Archive
@@ -41,3 +42,13 @@ def read(path: str | Path, model: str | None = None) -> tuple[Program, Weights]:
         except Malformed as problem:
             raise ArchiveError(path, str(problem)) from None
     return program, weights
+
+
+def read_document(path: str | Path, model: str | None = None) -> dict[str, Any]:
+    """The JSON of a model, as torch wrote it: graph, signature, ranges, guards. Raises ArchiveError."""
+    with Archive(path, model) as archive:
+        entry = f"models/{archive.model}.json"
+        document = archive.document(entry)
+    if not isinstance(document, dict):
+        raise ArchiveError(path, f"{entry} is not an object")
+    return document
