@@ -24,6 +24,7 @@ from bridge.cli.progress import working
 from bridge.cli.summary import summary
 from bridge.errors import UsageError
 from bridge.lowered import Lowered
+from bridge.memory import known_memory, memory_of
 from bridge.report.document import report_page
 from bridge.report.profiles import ProfileTable, profile_tables
 from lowering.targets import ENGINES
@@ -58,7 +59,8 @@ def command(
 
             found = run_verification(lowered, engines=engines, device=device)
         tables = [table for name in engines for table in _profiled(lowered, name, device)] if profile else []
-        page = report_page(lowered, lowered.program.name or source.name, summary(lowered), found, tables)
+        data = summary(lowered, [memory_of(lowered), *known_memory(lowered)])
+        page = report_page(lowered, lowered.program.name or source.name, data, found, tables)
     write_file(output, page.encode())
     print(f"wrote {output}")
     if found is not None and not found.passed:

@@ -65,6 +65,7 @@ def _summary(data: Mapping[str, Any]) -> dict[str, Any]:
         "Exported by": f"torch {data['torch'] or 'of unknown version'}",
         "Parameters": f"{weights['parameters']:,}",
         "Weights": f"{weights['names']:,}, {weights['bytes']:,} bytes",
+        "Memory of a call": _memory(data["memory"]),
         "Nodes": ", ".join(f"{count:,} on {place}" for place, count in placed.items()),
         "Segments": "; ".join(segments),
         "Symbols": "; ".join(symbols),
@@ -79,6 +80,18 @@ def _summary(data: Mapping[str, Any]) -> dict[str, Any]:
         "operators": list(data["operators"].items()),
         "gaps": [[gap["node"], gap["op"], gap["where"], gap["reason"]] for gap in data["aten"]],
     }
+
+
+def _memory(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Of the IR first, then of each engine that tells."""
+    if not rows:
+        return ""
+    whole = ", ".join(f"{name} {rows[0][name]:,} bytes" for name in ("arguments", "results"))
+    between = [
+        f"{row['temporary']:,} bytes {'on ' + row['engine'] if row['engine'] else '(a bound of the IR)'}"
+        for row in rows
+    ]
+    return f"{whole}; in between at most {', '.join(between)}"
 
 
 def _bound(value: int | None) -> str:

@@ -21,6 +21,8 @@ def test_a_report_without_verification(tmp_path: Path) -> None:
     assert data["title"] == "mlp.pt2"
     assert data["verification"] is None
     assert data["summary"]["inputs"]
+    facts = dict(data["summary"]["facts"])
+    assert facts["Memory of a call"].endswith(" bytes (a bound of the IR)")
 
 
 def test_a_report_with_verification(tmp_path: Path) -> None:
