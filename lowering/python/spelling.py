@@ -317,7 +317,17 @@ def _matrix_transposed(given: Given, types: Types) -> Expression:
     return Expression((*argument(given["self"], level=POSTFIX), ".mT"))
 
 
+def _range_by_step(given: Given, types: Types) -> Expression | None:
+    """`torch.arange(0, 4, 1)`, which without its step is another overload."""
+    if given.get("device") != CPU or given.get("pin_memory") is not False:
+        return None
+    rest = {name: value for name, value in given.items() if name not in ("device", "pin_memory")}
+    spell = _named("torch.arange", "start", "end", "step", dtype="dtype", layout="layout")
+    return spell({"step": 1, **rest}, types)
+
+
 _SPECIAL: dict[str, Speller] = {
+    "aten.arange.start_step": _range_by_step,
     "aten.neg.default": _prefix("-"),
     "aten.bitwise_not.default": _prefix("~"),
     "aten.rsub.Scalar": _from_right,

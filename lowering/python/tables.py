@@ -88,7 +88,7 @@ TORCH = frozenset(
 FACTORIES = frozenset(
     f"aten.{name}"
     for name in """
-    arange.default arange.start arange.start_step empty.memory_format eye.default full.default
+    arange.default arange.start empty.memory_format eye.default full.default
     ones.default rand.default randint.low randn.default randperm.default zeros.default
     """.split()
 )

@@ -150,7 +150,14 @@ def perceiver() -> nn.Module:
     return Leaves(hf.PerceiverModel(config))
 
 
-@register_model("fnet", (ids(99, 1, 8),), ("attention",), "FNet: a Fourier transform in place of attention")
+@register_model(
+    "fnet",
+    (ids(99, 1, 8),),
+    ("attention",),
+    "FNet: a Fourier transform in place of attention",
+    apart="IREE 3.13 refuses to pack complex numbers, so that the transform of a product is on ATen",
+    apart_on=("iree",),
+)
 def fnet() -> nn.Module:
     config = hf.FNetConfig(
         vocab_size=99,

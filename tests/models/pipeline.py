@@ -67,7 +67,8 @@ class Row:
 
     `differences`: by engine, how each value that a caller sees compares; `artifact` is the process's.
     `seconds`: by stage, `compile xla` for one. `exported`, `lowered`: for a closer look. `constant`: outputs
-    whose elements are all the same, so that a comparison says little.
+    whose elements are all the same, so that a comparison says little. `split`: engines on which it is not one
+    segment on StableHLO.
     """
 
     model: str
@@ -80,6 +81,7 @@ class Row:
     problems: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     constant: list[str] = field(default_factory=list)
+    split: list[str] = field(default_factory=list)
 
     @property
     def nodes(self) -> int:
@@ -98,7 +100,7 @@ class Row:
     @property
     def whole(self) -> bool:
         """Whether every engine but ATen ran it as one segment, nothing on ATen."""
-        return self.segments == 1 and self.aten_nodes == 0
+        return not self.split
 
     def add(self, engine: str, found: Sequence[Difference]) -> None:
         self.differences.setdefault(engine, []).extend(found)
@@ -125,8 +127,9 @@ def take_through(
             compiled = lowered.compile(engine)
         if engine != "aten":
             plan = compiled.report.plan
-            row.segments = max(row.segments, len(plan.segments))
-            row.aten_nodes = max(row.aten_nodes, compiled.report.nodes(Placement.ATEN))
+            segments, on_aten = len(plan.segments), compiled.report.nodes(Placement.ATEN)
+            row.segments, row.aten_nodes = max(row.segments, segments), max(row.aten_nodes, on_aten)
+            row.split += [engine] if segments != 1 or on_aten else []
             new = sorted(plan.reasons.keys() - lowered.plan.reasons.keys())
             row.reasons += [f"{engine}: {node}: {plan.reasons[node]}" for node in new]
         for index, (call, want) in enumerate(zip(model.calls, expected, strict=True)):

@@ -48,7 +48,8 @@ class Entry:
 
     `published`: the inputs at the published size; the builder is then told whether to build the small one.
     `calls`: the number of calls in a row, each with inputs of its own. `further`: inputs of more calls, which
-    may have other sizes where `dynamic_shapes` says so. `apart`: why it is not one segment on StableHLO.
+    may have other sizes where `dynamic_shapes` says so. `apart`: why it is not one segment on StableHLO,
+    with the engines of `apart_on`.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Entry:
     further: tuple[Shapes, ...] = ()
     dynamic_shapes: Any = None
     apart: str = ""
+    apart_on: tuple[str, ...] = ("xla", "iree")
 
     def build(self, small: bool = True) -> Model:
         """The model at its small or at its published size. Raises ValueError where there is no such size."""

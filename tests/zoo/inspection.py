@@ -69,9 +69,14 @@ def inspect(name: str, engines: Sequence[str], source: bool) -> Finding:
         return finding
     finding.segments, finding.aten_nodes, finding.seconds = row.segments, row.aten_nodes, row.seconds
     finding.problems, finding.reasons = row.problems, row.reasons
-    if not (row.whole or entry.apart or set(engines) == {"aten"}):
-        counts = f"segments: {row.segments}, nodes on ATen: {row.aten_nodes}"
-        finding.problems.append(f"{counts}; one and none are due")
+    due = set(entry.apart_on) & set(engines) if entry.apart else set()
+    counts = f"segments: {row.segments}, nodes on ATen: {row.aten_nodes}"
+    finding.problems += [
+        f"{engine}: {counts}; one and none are due" for engine in row.split if engine not in due
+    ]
+    finding.problems += [
+        f"{engine}: one segment, though it has a reason for more" for engine in due - {*row.split}
+    ]
     finding.problems += [f"{value} is constant: its comparison says little" for value in row.constant]
     for engine, found in row.differences.items():
         rows = [
@@ -112,8 +117,12 @@ def source_back(exported: Any, name: str) -> str:
         return f"differs: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     if before == after:
         return "equal"
-    pair = next(((a, b) for a, b in zip(before, after, strict=False) if a != b), ("", "its length"))
-    return f"differs: {pair[1][:150]!r} in place of {pair[0][:150]!r}"
+    lines = zip(before, after, strict=False)
+    wanted, got = next(((a, b) for a, b in lines if a != b), ("", "lines are missing"))
+    # Lines are long: the place where they part is of interest.
+    same = next((place for place, (a, b) in enumerate(zip(wanted, got, strict=False)) if a != b), 0)
+    start = max(same - 40, 0)
+    return f"differs: {got[start : start + 120]!r} in place of {wanted[start : start + 120]!r}"
 
 
 def _describe(finding: Finding, lowered: Any) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from lowering.ir.program import Program
 from tests import __main__ as command
 from tests.models import registry
 from tests.models.registry import Entry, models, register_model, selected
@@ -173,6 +175,36 @@ def test_an_error_of_a_model_is_its_problem(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setitem(registry._ENTRIES, "toy", Entry("toy", build, ((1,),), ("graph",), "A toy"))
     assert inspection.inspect("toy", ["aten"], False).problems == ["RuntimeError: no luck"]
+
+
+class Zeros(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 0
+
+
+def test_a_reason_that_does_not_hold_and_a_constant_are_problems(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Entry("toy", Zeros, ((3,),), ("graph",), "A toy", apart="of old", apart_on=("aten",))
+    monkeypatch.setitem(registry._ENTRIES, "toy", entry)
+    assert inspection.inspect("toy", ["aten"], False).problems == [
+        "aten: one segment, though it has a reason for more",
+        "output 0 is constant: its comparison says little",
+    ]
+
+
+def test_source_that_is_another_program_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = """
+import torch
+class Model(torch.nn.Module):
+    def forward(self, x):
+        return x + 0
+"""
+    monkeypatch.setattr(Program, "to_python", lambda *_: source)
+    monkeypatch.setitem(registry._ENTRIES, "toy", Entry("toy", Zeros, ((3,),), ("graph",), "A toy"))
+    found = inspection.inspect("toy", ["aten"], True)
+    assert found.source.startswith("differs: ")
+    assert "aten.add.Tensor" in found.source.partition(" in place of ")[0]
+    assert "aten.mul.Tensor" in found.source.partition(" in place of ")[2]
+    assert f"source: {found.source}" in found.problems
 
 
 def test_tables_are_cut_and_say_so() -> None:

@@ -48,6 +48,7 @@ CALLS: list[Callable[[], Any]] = [
     lambda x=X: (torch.where(MASK, x, 1.0), torch.where(MASK, 1.0, x), torch.where(MASK, x, x)),
     lambda x=X: torch.where(MASK, 1.0, 2.0),
     lambda x=X: (torch.arange(4), torch.arange(0, 4), torch.arange(0, 8, 2, dtype=torch.float32)),
+    lambda x=X: torch.arange(0, 4, 1),
     lambda x=X: (torch.full((2, 3), 1.5), torch.ones(2, 3), torch.zeros([3], dtype=torch.float64)),
     lambda x=X: (x == x) & (x != 1) | (x < x) & (x < 1) | (x <= x) | (x <= 1) & (x == 1) | (x != x),
     lambda x=X: (x > x) & (x > 1) | (x >= x) & (x >= 1),
