@@ -16,7 +16,7 @@ from math import prod
 from typing import Any
 
 #: How much of a model a page shows.
-BOXES, NODES, WEIGHTS, VALUES = 40, 50, 40, 30
+BOXES, NODES, WEIGHTS, VALUES = 40, 40, 30, 20
 
 
 @dataclass

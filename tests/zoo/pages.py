@@ -37,7 +37,7 @@ def summary(found: Sequence[Finding], command: str) -> str:
         "Each has seeded random weights at a small size. Each is exported, lowered and compiled.",
         "Outputs of each call, and buffers after it, are compared with torch's `ExportedProgram.module()`.",
         "Differences are the largest absolute ones. `source` says whether the program, written as Python,",
-        "exports as the same program again.",
+        "exports as the same program again. Seconds are of one run, beside whatever else ran.",
         "",
         *_table(
             ["model", "parameters", "nodes", "segments", "on ATen", "s to export", "s to lower"]
