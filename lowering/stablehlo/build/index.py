@@ -122,6 +122,17 @@ class Indexing(Shapes):
             index = Value(stablehlo.select((index < 0).ir, wrapped.ir, index.ir))
         return index
 
+    def divisor(self, value: Value) -> Value:
+        """What is divided by, as it is: eager's RuntimeError where an integer is 0.
+
+        Where the value's bounds tell that it is not 0, nothing is checked.
+        """
+        if value.dtype.is_integer:
+            known = interval(value.ir)
+            if known.low <= 0 <= known.high:
+                self.fail_if(value == 0, "ZeroDivisionError")
+        return value
+
     def fail_if(self, predicate: Value, message: str, kind: CheckKind = CheckKind.ASSERTION) -> None:
         """Make the call raise this kind's error with this message where any element is True."""
         raise NotImplementedError

@@ -37,6 +37,7 @@ def embedding_bag(
     bags, width = result.shape
     if not indices.size:
         return tuple(cx.constant(0, out.dtype, out.shape) for out in cx.outs)
+    _check_offsets(cx, offsets, indices.size)
     bag = _bag_of_each(cx, offsets, indices.size)
     # Past the last bag: padding, and what lies behind the last offset.
     place = cx.unsqueeze(cx.select(indices != padding_idx, bag, bags), 1)
@@ -59,6 +60,16 @@ def embedding_bag(
         which = sizes
     found = (value, cx.slice_axis(bag, 0, 0, notes[0].shape[0]), sizes, which)
     return tuple(_noted(cx, at, note) for at, note in enumerate(found))
+
+
+def _check_offsets(cx: Context, offsets: Value, count: int) -> None:
+    """Eager's errors where offsets do not begin with 0 or go past the indices."""
+    (size,) = offsets.shape
+    if not size:
+        return
+    first, last = cx.slice_axis(offsets, 0, 0, 1), cx.slice_axis(offsets, 0, size - 1, size)
+    cx.fail_if(first != 0, "offsets[0] has to be 0")
+    cx.fail_if(last > count, f"offsets[-1] can not be greater than input's length {count}")
 
 
 def _noted(cx: Context, at: int, value: Value) -> Value:

@@ -120,6 +120,9 @@ def _sources(cx: Context, repeats: Value, total: int) -> Value:
     if not repeats.size:
         return cx.constant(0, INT64, (total,))
     ends = running_sum(cx, repeats)
+    cx.fail_if(repeats < 0, "repeats can not be negative")
+    last = cx.slice_axis(ends, 0, repeats.size - 1, repeats.size)
+    cx.fail_if(last != total, "allocated size does not match required size")
     out = ConcreteType(INT64, (total,))
     found = cx.call("aten.searchsorted.Tensor", ends, cx.iota(INT64, (total,)), right=True, outs=[out])
     return cx.minimum(found, repeats.size - 1)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lowering.ir.types import DType
+from lowering.stablehlo.bounds import interval
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.casts import cast
@@ -247,6 +248,11 @@ add_rules(
 def one_hot(cx: Context, self: Value, num_classes: int) -> Value:
     if num_classes < 0:
         raise Unsupported("one_hot without num_classes needs the data to know its size")
+    known = interval(self.ir)
+    if known.low < 0:
+        cx.fail_if(self < 0, "Class values must be non-negative.")
+    if known.high >= num_classes:
+        cx.fail_if(self >= num_classes, "Class values must be smaller than num_classes.")
     classes = cx.iota(self.dtype, (num_classes,)) if num_classes else cx.constant(0, self.dtype, (0,))
     return cx.convert(cx.unsqueeze(self, -1) == classes, cx.out.dtype)
 

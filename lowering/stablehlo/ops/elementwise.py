@@ -63,7 +63,7 @@ def mul(cx: Context, self: Operand, other: Operand) -> Value:
 
 
 def _floor_integers(cx: Context, a: Value, b: Value) -> Value:
-    quotient = a / b
+    quotient = a / cx.divisor(b)
     if not a.dtype.is_signed:
         return quotient
     inexact = cx.remainder(a, b) != 0
@@ -85,7 +85,7 @@ def floor_quotient(cx: Context, a: Value, b: Value) -> Value:
 
 def trunc_quotient(cx: Context, a: Value, b: Value) -> Value:
     """The quotient must be the correctly rounded one: 3 / 0.3 is 10, 3 * (1 / 0.3) may be 9.999999."""
-    return a / b if a.dtype.is_integer else trunc(cx, a / b)
+    return a / cx.divisor(b) if a.dtype.is_integer else trunc(cx, a / b)
 
 
 @lowers("aten.div.Tensor_mode", "aten.div.Scalar_mode", "aten.divide.Tensor_mode", "aten.divide.Scalar_mode")
@@ -115,9 +115,14 @@ def floor_divide(cx: Context, self: Operand, other: Operand) -> Value:
     return div_mode(cx, self, other, "floor")
 
 
+def fmod(cx: Context, a: Value, b: Value) -> Value:
+    """The remainder with the dividend's sign, as C's %."""
+    return cx.remainder(a, cx.divisor(b))
+
+
 def modulus(cx: Context, a: Value, b: Value) -> Value:
     """The remainder with the divisor's sign, as Python's %."""
-    rest = cx.remainder(a, b)
+    rest = fmod(cx, a, b)
     return cx.select((rest != 0) & ((b < 0) != (rest < 0)), rest + b, rest)
 
 
@@ -239,7 +244,7 @@ BINARY: dict[str, Function] = {
     "copysign": copy_sign,
     "fmax": fmax,
     "fmin": fmin,
-    "fmod": Context.remainder,
+    "fmod": fmod,
     "gcd": gcd,
     "hypot": hypot,
     "lcm": lcm,

@@ -46,6 +46,8 @@ def histc(cx: Context, self: Value, bins: int, min: Scalar, max: Scalar) -> Valu
     low, high = cx.constant(min, dtype), cx.constant(max, dtype)
     if min == max:
         low, high = cx.reduce_min(values), cx.reduce_max(values)
+        if dtype.is_floating:
+            cx.fail_if(~(cx.is_finite(low) & cx.is_finite(high)), "the range of the elements is not finite")
 
     def rounded(value: Value) -> Value:
         return cx.rounded(value, dtype)

@@ -129,7 +129,13 @@ def _unpack(packed: Any, pivots: Any) -> tuple[Any, Any, Any]:
 def lu_unpack(
     cx: Context, LU_data: Value, LU_pivots: Value, unpack_data: bool, unpack_pivots: bool
 ) -> tuple[Value, ...]:
+    _check_pivots(cx, LU_data, LU_pivots)
     return _fit(cx, over_batches(cx, _unpack, LU_data, LU_pivots, ranks=[2, 1]))
+
+
+def _check_pivots(cx: Context, packed: Value, pivots: Value) -> None:
+    outside = (pivots < 1) | (pivots > packed.shape[-2])
+    cx.fail_if(outside, "pivots must be between 1 and LU.size(-2)")
 
 
 def _plu(a: Any) -> tuple[Any, Any, Any]:
@@ -161,6 +167,7 @@ def _lu_solve(packed: Any, pivots: Any, b: Any, left: bool, adjoint: bool) -> An
 
 @lowers("aten.linalg_lu_solve.default")
 def lu_solve(cx: Context, LU: Value, pivots: Value, B: Value, left: bool, adjoint: bool) -> Value:
+    _check_pivots(cx, LU, pivots)
     return over_batches(cx, _lu_solve, LU, pivots, B, ranks=[2, 1, 2], left=left, adjoint=adjoint)
 
 
@@ -335,6 +342,9 @@ def _cholesky_inverse(factor: Any, upper: bool) -> Any:
 
 @lowers("aten.cholesky_inverse.default")
 def cholesky_inverse(cx: Context, self: Value, upper: bool) -> Value:
+    rows, columns = (cx.iota(DType.INT64, self.shape, self.rank - back) for back in (2, 1))
+    diagonal = cx.compare(rows, columns, "EQ")
+    cx.fail_if(diagonal & (self == 0), "cholesky_inverse: a diagonal element is 0", CheckKind.LINEAR_ALGEBRA)
     return over_batches(cx, _cholesky_inverse, self, ranks=[2], upper=upper)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lowering.ir.module import CheckKind
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.ops import factorisations as f
 from lowering.stablehlo.ops.linalg import _adjoint, _fit, over_batches
@@ -67,7 +68,12 @@ def eigh(cx: Context, A: Value, UPLO: str, compute_v: bool) -> tuple[Value, ...]
 
 @lowers("aten._linalg_svd.default")
 def svd(cx: Context, A: Value, full_matrices: bool, compute_uv: bool) -> tuple[Value, ...]:
+    _refuse_nan(cx, A)
     return _fit(cx, over_batches(cx, f.svd, A, ranks=[2], full=full_matrices))
+
+
+def _refuse_nan(cx: Context, a: Value) -> None:
+    cx.fail_if(cx.is_nan(a), "linalg.svd: a matrix contains NaN", CheckKind.LINEAR_ALGEBRA)
 
 
 def _pseudoinverse(a: Any, *bounds: Any, given: tuple[bool, bool], hermitian: bool) -> Any:
@@ -92,6 +98,8 @@ def _pseudoinverse(a: Any, *bounds: Any, given: tuple[bool, bool], hermitian: bo
 
 @lowers("aten.linalg_pinv.atol_rtol_tensor")
 def pinv(cx: Context, self: Value, atol: Value | None, rtol: Value | None, hermitian: bool) -> Value:
+    if not hermitian:
+        _refuse_nan(cx, self)
     bounds = [bound for bound in (atol, rtol) if bound is not None]
     return over_batches(
         cx, _pseudoinverse, self, *bounds, ranks=[2, *(0 for _ in bounds)],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
+from lowering.ir.module import CheckKind
+from lowering.stablehlo.bounds import interval
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.ops.elementwise import xlogy
 from lowering.stablehlo.ops.softmax import log_softmax_of
@@ -84,7 +86,10 @@ def kl_div(cx: Context, self: Value, target: Value, reduction: int, log_target: 
 def binary_cross_entropy(
     cx: Context, self: Value, target: Value, weight: Value | None, reduction: int
 ) -> Value:
-    """Logarithms are bounded at -100, as in eager."""
+    """Logarithms are bounded at -100, and all but NaN outside [0, 1] is an error, as in eager."""
+    for name, value in (("input", self), ("target", target)):
+        outside = ~((value >= 0) & (value <= 1))
+        cx.fail_if(outside, f"all elements of {name} should be between 0 and 1")
 
     def fn(x: Value, y: Value, *weights: Value) -> Value:
         terms = (y - 1) * cx.maximum(cx.log1p(-x), -100.0) - y * cx.maximum(cx.log(x), -100.0)
@@ -166,10 +171,20 @@ def picked(
     return cx.select(kept, -score * share, 0), share
 
 
+def _check_classes(cx: Context, target: Value, count: int, ignore_index: int) -> None:
+    """Eager's IndexError where a class is neither there nor ignored."""
+    known = interval(target.ir)
+    if known.low < 0 or known.high >= count:
+        outside = (target < 0) | (target >= count)
+        message = f"a target is out of bounds for {count} classes"
+        cx.fail_if((target != ignore_index) & outside, message, CheckKind.INDEX)
+
+
 def _nll(
     cx: Context, self: Value, target: Value, weight: Value | None, reduction: int, ignore_index: int
 ) -> tuple[Value, Value]:
     """The loss and the sum of the weights that it was divided by (0 for a batch without a reduction)."""
+    _check_classes(cx, target, self.shape[min(self.rank - 1, 1)], ignore_index)
     terms, share = picked(cx, self, target, weight, ignore_index)
     if reduction == NONE and self.rank > 1:
         return cx.convert(terms, self.dtype), cx.constant(0, self.dtype)
