@@ -123,7 +123,7 @@ class Indexing(Shapes):
         return index
 
     def divisor(self, value: Value) -> Value:
-        """What is divided by, as it is: eager's RuntimeError where an integer is 0.
+        """A divisor, as it is: eager's RuntimeError where an integer is 0.
 
         Where the value's bounds tell that it is not 0, nothing is checked.
         """
