@@ -36,6 +36,7 @@ SHOWN: dict[str, tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]] =
     "The order of NaN": (lambda x: x.topk(2).indices, (torch.full((3, 4), NAN),)),
     "`sin`, `cos`, `tan` of float32": (torch.sin, (torch.full((4,), 3.4e38),)),
     "`gelu` of infinity": (F.gelu, (torch.full((64,), INF),)),
+    "`prod` of bfloat16": (torch.prod, (torch.linspace(0.98, 1.03, 256).bfloat16(),)),
     "float to uint32": (lambda x: x.to(torch.uint32), (torch.full((64,), NAN),)),
 }
 _NOT_SHOWN = {

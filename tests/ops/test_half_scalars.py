@@ -30,11 +30,16 @@ NARROWED: dict[str, Call] = {
     "xlogy of a scalar": lambda x: torch.xlogy(THIRD, x.abs()),
     "xlog1py": lambda x: torch.special.xlog1py(x, THIRD),
     "hardshrink": lambda x: F.hardshrink(x, THIRD),
+    "logit": lambda x: torch.logit(x.abs(), THIRD),
+    "linspace": lambda x: torch.linspace(0.1, 3.3, 50, dtype=x.dtype),
     "entr": torch.special.entr,
     "ndtr": torch.special.ndtr,
 }
-# The scalar is float32's.
+# The scalar is float32's, and so is a tensor that is written into another.
 WIDE: dict[str, Call] = {
+    "add_": lambda x: x.clone().add_(x.float() * THIRD),
+    "sub_ alpha": lambda x: x.clone().sub_(x.float() * THIRD, alpha=2),
+    "copysign_": lambda x: x.clone().copysign_(x.float() * THIRD),
     "mul": lambda x: x * THIRD,
     "mul 0-d": lambda x: x * torch.tensor(THIRD),
     "div": lambda x: x / THIRD,

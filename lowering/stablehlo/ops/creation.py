@@ -162,13 +162,18 @@ def inclusive_range(cx: Context, start: Scalar, end: Scalar, dtype: DType | None
 
 def _interpolate(cx: Context, start: Value | Scalar, end: Value | Scalar, steps: int, dtype: DType) -> Value:
     """From both ends towards the middle, as eager does, so that the last value is exactly `end`."""
-    first, last = cx.as_value(start, dtype), cx.as_value(end, dtype)
+    return _line(cx, cx.as_value(start, dtype), cx.as_value(end, dtype), steps, lambda value: value)
+
+
+def _line(cx: Context, first: Value, last: Value, steps: int, fit: Callable[[Value], Value]) -> Value:
+    """Values between two 0-d ends; `fit` rounds the step, and each multiple of it."""
+    dtype = first.dtype
     if steps < 2:
         return cx.broadcast(first, (steps,))
-    step = (last - first) / (steps - 1)
+    step = fit((last - first) / (steps - 1))
     index = cx.iota(dtype if not dtype.is_complex else DType.FLOAT64, (steps,))
-    rising = first + step * cx.convert(index, dtype)
-    falling = last - step * cx.convert(steps - 1 - index, dtype)
+    rising = first + fit(step * cx.convert(index, dtype))
+    falling = last - fit(step * cx.convert(steps - 1 - index, dtype))
     return cx.select(index < steps // 2, rising, falling)
 
 
@@ -183,7 +188,16 @@ _ENDS = ("default", "Tensor_Tensor", "Tensor_Scalar", "Scalar_Tensor")
 def linspace(
     cx: Context, start: Value | Scalar, end: Value | Scalar, steps: int, dtype: DType | None
 ) -> Value:
-    return cx.convert(_interpolate(cx, start, end, steps, _line_dtype(cx)), cx.out.dtype)
+    """Eager's half kernel rounds the ends, the step and its multiples."""
+    out = cx.out.dtype
+    if not out.is_half:
+        return cx.convert(_interpolate(cx, start, end, steps, _line_dtype(cx)), out)
+
+    def fit(value: Value) -> Value:
+        return cx.convert(cx.convert(value, out), DType.FLOAT32)
+
+    first, last = (cx.convert(cx.as_value(bound, out), DType.FLOAT32) for bound in (start, end))
+    return cx.convert(_line(cx, first, last, steps, fit), out)
 
 
 @lowers(*(f"aten.logspace.{kind}" for kind in _ENDS))

@@ -21,9 +21,16 @@ Function = Callable[[Context, Value, Value], Value]
 def narrowed(
     cx: Context, fn: Callable[..., Value], *operands: Operand, compute: DType | None = None
 ) -> Value:
-    """Most of eager's half kernels see scalars and 0-d operands already rounded to the common type."""
-    values = (cx.as_value(item, cx.out.dtype) for item in operands)
-    return cx.pointwise(fn, *values, out=cx.out.dtype, compute=compute)
+    """Most of eager's half kernels see scalars and 0-d operands already rounded to the common type.
+
+    The common type is that of the result, except where a tensor of a wider type is written into another.
+    """
+    out = common = cx.out.dtype
+    if out.is_floating:
+        found = cx.result_type(*operands)
+        common = found if found.is_floating else out
+    values = (cx.as_value(item, common) for item in operands)
+    return cx.pointwise(fn, *values, out=out, compute=compute or cx.compute_dtype(common))
 
 
 def scaled_sum(cx: Context, a: Operand, b: Operand, alpha: Scalar, sign: int) -> Value:

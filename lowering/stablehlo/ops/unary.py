@@ -257,10 +257,11 @@ def round_decimals(cx: Context, self: Value, decimals: int) -> Value:
 
 @lowers("aten.logit.default", "aten.special_logit.default")
 def logit(cx: Context, self: Value, eps: float | None) -> Value:
-    """Eager's half kernel rounds the odds before it takes their logarithm."""
+    """Eager's half kernel rounds the bounds, and the odds before it takes their logarithm."""
     x = cx.convert(self, cx.out.dtype)
     if eps is not None and eps >= 0:
-        x = cx.clamp(eps, x, 1 - eps)
+        least = cx.constant(eps, x.dtype)
+        x = cx.clamp(least, x, 1 - least)
     return cx.pointwise(cx.log, x / (1 - x), out=cx.out.dtype)
 
 
