@@ -27,8 +27,8 @@ for engine in ("aten", "xla"):
     assert torch.equal(lowered.compile(engine)(x), exported.module()(x))
 lowered = bridge.lower(exported)
 dist.destroy_process_group()
-from lowering.targets.aten.operators import resolve
-resolve.cache_clear()
+from lowering.targets.aten import operators
+operators._resolve.cache_clear()
 try:
     lowered.compile("aten")
 except Exception as error:
