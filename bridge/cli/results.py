@@ -33,10 +33,17 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 def output_names(program: Program) -> list[str]:
-    """A name for each output: of its value, or of its place for a constant."""
+    """A name for each output: of its value, or of its place for a constant.
+
+    A value that is returned again has its place, too.
+    """
     kinds = (OutputKind.USER, OutputKind.LOSS)
     returned = [spec.value for spec in program.signature.outputs if spec.kind in kinds]
-    return [value.name if isinstance(value, Ref) else f"out{i}" for i, value in enumerate(returned)]
+    names: list[str] = []
+    for place, value in enumerate(returned):
+        name = value.name if isinstance(value, Ref) else f"out{place}"
+        names.append(f"{name}.{place}" if name in names else name)
+    return names
 
 
 def results_of(

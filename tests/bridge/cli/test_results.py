@@ -130,3 +130,17 @@ def test_other_files_are_refused_before_anything_runs(model: Path, tmp_path: Pat
     refused("does not exist", "run", model, "-o", tmp_path / "none" / "a.npz")
     words = ("run", model, "-e", "aten", "-i", model.parent / "in.npz", "-o", tmp_path / "a.npy")
     refused("the program has 4 outputs; write an .npz", *words)
+
+
+class Twice(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        y = x + 1
+        return y, y
+
+
+def test_a_value_that_is_returned_again_is_there_again(tmp_path: Path) -> None:
+    torch.export.save(torch.export.export(Twice(), (torch.zeros(2),)), tmp_path / "twice.pt2")
+    ok("run", tmp_path / "twice.pt2", "-e", "aten", "-o", tmp_path / "y.npz")
+    with np.load(tmp_path / "y.npz") as found:
+        assert found.files == ["outputs/add", "outputs/add.1"]
+        np.testing.assert_array_equal(found["outputs/add"], found["outputs/add.1"])
