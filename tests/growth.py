@@ -82,12 +82,18 @@ def grown(work: Callable[[], Any], rounds: int, warm: int) -> Growth:
     """How much memory `work` leaves behind, called `rounds` times after `warm` times."""
     for _ in range(warm):
         work()
-    start = resident()
-    course = []
-    for tenth in range(10):
-        for _ in range(rounds * (tenth + 1) // 10 - rounds * tenth // 10):
-            work()
-        course.append(resident() - start)
+    gc.collect()
+    # Objects from before stay: to look through a test process' millions takes a second, each time.
+    gc.freeze()
+    try:
+        start = resident()
+        course = []
+        for tenth in range(10):
+            for _ in range(rounds * (tenth + 1) // 10 - rounds * tenth // 10):
+                work()
+            course.append(resident() - start)
+    finally:
+        gc.unfreeze()
     return Growth(rounds, course[-1], tuple(course))
 
 
