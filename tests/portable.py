@@ -54,6 +54,7 @@ RUNS: tuple[tuple[str, ...], ...] = (
         "tests/lowering/stablehlo/passes/test_pad_batched_matmuls.py",
         "tests/lowering/stablehlo/passes/test_weight_hoisting.py",
         "tests/ops/test_accuracy.py",
+        "tests/ops/test_half_scalars.py",
         "tests/ops/test_layouts.py",
         "tests/bridge/test_threads.py",
     ),

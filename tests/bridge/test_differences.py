@@ -35,11 +35,14 @@ SHOWN: dict[str, tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]] =
     "Complex functions of infinities": (torch.tanh, (torch.full((4,), complex(0.0, INF)),)),
     "The order of NaN": (lambda x: x.topk(2).indices, (torch.full((3, 4), NAN),)),
     "`sin`, `cos`, `tan` of float32": (torch.sin, (torch.full((4,), 3.4e38),)),
-    "`gelu` of infinity": (F.gelu, (torch.full((64,), INF),)),
     "`prod` of bfloat16": (torch.prod, (torch.linspace(0.98, 1.03, 256).bfloat16(),)),
     "float to uint32": (lambda x: x.to(torch.uint32), (torch.full((64,), NAN),)),
 }
+# Eager's own vector code differs, where it has any.
+_OF_VECTOR_CODE = {"`fmod` and `remainder`", "float to uint32"}
+_HAS_VECTOR_CODE = torch.backends.cpu.get_cpu_capability() != "DEFAULT"
 _NOT_SHOWN = {
+    "`gelu` of infinity": "only where eager's vector code is AVX-512's",
     "float to integer of what does not fit, on ARM": "needs another processor",
     "Products of float16 matrices": "needs another processor",
     "NaN and infinities beside other values": "only where the form is: tests/lowering/stablehlo/passes",
@@ -125,6 +128,8 @@ def test_rows_show_on_their_engines_alone(engine: str) -> None:
     compiled = bridge.lower(Calls(SHOWN), args).compile(engine)
     rows = _rows()
     for start, got, want in zip(SHOWN, compiled(*args), Calls(SHOWN)(*args), strict=True):
+        if start in _OF_VECTOR_CODE and not _HAS_VECTOR_CODE:
+            continue
         engines = next(engines for row, engines in rows.items() if row.startswith(start))
         assert _is_equal(got, want) is (engine not in engines), start
     assert not compiled.report.fallbacks
