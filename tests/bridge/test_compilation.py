@@ -224,11 +224,11 @@ def test_a_device_that_is_not_there_is_no_reason_to_run_elsewhere(
     lowered: bridge.Lowered, engine: TestEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nowhere(*_: object) -> None:
-        raise EngineError("iree: there is no usable cuda device")
+        raise EngineError("iree: it finds no usable cuda device")
 
     monkeypatch.setattr(engine, "from_tensor", nowhere)
     for device in ("cuda", "cuda:3"):
-        with pytest.raises(UsageError, match=f"the device {device} cannot be used: iree: there is no usable"):
+        with pytest.raises(UsageError, match=f"the device {device} cannot be used: iree: it finds no usable"):
             lowered.compile("iree", device)
 
 

@@ -85,7 +85,7 @@ class Call(torch.nn.Module):
 
 @pytest.fixture(autouse=True)
 def tables(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test registers is gone after it."""
+    """Registrations of a test are gone after it."""
     registry.load_families()
     monkeypatch.setattr(registry, "_RULES", dict(registry._RULES))
     monkeypatch.setattr(registry, "_DECOMPOSITIONS", {})

@@ -11,8 +11,7 @@ from lowering.stablehlo.value import Value
 def cast(cx: Context, value: Value, dtype: DType) -> Value:
     """Convert as torch does; its float8_e4m3fn saturates where StableHLO's overflow is NaN."""
     if dtype is DType.FLOAT8_E4M3FN and value.dtype is not dtype:
-        wide = cx.convert(value, DType.FLOAT64 if value.dtype is DType.FLOAT64 else DType.FLOAT32)
-        return cx.convert(cx.clamp(-448.0, wide, 448.0), dtype)
+        return cx.convert(cx.clamp(-448.0, cx.convert(value, DType.FLOAT32), 448.0), dtype)
     return cx.convert(value, dtype)
 
 

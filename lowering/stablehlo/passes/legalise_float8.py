@@ -49,13 +49,12 @@ def rewrite(parsed: ParsedModule) -> None:
 
 
 def _widened(value: Value) -> Value:
-    """A float8 as float32, its NaN by the bits."""
-    form = _FORMATS[value.dtype]
+    """A float8 as float32. An engine may take the NaN of float8_e4m3fn for a number."""
     single = converted(value, DType.FLOAT32)
-    if form.has_signed_zero and form.beyond == form.nan:
-        bits = bitcast(value, DType.UINT8) & 0x7F
-        single = select(compare(bits, form.nan, "EQ"), float("nan"), single)
-    return single
+    if value.dtype is not DType.FLOAT8_E4M3FN:
+        return single
+    bits = bitcast(value, DType.UINT8) & 0x7F
+    return select(compare(bits, _FORMATS[value.dtype].nan, "EQ"), float("nan"), single)
 
 
 def _rounded(single: Value, dtype: DType) -> Value:

@@ -68,5 +68,5 @@ def device_of(driver: str) -> rt.HalDevice:
             try:
                 _devices[driver] = rt.get_device(driver)
             except Exception as error:
-                raise EngineError(f"iree: there is no usable {driver} device: {first_line(error)}") from None
+                raise EngineError(f"iree: it finds no usable {driver} device: {first_line(error)}") from None
         return _devices[driver]

@@ -1,4 +1,4 @@
-"""What a call gives, by name: outputs, written inputs, buffers; exact in each format."""
+"""The results of a call, by name: outputs, written inputs, buffers; exact in each format."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ ONE_CORE = AVX512._replace(cores=1)
 MACHINES = (AVX2, AVX512, LARGEST, ONE_CORE)
 
 CLEAN_UP = ["erase-dead-operations", "merge-equal-operations"]
-# What results rest on, on every device.
+# Passes that results rest on, on every device.
 LEGALISED = {
     xla: ["keep-product-roundings"],
     iree: [
