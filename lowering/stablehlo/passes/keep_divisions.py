@@ -10,7 +10,7 @@ from math import frexp, isfinite
 
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes.parsed import ParsedModule
-from lowering.stablehlo.passes.rewrite import cx, maker, operations
+from lowering.stablehlo.passes.rewrite import cx, maker, operations, splat_of
 from lowering.stablehlo.value import Value
 
 
@@ -27,12 +27,5 @@ def rewrite(parsed: ParsedModule) -> None:
 
 def _is_power_of_two(value: ir.Value) -> bool:
     """Whether a value is full of one constant whose reciprocal is exact."""
-    spread = maker(value, "stablehlo.broadcast_in_dim")
-    made = maker(value if spread is None else spread.operand, "stablehlo.constant")
-    if made is None:
-        return False
-    elements = ir.DenseElementsAttr(made.value)
-    if not elements.is_splat:
-        return False
-    number = ir.FloatAttr(elements.get_splat_value()).value
-    return isfinite(number) and abs(frexp(number)[0]) == 0.5
+    number = splat_of(value)
+    return number is not None and isfinite(number) and abs(frexp(number)[0]) == 0.5

@@ -13,7 +13,7 @@ from typing import Any
 from lowering.ir.types import DType
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes.parsed import ParsedModule
-from lowering.stablehlo.passes.rewrite import cx, maker, replace
+from lowering.stablehlo.passes.rewrite import cx, replace, splat_of
 from lowering.stablehlo.value import Value, bitcast, converted, select
 
 _BITS = {DType.BFLOAT16: DType.INT16, DType.FLOAT32: DType.INT32, DType.FLOAT64: DType.INT64}
@@ -96,11 +96,11 @@ def _narrowed(x: Value) -> Value:
 
 def _compared(left: Value, right: Value, direction: str) -> Value | None:
     """The comparison on bits; None where no subnormal can come, or none makes a difference."""
-    fixed = _scalar(left.ir)
+    fixed = splat_of(left.ir)
     if fixed is not None:
         left, right, direction = right, left, _SWAPPED[direction]
     else:
-        fixed = _scalar(right.ir)
+        fixed = splat_of(right.ir)
     if not (_may_be_subnormal(left.ir) or (fixed is None and _may_be_subnormal(right.ir))):
         return None
     if fixed == 0:
@@ -135,22 +135,6 @@ def _key_of(number: float, dtype: DType) -> int:
     """The key of a constant, which is not left to the engine to compute."""
     size = abs(number) / 2.0 ** _EXPONENT[dtype]
     return int(-size if number < 0 else size)
-
-
-def _scalar(value: ir.Value) -> float | None:
-    """The number that a constant is full of; None for any other value."""
-    spread = maker(value, "stablehlo.broadcast_in_dim")
-    made = maker(value if spread is None else spread.operand, "stablehlo.constant")
-    if made is None:
-        return None
-    data = ir.DenseElementsAttr(made.value)
-    if not data.is_splat:
-        return None
-    return _number(data.get_splat_value())
-
-
-def _number(attribute: ir.Attribute) -> float:
-    return float(ir.FloatAttr(attribute).value)
 
 
 def _may_be_subnormal(value: ir.Value) -> bool:

@@ -34,6 +34,19 @@ def maker(value: ir.Value, name: str) -> Any | None:
     return owner.opview
 
 
+def splat_of(value: ir.Value) -> float | None:
+    """The floating-point number that a constant is full of, broadcast or not; None for any other value."""
+    spread = maker(value, "stablehlo.broadcast_in_dim")
+    made = maker(value if spread is None else spread.operand, "stablehlo.constant")
+    if made is None:
+        return None
+    data = ir.DenseElementsAttr(made.value)
+    if not data.is_splat:
+        return None
+    number: ir.Attribute = data.get_splat_value()
+    return float(ir.FloatAttr(number).value)
+
+
 def is_used_once(value: ir.Value) -> bool:
     return len(list(value.uses)) == 1
 
