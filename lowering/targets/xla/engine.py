@@ -181,7 +181,8 @@ class Xla(ImportsTensors[Handle]):
     def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: TargetOptions) -> Handle:
         _, devices = _backend(target.device, target.index)
         host = cls.from_numpy(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
-        array = jax.device_put(host.array, next(iter(devices)))
+        # A device of the host would alias memory whose owner ends here.
+        array = jax.device_put(host.array, next(iter(devices)), may_alias=False)
         return Handle(array.block_until_ready(), host.dtype, host.sizes)
 
 
