@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ from bridge.errors import BridgeError, UsageError
 from bridge.planned import Planned
 from lowering.frontend.state_dicts.safetensors_files import write_safetensors
 from lowering.host.drafts import draft_file
-from lowering.ir.program import InputKind, OutputKind, Program, Ref
-from lowering.ir.tree import flatten
+from lowering.ir.program import Arg, InputKind, OutputKind, Program, Ref
+from lowering.ir.tree import flatten, leaf_paths
 from lowering.ir.types import DType, TensorType
 
 if TYPE_CHECKING:
@@ -33,17 +34,39 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 def output_names(program: Program) -> list[str]:
-    """A name for each output: of its value, or of its place for a constant.
+    """A name for each output, in order; no two are the same.
 
-    A value that is returned again has its place, too.
+    It is the way to the output in the results, if that has a key or a field: `logits`, `cache.0.key`. Else it
+    is the name of the output's value, or `outPLACE` for a constant. A name that is taken gets its place.
     """
+    paths = leaf_paths(program.signature.out_spec)
+    wanted = [
+        _path_name(path) if any(isinstance(step, str) for step in path) else _value_name(value, place)
+        for place, (path, value) in enumerate(zip(paths, returned(program), strict=True))
+    ]
+    names: dict[str, None] = {}
+    first = set(wanted)
+    for place, name in enumerate(wanted):
+        if name in names:
+            while name in names or name in first:
+                name = f"{name}.{place}"
+        names[name] = None
+    return list(names)
+
+
+def returned(program: Program) -> list[Arg]:
+    """What the program returns, in order: the leaves of its results."""
     kinds = (OutputKind.USER, OutputKind.LOSS)
-    returned = [spec.value for spec in program.signature.outputs if spec.kind in kinds]
-    names: list[str] = []
-    for place, value in enumerate(returned):
-        name = value.name if isinstance(value, Ref) else f"out{place}"
-        names.append(f"{name}.{place}" if name in names else name)
-    return names
+    return [spec.value for spec in program.signature.outputs if spec.kind in kinds]
+
+
+def _path_name(path: Iterable[str | int]) -> str:
+    # A file's members and a terminal's lines are named so: nothing of a key may be a path or a command there.
+    return ".".join(re.sub(r"[^\w.-]", "_", str(step)) or "_" for step in path)
+
+
+def _value_name(value: Arg, place: int) -> str:
+    return value.name if isinstance(value, Ref) else f"out{place}"
 
 
 def results_of(
@@ -54,8 +77,9 @@ def results_of(
     Raises UsageError for an output of complex32, which numpy lacks.
     """
     program, types = lowered.program, container_types(lowered)
-    for name in output_names(program):
-        type_ = program.graph.values.get(name)
+    names = output_names(program)
+    for name, value in zip(names, returned(program), strict=True):
+        type_ = program.graph.values[value.name] if isinstance(value, Ref) else None
         if isinstance(type_, TensorType) and type_.dtype is DType.COMPLEX32:
             raise UsageError(f"output {name} is complex32, which numpy lacks: call the program with torch")
     taken = [s.name for s in program.signature.inputs if s.kind in (InputKind.USER, InputKind.LITERAL)]
@@ -64,7 +88,7 @@ def results_of(
     outputs = flatten(compiled(*args, **kwargs), program.signature.out_spec, types)
     buffers = compiled.buffers
     return {
-        OUTPUTS: dict(zip(output_names(program), outputs, strict=True)),
+        OUTPUTS: dict(zip(names, outputs, strict=True)),
         INPUTS: {name: given[name] for name in compiled.written.inputs},
         BUFFERS: {name: buffers[name] for name in compiled.written.buffers},
     }

@@ -8,12 +8,12 @@ from math import prod
 from typing import Any
 
 from bridge.api import described
-from bridge.cli.results import output_names
+from bridge.cli.results import output_names, returned
 from bridge.memory import CallMemory
 from bridge.planned import Planned
 from bridge.tuning_record import Tuning, to_json
 from lowering.ir.plan import Placement
-from lowering.ir.program import MUTATIONS, InputKind, Node, OutputKind, Program, Ref, all_nodes
+from lowering.ir.program import MUTATIONS, InputKind, Node, Program, Ref, all_nodes
 from lowering.ir.text import print_type
 
 
@@ -189,8 +189,6 @@ def _inputs(program: Program) -> list[dict[str, str]]:
 
 
 def _outputs(program: Program) -> list[dict[str, str]]:
-    kinds = (OutputKind.USER, OutputKind.LOSS)
-    returned = [spec.value for spec in program.signature.outputs if spec.kind in kinds]
     return [
         {
             "name": name,
@@ -198,5 +196,5 @@ def _outputs(program: Program) -> list[dict[str, str]]:
             if isinstance(value, Ref)
             else f"always {value!r}",
         }
-        for name, value in zip(output_names(program), returned, strict=True)
+        for name, value in zip(output_names(program), returned(program), strict=True)
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict, defaultdict, deque, namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from keyword import iskeyword
@@ -245,3 +245,27 @@ def child_names(spec: TreeSpec) -> tuple[str, ...]:
         if texts and len(set(names)) == len(names) == len(spec.children):
             return tuple(names)
     return tuple(str(index) for index in range(len(spec.children)))
+
+
+def leaf_paths(spec: TreeSpec) -> Iterator[tuple[str | int, ...]]:
+    """The way to each leaf, in their order: keys and fields as text, places as numbers. A lone leaf has ().
+
+    Raises TreeSpecError where a context cannot be read.
+    """
+    if spec.type is None:
+        yield ()
+    for step, child in zip(_steps(spec), spec.children, strict=True):
+        for rest in leaf_paths(child):
+            yield (step, *rest)
+
+
+def _steps(spec: TreeSpec) -> Sequence[str | int]:
+    places = range(len(spec.children))
+    if not spec.children or spec.type in SEQUENCES:
+        return places
+    if spec.type in MAPPINGS:
+        return [str(key) for key in dict_keys(spec)]
+    if spec.type == NAMEDTUPLE:
+        return spec.fields or places
+    names = child_names(spec)
+    return places if names == tuple(str(place) for place in places) else names

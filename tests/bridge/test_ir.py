@@ -85,7 +85,7 @@ def test_the_whole_path_on_the_command_line(tmp_path: Path) -> None:
     assert "74 parameters" in ok("info", model)
     ok("run", model, "-e", "xla", "--weights", weights, "-i", tmp_path / "x.npy", "-o", tmp_path / "y.npz")
     with torch.no_grad(), np.load(tmp_path / "y.npz") as found:
-        np.testing.assert_allclose(found["outputs/mul"], real(X)["logits"].numpy(), 1e-4, 1e-5)
+        np.testing.assert_allclose(found["outputs/logits"], real(X)["logits"].numpy(), 1e-4, 1e-5)
     assert ok("verify", model, "-e", "xla", "--weights", weights).endswith("PASSED\n")
     del (few := dict(real.state_dict()))["head.bias"]
     save_file(few, weights)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 import pytest
 import torch
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 import bridge
 from bridge.cli.results import output_names, write_results
 from bridge.errors import UsageError
 from lowering.host.weights import materialise
+from lowering.ir.program import Program
 from runtime.interpreted import Interpreted
 from tests.bridge.command_line import ok, refused
 
@@ -56,31 +59,92 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 def test_everything_by_name(model: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"out{suffix}"
     ok("run", model, "-e", "aten", "-i", model.parent / "in.npz", "-o", out)
-    relu, third, again, *_ = output_names(bridge.read_program(model))
     found = _read(out)
     assert set(found) == {
-        *(f"outputs/{name}" for name in (relu, third, f"{relu}.2", "out3")), "inputs/cache", "buffers/count"
+        *(f"outputs/{name}" for name in ("a", "b", "again", "n")), "inputs/cache", "buffers/count"
     }  # fmt: skip
-    for name in (relu, again):
+    for name in ("a", "again"):
         np.testing.assert_array_equal(found[f"outputs/{name}"], np.maximum(X, 0))
     np.testing.assert_array_equal(found["inputs/cache"], 2 * CACHE)
     np.testing.assert_array_equal(found["buffers/count"], X)
-    assert found["outputs/out3"] == 3
+    assert found["outputs/n"] == 3
     wanted = (torch.from_numpy(X).to(torch.bfloat16) / 3).view(torch.uint16).numpy()
     dtype = ml_dtypes.bfloat16 if suffix == ".safetensors" else np.uint16
-    assert found[f"outputs/{third}"].dtype == dtype
-    np.testing.assert_array_equal(found[f"outputs/{third}"].view(np.uint16), wanted)
+    assert found["outputs/b"].dtype == dtype
+    np.testing.assert_array_equal(found["outputs/b"].view(np.uint16), wanted)
 
 
 def test_the_command_line_shows_them(model: Path) -> None:
     words = ("run", model, "-e", "aten", "-i", model.parent / "in.npz")
     text = ok(*words)
-    assert "output relu: float32 [2]\n[1. 0.]" in text
+    assert "output a: float32 [2]\n[1. 0.]" in text
     assert "input cache, after the call: float32 [2]\n[6. 8.]" in text
     assert "buffer count, after the call: float32 [2]\n[ 1. -2.]" in text
     data = json.loads(ok(*words, "--json"))
     assert [row["name"] for row in data["inputs"] + data["buffers"]] == ["cache", "count"]
-    assert data["outputs"][0]["name"] == "relu"
+    assert data["outputs"][0]["name"] == "a"
+
+
+class Point(NamedTuple):
+    x: Any
+    y: Any
+
+
+class Nest(torch.nn.Module):
+    """Gives what `structure` makes of two tensors."""
+
+    def __init__(self, structure: Callable[[torch.Tensor, torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.structure = structure
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.structure(x + 1, x * 2)
+
+
+NAMED = {
+    "a value": (lambda a, b: a, ["add"]),
+    "places alone": (lambda a, b: (a, [b, a, 3]), ["add", "mul", "add.2", "out3"]),
+    "keys": (
+        lambda a, b: {"logits": a, "cache": [{"key": b}, {"key": a}]},
+        ["logits", "cache.0.key", "cache.1.key"],
+    ),
+    "keys below places": (lambda a, b: (a, {"a": b}), ["add", "1.a"]),
+    "keys that are numbers": (lambda a, b: {1: a, 0: b}, ["1", "0"]),
+    "fields": (lambda a, b: Point(a, (b,)), ["x", "y.0"]),
+    "a model's output": (
+        lambda a, b: CausalLMOutputWithPast(logits=a, hidden_states=(b, a)),
+        ["logits", "hidden_states.0", "hidden_states.1"],
+    ),
+    "two ways of one name": (
+        lambda a, b: {"a": [a], "a.0": b, "a.0.1": a, "1": a, 1: b},
+        ["a.0", "a.0.1.1", "a.0.1", "1", "1.4"],
+    ),
+    "a key like a node": (lambda a, b: [a, [b, {"add": 1}], a], ["add", "mul", "1.1.add", "add.3"]),
+    "keys that no file should have": (
+        lambda a, b: {"../a/b": a, "": b, "\x1b[2Jé": a},
+        [".._a_b", "_", "__2Jé"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_outputs_are_named_by_their_way_in_the_results(case: str) -> None:
+    structure, names = NAMED[case]
+    program = bridge.extract(Nest(structure), (torch.ones(2),))
+    assert output_names(program) == names
+    assert output_names(Program.from_json(program.to_json())) == names
+
+
+def test_info_and_run_name_outputs_alike(tmp_path: Path) -> None:
+    structure, names = NAMED["a model's output"]
+    model = bridge.extract(Nest(structure), (torch.ones(2),)).save(tmp_path / "m.json")
+    np.save(tmp_path / "x.npy", X)
+    assert [row["name"] for row in json.loads(ok("info", model, "--json"))["outputs"]] == names
+    ok("run", model, "-e", "aten", "-i", tmp_path / "x.npy", "-o", tmp_path / "y.safetensors")
+    found = _read(tmp_path / "y.safetensors")
+    assert list(found) == sorted(f"outputs/{name}" for name in names)
+    np.testing.assert_array_equal(found["outputs/logits"], X + 1)
+    np.testing.assert_array_equal(found["outputs/hidden_states.0"], X * 2)
 
 
 def test_results_are_inputs_again(model: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from lowering.ir.tree import (
     TreeSpecError,
     flatten,
     flatten_call,
+    leaf_paths,
     namedtuple_fields,
     namedtuple_type,
     parse_spec,
@@ -90,11 +91,18 @@ def test_as_torch_does(tree: Any):
     assert json.loads(print_spec(spec)) == json.loads(written)
     assert spec.leaves == len(leaves)
     assert flatten(tree, spec) == leaves
+    ways, _ = pytree.tree_flatten_with_path(tree)
+    assert list(leaf_paths(spec)) == [tuple(_step(key) for key in way) for way, _ in ways]
     rebuilt = unflatten(leaves, spec)
     assert rebuilt == tree
     assert type(rebuilt) is type(tree)
     assert pytree.tree_structure(rebuilt) == torch_spec
     assert pytree.treespec_loads(print_spec(spec)) == torch_spec
+
+
+def _step(key: Any) -> str | int:
+    """A step as torch says it: of a dict its key, of a list its index."""
+    return str(key.key) if hasattr(key, "key") else key.idx
 
 
 @dataclass
@@ -123,6 +131,23 @@ for tree in (Point(1, (2, 3)), Pair(1), Pair(1, [2]), [Pair(Point(1, 2), 3)]):
     assert pytree.treespec_loads(print_spec(spec)) == torch_spec
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_way_to_a_leaf_has_the_names_that_are_known():
+    fields = parse_spec(
+        text(node("collections.namedtuple", POINT, LEAF_NODE, LEAF_NODE)), {POINT: ("x", "y")}
+    )
+    assert list(leaf_paths(fields)) == [("x",), ("y",)]
+    unnamed = parse_spec(text(node("collections.namedtuple", POINT, LEAF_NODE, LEAF_NODE)))
+    assert list(leaf_paths(unnamed)) == [(0,), (1,)]
+    for context, path in (
+        (json.dumps([["left"], ["right"]]), "left"),
+        (json.dumps(["left"]), "left"),
+        ("{}", 0),
+    ):
+        custom = parse_spec(text(node("tests.Custom", context, tuple_of(LEAF_NODE))))
+        assert list(leaf_paths(custom)) == [(path, 0)]
+    assert list(leaf_paths(LEAF)) == [()]
 
 
 # --------------------------------------------------------------------------------------------- round trips
