@@ -184,6 +184,7 @@ TESTS = {
         test_a_refused_option_is_found_out
         test_tied_ports_share_one_imported_weight
     """,
+    "tests/test_capabilities.py": "test_a_call_runs test_a_command_runs",
     "tests/runtime/test_small_sizes.py": """
         test_small_sizes_are_eagers test_small_sizes_on_iree test_what_stays_on_the_engine_and_what_goes
     """,

@@ -55,7 +55,7 @@ def output_names(program: Program) -> list[str]:
 
 
 def returned(program: Program) -> list[Arg]:
-    """What the program returns, in order: the leaves of its results."""
+    """The leaves of the results of a program, in order."""
     kinds = (OutputKind.USER, OutputKind.LOSS)
     return [spec.value for spec in program.signature.outputs if spec.kind in kinds]
 
