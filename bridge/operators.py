@@ -11,6 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lowering.ir.allowed import refusal
+from lowering.ir.aten import schema
+
+REFUSED = "refused"
 MEASURED = Path(__file__).with_name("operators.json")
 
 
@@ -29,7 +33,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """One overload. `how`: the module of its rule, `decomposition`, `kernel`, `ATen`, or empty: never met."""
+    """One overload. `how`: the module of its rule, `decomposition`, `kernel`, `refused`, `ATen`, or empty.
+
+    Empty is one that no run has met. `refused`: neither lowered nor run, by docs/decisions/0028.
+    """
 
     target: str
     how: str
@@ -57,7 +64,11 @@ def operator(target: str) -> Overload:
     rule = rule_for(target)
     if rule is not None:
         how = rule.emit.__module__
-    elif decomposition_for(target) is not None or any(item.lowered for item in seen):
+    elif decomposition_for(target) is not None:
+        how = "decomposition"
+    elif schema(target) is not None and refusal(target) is not None:
+        how = REFUSED
+    elif any(item.lowered for item in seen):
         how = "decomposition"
     elif kernel_for(target) is not None:
         how = "kernel"
@@ -69,6 +80,8 @@ def operator(target: str) -> Overload:
 def describe(target: str) -> list[str]:
     """The same in lines for a reader."""
     found = operator(target)
+    if found.how == REFUSED:
+        return [f"{target}: no rule; {refusal(target)}"]
     if not found.how:
         return [f"{target}: no rule; torch's decomposition is tried, else ATen; op_db has no sample of it"]
     how = found.how if found.how in ("decomposition", "kernel", "ATen") else f"rule in {found.how}"

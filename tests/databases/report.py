@@ -17,6 +17,7 @@ PAGE = ROOT / "docs" / "databases.md"
 # How many samples of each entry an engine takes; IREE's compiler takes half a second a case.
 LIMITS = {"xla": None, "iree": 3, "aten": None}
 _PACKAGES = ("torch", "jaxlib", "iree-base-compiler")
+_COUNTED = tuple(word for word in Word if word is not Word.REFUSED)
 _NAMED = (Word.DIFFERENT, Word.FAILED, Word.NOT_EXPORTABLE)
 
 Results = dict[tuple[str, str], list[Row]]
@@ -56,7 +57,7 @@ def _page(results: Results) -> list[str]:
     ]
     for (suite, engine), rows in results.items():
         words = Counter(row.word for row in rows)
-        counts = " | ".join(str(words[word.value]) for word in Word)
+        counts = " | ".join(str(words[word.value]) for word in _COUNTED)
         lines.append(f"| {SUITES[suite].title} | {engine} | {SUITES[suite].mode} | {len(rows)} | {counts} |")
     lines += ["", f"Examples that torch itself names unsupported: {unsupported}."]
     for word in _NAMED:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from bridge.errors import first_line
+from bridge.errors import OperatorRefused, first_line
 from bridge.lowered import Lowered, lower_program
 from lowering.frontend.errors import ExportError
 from lowering.frontend.exported_program import export, from_exported_program
@@ -19,6 +19,7 @@ from lowering.ir.program import Graph
 from lowering.passes.partition import TOO_SMALL
 from tests.opdb.compare import compare
 from tests.opdb.fingerprint import Sources, fingerprint, recording
+from tests.opdb.selection import REFUSED
 
 # What op_db's own wrappers seed random operators with; the exporter does not see them do so.
 _SEED = 42
@@ -32,6 +33,7 @@ class Word(Enum):
     DIFFERENT = "different"
     FAILED = "failed"  # an exception that is not the exporter's, a crash, a timeout
     NOT_EXPORTABLE = "not exportable"
+    REFUSED = "refused"  # as decision 28 has it: an operator that a file may not have ATen run
 
 
 @dataclass
@@ -98,6 +100,8 @@ def run_case(
         try:
             lowered = lower_program(program, weights)
         except Exception as error:
+            if isinstance(error, OperatorRefused) and name in REFUSED:
+                return Row(case, Word.REFUSED.value, explain(error), rules=rules)
             return Row(case, Word.FAILED.value, f"lowering: {explain(error)}", rules=rules)
     targets = sorted(set(_targets(lowered.program.graph)))
     row = Row(case, Word.FAILED.value, targets=targets, rules=rules, stamp=sources.stamp(engine, rules))

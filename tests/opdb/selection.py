@@ -16,6 +16,9 @@ ENGINES = ("xla", "iree", "aten")
 # How many samples of each operator an engine takes; IREE's compiler takes half a second a case.
 SAMPLES = {"xla": None, "iree": 3, "aten": None}
 
+# A file may not call them (docs/decisions/0028-allowed-operators.md).
+REFUSED = frozenset(("to_sparse",))
+
 # Results hold whatever the memory held: only dtype and sizes are compared.
 UNDEFINED = frozenset(
     """

@@ -20,6 +20,10 @@ def test_core_operators_without_a_rule_have_a_reason() -> None:
 def test_an_operator_is_described() -> None:
     assert describe("aten.addr.default")[0] == "aten.addr.default: rule in lowering.stablehlo.ops.matmul"
     assert "no rule" in describe("aten.nonzero.out")[0]
+    (line,) = describe("aten.to_sparse.default")
+    assert line.startswith(
+        "aten.to_sparse.default: no rule; a file may not call aten.to_sparse.default: it is"
+    )
 
 
 def test_reasons_name_no_symbol_of_one_program() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from tests.opdb import selection
+import pytest
+
+from tests.opdb import cases, selection
 from tests.opdb.cases import Word, run_case
 from tests.opdb.fingerprint import Sources
 
@@ -28,3 +30,14 @@ def test_first_samples_equal_eager() -> None:
     assert not bad, [f"{row.case}: {row.word}: {row.reason}" for row in bad]
     words = Counter(row.word for row in rows)
     assert words[Word.LOWERED.value] >= 0.85 * _COUNT, words
+
+
+def test_what_a_decision_refuses_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another operator that is refused is a failure."""
+    op, sources = selection.database()["to_sparse"].op, Sources()
+    sample = selection.samples("to_sparse", "float32")[0]
+    row = run_case("to_sparse/float32/0", op, sample, "xla", sources, None)
+    assert (row.word, row.targets) == (Word.REFUSED.value, [])
+    assert "a file may not call aten.to_sparse.default: it is for sparse" in row.reason
+    monkeypatch.setattr(cases, "REFUSED", frozenset())
+    assert run_case("to_sparse/float32/0", op, sample, "xla", sources, None).word == Word.FAILED.value
