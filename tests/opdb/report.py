@@ -115,12 +115,12 @@ def _page(results: Results, versions: dict[str, str]) -> str:
         + ", ".join(f"{name} {number}" for name, number in versions.items())
         + ".",
         "",
-        "*lowered*: all of it StableHLO and equal; *mixed*: equal, some nodes on ATen; *refused*: an operator "
-        "of sparse tensors, which a file may not call ([28](decisions/0028-allowed-operators.md)); *whole*: "
-        "the lowered share of the cases that could be exported, without random operators and those whose "
-        "results' sizes or Python values depend on the data (*left out*, named below). *x10*: equal within "
-        "ten times the tolerance that op_db or torch.testing gives, and not within one. *samples*: how many "
-        "were run of each operator.",
+        "*lowered*: all of it StableHLO and equal; *mixed*: equal, some nodes on ATen; *refused*: an "
+        "operator of sparse tensors, which a file may not call ([28](decisions/0028-allowed-operators.md)); "
+        "*whole*: the lowered share of the cases that could be exported, without random operators and those "
+        "whose results' sizes or Python values depend on the data (*left out*, named below). *x10*: equal "
+        "within ten times the tolerance that op_db or torch.testing gives, and not within one. *samples*: "
+        "how many were run of each operator.",
         "",
         "| engine | dtype | samples | cases | lowered | mixed | different | failed "
         "| not exportable | refused | left out | whole | x10 |",
