@@ -8,39 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from lowering.ir.symbols import Apply, Dim, Symbol, Term, to_text
+from lowering.ir.polynomials import added, polynomial, term_of
+from lowering.ir.symbols import Apply, Dim
 from lowering.ir.types import TensorType
-
-# A polynomial: coefficients by monomial, which is a sorted tuple of symbols and opaque operations.
-_Polynomial = dict[tuple[Term, ...], int | float]
-
-
-def _polynomial(term: Term) -> _Polynomial:
-    if not isinstance(term, Apply):
-        return {(term,): 1} if isinstance(term, Symbol) else {(): term} if term else {}
-    if term.op == "Add":
-        total: _Polynomial = {}
-        for arg in term.args:
-            for monomial, coefficient in _polynomial(arg).items():
-                total[monomial] = total.get(monomial, 0) + coefficient
-        return {monomial: coefficient for monomial, coefficient in total.items() if coefficient}
-    if term.op == "Mul":
-        product: _Polynomial = {(): 1}
-        for arg in term.args:
-            product = _multiply(product, _polynomial(arg))
-        return product
-    if term.op in ("Pow", "PowByNatural") and isinstance(term.args[1], int) and 0 <= term.args[1] <= 8:
-        return _polynomial(Apply("Mul", (term.args[0],) * term.args[1]))
-    return {(term,): 1}
-
-
-def _multiply(left: _Polynomial, right: _Polynomial) -> _Polynomial:
-    result: _Polynomial = {}
-    for a, x in left.items():
-        for b, y in right.items():
-            monomial = tuple(sorted((*a, *b), key=to_text))
-            result[monomial] = result.get(monomial, 0) + x * y
-    return {monomial: coefficient for monomial, coefficient in result.items() if coefficient}
 
 
 def equal(left: Dim, right: Dim) -> bool | None:
@@ -49,7 +19,7 @@ def equal(left: Dim, right: Dim) -> bool | None:
         return True
     if isinstance(left, int) and isinstance(right, int):
         return False
-    difference = _polynomial(Apply("Add", (left, Apply("Mul", (-1, right)))))
+    difference = added(polynomial(left), polynomial(right), -1)
     if not difference:
         return True
     return False if set(difference) == {()} else None
@@ -67,17 +37,7 @@ def product(dims: Sequence[Dim]) -> Dim:
     """The product, in a form that is the same for equal products of sums and products."""
     if all(isinstance(dim, int) for dim in dims):
         return prod(dim for dim in dims if isinstance(dim, int))
-    terms: list[Term] = []
-    for monomial, coefficient in sorted(
-        _polynomial(Apply("Mul", tuple(dims))).items(), key=lambda item: [to_text(term) for term in item[0]]
-    ):
-        factors = monomial if coefficient == 1 and monomial else (coefficient, *monomial)
-        terms.append(factors[0] if len(factors) == 1 else Apply("Mul", factors))
-    if len(terms) > 1:
-        return Apply("Add", tuple(terms))
-    only = terms[0] if terms else 0
-    assert not isinstance(only, (float, bool))
-    return only
+    return term_of(polynomial(Apply("Mul", tuple(dims))))
 
 
 def row_major(sizes: Sequence[Dim]) -> tuple[Dim, ...]:

@@ -6,7 +6,15 @@ import re
 from collections.abc import Mapping
 
 from lowering.ir.program import Program
-from lowering.ir.symbols import Dim, Scalar, SymbolError, UnboundSymbol, evaluate, free_symbols
+from lowering.ir.symbols import (
+    Dim,
+    SymbolError,
+    Term,
+    UnboundSymbol,
+    evaluate,
+    free_symbols,
+    substituted,
+)
 from lowering.ir.types import TensorType
 
 # `L['x'].size()[0]`, `L['xs'][0]['a'].size()[2]`: the input `xs_0_a`, axis 2.
@@ -45,18 +53,23 @@ def _has_sizes(program: Program, sizes: Mapping[str, int]) -> bool:
 
 
 def _holds(program: Program, sizes: Mapping[str, int]) -> bool:
-    for guard in program.guards:
-        known: dict[str, Scalar] = dict(sizes)
+    for condition in conditions(program):
         try:
-            for name in free_symbols(guard.condition):
-                size = _input_size(program, name)
-                if size is not None:
-                    known[name] = evaluate(size, sizes)
-            if not evaluate(guard.condition, known):
+            if not evaluate(condition, sizes):
                 return False
         except UnboundSymbol:
             continue
     return True
+
+
+def conditions(program: Program) -> list[Term]:
+    """The program's guards, over its symbols as far as these tell the sizes of the inputs."""
+    found: list[Term] = []
+    for guard in program.guards:
+        shown = {name: _input_size(program, name) for name in free_symbols(guard.condition)}
+        terms = {name: size for name, size in shown.items() if size is not None}
+        found.append(substituted(guard.condition, terms))
+    return found
 
 
 def _input_size(program: Program, name: str) -> Dim | None:

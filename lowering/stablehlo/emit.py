@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from lowering.ir.aten import REQUIRED, OpSchema
 from lowering.ir.custom_operators import schema_of
@@ -20,6 +20,7 @@ from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.errors import RuleError, Unsupported
 from lowering.stablehlo.hlo import func, ir
 from lowering.stablehlo.registry import OPTIONS, Rule, rule_for
+from lowering.stablehlo.symbolic import SymbolicSizes, any_symbolic, same
 from lowering.stablehlo.value import Value, constant, tensor_type, types_text
 
 Sizes = Mapping[str, int]
@@ -52,7 +53,7 @@ def emit_module(
     weights = weight_names(program)
     in_ports = tuple(_port(value, values[value], sizes, weights.get(value)) for value in inputs)
     with hlo.make_context(), ir.Location.unknown():
-        module, entry = _open_module(name, in_ports)
+        module, entry = open_module(name, in_ports)
         emitter = Emitter(sizes, bounds_checks=bounds_checks)
         env: dict[str, Value] = dict(zip(inputs, map(Value, entry.entry_block.arguments), strict=True))
         with ir.InsertionPoint(entry.entry_block):
@@ -60,14 +61,8 @@ def emit_module(
             results = [env[value] for value in outputs]
             checks = emitter.checks.found()
             if checks:
-                results.append(_flags(list(checks.values())))
-            func.ReturnOp([value.ir for value in results])
-        entry.attributes["function_type"] = ir.TypeAttr.get(
-            ir.FunctionType.get(list(entry.type.inputs), [value.ir.type for value in results])
-        )
-        _verify(module)
-        hlo.legalise_chlo(module)
-        code = hlo.serialize(module)
+                results.append(flags(list(checks.values())))
+        code = close_module(module, entry, results)
     names = [*outputs, CHECKS] if checks else outputs
     out_ports = tuple(Port(v, r.dtype, r.shape) for v, r in zip(names, results, strict=True))
     return Module(code, in_ports, out_ports, name, tuple(checks))
@@ -82,7 +77,7 @@ def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REAS
     graph = program.graph
     emitter = Emitter(sizes, reasons=dict(known))
     with hlo.make_context(), ir.Location.unknown():
-        _, entry = _open_module("trial", ())
+        _, entry = open_module("trial", ())
         with ir.InsertionPoint(entry.entry_block):
             env: dict[str, Value] = {}
             for item in graph.inputs:
@@ -115,6 +110,8 @@ def concrete(type_: ValueType, sizes: Sizes) -> ConcreteType:
     if type_.device.type == "meta":
         raise Unsupported("a tensor on the device meta has no data")
     shape = tuple(scalar_of(size, sizes, "its size ") for size in type_.sizes)
+    if any_symbolic(shape):
+        return ConcreteType(type_.dtype, tuple(cast(Sequence[int], shape)))
     for size, term in zip(shape, type_.sizes, strict=True):
         if not isinstance(size, int) or not 0 <= size < 1 << 63:
             raise Unsupported(f"its size {term} would be {size}")
@@ -126,7 +123,8 @@ def scalar_of(term: Term, sizes: Sizes, what: str = "") -> Scalar:
     if isinstance(term, int | float | bool):
         return term
     try:
-        return evaluate(term, sizes)
+        symbolic = sizes.scalar(term) if isinstance(sizes, SymbolicSizes) else None
+        return evaluate(term, sizes) if symbolic is None else symbolic
     except UnboundSymbol as error:
         raise Unsupported(f"{what}{error.name} is known only once the data is") from None
     except SymbolError as error:
@@ -219,9 +217,9 @@ class Emitter:
             return self._decompose(cx, target, arguments)
         produced = rule.emit(cx, *positional, **_accepted(rule, target, arguments))
         flat = _flatten(produced)
-        actual = [(value.dtype, value.shape) for value in flat]
-        expected = [(out.dtype, out.shape) for out in cx.outs]
-        if actual != expected:
+        if not _as_promised(flat, cx.outs):
+            actual = [(value.dtype, value.shape) for value in flat]
+            expected = [(out.dtype, out.shape) for out in cx.outs]
             raise rule.mistake(
                 f"{rule} built {types_text(actual)} for node {cx.node.name!r}, "
                 f"the program says {types_text(expected)}"
@@ -313,6 +311,13 @@ class Emitter:
         return arg
 
 
+def _as_promised(values: Sequence[Value], outs: Sequence[ConcreteType]) -> bool:
+    return len(values) == len(outs) and all(
+        value.dtype is out.dtype and (same(value.shape, out.shape) or value.shape == out.shape)
+        for value, out in zip(values, outs, strict=True)
+    )
+
+
 def _holds(arguments: Mapping[str, Any]) -> bool:
     """Whether an assertion holds. Of numbers: one that is true, or lies in a range. Of a tensor's metadata:
     dtype and sizes; its strides are those that the program says."""
@@ -326,7 +331,7 @@ def _holds(arguments: Mapping[str, Any]) -> bool:
     return (low is None or size >= low) and (high is None or size <= high)
 
 
-def _flags(failed: Sequence[Value]) -> Value:
+def flags(failed: Sequence[Value]) -> Value:
     """0-d bools as one tensor."""
     rows = [Value(hlo.stablehlo.reshape(tensor_type(DType.BOOL, (1,)), value.ir)).ir for value in failed]
     return Value(hlo.stablehlo.concatenate(rows, 0))
@@ -386,8 +391,8 @@ def _port(name: str, type_: ValueType, sizes: Sizes, weight: str | None) -> Port
     return Port(name, out.dtype, out.shape, weight)
 
 
-def _open_module(name: str, ports: Sequence[Port]) -> tuple[ir.Module, func.FuncOp]:
-    """A module with an empty public `@main` taking these ports."""
+def open_module(name: str, ports: Sequence[Port]) -> tuple[ir.Module, func.FuncOp]:
+    """A module with an empty public `@main` taking these ports. Sizes of theirs may be symbolic."""
     module = ir.Module.create()
     module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
     types = [tensor_type(port.dtype, port.sizes) for port in ports]
@@ -395,6 +400,18 @@ def _open_module(name: str, ports: Sequence[Port]) -> tuple[ir.Module, func.Func
         entry = func.FuncOp("main", ir.FunctionType.get(types, []))
         entry.add_entry_block([hlo.location(port.name, ()) for port in ports])
     return module, entry
+
+
+def close_module(module: ir.Module, entry: func.FuncOp, results: Sequence[Value]) -> bytes:
+    """The portable bytecode of a module whose `@main` returns these. Raises RuleError if it is invalid."""
+    with ir.InsertionPoint(entry.entry_block):
+        func.ReturnOp([value.ir for value in results])
+    entry.attributes["function_type"] = ir.TypeAttr.get(
+        ir.FunctionType.get(list(entry.type.inputs), [value.ir.type for value in results])
+    )
+    _verify(module)
+    hlo.legalise_chlo(module)
+    return hlo.serialize(module)
 
 
 def _verify(module: ir.Module) -> None:

@@ -101,6 +101,37 @@ def merge_equal(module: ir.Module) -> None:
     _run(module, "cse")
 
 
+def refine(module: ir.Module, types: Sequence[str]) -> None:
+    """Give `@main` arguments of these static types, in place, and all that follows from them static types."""
+    passes = f"stablehlo-refine-arguments{{types={','.join(types)}}},stablehlo-refine-shapes"
+    clean = "func.func(stablehlo-canonicalize-dynamism,canonicalize,cse)"
+    passmanager.PassManager.parse(f"builtin.module({passes},{clean})", module.context).run(module.operation)
+
+
+def dynamic_gather(
+    made: ir.Type, value: ir.Value, indices: ir.Value, sizes: ir.Value, numbers: ir.Attribute
+) -> ir.Value:
+    """`stablehlo.dynamic_gather` of this result type: jax's own builder infers it, and cannot."""
+    operands = [value, indices, sizes]
+    op = ir.Operation.create(
+        "stablehlo.dynamic_gather", [made], operands, attributes={"dimension_numbers": numbers}
+    )
+    return op.results[0]
+
+
+def main_of(module: ir.Module) -> func.FuncOp:
+    """The module's `@main`."""
+    return next(
+        op for op in module.body.operations if isinstance(op, func.FuncOp) and op.name.value == "main"
+    )
+
+
+def whole(number: int) -> ir.Value:
+    """A constant, a 0-d tensor of int64, at the insertion point."""
+    type_ = ir.RankedTensorType.get([], ir.IntegerType.get_signless(64))
+    return stablehlo.constant(dense(np.array(number, np.int64), type_))
+
+
 def _run(module: ir.Module, passes: str) -> None:
     """Run MLIR passes, by their names, on each function of a module."""
     manager = passmanager.PassManager.parse(f"builtin.module(func.func({passes}))", module.context)

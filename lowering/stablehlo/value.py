@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,13 +12,17 @@ from lowering.host import tensors
 from lowering.ir.types import DType
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import dense, dtype_of, element_type, ir, stablehlo
+from lowering.stablehlo.size_values import size_value, sizes_tensor
+from lowering.stablehlo.symbolic import Specialised, SymbolicSize, any_symbolic, is_symbolic, same
 
 Scalar = bool | int | float | complex
 Shape = tuple[int, ...]
 
 
 class Value:
-    """A tensor in the module being built. `dtype` and `shape` (concrete ints) are read off its MLIR type.
+    """A tensor in the module being built. `dtype` and `shape` are read off its MLIR type.
+
+    A type with sizes that are known only at the call does not say which these are: then `shape` is given.
 
     Operators (`+ - * / ** -x`, `& | ^ ~` on bool and integers) take Values of the same dtype or Python
     scalars, which become constants of that dtype, and broadcast shapes as NumPy does. Nothing is promoted:
@@ -27,11 +31,16 @@ class Value:
 
     __slots__ = ("dtype", "ir", "shape")
 
-    def __init__(self, value: ir.Value) -> None:
+    def __init__(self, value: ir.Value, shape: Iterable[int] | None = None) -> None:
         self.ir = value
         type_ = ir.RankedTensorType(value.type)
         self.dtype = dtype_of(type_.element_type)
-        self.shape: Shape = tuple(type_.shape)
+        if not type_.has_static_shape:
+            if shape is None:
+                raise Specialised(f"the sizes of a result are lost: {value.type}")
+            self.shape: Shape = tuple(shape)
+            return
+        self.shape = tuple(type_.shape)
 
     @property
     def rank(self) -> int:
@@ -82,10 +91,10 @@ class Value:
         return binary(stablehlo.xor, self, other)
 
     def __neg__(self) -> Value:
-        return Value(stablehlo.negate(self.ir))
+        return Value(stablehlo.negate(self.ir), self.shape)
 
     def __invert__(self) -> Value:
-        return Value(stablehlo.not_(self.ir))
+        return Value(stablehlo.not_(self.ir), self.shape)
 
     # Comparisons give bool Values, so `==` is not identity here and a Value has no hash.
     def __lt__(self, other: Value | Scalar) -> Value:
@@ -122,7 +131,12 @@ def tensor_type(dtype: DType, shape: Shape) -> ir.RankedTensorType:
     element = element_type(dtype)
     if element is None:
         raise Unsupported(f"StableHLO has no {dtype}")
+    if any_symbolic(shape):
+        shape = tuple(_DYNAMIC if is_symbolic(size) else size for size in shape)
     return ir.RankedTensorType.get(shape, element)
+
+
+_DYNAMIC = ir.ShapedType.get_dynamic_size()
 
 
 def array(data: np.ndarray) -> Value:
@@ -133,8 +147,12 @@ def array(data: np.ndarray) -> Value:
 def constant(value: Scalar, dtype: DType, shape: Shape = ()) -> Value:
     """A tensor full of one scalar, rounded to `dtype` once.
 
-    Integers out of the range of an integer `dtype` wrap around, as in torch.
+    Integers out of the range of an integer `dtype` wrap around, as in torch. A size that is known only at the
+    call is read then.
     """
+    if is_symbolic(value):
+        read = Value(size_value(cast(SymbolicSize, value)))
+        return broadcast(converted(read, dtype), shape)
     if dtype.is_integer and isinstance(value, int):
         bits = 8 * dtype.itemsize
         value = int(value) & (1 << bits) - 1
@@ -148,14 +166,32 @@ def constant(value: Scalar, dtype: DType, shape: Shape = ()) -> Value:
 
 def broadcast_in_dim(value: Value, shape: Shape, dims: tuple[int, ...]) -> Value:
     """Place axis i of `value` at axis `dims[i]` of `shape`; axes of size 1 stretch."""
-    if value.shape == shape and dims == tuple(range(len(shape))):
+    if same(value.shape, shape) and dims == tuple(range(len(shape))):
         return value
+    if any_symbolic(shape) or any_symbolic(value.shape):
+        return _stretched(value, shape, dims)
     return Value(stablehlo.broadcast_in_dim(tensor_type(value.dtype, shape), value.ir, dims))
+
+
+def _stretched(value: Value, shape: Shape, dims: tuple[int, ...]) -> Value:
+    kept = [axis for axis, to in enumerate(dims) if value.shape[axis] == shape[to]]
+    wide = [axis for axis in range(len(dims)) if axis not in kept]
+    return Value(
+        stablehlo.dynamic_broadcast_in_dim(
+            tensor_type(value.dtype, shape),
+            value.ir,
+            sizes_tensor(shape),
+            list(dims),
+            known_expanding_dimensions=wide,
+            known_nonexpanding_dimensions=kept,
+        ),
+        shape,
+    )
 
 
 def broadcast(value: Value, shape: Shape) -> Value:
     """Broadcast as NumPy does: trailing axes align, axes of size 1 stretch."""
-    if value.shape == shape:
+    if same(value.shape, shape):
         return value
     offset = len(shape) - len(value.shape)
     return broadcast_in_dim(value, shape, tuple(range(offset, len(shape))))
@@ -163,7 +199,24 @@ def broadcast(value: Value, shape: Shape) -> Value:
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The NumPy-broadcast shape of several."""
+    if any(map(any_symbolic, shapes)):
+        rank = max(map(len, shapes))
+        return tuple(
+            _common([shape[axis] for shape in shapes if len(shape) >= -axis]) for axis in range(-rank, 0)
+        )
     return tuple(int(size) for size in np.broadcast_shapes(*shapes))
+
+
+def _common(sizes: Sequence[int]) -> int:
+    """The size to which these stretch, of which each is it or 1."""
+    result = 1
+    for size in sizes:
+        if size == 1 or (result != 1 and result == size):
+            continue
+        if result != 1:
+            raise ValueError(f"sizes {result} and {size} do not broadcast")
+        result = size
+    return result
 
 
 def _pair(lhs: Value | Scalar, rhs: Value | Scalar) -> tuple[Value, Value]:
@@ -172,7 +225,7 @@ def _pair(lhs: Value | Scalar, rhs: Value | Scalar) -> tuple[Value, Value]:
         lhs = constant(lhs, rhs.dtype, rhs.shape)
     if not isinstance(rhs, Value):
         rhs = constant(rhs, lhs.dtype, lhs.shape)
-    if lhs.shape != rhs.shape:
+    if not same(lhs.shape, rhs.shape):
         shape = broadcast_shapes(lhs.shape, rhs.shape)
         lhs, rhs = broadcast(lhs, shape), broadcast(rhs, shape)
     if lhs.dtype is not rhs.dtype:
@@ -183,7 +236,7 @@ def _pair(lhs: Value | Scalar, rhs: Value | Scalar) -> tuple[Value, Value]:
 def binary(op: Callable[..., ir.Value], lhs: Value | Scalar, rhs: Value | Scalar) -> Value:
     """Apply a StableHLO binary operation after broadcasting."""
     left, right = _pair(lhs, rhs)
-    return Value(op(left.ir, right.ir))
+    return Value(op(left.ir, right.ir), left.shape)
 
 
 _DIRECTIONS: dict[str, str] = {name: f"#stablehlo<comparison_direction {name}>" for name in
@@ -193,7 +246,7 @@ _DIRECTIONS: dict[str, str] = {name: f"#stablehlo<comparison_direction {name}>" 
 def compare(lhs: Value | Scalar, rhs: Value | Scalar, direction: str) -> Value:
     """Compare element by element, to bool: `EQ NE LT LE GT GE`. NaN is unequal to everything (IEEE 754)."""
     left, right = _pair(lhs, rhs)
-    return Value(stablehlo.compare(left.ir, right.ir, ir.Attribute.parse(_DIRECTIONS[direction])))
+    return Value(stablehlo.compare(left.ir, right.ir, ir.Attribute.parse(_DIRECTIONS[direction])), left.shape)
 
 
 def select(predicate: Value, on_true: Value | Scalar, on_false: Value | Scalar) -> Value:
@@ -205,19 +258,19 @@ def select(predicate: Value, on_true: Value | Scalar, on_false: Value | Scalar) 
         on_false = constant(on_false, on_true.dtype)
     shape = broadcast_shapes(predicate.shape, on_true.shape, on_false.shape)
     chosen, left, right = (broadcast(v, shape) for v in (predicate, on_true, on_false))
-    return Value(stablehlo.select(chosen.ir, left.ir, right.ir))
+    return Value(stablehlo.select(chosen.ir, left.ir, right.ir), shape)
 
 
 def converted(value: Value, dtype: DType) -> Value:
     """`stablehlo.convert` as it is: NaN and overflow of integers are as the implementation likes."""
     if value.dtype is dtype:
         return value
-    return Value(stablehlo.convert(tensor_type(dtype, value.shape), value.ir))
+    return Value(stablehlo.convert(tensor_type(dtype, value.shape), value.ir), value.shape)
 
 
 def bitcast(value: Value, dtype: DType) -> Value:
     """The same bits as a type of the same width."""
-    return Value(stablehlo.bitcast_convert(tensor_type(dtype, value.shape), value.ir))
+    return Value(stablehlo.bitcast_convert(tensor_type(dtype, value.shape), value.ir), value.shape)
 
 
 def types_text(types: Iterable[tuple[DType, Iterable[Any]]]) -> str:

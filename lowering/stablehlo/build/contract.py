@@ -34,7 +34,7 @@ class Contractions(Shapes):
         numbers = stablehlo.DotDimensionNumbers.get(
             list(batch[0]), list(batch[1]), list(contract[0]), list(contract[1])
         )
-        return Value(stablehlo.dot_general(tensor_type(out, tuple(shape)), lhs.ir, rhs.ir, numbers))
+        return Value(stablehlo.dot_general(tensor_type(out, tuple(shape)), lhs.ir, rhs.ir, numbers), shape)
 
     def convolution(
         self,
@@ -83,5 +83,6 @@ class Contractions(Shapes):
                 lhs_dilation=list(lhs_dilation),
                 rhs_dilation=list(rhs_dilation),
                 window_reversal=ir.DenseBoolArrayAttr.get([reverse] * spatial),
-            )
+            ),
+            shape,
         )

@@ -30,7 +30,7 @@ from lowering.stablehlo.value import (
 
 def _unary(op: Callable) -> Callable[[Elementwise, Value], Value]:
     def apply(self: Elementwise, value: Value) -> Value:
-        return Value(op(value.ir))
+        return Value(op(value.ir), value.shape)
 
     return apply
 
@@ -141,7 +141,7 @@ class Elementwise:
         if dtype.is_complex and not source.is_complex:
             part = DType.FLOAT32 if dtype is DType.COMPLEX64 else DType.FLOAT64
             real = self.convert(value, part)
-            return Value(stablehlo.complex(real.ir, constant(0, part, value.shape).ir))
+            return Value(stablehlo.complex(real.ir, constant(0, part, value.shape).ir), value.shape)
         if source.is_floating and dtype.is_integer:
             return truncated(value, dtype)
         if source is DType.FLOAT8_E8M0FNU:
@@ -159,7 +159,7 @@ class Elementwise:
 
     def opaque(self, value: Value) -> Value:
         """The same value, rounded as it is: no compiler may see through it."""
-        return Value(stablehlo.OptimizationBarrierOp([value.ir]).results[0])
+        return Value(stablehlo.OptimizationBarrierOp([value.ir]).results[0], value.shape)
 
     def rounded(self, value: Value, dtype: DType) -> Value:
         """As `dtype` holds the value, in the value's own type: a rounding which compilers would leave out."""

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from lowering.ir.module import CheckKind
 from lowering.ir.types import DType
+from lowering.stablehlo import hlo
 from lowering.stablehlo.bounds import interval
 from lowering.stablehlo.build.reduce import Body, fill_region
 from lowering.stablehlo.build.shape import Shapes, normalise_axis
 from lowering.stablehlo.hlo import stablehlo
+from lowering.stablehlo.size_values import sizes_tensor
+from lowering.stablehlo.symbolic import any_symbolic, at_least, surely_less
 from lowering.stablehlo.value import Value, binary, constant, tensor_type
 
 
@@ -52,7 +55,17 @@ class Indexing(Shapes):
             start_index_map=list(start_map),
             index_vector_dim=indices.rank - 1,
         )
-        return Value(stablehlo.gather(value.ir, indices.ir, numbers, list(slice_sizes)))
+        dropped = {*collapsed_dims, *batch_dims[0]}
+        window = iter([size for axis, size in enumerate(slice_sizes) if axis not in dropped])
+        rows = iter(indices.shape[:-1])
+        rank = len(offset_dims) + indices.rank - 1
+        sizes = tuple(next(window) if axis in offset_dims else next(rows) for axis in range(rank))
+        if any_symbolic(slice_sizes):
+            made = tensor_type(value.dtype, sizes)
+            return Value(
+                hlo.dynamic_gather(made, value.ir, indices.ir, sizes_tensor(slice_sizes), numbers), sizes
+            )
+        return Value(stablehlo.gather(value.ir, indices.ir, numbers, list(slice_sizes)), sizes)
 
     def scatter(
         self,
@@ -88,15 +101,28 @@ class Indexing(Shapes):
             unique_indices=unique,
         )
         fill_region(op.regions[0], [value.dtype, value.dtype], body)
-        return Value(op.results[0])
+        return Value(op.results[0], value.shape)
 
     def dynamic_slice(self, value: Value, starts: Sequence[Value | int], sizes: Sequence[int]) -> Value:
         """A window of these sizes at 0-d starts of one integer dtype; clamped into bounds."""
+        if any_symbolic((*value.shape, *sizes)):
+            return self._dynamic_window(value, starts, sizes)
         return Value(stablehlo.dynamic_slice(value.ir, self._starts(starts), list(sizes)))
 
     def dynamic_update_slice(self, value: Value, update: Value, starts: Sequence[Value | int]) -> Value:
         """`value` with a window replaced; the window is clamped into bounds."""
-        return Value(stablehlo.dynamic_update_slice(value.ir, update.ir, self._starts(starts)))
+        made = stablehlo.dynamic_update_slice(value.ir, update.ir, self._starts(starts))
+        return Value(made, value.shape)
+
+    def _dynamic_window(self, value: Value, starts: Sequence[Value | int], sizes: Sequence[int]) -> Value:
+        """StableHLO's dynamic_slice has plain sizes: a gather of one window."""
+        dtype = next((s.dtype for s in starts if isinstance(s, Value)), DType.INT64)
+        rows = [self.reshape(s if isinstance(s, Value) else constant(s, dtype), (1,)) for s in starts]
+        axes = list(range(value.rank))
+        start = self.concatenate(rows, 0)
+        return self.gather(
+            value, start, slice_sizes=sizes, offset_dims=axes, collapsed_dims=[], start_map=axes
+        )
 
     def _starts(self, starts: Sequence[Value | int]) -> list:
         dtype = next((s.dtype for s in starts if isinstance(s, Value)), DType.INT64)
@@ -109,17 +135,18 @@ class Indexing(Shapes):
         how the index was made, the call checks them; out-of-bounds ones are clamped meanwhile, so that all
         that is read and written is there.
         """
-        index = Value(stablehlo.convert(tensor_type(DType.INT64, index.shape), index.ir))
+        index = Value(stablehlo.convert(tensor_type(DType.INT64, index.shape), index.ir), index.shape)
         known = interval(index.ir)
-        if known.low < (-size if negative else 0) or known.high >= size:
-            outside = (index < (-size if negative else 0)) | (index >= size)
+        least = -size if negative else 0
+        if not surely_less(least - 1, known.low) or not surely_less(known.high, size):
+            outside = (index < least) | (index >= size)
             message = f"an index is out of bounds for an axis of size {size}"
             self.fail_if(outside, message, CheckKind.INDEX)
-            index = binary(stablehlo.maximum, index, -size if negative else 0)
-            index = binary(stablehlo.minimum, index, max(size - 1, 0))
+            index = binary(stablehlo.maximum, index, least)
+            index = binary(stablehlo.minimum, index, at_least(size - 1, 0))
         if negative and known.low < 0:
             wrapped = index + size
-            index = Value(stablehlo.select((index < 0).ir, wrapped.ir, index.ir))
+            index = Value(stablehlo.select((index < 0).ir, wrapped.ir, index.ir), index.shape)
         return index
 
     def divisor(self, value: Value) -> Value:

@@ -66,7 +66,7 @@ class Reductions(Shapes):
         )
         dtypes = [v.dtype for v in operands]
         fill_region(op.regions[0], dtypes + dtypes, body)
-        results = tuple(Value(result) for result in op.results)
+        results = tuple(Value(result, shape) for result in op.results)
         if keepdim and operands[0].rank:
             kept = [1 if axis in dims else s for axis, s in enumerate(operands[0].shape)]
             results = tuple(self.reshape(result, kept) for result in results)
@@ -142,7 +142,7 @@ class Reductions(Shapes):
         )
         dtypes = [v.dtype for v in operands]
         fill_region(op.regions[0], dtypes + dtypes, body)
-        return tuple(Value(result) for result in op.results)
+        return tuple(Value(result, sizes) for result in op.results)
 
     def sort(
         self, values: Sequence[Value], axis: int, less: Callable[..., Value], stable: bool = True
@@ -158,7 +158,7 @@ class Reductions(Shapes):
             is_stable=stable,
         )
         fill_region(op.regions[0], [v.dtype for v in values for _ in range(2)], less)
-        return tuple(Value(result) for result in op.results)
+        return tuple(Value(result, values[0].shape) for result in op.results)
 
 
 def padding_attribute(padding: Sequence[tuple[int, int]]) -> ir.Attribute:

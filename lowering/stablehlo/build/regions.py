@@ -31,10 +31,11 @@ class Regions(Shapes):
         end.
         """
         types = [value.ir.type for value in state]
+        shapes = [value.shape for value in state]
         draft = stablehlo.WhileOp(types, [value.ir for value in state])
         test, work = (region.blocks.append(*types) for region in draft.regions)
         with ir.InsertionPoint(test):
-            (go,), untold = self.collect(lambda: condition(*map(Value, test.arguments)))
+            (go,), untold = self.collect(lambda: condition(*map(Value, test.arguments, shapes)))
 
         def step(*values: Value) -> Sequence[Value]:
             # The condition's region returns nothing but its truth: its checks are made here, and once after.
@@ -44,7 +45,7 @@ class Regions(Shapes):
             return (results,) if isinstance(results, Value) else results
 
         with ir.InsertionPoint(work):
-            results, found = self.collect(lambda: step(*map(Value, work.arguments)))
+            results, found = self.collect(lambda: step(*map(Value, work.arguments, shapes)))
         op = draft
         if found:
             flag = tensor_type(*_FLAG)
@@ -61,7 +62,7 @@ class Regions(Shapes):
             before = map(Value, list(work.arguments)[len(types) :])
             flags = [old | new for old, new in zip(before, found.values(), strict=True)]
             stablehlo.return_([value.ir for value in (*results, *flags)])
-        last = self._without_flags(op.results, len(types), found)
+        last = self._without_flags(op.results, shapes, found)
         if untold:
             condition(*last)
         return last
@@ -89,15 +90,15 @@ class Regions(Shapes):
             with ir.InsertionPoint(block):
                 flags = [found[check] if check in found else constant(False, *_FLAG) for check in checks]
                 stablehlo.return_([value.ir for value in (*results, *flags)])
-        return self._without_flags(op.results, len(types), checks)
+        return self._without_flags(op.results, [shape for _, shape in types], checks)
 
     def _without_flags(
-        self, results: Iterable[ir.Value], count: int, checks: Iterable[Check]
+        self, results: Sequence[ir.Value], shapes: Sequence[Shape], checks: Iterable[Check]
     ) -> tuple[Value, ...]:
-        """The first `count` results; the others say which checks failed."""
-        values = tuple(map(Value, results))
-        self.add_checks(dict(zip(checks, values[count:], strict=True)))
-        return values[:count]
+        """The results of these shapes; the others say which checks failed."""
+        flags = map(Value, results[len(shapes) :])
+        self.add_checks(dict(zip(checks, flags, strict=True)))
+        return tuple(map(Value, results, shapes))
 
     def collect(self, build: Callable[[], Value | Sequence[Value]]) -> Checked:
         """The result of `build`, and its checks, which the module does not have yet."""

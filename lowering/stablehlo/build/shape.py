@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from lowering.ir.types import DType
 from lowering.stablehlo.hlo import stablehlo
+from lowering.stablehlo.size_values import sizes_tensor
+from lowering.stablehlo.symbolic import any_symbolic, same
 from lowering.stablehlo.value import Scalar, Shape, Value, broadcast_in_dim, constant, tensor_type
 
 
@@ -41,8 +43,11 @@ class Shapes:
             for size in shape:
                 known *= size if size != -1 else 1
             shape = tuple(value.size // known if size == -1 else size for size in shape)
-        if shape == value.shape:
+        if same(shape, value.shape):
             return value
+        if any_symbolic(shape) or any_symbolic(value.shape):
+            made = tensor_type(value.dtype, shape)
+            return Value(stablehlo.dynamic_reshape(made, value.ir, sizes_tensor(shape)), shape)
         return Value(stablehlo.reshape(tensor_type(value.dtype, shape), value.ir))
 
     def unsqueeze(self, value: Value, *axes: int) -> Value:
@@ -62,7 +67,8 @@ class Shapes:
         permutation = tuple(normalise_axis(axis, value.rank) for axis in permutation)
         if permutation == tuple(range(value.rank)):
             return value
-        return Value(stablehlo.transpose(value.ir, permutation))
+        sizes = [value.shape[axis] for axis in permutation]
+        return Value(stablehlo.transpose(value.ir, permutation), sizes)
 
     def move_axis(self, value: Value, source: int, destination: int) -> Value:
         order = [axis for axis in range(value.rank) if axis != normalise_axis(source, value.rank)]
@@ -79,8 +85,14 @@ class Shapes:
     ) -> Value:
         """`value[start:limit:stride]` on every axis; bounds are within the sizes."""
         stride = stride or [1] * value.rank
-        if not any(start) and tuple(limit) == value.shape and all(step == 1 for step in stride):
+        whole = not any_symbolic(start) and not any(start) and same(limit, value.shape)
+        if whole and all(step == 1 for step in stride):
             return value
+        if any_symbolic((*value.shape, *start, *limit, *stride)):
+            sizes = [-(-(b - a) // c) for a, b, c in zip(start, limit, stride, strict=True)]
+            bounds = [sizes_tensor(part) for part in (start, limit, stride)]
+            made = tensor_type(value.dtype, tuple(sizes))
+            return Value(stablehlo.real_dynamic_slice(made, value.ir, *bounds), sizes)
         return Value(stablehlo.slice(value.ir, list(start), list(limit), list(stride)))
 
     def slice_axis(self, value: Value, axis: int, start: int, limit: int, stride: int = 1) -> Value:
@@ -100,24 +112,40 @@ class Shapes:
     ) -> Value:
         """Pad each axis (negative amounts crop) with `fill`, a scalar or a 0-d Value of the same dtype."""
         interior = interior or [0] * value.rank
-        if not (any(low) or any(high) or any(interior)):
+        amounts = (*low, *high, *interior)
+        if not any_symbolic(amounts) and not any(amounts):
             return value
         if not isinstance(fill, Value):
             fill = constant(fill, value.dtype)
-        return Value(stablehlo.pad(value.ir, fill.ir, list(low), list(high), list(interior)))
+        sizes = [
+            size + before + after + (gap * (size - 1) if gap else 0)
+            for size, before, after, gap in zip(value.shape, low, high, interior, strict=True)
+        ]
+        if any_symbolic(amounts):
+            padding = [sizes_tensor(part) for part in (low, high, interior)]
+            made = tensor_type(value.dtype, tuple(sizes))
+            return Value(stablehlo.dynamic_pad(made, value.ir, fill.ir, *padding), sizes)
+        return Value(stablehlo.pad(value.ir, fill.ir, list(low), list(high), list(interior)), sizes)
 
     def concatenate(self, values: Sequence[Value], axis: int) -> Value:
         """Join along an axis; all of one dtype."""
         if len(values) == 1:
             return values[0]
-        return Value(stablehlo.concatenate([v.ir for v in values], normalise_axis(axis, values[0].rank)))
+        axis = normalise_axis(axis, values[0].rank)
+        sizes = list(values[0].shape)
+        for value in values[1:]:
+            sizes[axis] += value.shape[axis]
+        return Value(stablehlo.concatenate([v.ir for v in values], axis), sizes)
 
     def reverse(self, value: Value, axes: Sequence[int]) -> Value:
         axes = sorted({normalise_axis(axis, value.rank) for axis in axes})
-        return Value(stablehlo.reverse(value.ir, axes)) if axes and value.rank else value
+        return Value(stablehlo.reverse(value.ir, axes), value.shape) if axes and value.rank else value
 
     def iota(self, dtype: DType, shape: Shape, axis: int = 0) -> Value:
         """0, 1, 2, ... along one axis."""
         if dtype is DType.BOOL:
             raise TypeError("iota has no bool")
+        if any_symbolic(shape):
+            made = stablehlo.dynamic_iota(tensor_type(dtype, shape), sizes_tensor(shape), axis)
+            return Value(made, shape)
         return Value(stablehlo.iota(tensor_type(dtype, shape), axis))

@@ -58,5 +58,5 @@ def _to_uint64(value: Value) -> Value:
 
 def _signed(value: Value, dtype: DType) -> Value:
     limit = 2 ** (8 * dtype.itemsize - 1)
-    held = compare(Value(stablehlo.abs(value.ir)), float(limit), "LT")
+    held = compare(Value(stablehlo.abs(value.ir), value.shape), float(limit), "LT")
     return select(held, converted(value, dtype), -limit)

@@ -78,7 +78,7 @@ def _fast(cx: Context, value: Value, kind: str, length: int) -> Value:
     lengths = ir.DenseI64ArrayAttr.get([length])
     op = stablehlo.FftOp(value.ir, attribute, lengths, results=[tensor_type(dtype, shape)])
     # The inverse ones divide.
-    return _scale(cx, Value(op.result), length if kind in ("IFFT", "IRFFT") else 1)
+    return _scale(cx, Value(op.result, shape), length if kind in ("IFFT", "IRFFT") else 1)
 
 
 def _complex_transforms(cx: Context, value: Value, axes: Sequence[int], forward: bool) -> Value:

@@ -202,7 +202,7 @@ def index_add(cx: Context, self: Value, dim: int, index: Value, source: Value, a
     bits = (5, 10) if self.dtype is DType.FLOAT16 else (8, 7)
 
     def add_rounded(old: Value, new: Value) -> Value:
-        return Value(stablehlo.reduce_precision((old + new).ir, *bits))
+        return Value(stablehlo.reduce_precision((old + new).ir, *bits), old.shape)
 
     scaled = cx.convert(source, wide) * cx.convert(factor, wide)
     total = scatter_rows(cx, cx.convert(self, wide), dim, index, scaled, add_rounded)

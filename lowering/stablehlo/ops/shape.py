@@ -84,7 +84,7 @@ def _reinterpret(cx: Context, value: Value, dtype: DType) -> Value:
         value = cx.reshape(value, (*result, factor))
     else:
         result = shape
-    value = Value(stablehlo.bitcast_convert(tensor_type(dtype, result), value.ir))
+    value = Value(stablehlo.bitcast_convert(tensor_type(dtype, result), value.ir), result)
     return cx.reshape(value, (*shape[:-1], shape[-1] * narrow // wide)) if shape else value
 
 

@@ -1,0 +1,137 @@
+"""Integer expressions over symbols in one normal form: two that are equal as polynomials are the same.
+
+A division that leaves a rest, a maximum or a minimum is one opaque factor. Its operands are in normal form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lowering.ir.symbols import Apply, Dim, Symbol, Term, to_text
+
+# Coefficients by monomial, which is a sorted tuple of symbols and opaque operations.
+Polynomial = dict[tuple[Term, ...], int | float]
+
+_DIVISIONS = frozenset({"FloorDiv", "CleanDiv"})
+_MODULI = frozenset({"Mod", "PythonMod"})
+_CHOICES = frozenset({"Max", "Min"})
+_MAX_POWER = 8
+
+
+def polynomial(term: Term) -> Polynomial:
+    """A term as a polynomial."""
+    if not isinstance(term, Apply):
+        return {(term,): 1} if isinstance(term, Symbol) else {(): term} if term else {}
+    if term.op == "Add":
+        total: Polynomial = {}
+        for arg in term.args:
+            total = added(total, polynomial(arg))
+        return total
+    if term.op == "Mul":
+        product: Polynomial = {(): 1}
+        for arg in term.args:
+            product = multiplied(product, polynomial(arg))
+        return product
+    if (
+        term.op in ("Pow", "PowByNatural")
+        and isinstance(term.args[1], int)
+        and 0 <= term.args[1] <= _MAX_POWER
+    ):
+        return polynomial(Apply("Mul", (term.args[0],) * term.args[1]))
+    if term.op in _CHOICES:
+        return {(Apply(term.op, tuple(sorted(map(normal, term.args), key=to_text))),): 1}
+    if len(term.args) == 2:
+        left, right = (polynomial(arg) for arg in term.args)
+        if term.op in _DIVISIONS:
+            return floor_divided(left, right)
+        if term.op == "CeilDiv":
+            return scaled(floor_divided(scaled(left, -1), right), -1)
+        if term.op in _MODULI:
+            return added(left, multiplied(floor_divided(left, right), right), -1)
+    return {(term,): 1}
+
+
+def normal(term: Term) -> Term:
+    """The one form of all terms that are equal as polynomials."""
+    return term_of(polynomial(term)) if isinstance(term, Apply) else term
+
+
+def added(left: Polynomial, right: Mapping[tuple[Term, ...], int | float], factor: int = 1) -> Polynomial:
+    """`left + factor * right`."""
+    total = dict(left)
+    for monomial, coefficient in right.items():
+        total[monomial] = total.get(monomial, 0) + factor * coefficient
+    return {monomial: coefficient for monomial, coefficient in total.items() if coefficient}
+
+
+def scaled(value: Polynomial, factor: int) -> Polynomial:
+    """`factor * value`."""
+    return added({}, value, factor)
+
+
+def multiplied(left: Polynomial, right: Polynomial) -> Polynomial:
+    """`left * right`."""
+    result: Polynomial = {}
+    for a, x in left.items():
+        for b, y in right.items():
+            monomial = tuple(sorted((*a, *b), key=to_text))
+            result[monomial] = result.get(monomial, 0) + x * y
+    return {monomial: coefficient for monomial, coefficient in result.items() if coefficient}
+
+
+def floor_divided(left: Polynomial, right: Polynomial) -> Polynomial:
+    """`left // right`, rounded down: without a division where `right` is one term that divides all of `left`.
+
+    Of a constant divisor the multiples leave the division: `(4*s + 6) // 4` is `s + 1 + 2 // 4`.
+    """
+    if not left:
+        return {}
+    exact = _quotient(left, right)
+    if exact is not None:
+        return exact
+    divisor = right.get(())
+    if set(right) == {()} and isinstance(divisor, int) and divisor > 0:
+        whole = {m: c // divisor for m, c in left.items() if m and c % divisor == 0}
+        rest = {m: c for m, c in left.items() if m and c % divisor}
+        constant = left.get((), 0)
+        whole = added(whole, {(): constant // divisor})
+        rest = added(rest, {(): constant % divisor})
+        if not any(rest):
+            return whole
+        return added(whole, {(Apply("FloorDiv", (term_of(rest), divisor)),): 1})
+    return {(Apply("FloorDiv", (term_of(left), term_of(right))),): 1}
+
+
+def _quotient(left: Polynomial, right: Polynomial) -> Polynomial | None:
+    """`left / right` where `right` is one monomial that divides each of `left`'s."""
+    if len(right) != 1:
+        return None
+    ((factors, divisor),) = right.items()
+    result: Polynomial = {}
+    for monomial, coefficient in left.items():
+        rest = list(monomial)
+        for factor in factors:
+            if factor not in rest:
+                return None
+            rest.remove(factor)
+        if coefficient % divisor:
+            return None
+        result[tuple(rest)] = coefficient // divisor
+    return result
+
+
+def term_of(value: Polynomial) -> Dim:
+    """A polynomial with whole coefficients as a term, in an order that depends on nothing else."""
+    terms: list[Term] = []
+    for monomial, coefficient in sorted(value.items(), key=_text_of_monomial):
+        factors = monomial if coefficient == 1 and monomial else (coefficient, *monomial)
+        terms.append(factors[0] if len(factors) == 1 else Apply("Mul", factors))
+    if len(terms) > 1:
+        return Apply("Add", tuple(terms))
+    only = terms[0] if terms else 0
+    assert not isinstance(only, (float, bool))
+    return only
+
+
+def _text_of_monomial(item: tuple[Sequence[Term], int | float]) -> list[str]:
+    return [to_text(term) for term in item[0]]

@@ -1,0 +1,64 @@
+"""Bounds of an integer expression, from the ranges of its symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf, prod
+
+from lowering.ir.polynomials import normal
+from lowering.ir.program import Range
+from lowering.ir.symbols import Apply, Symbol, Term
+
+# Inclusive; infinite where nothing is known.
+Bounds = tuple[float, float]
+_UNKNOWN: Bounds = (-inf, inf)
+
+
+def bounds(term: Term, ranges: Mapping[str, Range]) -> Bounds:
+    """The least and the greatest value that a term can have; wider than that where its symbols recur."""
+    return _bounds(normal(term), ranges)
+
+
+def _bounds(term: Term, ranges: Mapping[str, Range]) -> Bounds:
+    if isinstance(term, Symbol):
+        known = ranges.get(term.name)
+        if known is None:
+            return _UNKNOWN
+        return (-inf if known.low is None else known.low, inf if known.high is None else known.high)
+    if not isinstance(term, Apply):
+        return term, term
+    parts = [_bounds(arg, ranges) for arg in term.args]
+    if term.op == "Add":
+        return sum(low for low, _ in parts), sum(high for _, high in parts)
+    if term.op == "Mul":
+        return _product(parts)
+    if term.op == "Max":
+        return max(low for low, _ in parts), max(high for _, high in parts)
+    if term.op == "Min":
+        return min(low for low, _ in parts), min(high for _, high in parts)
+    if term.op == "FloorDiv" and parts[1][0] > 0:
+        return _quotient(*parts)
+    return _UNKNOWN
+
+
+def _product(parts: list[Bounds]) -> Bounds:
+    low, high = parts[0]
+    for part in parts[1:]:
+        # Zero times anything is zero, infinity included.
+        ends = [0 if 0 in (a, b) else prod((a, b)) for a in (low, high) for b in part]
+        low, high = min(ends), max(ends)
+    return low, high
+
+
+def _quotient(value: Bounds, divisor: Bounds) -> Bounds:
+    """Of a positive divisor."""
+    ends = [_floor(end, by) for end in value for by in divisor]
+    return min(ends), max(ends)
+
+
+def _floor(value: float, by: float) -> float:
+    if abs(value) == inf:
+        return value
+    if by == inf:
+        return 0 if value >= 0 else -1
+    return value // by

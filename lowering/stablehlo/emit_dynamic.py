@@ -1,0 +1,165 @@
+"""From nodes to one StableHLO module for all sizes: the rules of `emit`, on symbolic sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
+
+from lowering.ir.dynamic_module import DynamicModule, DynamicPort, SizeGuard
+from lowering.ir.module import Port
+from lowering.ir.polynomials import Polynomial, added, polynomial
+from lowering.ir.program import Node, Program, Range
+from lowering.ir.symbol_solving import line
+from lowering.ir.symbols import Apply, Symbol, free_symbols
+from lowering.ir.types import DType, SymType, TensorType
+from lowering.stablehlo import hlo
+from lowering.stablehlo.admitted import conditions
+from lowering.stablehlo.emit import (
+    CHECKS,
+    NO_REASONS,
+    Emitter,
+    close_module,
+    concrete,
+    flags,
+    open_module,
+    weight_names,
+)
+from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.size_values import SizeValues, read_size
+from lowering.stablehlo.symbolic import Assumptions, SymbolicSizes, term
+from lowering.stablehlo.value import Value, constant
+
+
+def emit_dynamic(
+    program: Program,
+    nodes: Iterable[Node],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    example: Mapping[str, int],
+    name: str,
+    bounds_checks: bool = True,
+) -> DynamicModule:
+    """Lower these nodes into a portable module for all sizes; the arguments are those of `emit_module`.
+
+    `example`: a value of each symbol, which answers what neither the program nor its ranges tell. Raises
+    Unsupported where a node has no lowering, or has one for plain sizes alone.
+    """
+    nodes = list(nodes)
+    values = program.graph.values
+    weights = weight_names(program)
+    used = _symbols(program, nodes, inputs)
+    assumptions = assumed(program, {symbol: example[symbol] for symbol in used if symbol in example})
+    sizes = SymbolicSizes(assumptions)
+    with hlo.make_context(), ir.Location.unknown():
+        types = [concrete(values[value], sizes) for value in inputs]
+        ports = [Port(v, t.dtype, t.shape, weights.get(v)) for v, t in zip(inputs, types, strict=True)]
+        shown = _shown(ports, used)
+        ports += [Port(symbol, DType.INT64, ()) for symbol in used if symbol not in shown]
+        module, entry = open_module(name, ports)
+        arguments = [Value(a, p.sizes) for a, p in zip(entry.entry_block.arguments, ports, strict=True)]
+        emitter = Emitter(sizes, bounds_checks=bounds_checks)
+        with ir.InsertionPoint(entry.entry_block):
+            symbols = {s: _read(arguments, *place) for s, place in shown.items()}
+            symbols |= {p.name: a.ir for p, a in zip(ports, arguments, strict=True) if p.name in used}
+            # All sizes are computed before this operation, which goes in the end.
+            head = constant(0, DType.INT64).ir
+            place = ir.InsertionPoint(head.owner)
+            assumptions.values = SizeValues(place, symbols, assumptions)
+            env = dict(zip(inputs, arguments, strict=False))
+            emitter.emit_nodes(program.graph, nodes, env)
+            results = [env[value] for value in outputs]
+            checks = emitter.checks.found()
+            if checks:
+                results.append(flags(list(checks.values())))
+        cast(ir.Operation, head.owner).erase()
+        code = close_module(module, entry, results)
+    names = [*outputs, CHECKS] if checks else outputs
+    return DynamicModule(
+        code,
+        tuple(_port(port, port.name if port.name in used else None) for port in ports),
+        tuple(_port(Port(v, r.dtype, r.shape)) for v, r in zip(names, results, strict=True)),
+        {symbol: assumptions.ranges[symbol] for symbol in used},
+        tuple(SizeGuard(*guard) for guard in assumptions.guards.items()),
+        name,
+        tuple(checks),
+    )
+
+
+def try_symbolically(
+    program: Program, example: Mapping[str, int], known: Mapping[str, str] = NO_REASONS
+) -> tuple[dict[str, str], Assumptions]:
+    """Run every node's rule on symbolic sizes and keep nothing: the reasons of those that have none, by node
+    name, and what was assumed."""
+    assumptions = assumed(program, example)
+    emitter = Emitter(SymbolicSizes(assumptions), reasons=dict(known))
+    with hlo.make_context(), ir.Location.unknown():
+        _, entry = open_module("trial", ())
+        with ir.InsertionPoint(entry.entry_block):
+            env: dict[str, Value] = {}
+            symbols = {name: constant(value, DType.INT64).ir for name, value in example.items()}
+            head = constant(0, DType.INT64).ir
+            assumptions.values = SizeValues(ir.InsertionPoint(head.owner), symbols, assumptions)
+            for value in program.graph.inputs:
+                name = getattr(value, "name", None)
+                if name is not None:
+                    emitter.bind_placeholder(name, program.graph.values[name], env)
+            emitter.emit_nodes(program.graph, program.graph.nodes, env)
+    assert emitter.reasons is not None
+    return emitter.reasons, assumptions
+
+
+def assumed(program: Program, example: Mapping[str, int]) -> Assumptions:
+    """The assumptions of an emission for all sizes: the program's ranges, from 1 on, and its guards."""
+    ranges = {name: _range(program.ranges.get(name), value) for name, value in example.items()}
+    return Assumptions(ranges, example, list(_zeros(program)))
+
+
+def _range(given: Range | None, example: int) -> Range:
+    """A size of 0 is a call of its own: a module for all sizes is for those from 1 on."""
+    low = given.low if given is not None and given.low is not None else 1
+    return Range(min(max(low, 1), example), given.high if given is not None else None)
+
+
+def _zeros(program: Program) -> Iterator[Polynomial]:
+    for condition in conditions(program):
+        if isinstance(condition, Apply) and condition.op == "Equality":
+            yield added(polynomial(condition.args[0]), polynomial(condition.args[1]), -1)
+
+
+def _symbols(program: Program, nodes: Sequence[Node], inputs: Sequence[str]) -> list[str]:
+    """The symbols of the types of what nodes read and make, sorted."""
+    names = dict.fromkeys([*inputs, *(name for node in nodes for name in (*node.refs(), *node.results()))])
+    found: set[str] = set()
+    for name in names:
+        type_ = program.graph.values.get(name)
+        if isinstance(type_, TensorType):
+            found = found.union(*map(free_symbols, type_.sizes))
+        elif isinstance(type_, SymType):
+            found |= free_symbols(type_.value)
+    return sorted(found)
+
+
+def _shown(ports: Sequence[Port], symbols: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
+    """By symbol: the input and the axis that show it, as `offset + step * symbol`."""
+    places = [(at, axis, term(size)) for at, port in enumerate(ports) for axis, size in enumerate(port.sizes)]
+    found: dict[str, tuple[int, int, int, int]] = {}
+    for plain in (True, False):
+        for at, axis, size in places:
+            free = free_symbols(size)
+            if len(free) != 1 or isinstance(size, Symbol) is not plain:
+                continue
+            (symbol,) = free
+            offset, step = line(size, symbol, {})
+            if symbol in symbols and step > 0:
+                found.setdefault(symbol, (at, axis, offset, step))
+    return found
+
+
+def _read(arguments: Sequence[Value], at: int, axis: int, offset: int, step: int) -> ir.Value:
+    size = Value(read_size(arguments[at].ir, axis))
+    size = size - offset if offset else size
+    return (size / step if step != 1 else size).ir
+
+
+def _port(port: Port, symbol: str | None = None) -> DynamicPort:
+    return DynamicPort(port.name, port.dtype, tuple(map(term, port.sizes)), port.weight, symbol)

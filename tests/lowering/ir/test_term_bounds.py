@@ -1,0 +1,39 @@
+"""Bounds of expressions hold every value that they can have."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import inf
+
+import pytest
+
+from lowering.ir.program import Range
+from lowering.ir.symbols import Apply, Symbol, Term, evaluate, to_text
+from lowering.ir.term_bounds import bounds
+from tests.lowering.ir.test_polynomials import TERMS, S
+
+RANGES = {"s": Range(2, 9), "t": Range(1, 5)}
+
+
+@pytest.mark.parametrize("term", TERMS, ids=to_text)
+def test_every_value_lies_within(term: Term) -> None:
+    low, high = bounds(term, RANGES)
+    for s, t in product(range(2, 10), range(1, 6)):
+        assert low <= evaluate(term, {"s": s, "t": t}) <= high
+
+
+@pytest.mark.parametrize(
+    ("term", "wanted"),
+    [
+        (S, (2, 9)),
+        (Apply("Add", (S, -2)), (0, 7)),
+        (Apply("Mul", (-3, S)), (-27, -6)),
+        (Apply("FloorDiv", (S, 4)), (0, 2)),
+        (Apply("FloorDiv", (Apply("Mul", (-1, S)), 4)), (-3, -1)),
+        (Apply("Max", (S, 5)), (5, 9)),
+        (Apply("Mul", (0, Symbol("u"))), (0, 0)),
+        (Symbol("u"), (-inf, inf)),
+    ],
+)
+def test_bounds(term: Term, wanted: tuple[float, float]) -> None:
+    assert bounds(term, RANGES) == wanted
