@@ -24,6 +24,7 @@ from lowering.stablehlo.errors import Unsupported
 from lowering.targets import get_engine
 from lowering.targets.packages import needs
 from lowering.targets.target import Built, target_of
+from runtime.specialisations import OnNewSize
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled
@@ -43,13 +44,14 @@ def compile_configured(
     device: str = "cpu",
     name: str = "",
     used: set[str] | None = None,
+    on_new_size: OnNewSize = OnNewSize.WAIT,
 ) -> Compiled:
     """Compile a program the way a configuration says. `name`: the engine's name in the report. `used` gets
-    the keys of the binaries that it takes."""
+    the keys of the binaries that it takes. `on_new_size`: the way of calls whose sizes are not compiled."""
     for engine in configuration.engines():
         # Not installed is an error, and no refusal that moves everything to ATen.
         get_engine(engine)
-    compilation = _Compilation(lowered, configuration, device, name or configuration.choice)
+    compilation = _Compilation(lowered, configuration, device, name or configuration.choice, on_new_size)
     if configuration.choice == ATEN:
         reason = "measured: all of it is faster there" if name == AUTO else _ASKED_FOR
         return compilation.executor(_aten_plan(lowered, reason))
@@ -105,11 +107,19 @@ class _Compilation:
     A node or segment that its engine cannot compile, or cannot load, runs on ATen for the engine's reason.
     """
 
-    def __init__(self, lowered: Planned, configuration: Configuration, device: str, name: str) -> None:
+    def __init__(
+        self,
+        lowered: Planned,
+        configuration: Configuration,
+        device: str,
+        name: str,
+        on_new_size: OnNewSize = OnNewSize.WAIT,
+    ) -> None:
         self._lowered = lowered
         self._configuration = configuration
         self._device = device
         self._name = name
+        self._on_new_size = on_new_size
         self._example = dict(lowered.example_sizes)
         self.binaries = Binaries(lowered.binaries)
         self._moves = 0
@@ -159,6 +169,7 @@ class _Compilation:
             self._device.partition(":")[0],
             types=container_types(self._lowered),
             packed=self._configuration.packed,
+            on_new_size=self._on_new_size,
         )
 
     def _site(self, segment: Segment) -> Site:

@@ -16,6 +16,7 @@ from bridge.registration import bring_operators
 from lowering.ir.errors import EngineError, did_you_mean
 from lowering.targets import DEFAULT_ENGINE, ENGINES, engines, get_engine
 from lowering.targets.target import CPU, TargetOptions, target_of
+from runtime.specialisations import OnNewSize
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled
@@ -29,9 +30,11 @@ def compile_lowered(
     tune: float | None = None,
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    on_new_size: str = OnNewSize.WAIT.value,
 ) -> Compiled | Interpreted:
     """Compile every segment of a program and load the weights; see `Lowered.compile`."""
     check_engine(engine, device, tune)
+    policy = _policy(on_new_size)
     require_weights(lowered)
     bring_operators(lowered.program)
     if lowered.not_functional:
@@ -41,8 +44,18 @@ def compile_lowered(
     if engine == AUTO:
         from bridge.tuning import compile_tuned
 
-        return compile_tuned(lowered, device, tune, args, kwargs)
-    return compile_configured(lowered, Configuration(engine), device)
+        return compile_tuned(lowered, device, tune, args, kwargs, policy)
+    return compile_configured(lowered, Configuration(engine), device, on_new_size=policy)
+
+
+def _policy(name: str) -> OnNewSize:
+    try:
+        return OnNewSize(name)
+    except ValueError:
+        known = [policy.value for policy in OnNewSize]
+        raise UsageError(
+            f"on_new_size takes {' or '.join(map(repr, known))}, not {name!r}{did_you_mean(str(name), known)}"
+        ) from None
 
 
 def check_engine(engine: str, device: str = "cpu", tune: float | None = None) -> None:

@@ -43,6 +43,7 @@ class Lowered(Planned):
         kwargs: Mapping[str, Any] | None = None,
         weights: WeightSource | None = None,
         cast_weights: bool = False,
+        on_new_size: str = "wait",
     ) -> Compiled | Interpreted:
         """Compile every segment and load the weights.
 
@@ -55,17 +56,21 @@ class Lowered(Planned):
         `.pt` file, a folder of these, an artifact or a `.pt2`. `cast_weights`: round them to the program's
         dtypes, if they have other floating-point ones.
 
+        `on_new_size`: the way of a call whose sizes are not compiled yet, of a program with dynamic sizes.
+        `wait`: it waits for the compiler, and calls at other sizes go on. `aten`: it runs on ATen, and the
+        sizes are compiled in the background. `Compiled.prepare` compiles for sizes beforehand.
+
         For `auto` alone: `tune`: how many seconds the search may take, by default as long again as compiling
         takes. A started candidate is finished. With `tune`, an incomplete search goes on. `args`, `kwargs`:
         the call that is timed, by default one with drawn inputs of the example sizes.
 
-        Raises UsageError for an unknown engine, a missing device, or arguments that do not fit. Raises
+        Raises UsageError for an unknown engine or way, a missing device, or arguments that do not fit. Raises
         WeightsRefused for weights that do not fit, AbsentWeights for a program without weights.
         """
         from bridge.dispatch import compile_lowered
 
         given = self if weights is None else with_weights(self, weights, cast=cast_weights)
-        compiled = compile_lowered(given, engine, device or self.device, tune, args, kwargs)
+        compiled = compile_lowered(given, engine, device or self.device, tune, args, kwargs, on_new_size)
         self.tuning = given.tuning
         return compiled
 

@@ -107,6 +107,7 @@ def load(shared: Shared, segment: Segment, sizes: Mapping[str, Scalar]) -> Engin
 def _bind(shared: Shared, built: Built, module: Module, binary: bytes) -> Executable:
     """A module loaded with its weights, one array per weight."""
     names = dict.fromkeys(port.weight for port in module.inputs if port.weight is not None)
-    shared.arrays.update(materialise(shared.weights, [n for n in names if n not in shared.arrays]))
+    with shared.binding:
+        shared.arrays.update(materialise(shared.weights, [n for n in names if n not in shared.arrays]))
     bound = {name: shared.arrays[name] for name in names}
     return built.engine.load(binary, module, built.target, bound)

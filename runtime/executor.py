@@ -35,6 +35,7 @@ from runtime.profile import Profile, Profiler
 from runtime.report import Fallback, Report
 from runtime.results import Results, Written, read_contract
 from runtime.small_sizes import SmallSizes
+from runtime.specialisations import OnNewSize
 from runtime.state import State
 from runtime.step import Step
 
@@ -47,7 +48,8 @@ class Compiled:
     module and the binary of a StableHLO segment for the symbols' values, and its engine. Where it raises
     EngineError, the segment runs on the host. `engine`: the report's name of all that. `device`: where
     tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are kept. `types`:
-    containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`.
+    containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`. `on_new_size`: the
+    way of a call whose sizes are not compiled yet.
 
     Raises WeightError for a weight that is missing, UnknownOperator for an operator that the host target does
     not have.
@@ -64,6 +66,7 @@ class Compiled:
         cache_size: int = 16,
         types: Mapping[str, NodeType] = NO_TYPES,
         packed: bool = False,
+        on_new_size: OnNewSize = OnNewSize.WAIT,
     ) -> None:
         self.program = program
         self._binder = Binder(program, tuple(dict.fromkeys(("cpu", device))), types)
@@ -87,6 +90,7 @@ class Compiled:
             specialise,
             self.report,
             packed,
+            on_new_size,
         )
         self._results = Results(self._shared, self._contract, self._binder.leaves)
         self._segments = self._build_steps(plan, cache_size)
@@ -292,7 +296,7 @@ class Compiled:
         """Load every segment for these values of the symbols now, rather than at the first call with them."""
         for step in self._segments:
             if not step.threshold:
-                step.loaded(symbols)
+                step.loaded(symbols, wait=True)
 
     def compile_at_once(self) -> None:
         """Compile for sizes that the data gives when they first come, as verification wants it."""

@@ -5,6 +5,7 @@ Values pass between steps by name: as an engine's handle, as a tensor in host fo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,7 @@ from lowering.ir.types import SymType
 from lowering.ir.weights import Weights
 from lowering.targets.target import Built, Engine, HostExecutable, TargetOptions
 from runtime.report import Report
+from runtime.specialisations import OnNewSize
 
 Specialise = Callable[[Segment, Mapping[str, Scalar]], Built]
 
@@ -47,7 +49,7 @@ class Shared:
     `constants`: full names of the unchanging weights by value name. `updates`: the buffers' values that a
     call may overwrite, and the new values that take their place. `packed`: see `NodeSegment`. `arrays`:
     weights bound to engines. `on_host`: the segments that run on the host, fallbacks included. `engines`: the
-    engines that loaded a segment, by the type of their handles.
+    engines that loaded a segment, by the type of their handles. `binding`: held while weights are bound.
     """
 
     graph: Graph
@@ -57,9 +59,11 @@ class Shared:
     specialise: Specialise | None
     report: Report
     packed: bool
+    on_new_size: OnNewSize = OnNewSize.WAIT
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     on_host: list[HostExecutable] = field(default_factory=list)
     engines: dict[type, Engine] = field(default_factory=dict)
+    binding: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def reads_memory(self) -> bool:

@@ -33,7 +33,8 @@ class Report(ShortRepr):
 
     `copies`: tensors copied into an engine (not dense, or not aligned to 64 bytes) or out of its memory.
     `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how often a
-    segment ran on the host, since the data gave new sizes or too many. `unchecked_guards`: guards that name
+    segment ran on the host, since the data gave new sizes or too many. `deferred`: how often it ran there,
+    since its sizes were still being compiled. `unchecked_guards`: guards that name
     something else than the inputs.
     """
 
@@ -45,6 +46,7 @@ class Report(ShortRepr):
     misses: int = 0
     evictions: int = 0
     postponed: int = 0
+    deferred: int = 0
     fallbacks: list[Fallback] = field(default_factory=list)
     unchecked_guards: tuple[str, ...] = ()
 
@@ -60,7 +62,7 @@ class Report(ShortRepr):
     @property
     def cache(self) -> dict[str, int]:
         """The counters of the cache of segments specialised to sizes."""
-        names = ("hits", "misses", "evictions", "postponed")
+        names = ("hits", "misses", "evictions", "postponed", "deferred")
         return {name: getattr(self, name) for name in names}
 
     def json(self) -> dict[str, Any]:

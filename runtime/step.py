@@ -17,21 +17,20 @@ from runtime.engine_call import EngineCall, load
 from runtime.frame import Frame, Shared
 from runtime.host_call import HostCall
 from runtime.report import Fallback
+from runtime.specialisations import Key, Specialisations
 
 # At which call with sizes from the data they are compiled for; until then the segment runs on the host.
 RECOMPILE_THRESHOLD = 2
 # How many sizes from the data are remembered as seen.
 MAX_SEEN = 256
 
-_Key = tuple[Scalar | None, ...]
-
 
 class Step:
     """A segment, called with a frame: `step.call(frame)`.
 
     On an engine it is specialised to the sizes of a call, from a bounded cache. At sizes that the engine
-    refuses it runs on the host, and the report says so. A segment that the plan places on the host is
-    compiled once, for all sizes.
+    refuses, or that are still being compiled, it runs on the host. The report says so. A segment that the
+    plan places on the host is compiled once, for all sizes.
     """
 
     def __init__(self, shared: Shared, segment: Segment, nodes: Sequence[Node], capacity: int) -> None:
@@ -40,7 +39,9 @@ class Step:
         self._shared = shared
         self._nodes = nodes
         self._capacity = capacity
-        self._cache: OrderedDict[_Key, EngineCall | None] = OrderedDict()
+        self._specialisations = Specialisations(
+            self._load_or_fall_back, capacity, shared.report, shared.on_new_size
+        )
         self._lock = threading.Lock()
         self._on_host: HostCall | None = None
         # Its module depends on these symbols. Without any it is loaded once, now.
@@ -48,7 +49,7 @@ class Step:
         # Sizes that only the data gives are compiled for when they come again, as long as they are few.
         self.threshold = RECOMPILE_THRESHOLD if any(map(is_unbacked, self.symbols)) else 0
         self._compiled = 0
-        self._seen: OrderedDict[_Key, int] = OrderedDict()
+        self._seen: OrderedDict[Key, int] = OrderedDict()
         self.static = self._load_or_fall_back({}) if self.on_engine and not self.symbols else None
         self._fixed = None if self.symbols else self.static or self.on_host()
 
@@ -64,49 +65,42 @@ class Step:
         """The call that runs the segment at these sizes."""
         return self._fixed or self.loaded(symbols) or self.on_host()
 
-    def loaded(self, symbols: Mapping[str, Scalar]) -> EngineCall | None:
-        """The call for these sizes, compiled when they first come; None where it is the host's."""
+    def loaded(self, symbols: Mapping[str, Scalar], wait: bool = False) -> EngineCall | None:
+        """The call for these sizes; None where it is the host's, or is not compiled yet.
+
+        `wait`: until it is, whatever calls do otherwise.
+        """
         if not self.symbols:
             return self.static
         key = tuple(symbols.get(name) for name in self.symbols)
-        report = self._shared.report
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                report.hits += 1
-                return self._cache[key]
-            sizes = {name: symbols[name] for name in self.symbols if name in symbols}
-            if self.threshold and not self._pays(key, sizes):
-                report.postponed += 1
-                return None
-            report.misses += 1
-            entry = self._cache[key] = self._load_or_fall_back(sizes)
-            if len(self._cache) > self._capacity:
-                self._cache.popitem(last=False)
-                report.evictions += 1
-            return entry
+        sizes = {name: symbols[name] for name in self.symbols if name in symbols}
+        if self.threshold and not self._specialisations.knows(key) and not self._pays(key, sizes):
+            self._shared.report.postponed += 1
+            return None
+        return self._specialisations.get(key, sizes, wait)
 
-    def _pays(self, key: _Key, sizes: Mapping[str, Scalar]) -> bool:
+    def _pays(self, key: Key, sizes: Mapping[str, Scalar]) -> bool:
         """Whether sizes from the data are compiled for: they came before, and not too many others did."""
-        if self._compiled >= self._capacity:
-            return False
-        seen = self._seen.pop(key, 0) + 1
-        if seen < self.threshold:
-            self._seen[key] = seen
-            if len(self._seen) > MAX_SEEN:
-                self._seen.popitem(last=False)
-            return False
-        self._compiled += 1
-        if self._compiled == self._capacity:
-            reason = f"the data gave {self._capacity} sizes that came again; no others are compiled"
-            self._shared.report.fall_back(Fallback(self.segment.index, sizes, reason))
-        return True
+        with self._lock:
+            if self._compiled >= self._capacity:
+                return False
+            seen = self._seen.pop(key, 0) + 1
+            if seen < self.threshold:
+                self._seen[key] = seen
+                if len(self._seen) > MAX_SEEN:
+                    self._seen.popitem(last=False)
+                return False
+            self._compiled += 1
+            if self._compiled == self._capacity:
+                reason = f"the data gave {self._capacity} sizes that came again; no others are compiled"
+                self._shared.report.fall_back(Fallback(self.segment.index, sizes, reason))
+            return True
 
     def peek(self, symbols: Mapping[str, Scalar]) -> EngineCall | None:
         """The call that is loaded for these sizes, without loading or counting."""
         if not self.symbols:
             return self.static
-        return self._cache.get(tuple(symbols.get(name) for name in self.symbols))
+        return self._specialisations.peek(tuple(symbols.get(name) for name in self.symbols))
 
     def _load_or_fall_back(self, sizes: Mapping[str, Scalar]) -> EngineCall | None:
         try:

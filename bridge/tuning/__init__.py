@@ -17,6 +17,7 @@ from lowering.host.machine import cores
 from lowering.ir.errors import EngineError
 from lowering.ir.program import OutputKind
 from lowering.targets import ENGINES, get_engine
+from runtime.specialisations import OnNewSize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,12 +35,13 @@ def compile_tuned(
     tune: float | None = None,
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    on_new_size: OnNewSize = OnNewSize.WAIT,
 ) -> Compiled:
     """Compile a program the way that is fastest on this machine; see `Lowered.compile`."""
     host = this_host(device)
     before = lowered.tuning if lowered.tuning is not None and lowered.tuning.host == host else None
     if before is not None and (tune is None or before.complete):
-        return compile_configured(lowered, before.configuration, device, AUTO)
+        return compile_configured(lowered, before.configuration, device, AUTO, on_new_size=on_new_size)
     kept = set(lowered.binaries)
     try:
         tuning, used = _search(lowered, device, tune, args, kwargs, before, host)
@@ -49,7 +51,7 @@ def compile_tuned(
     for key in lowered.binaries.keys() - kept - used:
         del lowered.binaries[key]
     # The one that raced has been called: its buffers are not those that the program begins with.
-    return compile_configured(lowered, tuning.configuration, device, AUTO)
+    return compile_configured(lowered, tuning.configuration, device, AUTO, on_new_size=on_new_size)
 
 
 def this_host(device: str) -> dict[str, str]:

@@ -34,7 +34,11 @@ def test_as_plain_data() -> None:
     report = Report(PLAN, "fake", hits=2, misses=1, postponed=4)
     report.fall_back(Fallback(2, {"s0": 5}, "refused", "d"))
     found = json.loads(json.dumps(report.json()))
-    assert found["cache"] == report.cache == {"hits": 2, "misses": 1, "evictions": 0, "postponed": 4}
+    assert (
+        found["cache"]
+        == report.cache
+        == {"hits": 2, "misses": 1, "evictions": 0, "postponed": 4, "deferred": 0}
+    )
     assert found["segments"][1] == {"index": 1, "placement": "aten", "nodes": 1}
     assert found["nodes"] == {"stablehlo": 3, "aten": 1}
     assert found["fallbacks"] == [{"segment": 2, "sizes": {"s0": 5}, "reason": "refused"}]

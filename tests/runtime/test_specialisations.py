@@ -1,0 +1,131 @@
+"""Calls by sizes: compiled once, without a wait of the others, in the foreground or behind it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lowering.ir.plan import Plan
+from lowering.ir.program import Range
+from runtime.report import Report
+from runtime.specialisations import OnNewSize, Specialisations
+from tests.runtime.fakes import N, compiled, node, program, tensor
+
+
+class Compiler:
+    """Compiles sizes; those of `held` only once they are let go."""
+
+    def __init__(self, *held: int) -> None:
+        self.begun: list[int] = []
+        self.waits = {size: threading.Event() for size in held}
+        self.started = {size: threading.Event() for size in held}
+
+    def __call__(self, sizes: Mapping[str, Any]) -> str | None:
+        size = int(sizes["s"])
+        self.begun.append(size)
+        if size in self.waits:
+            self.started[size].set()
+            self.waits[size].wait()
+        return None if size == 13 else f"for {size}"
+
+
+def made(compiler: Any, way: OnNewSize = OnNewSize.WAIT, capacity: int = 16) -> tuple[Any, Report]:
+    report = Report(Plan(()), "fake")
+    return Specialisations(compiler, capacity, report, way), report
+
+
+def get(found: Any, size: int, **how: Any) -> Any:
+    return found.get((size,), {"s": size}, **how)
+
+
+def test_a_call_does_not_wait_for_the_compiler_of_another_size() -> None:
+    compiler = Compiler(7)
+    found, report = made(compiler)
+    assert get(found, 3) == "for 3"
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(get, found, 7)
+        compiler.started[7].wait()
+        assert get(found, 3) == "for 3"
+        assert get(found, 4) == "for 4"
+        assert not slow.done()
+        compiler.waits[7].set()
+        assert slow.result() == "for 7"
+    assert (report.misses, report.hits) == (3, 1)
+
+
+def test_sizes_are_compiled_once_however_many_threads_ask() -> None:
+    compiler = Compiler(7)
+    found, report = made(compiler)
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(get, found, 7) for _ in range(8)]
+        compiler.started[7].wait()
+        compiler.waits[7].set()
+        assert {call.result() for call in asked} == {"for 7"}
+    assert compiler.begun == [7]
+    assert report.misses == 1
+
+
+def test_what_a_compiler_raises_goes_to_all_and_is_tried_again() -> None:
+    problems = [ValueError("a bug"), None]
+
+    def compile(sizes: Mapping[str, Any]) -> str:
+        problem = problems.pop(0)
+        if problem is not None:
+            raise problem
+        return "made"
+
+    found, _ = made(compile)
+    with pytest.raises(ValueError, match="a bug"):
+        get(found, 3)
+    assert not found.knows((3,))
+    assert get(found, 3) == "made"
+
+
+def test_in_the_background_a_new_size_is_the_hosts_until_it_is_compiled() -> None:
+    compiler = Compiler(7)
+    found, report = made(compiler, OnNewSize.ATEN)
+    assert get(found, 7) is None
+    assert get(found, 7) is None
+    compiler.started[7].wait()
+    assert found.knows((7,))
+    compiler.waits[7].set()
+    assert get(found, 7, wait=True) == "for 7"
+    assert get(found, 7) == "for 7"
+    assert compiler.begun == [7]
+    assert (report.misses, report.deferred, report.hits) == (1, 2, 1)
+
+
+def test_what_an_engine_refuses_is_known() -> None:
+    found, _ = made(Compiler())
+    assert get(found, 13) is None
+    assert found.knows((13,))
+
+
+def test_the_least_recently_used_goes_out() -> None:
+    compiler = Compiler()
+    found, report = made(compiler, capacity=2)
+    for size in (2, 3, 2, 4, 3):
+        get(found, size)
+    assert compiler.begun == [2, 3, 4, 3]
+    assert report.evictions == 2
+
+
+def test_a_program_goes_on_while_its_sizes_are_compiled() -> None:
+    types = {"y": tensor(N, 3)}
+    nodes = [node("aten.mul.Scalar", "y", self="%x", other=2)]
+    doubled = program({"x": tensor(N, 3)}, nodes, ["%y"], types, ranges={"s0": Range(1, 9)})
+    f, engine = compiled(doubled, on_new_size=OnNewSize.ATEN)
+    for n in (2, 3, 2):
+        assert f(torch.ones(n, 3)).tolist() == [[2.0] * 3] * n
+    f.prepare({"s0": 2})
+    f.prepare({"s0": 3})
+    calls = engine.calls
+    np.testing.assert_array_equal(f(torch.ones(2, 3)), np.full((2, 3), 2))
+    assert engine.calls == calls + 1
+    assert sorted(sizes["s0"] for sizes in engine.loads) == [2, 3]
