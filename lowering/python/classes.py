@@ -148,7 +148,7 @@ class Modules:
             for weight in module.weights
         }
         self._values = program.graph.values
-        self._implied = implied_nodes(program)
+        self._implied = implied_nodes(program.graph)
         self._by_key: dict[Hashable, Class] = {}
         self._names = Names(between="")
         self.name = self._names.fresh(name)

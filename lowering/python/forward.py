@@ -11,7 +11,7 @@ from lowering.python.calls import Path
 from lowering.python.expressions import ANY, Expression, Number, Part, Use, number_text
 from lowering.python.identifiers import Names, identifier
 from lowering.python.loops import Loop, folded
-from lowering.python.steps import Body, Step
+from lowering.python.steps import Body, Function, Step
 from lowering.python.wrapping import WIDTH
 
 # A longer expression has a line of its own.
@@ -119,6 +119,9 @@ class _Writer:
         if step.opens or step.closes:
             self.region(step)
             return
+        if step.function is not None:
+            self.function(step, step.function)
+            return
         outputs = step.outputs
         if len(outputs) == 1 and isinstance(outputs[0], str) and self.counts[outputs[0]] == 1:
             text = self.text(step.expression, _INNER)
@@ -130,6 +133,17 @@ class _Writer:
         self.flush()
         target = self._target(step, outputs)
         self.line(f"{target} = {text}" if target else text)
+
+    def function(self, step: Step, function: Function) -> None:
+        """Define a function, which reads nothing but its arguments."""
+        self.flush()
+        name = self.scope.fresh(step.base)
+        self.variables.update((value, name) for value in step.results())
+        names = function.body.argument_names()
+        self.line(f"def {name}({', '.join(names.values())}):")
+        around = Surroundings(lambda _: None, lambda _: "", lambda _: None, {}, names)
+        for line in forward_lines(function.body, function.returns, around):
+            self.line(f"    {line}")
 
     def _target(self, step: Step, outputs: tuple[Output, ...]) -> str:
         if not any(self.counts[name] for name in step.results()):

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from lowering.ir.dims import row_major
-from lowering.ir.program import InputKind, OutputKind, Program, WeightSpec, graphs_of
+from lowering.ir.program import InputKind, OutputKind, Program, WeightSpec, all_nodes, graphs_of
 from lowering.ir.types import CPU, DType, TensorType
 from lowering.python.calls import Path, Weight
 from lowering.python.classes import Built, Class, Made, Modules, Several, weight_numbers
@@ -15,7 +15,7 @@ from lowering.python.expressions import POSTFIX, Expression, Part, Use, argument
 from lowering.python.forward import Surroundings, forward_lines, tuple_of
 from lowering.python.identifiers import RESERVED, Names, class_name, is_identifier
 from lowering.python.regions import flattened
-from lowering.python.steps import Body, Step
+from lowering.python.steps import RUNS_FUNCTIONS, Body, Step
 from lowering.python.structure import annotation, parameters, returned
 from lowering.python.wrapping import WIDTH, wrapped
 
@@ -42,8 +42,13 @@ _KINDS = {InputKind.OBJECT: "a script object", InputKind.TOKEN: "an effect token
 
 def _check(program: Program) -> None:
     """Raise NoSource with all that source cannot say, unless it can say all."""
-    problems = {f"{node.target} runs a graph" for node in program.nodes if any(graphs_of(node))}
-    problems |= {f"{node.target} was made functional" for node in program.nodes if node.functional}
+    nodes = list(all_nodes(program.nodes))
+    problems = {
+        f"{node.target} runs a graph"
+        for node in nodes
+        if any(graphs_of(node)) and node.target not in RUNS_FUNCTIONS
+    }
+    problems |= {f"{node.target} was made functional" for node in nodes if node.functional}
     problems |= {f"{_KINDS[s.kind]} is an input" for s in program.signature.inputs if s.kind in _KINDS}
     kinds = {s.kind for s in program.signature.outputs} - _OUTPUTS
     problems |= {f"an output is a {kind.value.replace('_', ' ')}" for kind in kinds}
@@ -225,4 +230,9 @@ def _forward(cls: Class, body: Body, modules: Modules, program: Program, own: di
     given = ", ".join(("self", *taken))
     kind = "" if root else " -> None" if not body.results else " -> Tensor" if len(body.results) == 1 else ""
     lines = wrapped(f"    def forward({given}){kind}:", 4)
-    return [*lines, *(piece for line in text or ["pass"] for piece in wrapped(f"        {line}", 8))]
+    return [*lines, *(piece for line in text or ["pass"] for piece in _indented(line))]
+
+
+def _indented(line: str) -> list[str]:
+    """A line of a forward, wrapped as deep as it stands."""
+    return wrapped(f"        {line}", 8 + len(line) - len(line.lstrip()))

@@ -35,15 +35,15 @@ def test_bert_is_short_and_has_its_layers() -> None:
         assert text in source
 
 
-# Their branches, loops and scans are graphs in a program, which source has no words for.
-WITH_GRAPHS = ("early-exit", "sinkhorn", "greedy-decoder", "min-gru", "routed")
+# Its scan maps over no rows at its last level, which torch does not export.
+ON_NO_ROWS = "min-gru"
 
 
 @pytest.mark.conformance
 @pytest.mark.parametrize("name", models())
 def test_the_zoo(name: str) -> None:
     found = source_back(models()[name].build().export(), name)
-    assert found.endswith(" runs a graph") if name in WITH_GRAPHS else found == "equal"
+    assert found.endswith(" runs a graph on no rows") if name == ON_NO_ROWS else found == "equal"
 
 
 @pytest.mark.conformance

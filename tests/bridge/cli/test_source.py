@@ -26,5 +26,7 @@ def test_writes_the_source_of_a_program(tmp_path: Path) -> None:
 
 
 def test_refuses_in_one_sentence(tmp_path: Path) -> None:
-    refused("higher_order.cond runs a graph", "source", path_of("branch"))
+    text = bridge.read_program(path_of("branch")).save(tmp_path / "branch.json").read_text()
+    (tmp_path / "scan.json").write_text(text.replace("higher_order.cond", "higher_order.scan"))
+    refused("higher_order.scan runs a graph", "source", tmp_path / "scan.json")
     refused("cannot write", "source", path_of("mlp"), "-o", tmp_path / "absent" / "net.py")

@@ -130,22 +130,26 @@ class _Canonical:
     def node(self, node: Node, graph: Graph) -> str:
         nested = [a.value for a in node.args if isinstance(a.value, Graph)]
         if nested:
-            return self.region(node, nested[0], graph)
+            return self.running(node, nested, graph)
         operator = schema(node.target)
         bound = operator.bind(node.args) if operator else {str(i): a.value for i, a in enumerate(node.args)}
         args = ", ".join(f"{k}={self.arg(v)}" for k, v in bound.items() if k not in FROM_PROCESS)
         outputs = ", ".join(self.output(output, graph) for output in node.outputs)
         return f"{outputs} = {node.target}({args})"
 
-    def region(self, node: Node, inner: Graph, graph: Graph) -> str:
+    def running(self, node: Node, nested: list[Graph], graph: Graph) -> str:
         args = ", ".join("graph" if isinstance(a.value, Graph) else self.arg(a.value) for a in node.args)
-        outside, self.names = self.names, {}
-        lines = [f"{self.define(item.name)}" if isinstance(item, Ref) else "" for item in inner.inputs]
-        lines += [self.node(item, inner) for item in inner.nodes]
-        lines += [self.arg(item) for item in inner.outputs]
-        self.names = outside
+        graphs = " ".join(f"{{{'; '.join(self.inner(item))}}}" for item in nested)
         outputs = ", ".join(self.output(output, graph) for output in node.outputs)
-        return f"{outputs} = {node.target}({args}) {{{'; '.join(lines)}}}"
+        return f"{outputs} = {node.target}({args}) {graphs}"
+
+    def inner(self, graph: Graph) -> list[str]:
+        outside, self.names = self.names, {}
+        lines = [f"{self.define(item.name)}" if isinstance(item, Ref) else "" for item in graph.inputs]
+        lines += [self.node(item, graph) for item in graph.nodes]
+        lines += [self.arg(item) for item in graph.outputs]
+        self.names = outside
+        return lines
 
     def output(self, output: Output, graph: Graph) -> str:
         if isinstance(output, tuple):
