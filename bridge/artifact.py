@@ -8,6 +8,8 @@
       modules.json         the types of each module's arguments and results
       modules/segment_0.mlirbc   portable StableHLO bytecode, one per StableHLO segment
       modules/segment_0_checks.mlirbc   its checks alone, for one that overwrites buffers
+      dynamic.json         the modules for all sizes: their types over symbols, ranges and guards
+      modules/segment_0_dynamic.mlirbc   portable StableHLO bytecode for all sizes
       weights.json         which entry of the archive each weight is a view of
       weights.irpa         the weights, 64-byte aligned: mapped, never copied
       tuning.json          what was measured for the engine `auto`, if it was
@@ -29,6 +31,8 @@ from typing import Any, TypeVar
 
 from bridge.binaries import Binary
 from bridge.consistency import check_consistent
+from bridge.dynamic_modules import from_json as dynamic_from_json
+from bridge.dynamic_modules import to_json as dynamic_to_json
 from bridge.errors import ArtifactError, UsageError
 from bridge.manifest import (
     MANIFEST,
@@ -47,6 +51,7 @@ from bridge.vetting import vetted
 from bridge.weight_files import load_weights, save_weights
 from lowering.host.drafts import draft_folder, drafts_of
 from lowering.host.weights import WeightError
+from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.module import Check, CheckKind, Module, Port
 from lowering.ir.types import DType
@@ -163,6 +168,13 @@ def _read(contents: Contents, kind: type[P], ours: bool) -> P:
         bounds_checks,
         contents.parse("modules.json", lambda rows: _modules_from_json(contents, rows, ours)),
     )
+    if "dynamic.json" in contents.files:
+        found = contents.parse(
+            "dynamic.json",
+            lambda rows: dynamic_from_json(rows, lambda index: contents.read(_dynamic_file(index))),
+        )
+        # A stranger's are made anew from the program.
+        lowered.dynamic.update(found if ours else {})
     if "tuning.json" in contents.files:
         lowered.tuning = contents.parse("tuning.json", tuning_from_json)
     try:
@@ -198,6 +210,7 @@ def _write_contents(lowered: Planned, folder: Path) -> None:
         (folder / _module_file(index)).write_bytes(module.code)
         if module.preflight is not None:
             (folder / _preflight_file(index)).write_bytes(module.preflight.code)
+    _write_dynamic(lowered, folder)
     write_json(folder / "weights.json", save_weights(folder / "weights.irpa", lowered.weights))
     (folder / "binaries").mkdir()
     for key, binary in sorted(lowered.binaries.items()):
@@ -211,6 +224,16 @@ def _write_contents(lowered: Planned, folder: Path) -> None:
         "binaries": {k: [b.engine, b.version, b.device] for k, b in sorted(lowered.binaries.items())},
     }
     write_manifest(folder, header, signed)
+
+
+def _write_dynamic(lowered: Planned, folder: Path) -> None:
+    modules = lowered.dynamic_modules()
+    if not modules:
+        return
+    write_json(folder / "dynamic.json", dynamic_to_json(modules))
+    for index, module in sorted(modules.items()):
+        if isinstance(module, DynamicModule):
+            (folder / _dynamic_file(index)).write_bytes(module.code)
 
 
 def _vetted(module: Module) -> Module:
@@ -241,6 +264,10 @@ def _module_file(index: int) -> str:
 
 def _preflight_file(index: int) -> str:
     return f"modules/segment_{index}_checks.mlirbc"
+
+
+def _dynamic_file(index: int) -> str:
+    return f"modules/segment_{index}_dynamic.mlirbc"
 
 
 def _binary_file(key: str) -> str:

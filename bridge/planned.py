@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import UsageError
+from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Program
 from lowering.ir.short_repr import as_html
 from lowering.ir.symbols import is_unbacked
-from lowering.ir.unbacked import has_data_sizes, typical_sizes
+from lowering.ir.unbacked import has_data_sizes, symbols_of, typical_sizes
 from lowering.ir.weights import Weights
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Planned:
     tuning: Tuning | None = None
     #: Keys of the artifact's binaries that were not taken: somebody else made them.
     set_aside: tuple[str, ...] = ()
+    #: Modules for all sizes by segment index, as far as they are made; a text says why there is none.
+    dynamic: dict[int, DynamicModule | str] = field(default_factory=dict)
     #: The device that it is compiled for where nothing else is said.
     device: str = "cpu"
 
@@ -77,15 +81,18 @@ class Planned:
             for node in segment.nodes
         }
 
-    def stablehlo(self, segment: int = 0) -> str:
+    def stablehlo(self, segment: int = 0, dynamic: bool = False) -> str:
         """MLIR text of a segment's module at the example sizes; large constants are elided.
 
-        Raises UsageError for a segment that does not exist or runs on ATen. Raises EngineError for a module
-        of another user's artifact that Bridge did not write.
+        `dynamic`: of the module for all sizes. Raises UsageError for a segment that does not exist, runs on
+        ATen or has no such module. Raises EngineError for a module of another user's artifact that Bridge did
+        not write.
         """
         from bridge.vetting import vetted
         from lowering.stablehlo.hlo import text_of
 
+        if dynamic:
+            return text_of(self.dynamic_module(segment).code)
         return text_of(vetted(self.module(segment)).code)
 
     def to_mermaid(self, depth: int | None = None, max_nodes: int = 100) -> str:
@@ -100,25 +107,74 @@ class Planned:
 
         Raises UsageError where the segment does not exist, or runs on ATen.
         """
-        found = next((s for s in self.plan.segments if s.index == segment), None)
-        if found is None:
-            raise UsageError(f"segment {segment} does not exist: the plan has {len(self.plan.segments)}")
-        if found.placement is Placement.ATEN:
-            raise UsageError(f"segment {segment} runs on ATen and has no StableHLO module")
+        found = self._segment(segment)
         sizes = self.example_sizes
         if has_data_sizes(self.functional, found):
             sizes = {**typical_sizes(self.functional), **sizes}
         return self.specialise(self.plan, found, sizes)
 
+    def _segment(self, index: int) -> Segment:
+        found = next((s for s in self.plan.segments if s.index == index), None)
+        if found is None:
+            raise UsageError(f"segment {index} does not exist: the plan has {len(self.plan.segments)}")
+        if found.placement is Placement.ATEN:
+            raise UsageError(f"segment {index} runs on ATen and has no StableHLO module")
+        return found
+
+    def dynamic_module(self, segment: int = 0) -> DynamicModule:
+        """The portable StableHLO module of a segment for all sizes of the program's ranges.
+
+        Raises UsageError where the segment does not exist, runs on ATen, or has one module for each size.
+        """
+        found = self._dynamic(self._segment(segment))
+        if isinstance(found, str):
+            raise UsageError(f"segment {segment} has no module for all sizes: {found}")
+        return found
+
+    def dynamic_modules(self) -> dict[int, DynamicModule | str]:
+        """By index, the modules for all sizes of the segments whose sizes are not all known; a text says why
+        a segment has none. Without jax, those at hand."""
+        with suppress(ModuleNotFoundError):
+            for segment in self.plan.segments:
+                if segment.placement is Placement.STABLEHLO and self._symbols(segment):
+                    self._dynamic(segment)
+        return self.dynamic
+
+    def _symbols(self, segment: Segment) -> tuple[str, ...]:
+        nodes = [node for node in self.functional.graph.nodes if node.name in set(segment.nodes)]
+        return symbols_of(self.functional.graph, segment, nodes)
+
+    def _dynamic(self, segment: Segment) -> DynamicModule | str:
+        if segment.index not in self.dynamic:
+            example = {**typical_sizes(self.functional), **self.example_sizes}
+            self.dynamic[segment.index] = dynamic_segment(
+                self.functional, segment, example, self.bounds_checks
+            )
+        return self.dynamic[segment.index]
+
+    def _refined(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module | None:
+        """The module for all sizes at these; None where there is none for them."""
+        if plan is not self.plan or not sizes:
+            return None
+        from lowering.stablehlo.refine import refined
+
+        found = self._dynamic(segment)
+        return refined(found, sizes) if not isinstance(found, str) and found.admits(sizes) else None
+
     def specialise(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module:
-        """The module of a StableHLO segment at these sizes, emitted if it is not at hand."""
+        """The module of a StableHLO segment at these sizes.
+
+        It is the one at hand, that for all sizes at these, or is emitted.
+        """
         own = plan is self.plan and dict(sizes) == dict(self.example_sizes)
         if own and segment.index in self.modules:
             return self.modules[segment.index]
         from lowering.ir.updates import donations
         from lowering.stablehlo.pipeline import emitted
 
-        module = emit_segment(self.functional, segment, sizes, self.bounds_checks)
+        module = None if own else self._refined(plan, segment, sizes)
+        if module is None:
+            module = emit_segment(self.functional, segment, sizes, self.bounds_checks)
         module = emitted(donations(self.functional, plan, segment)).run(module)
         if own:
             self.modules[segment.index] = module
@@ -133,6 +189,21 @@ def emit_segment(program: Program, segment: Segment, sizes: Sizes, bounds_checks
     nodes = [node for node in program.graph.nodes if node.name in wanted]
     name = f"segment_{segment.index}"
     return emit_module(program, nodes, segment.inputs, segment.outputs, sizes, name, bounds_checks)
+
+
+def dynamic_segment(
+    program: Program, segment: Segment, example: Mapping[str, int], bounds_checks: bool
+) -> DynamicModule | str:
+    """The module of one segment for all sizes, or the reason why there is none."""
+    from lowering.stablehlo.emit_dynamic import emit_dynamic
+    from lowering.stablehlo.errors import Unsupported
+
+    nodes = [node for node in program.graph.nodes if node.name in set(segment.nodes)]
+    name = f"segment_{segment.index}"
+    try:
+        return emit_dynamic(program, nodes, segment.inputs, segment.outputs, example, name, bounds_checks)
+    except Unsupported as error:
+        return error.reason
 
 
 def example_sizes(program: Program) -> dict[str, int]:

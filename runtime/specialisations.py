@@ -88,7 +88,7 @@ class Specialisations(Generic[T]):
         return future.result()
 
     def _fill(self, key: Key, sizes: Sizes, future: Future[T | None]) -> None:
-        """Compile, and let all who wait have it. What it raises goes to them, and the sizes stay unknown."""
+        """Compile for all who wait. They get an error too, and the sizes stay unknown."""
         try:
             made = self._compile(sizes)
         except BaseException as error:

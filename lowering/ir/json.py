@@ -47,7 +47,7 @@ def to_json(program: Program) -> dict[str, Any]:
         },
         "ranges": {name: [bounds.low, bounds.high] for name, bounds in program.ranges.items()},
         "hints": dict(program.hints),
-        "guards": [[guard.text, _term(guard.condition)] for guard in program.guards],
+        "guards": [[guard.text, term_to_json(guard.condition)] for guard in program.guards],
         "torch_version": program.torch_version,
         "schema_version": list(program.schema_version),
         "name": program.name,
@@ -122,11 +122,12 @@ def _arg(arg: Arg) -> Any:
             return {"graph": _graph(arg)}
 
 
-def _term(term: Term) -> Any:
+def term_to_json(term: Term) -> Any:
+    """An expression as JSON: a name, a number, or an operator and its arguments."""
     if isinstance(term, Symbol):
         return term.name
     if isinstance(term, Apply):
-        return [term.op, *(_term(arg) for arg in term.args)]
+        return [term.op, *(term_to_json(arg) for arg in term.args)]
     return _arg(term)
 
 
@@ -135,19 +136,19 @@ def _type(type_: ValueType) -> Any:
         case TensorType():
             data: dict[str, Any] = {
                 "dtype": type_.dtype.value,
-                "sizes": [_term(size) for size in type_.sizes],
-                "strides": [_term(stride) for stride in type_.strides],
+                "sizes": [term_to_json(size) for size in type_.sizes],
+                "strides": [term_to_json(stride) for stride in type_.strides],
                 "device": [type_.device.type, type_.device.index],
             }
             if type_.offset != 0:
-                data["offset"] = _term(type_.offset)
+                data["offset"] = term_to_json(type_.offset)
             if type_.layout is not Layout.STRIDED:
                 data["layout"] = type_.layout.value
             if type_.requires_grad:
                 data["requires_grad"] = True
             return data
         case SymType():
-            return {"sym": type_.kind.value, "value": _term(type_.value)}
+            return {"sym": type_.kind.value, "value": term_to_json(type_.value)}
         case ObjectType():
             return {"object": type_.class_name}
         case _:

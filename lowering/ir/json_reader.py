@@ -27,7 +27,7 @@ from lowering.ir.program import (
     Ref,
     Signature,
 )
-from lowering.ir.symbols import Apply, Expr, Symbol, Term
+from lowering.ir.symbols import Apply, Dim, Expr, Symbol, Term
 from lowering.ir.tree import TreeSpec
 from lowering.ir.types import (
     Device,
@@ -61,6 +61,16 @@ def from_json(data: Any) -> Program:
 def plan_from_json(data: Any) -> Plan:
     """The plan that `plan_to_json` wrote. Raises JSONError."""
     return _checked(_Reader(data, "$").plan)
+
+
+def term_from_json(data: Any) -> Term:
+    """The expression that `term_to_json` wrote. Raises JSONError."""
+    return _checked(_Reader(data, "$").term)
+
+
+def dim_from_json(data: Any) -> Dim:
+    """The size that `term_to_json` wrote. Raises JSONError."""
+    return _checked(_Reader(data, "$").dim)
 
 
 def _checked(read: Callable[[], T]) -> T:

@@ -1,0 +1,93 @@
+"""Modules for all sizes as an artifact keeps them: `dynamic.json`, beside a file of bytecode for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lowering.ir.dynamic_module import DynamicModule, DynamicPort, SizeGuard
+from lowering.ir.json import term_to_json
+from lowering.ir.json_reader import dim_from_json, term_from_json
+from lowering.ir.module import Check, CheckKind
+from lowering.ir.program import Range
+from lowering.ir.types import DType
+
+# By segment index; a text is the reason why a segment has none.
+DynamicModules = Mapping[int, DynamicModule | str]
+
+
+def to_json(modules: DynamicModules) -> list[Any]:
+    """The rows of `dynamic.json`."""
+    return [_row(index, module) for index, module in sorted(modules.items())]
+
+
+def _row(index: int, module: DynamicModule | str) -> dict[str, Any]:
+    if isinstance(module, str):
+        return {"segment": index, "reason": module}
+
+    def ports(items: tuple[DynamicPort, ...]) -> list[Any]:
+        return [[p.name, p.dtype.value, list(map(term_to_json, p.sizes)), p.weight, p.symbol] for p in items]
+
+    return {
+        "segment": index,
+        "name": module.name,
+        "in": ports(module.inputs),
+        "out": ports(module.outputs),
+        "ranges": {name: list(bounds) for name, bounds in sorted(module.ranges.items())},
+        "guards": [[term_to_json(guard.condition), guard.site] for guard in module.guards],
+        "checks": [[check.kind.value, check.message] for check in module.checks],
+    }
+
+
+def from_json(rows: Any, code: Callable[[int], bytes]) -> dict[int, DynamicModule | str]:
+    """The modules of `dynamic.json`. `code`: gives a segment's bytecode.
+
+    Raises ValueError, TypeError, KeyError or JSONError for anything else.
+    """
+    found: dict[int, DynamicModule | str] = {}
+    for row in rows:
+        index = row["segment"]
+        if type(index) is not int or index < 0 or index in found:
+            raise ValueError(f"{index!r:.200} is no segment of its own")
+        found[index] = _text(row["reason"]) if "reason" in row else _module(row, code(index))
+    return found
+
+
+def _module(row: Mapping[str, Any], code: bytes) -> DynamicModule:
+    return DynamicModule(
+        code,
+        tuple(map(_port, row["in"])),
+        tuple(map(_port, row["out"])),
+        {_text(name): _range(bounds) for name, bounds in row["ranges"].items()},
+        tuple(SizeGuard(term_from_json(condition), _text(site)) for condition, site in row["guards"]),
+        _text(row["name"]),
+        tuple(Check(CheckKind(kind), _text(message)) for kind, message in row["checks"]),
+    )
+
+
+def _port(row: Any) -> DynamicPort:
+    name, dtype, sizes, weight, symbol = row
+    return DynamicPort(
+        _text(name),
+        DType(dtype),
+        tuple(map(dim_from_json, sizes)),
+        _text_or_none(weight),
+        _text_or_none(symbol),
+    )
+
+
+def _range(bounds: Any) -> Range:
+    low, high = bounds
+    if not all(end is None or type(end) is int for end in (low, high)):
+        raise ValueError(f"{bounds!r:.200} is not a range")
+    return Range(low, high)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.200} is not a text")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)

@@ -1,0 +1,118 @@
+"""Modules for all sizes: in a lowered program, in an artifact, and in the place of emission at new sizes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import bridge
+from bridge import planned
+from bridge.dynamic_modules import from_json, to_json
+from bridge.errors import UsageError
+from lowering.ir.dynamic_module import DynamicModule, DynamicPort, SizeGuard
+from lowering.ir.module import Check, CheckKind
+from lowering.ir.program import Range
+from lowering.ir.symbols import Apply, Symbol
+from lowering.ir.types import DType
+from tests.lowering.stablehlo.test_emit_dynamic import Attention, exported
+
+S = Symbol("s0")
+MODULE = DynamicModule(
+    b"code",
+    (
+        DynamicPort("w", DType.FLOAT32, (3,), "weight"),
+        DynamicPort("x", DType.INT64, (S, Apply("Mul", (2, S)))),
+    ),
+    (DynamicPort("y", DType.BOOL, (S,)), DynamicPort("s0", DType.INT64, (), None, "s0")),
+    {"s0": Range(1, None)},
+    (SizeGuard(Apply("StrictLessThan", (S, 16)), "ops/x.py:3"),),
+    "segment_0",
+    (Check(CheckKind.INDEX, "out of bounds"),),
+)
+
+
+def test_json_keeps_all_of_a_module() -> None:
+    rows = json.loads(json.dumps(to_json({0: MODULE, 2: "a reason"})))
+    assert from_json(rows, lambda index: b"code") == {0: MODULE, 2: "a reason"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"segment": -1},
+        {"segment": "0"},
+        {"ranges": {"s0": [1.5, None]}},
+        {"in": [["x", "no dtype", [], None, None]]},
+        {"in": [["x", "int64", [1.5], None, None]]},
+        {"guards": [[["StrictLessThan", "s0"], 3]]},
+        {"name": 3},
+    ],
+    ids=str,
+)
+def test_anything_else_is_refused(change: dict[str, Any]) -> None:
+    (row,) = to_json({0: MODULE})
+    with pytest.raises((ValueError, TypeError)):
+        from_json([{**row, **change}], lambda index: b"code")
+
+
+def test_new_sizes_are_refined_not_emitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = bridge.lower(exported()).save(tmp_path / "model.bridge")
+    lowered = bridge.load(path)
+
+    def emit(*_: Any) -> Any:
+        raise AssertionError("a module was emitted")
+
+    monkeypatch.setattr(planned, "emit_segment", emit)
+    monkeypatch.setattr(planned, "dynamic_segment", emit)
+    compiled = lowered.compile("xla")
+    for batch, length in ((1, 1), (2, 9), (16, 64)):
+        tokens = torch.randint(0, 11, (batch, length))
+        torch.testing.assert_close(compiled(tokens), Attention().eval()(tokens), rtol=1e-5, atol=1e-5)
+    assert compiled.report.fallbacks == []
+
+
+def test_the_module_for_all_sizes_is_shown() -> None:
+    lowered = bridge.lower(exported())
+    assert "tensor<?x?xi64>" in lowered.stablehlo(dynamic=True)
+    assert lowered.dynamic_module().guards == ()
+
+
+def test_a_program_of_known_sizes_has_none(tmp_path: Path) -> None:
+    lowered = bridge.lower(torch.nn.Linear(3, 2), (torch.ones(1, 3),))
+    assert lowered.dynamic_modules() == {}
+    assert not (lowered.save(tmp_path / "model.bridge") / "dynamic.json").exists()
+
+
+def test_why_a_segment_has_one_module_for_each_size_is_told(tmp_path: Path) -> None:
+    class Inverse(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.inv(x)
+
+    batch = torch.export.Dim("batch", max=9)
+    program = torch.export.export(Inverse(), (torch.eye(3).repeat(4, 1, 1),), dynamic_shapes=({0: batch},))
+    lowered = bridge.lower(program)
+    with pytest.raises(UsageError, match="segment 0 has no module for all sizes: its rule takes the size"):
+        lowered.dynamic_module()
+    loaded = bridge.load(lowered.save(tmp_path / "model.bridge"))
+    assert list(loaded.dynamic) == [0]
+    assert loaded.compile("xla")(torch.eye(3).repeat(2, 1, 1) * 2).shape == (2, 3, 3)
+
+
+def test_new_sizes_need_no_torch(tmp_path: Path) -> None:
+    path = bridge.lower(exported()).save(tmp_path / "model.bridge")
+    code = f"""
+import sys
+import numpy as np
+import bridge
+compiled = bridge.load({str(path)!r}).compile("xla")
+assert compiled(np.zeros((7, 13), np.int64)).shape == (7, 13, 8)
+assert compiled.report.fallbacks == []
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
