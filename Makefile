@@ -60,6 +60,8 @@ conformance: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.fuzz.files
 	$(BIN)/python -m tests.fuzz.artifacts
+	$(BIN)/python -m tests.fuzz.modules
+	$(BIN)/python -m tests.fuzz.weights
 	$(BIN)/python -m tests.fuzz.operators
 
 # Hours, and the machine to itself; goes on where it ended. The results go into docs/benchmarks.md.

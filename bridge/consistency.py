@@ -13,6 +13,7 @@ from lowering.ir.module import Module, Port
 from lowering.ir.plan import Placement, Segment
 from lowering.ir.program import STORED, Program, Ref, all_nodes
 from lowering.ir.symbols import evaluate
+from lowering.ir.trusting import trusting_calls
 from lowering.ir.types import DType, SymType, TensorType
 from lowering.ir.updates import donations
 from lowering.ir.validate import validate
@@ -91,7 +92,10 @@ def _plan(lowered: Planned) -> Iterator[str]:
 
 
 def _operators(lowered: Planned) -> Iterator[str]:
-    """ATen runs only what a file may have it run."""
+    """ATen runs only what a file may have it run, and no call is one that no file may make."""
+    yield from trusting_calls(lowered.program)
+    if lowered.functional is not lowered.program:
+        yield from trusting_calls(lowered.functional)
     placed = {
         name
         for segment in lowered.plan.segments

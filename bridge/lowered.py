@@ -7,11 +7,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, OperatorRefused
 from bridge.given_weights import with_weights
 from bridge.planned import Planned, example_sizes
 from lowering.ir.plan import Placement
 from lowering.ir.program import OutputKind, Program
+from lowering.ir.trusting import trusting_calls
 from lowering.ir.unbacked import has_data_sizes, typical_sizes
 from lowering.ir.weights import Weights
 from lowering.stablehlo.errors import RuleError, Unsupported
@@ -28,9 +29,14 @@ class Lowered(Planned):
     """A lowered program, as `bridge.lower` returns it and `bridge.load` reads it back."""
 
     def save(self, path: str | PathLike[str]) -> Path:
-        """Write the artifact folder at `path`, replacing an artifact that is there, all or nothing."""
+        """Write the artifact folder at `path`, replacing an artifact that is there, all or nothing.
+
+        Raises OperatorRefused for a call that no file may make, else as `bridge.artifact.save`.
+        """
         from bridge.artifact import save
 
+        for problem in (*trusting_calls(self.program), *trusting_calls(self.functional)):
+            raise OperatorRefused(f"cannot write {path}: {problem}")
         return save(self, Path(path))
 
     def compile(

@@ -49,17 +49,18 @@ def read_file(path: Path, model: str | None = None) -> tuple[Program, Weights]:
     """
     from lowering.frontend.errors import ArchiveError
     from lowering.frontend.pt2 import read as read_pt2
-    from lowering.frontend.trusting import trusting_calls
     from lowering.ir.tree import TreeSpecError
+    from lowering.ir.validate import InvalidProgram
 
     if (path / "manifest.json").is_file():
         raise UsageError(f"{path} is an artifact, which was lowered already; read it with bridge.load")
     if path.suffix == ".json":
         if model is not None:
             raise UsageError(f"model={model!r}: {path} holds one program")
-        program = Program.load(path)
-        for problem in trusting_calls(program):
-            raise BridgeError(f"{path}: {problem}")
+        try:
+            program = Program.load(path)
+        except InvalidProgram as problem:
+            raise BridgeError(problem.violations[0]) from None
         return program, absent_weights(program)
     try:
         return read_pt2(path, model)

@@ -53,6 +53,8 @@ def _rewritten(module: Module) -> bytes:
         raise _refused(module, f"reading it took more than {_TIMEOUT_S:g} s") from None
     if child.returncode == 0:
         return child.stdout
+    if child.returncode == -signal.SIGXCPU:
+        raise _refused(module, "reading it takes longer than any module of its size")
     if child.returncode < 0:
         raise _refused(module, f"reading it crashed ({signal.Signals(-child.returncode).name})")
     said = child.stderr.decode(errors="replace").strip().splitlines()

@@ -8,6 +8,7 @@ from pathlib import Path
 from lowering.host.drafts import draft_file
 from lowering.ir.json import JSONError, from_json, to_json
 from lowering.ir.program import Program
+from lowering.ir.trusting import trusting_calls
 from lowering.ir.validate import InvalidProgram, validate
 
 #: A program of 100,000 nodes with their stack traces has some 200 MB.
@@ -15,7 +16,11 @@ MAX_BYTES = 512 << 20
 
 
 def save_program(program: Program, path: Path) -> Path:
-    """Write a program, all or nothing; gives the path. Raises OSError where the file cannot be written."""
+    """Write a program, all or nothing; gives the path.
+
+    Raises OSError where the file cannot be written, InvalidProgram for a call that no file may make.
+    """
+    _check_calls(program, path)
     text = json.dumps(to_json(program), separators=(",", ":"))
     with draft_file(path) as (draft, file):
         file.write(text.encode())
@@ -48,4 +53,10 @@ def load_program(path: Path) -> Program:
     except InvalidProgram as problem:
         violations = [f"{path}: {text}" for text in problem.violations]
         raise InvalidProgram(violations, list(problem.rules)) from None
+    _check_calls(program, path)
     return program
+
+
+def _check_calls(program: Program, path: Path) -> None:
+    if problems := [f"{path}: {text}" for text in trusting_calls(program)]:
+        raise InvalidProgram(problems)

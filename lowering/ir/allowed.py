@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lowering.ir.facts.namespaces import namespace_of
+from lowering.ir.facts.namespaces import is_python, namespace_of
+from lowering.ir.facts.numbers import OF_NUMBERS
 from lowering.ir.homes import HOMES, brought
 from lowering.ir.program import Node, Operator, leaves_of
 from lowering.ir.types import Layout
@@ -57,6 +58,9 @@ def refusal(target: str) -> str | None:
     known, refused, own = _table()
     if target in known:
         return None
+    if is_python(target):
+        why = "it is not a function of numbers that programs have"
+        return None if target in OF_NUMBERS else f"a file may not call {target}: {why}"
     namespace = namespace_of(target)
     if namespace not in own and not brought(namespace):
         return None
@@ -73,13 +77,21 @@ def refused_node(node: Node) -> str | None:
     """
     if (why := refusal(node.target)) is not None:
         return why
-    if node.target in _ENDLESS:
-        name, number = _ENDLESS[node.target]
-        if any(argument.value == number for argument in node.args):
-            return f"a file may not call {node.target} with {name}={number}: it does not end"
+    if (why := endless(node)) is not None:
+        return why
     for item in (item for argument in node.args for item in leaves_of(argument.value)):
         if isinstance(item, Operator) and (why := refusal(item.target)) is not None:
             return why
         if isinstance(item, Layout) and item is not Layout.STRIDED:
             return f"a file may not ask {node.target} for the layout {item.value}: {REASONS['layout']}"
+    return None
+
+
+def endless(node: Node) -> str | None:
+    """Why a node does not end, even where it is only decomposed; None for one that ends."""
+    if node.target not in _ENDLESS:
+        return None
+    name, number = _ENDLESS[node.target]
+    if any(argument.value == number for argument in node.args):
+        return f"a file may not call {node.target} with {name}={number}: it does not end"
     return None

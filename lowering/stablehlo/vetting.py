@@ -3,13 +3,16 @@
 MLIR's reader of bytecode is native code that some files crash. A child reads the bytes, checks that they are
 a module of Bridge's with its ports' types, and writes them anew. Its parent reads what it wrote. On standard
 input: a line of JSON (`[[inputs], [outputs]]`, each port as `[dtype, sizes]`), then the bytecode. On standard
-output: the bytecode. Exit status 1 with the end of a sentence on standard error for a refused module.
+output: the bytecode. Exit status 1 with the end of a sentence on standard error for a refused module. Some
+bytes that are not a module keep the reader busy for good: SIGXCPU ends the child then.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
+import time
 from typing import Any
 
 from lowering.ir.bytecode import OPERATIONS, check_operations
@@ -20,9 +23,18 @@ from lowering.stablehlo.hlo import func, ir
 _FUNCTION = frozenset(("function_type", "sym_name", "sym_visibility", "arg_attrs", "res_attrs"))
 
 
+#: Seconds of the processor that a module may take, and that each MiB of it may take beyond them. A MiB of
+#: small operations takes some 2.5.
+SECONDS, SECONDS_OF_MIB = 4, 16
+
+
 def main() -> None:
     ports = json.loads(sys.stdin.buffer.readline())
     code = sys.stdin.buffer.read()
+    # Python and what is imported have taken theirs.
+    most = 1 + int(time.process_time() + SECONDS + SECONDS_OF_MIB * len(code) / (1 << 20))
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         sys.stdout.buffer.write(rewritten(code, *ports))
     except ValueError as error:
@@ -41,10 +53,13 @@ def rewritten(code: bytes, inputs: list[Any], outputs: list[Any]) -> bytes:
             module.operation.verify()
         except Exception as error:  # jax raises errors of several kinds for bytes that are not a module
             raise ValueError(f"it does not parse: {str(error).splitlines()[0][:200]}") from None
-        entry = _checked_entry(module)
-        _check_ports("takes", entry.type.inputs, inputs)
-        _check_ports("gives", entry.type.results, outputs)
-        return hlo.serialize(module)
+        try:
+            entry = _checked_entry(module)
+            _check_ports("takes", entry.type.inputs, inputs)
+            _check_ports("gives", entry.type.results, outputs)
+            return hlo.serialize(module)
+        except RuntimeError as error:  # of a text that is not UTF-8, say
+            raise ValueError(f"it does not parse: {str(error)[:200]}") from None
 
 
 def _checked_entry(module: ir.Module) -> func.FuncOp:

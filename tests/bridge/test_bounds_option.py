@@ -11,7 +11,7 @@ import torch
 
 import bridge
 from bridge.errors import ArtifactError
-from tests.bridge.test_damage import _edit
+from tests.bridge.test_damage import edit
 
 
 class Embedded(torch.nn.Module):
@@ -73,6 +73,6 @@ def test_the_command_line(tmp_path: Path) -> None:
 
 def test_a_doctored_manifest_is_refused(tmp_path: Path) -> None:
     artifact = bridge.lower(Embedded(), (IDS,)).save(tmp_path / "a.bridge")
-    _edit(artifact, "manifest.json", lambda data: data.update(bounds_checks="no"))
+    edit(artifact, "manifest.json", lambda data: data.update(bounds_checks="no"))
     with pytest.raises(ArtifactError, match=r"manifest\.json"):
         bridge.load(artifact)

@@ -18,7 +18,7 @@ from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.value import Value
 from lowering.targets.errors import ExecutionError
-from tests.bridge.test_damage import _edit
+from tests.bridge.test_damage import edit
 
 ENGINES = ["xla", "iree"]
 
@@ -81,7 +81,7 @@ def test_each_kind_of_check_raises_its_error(
 )
 def test_a_doctored_check_is_refused(check: Any, tmp_path: Path) -> None:
     artifact = bridge.lower(Call(torch.linalg.inv), (EYE,)).save(tmp_path / "a.bridge")
-    _edit(artifact, "modules.json", lambda data: data[0].update(checks=[check]))
+    edit(artifact, "modules.json", lambda data: data[0].update(checks=[check]))
     with pytest.raises(ArtifactError, match=r"modules\.json"):
         bridge.load(artifact)
 

@@ -134,7 +134,7 @@ def test_files_that_nobody_lists_are_not_read(artifact: Path) -> None:
     assert set(bridge.load(artifact, trust=True).binaries) == {"a" * 64}
 
 
-def _edit(artifact: Path, name: str, change: Callable[[Any], Any]) -> None:
+def edit(artifact: Path, name: str, change: Callable[[Any], Any]) -> None:
     """Change a JSON file in place, and the manifest so that its checksum holds."""
     data = json.loads((artifact / name).read_bytes())
     change(data)
@@ -150,7 +150,7 @@ def _write(artifact: Path, name: str, data: Any) -> None:
 def reseal(artifact: Path, name: str) -> None:
     file = artifact / name
     row = {"bytes": file.stat().st_size, "digest": digest(file)}
-    _edit(artifact, MANIFEST, lambda data: data["files"].update({name: row}))
+    edit(artifact, MANIFEST, lambda data: data["files"].update({name: row}))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def reseal(artifact: Path, name: str) -> None:
     ],
 )
 def test_names_outside_the_artifact_are_refused(name: str, artifact: Path) -> None:
-    _edit(artifact, MANIFEST, lambda data: data["files"].update({name: {"bytes": 0, "digest": ""}}))
+    edit(artifact, MANIFEST, lambda data: data["files"].update({name: {"bytes": 0, "digest": ""}}))
     with pytest.raises(ArtifactError, match=r"manifest\.json names .*, which is not a file of an artifact"):
         bridge.load(artifact)
 
@@ -192,7 +192,7 @@ def test_names_outside_the_artifact_are_refused(name: str, artifact: Path) -> No
     ],
 )
 def test_a_doctored_manifest_is_refused(change: Callable[[Any], Any], message: str, artifact: Path) -> None:
-    _edit(artifact, MANIFEST, change)
+    edit(artifact, MANIFEST, change)
     with pytest.raises(ArtifactError, match=message) as caught:
         bridge.load(artifact)
     assert MANIFEST in str(caught.value)
@@ -226,7 +226,7 @@ def test_parts_that_do_not_fit_together_are_refused(artifact: Path) -> None:
     before = {name: (artifact / name).read_bytes() for name in FILES}
 
     def refused(name: str, change: Callable[[Any], Any], message: str) -> None:
-        _edit(artifact, name, change)
+        edit(artifact, name, change)
         with pytest.raises(ArtifactError, match=message):
             bridge.load(artifact)
         for file, content in before.items():

@@ -24,6 +24,7 @@ from lowering.stablehlo import hlo
 from lowering.targets import get_engine
 from lowering.targets.target import TargetOptions
 from tests.bridge.test_damage import reseal
+from tests.fuzz.test_corpus import CORPUS
 
 ENGINES = ("iree", "xla")
 
@@ -175,6 +176,20 @@ def test_a_forged_module_crashes_a_child_only(artifact: Path, monkeypatch: pytes
     monkeypatch.setattr("bridge.vetting._COMMAND", ("-c", "import os; os.abort()"))
     module = replace(bridge.load(artifact).modules[0], foreign=True)
     with pytest.raises(EngineError, match=r"reading it crashed \(SIGABRT\)"):
+        vetted(module)
+
+
+def test_a_module_that_is_read_for_good_is_refused(artifact: Path) -> None:
+    """The fuzzer's finding: bytes with which MLIR's reader does not end."""
+    line, _, code = (CORPUS / "modules-endless.module").read_bytes().partition(b"\n")
+    inputs, outputs = (
+        tuple(Port(f"v{at}", DType(dtype), tuple(sizes), None) for at, (dtype, sizes) in enumerate(side))
+        for side in json.loads(line)
+    )
+    module = replace(
+        bridge.load(artifact).modules[0], foreign=True, code=code, inputs=inputs, outputs=outputs
+    )
+    with pytest.raises(EngineError, match="reading it takes longer than any module of its size"):
         vetted(module)
 
 

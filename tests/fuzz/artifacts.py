@@ -38,7 +38,7 @@ def make(number: int) -> bytes:
         name = rng.choice(list(files))
         files[name] = _damaged(name, files[name], rng)
     if rng.random() < 0.9:
-        files[MANIFEST] = _agreeing(files)
+        files[MANIFEST] = agreeing(files)
     out = BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, content in files.items():
@@ -70,7 +70,7 @@ def _loaded(folder: str) -> bridge.Lowered:
     return loaded
 
 
-def _agreeing(files: dict[str, bytes]) -> bytes:
+def agreeing(files: dict[str, bytes]) -> bytes:
     """The manifest with the sizes and checksums of the files as they are now, where it still lists files."""
     try:
         manifest = json.loads(files[MANIFEST])

@@ -51,8 +51,8 @@ def draw(schema: OpSchema, calls: Sequence[Call], seed: str) -> Arguments:
     else:
         args, kwargs = rng.choice(calls)
         names = [parameter.name for parameter in schema.parameters]
-        given = {**dict(zip(names, _copied(args), strict=False)), **_copied(kwargs)}
-        given |= _results(schema, given, rng)
+        given = {**dict(zip(names, copied(args), strict=False)), **copied(kwargs)}
+        given |= results(schema, given, rng)
     for _ in range(rng.choice(_CHANGES)):
         parameter = _chosen(schema, given, rng)
         if parameter is not None and (parameter.name in given or rng.random() < 0.3):
@@ -70,7 +70,7 @@ def _is_index(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype in (torch.int64, torch.int32)
 
 
-def _results(schema: OpSchema, given: Arguments, rng: random.Random) -> Arguments:
+def results(schema: OpSchema, given: Arguments, rng: random.Random) -> Arguments:
     """What a call writes its results to, where it is not given: mostly something empty of a fitting dtype."""
     first = next((x.dtype for x in given.values() if isinstance(x, torch.Tensor)), torch.float32)
     return {
@@ -80,15 +80,15 @@ def _results(schema: OpSchema, given: Arguments, rng: random.Random) -> Argument
     }
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
     """A deep copy that keeps strides."""
     if isinstance(value, torch.Tensor):
         whole = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype)
         return value.clone() if _overlaps(whole) else whole.copy_(value)
     if isinstance(value, (list, tuple)):
-        return [_copied(item) for item in value]
+        return [copied(item) for item in value]
     if isinstance(value, dict):
-        return {name: _copied(item) for name, item in value.items()}
+        return {name: copied(item) for name, item in value.items()}
     return value
 
 

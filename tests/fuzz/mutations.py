@@ -30,7 +30,7 @@ EXPRESSIONS = (
 
 def damaged_file(content: bytes, rng: random.Random) -> bytes:
     """A `.pt2` file with one or a few things wrong."""
-    return rng.choices((_damaged_model, _damaged_entry, _damaged_zip, damaged_bytes), weights=(80, 6, 6, 8))[
+    return rng.choices((_damaged_model, _damaged_entry, damaged_zip, damaged_bytes), weights=(80, 6, 6, 8))[
         0
     ](content, rng)
 
@@ -211,7 +211,7 @@ def _damaged_entry(content: bytes, rng: random.Random) -> bytes:
     return _with_entry(content, name, damaged_bytes(before, rng))
 
 
-def _damaged_zip(content: bytes, rng: random.Random) -> bytes:
+def damaged_zip(content: bytes, rng: random.Random) -> bytes:
     """Entries dropped, doubled, renamed, compressed."""
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(out, "w") as made:

@@ -2,6 +2,7 @@
 
     python -m tests.fuzz.operators --draws 50 --seed 0
     python -m tests.fuzz.operators --draws 50 --seed 0 --shard 1/4
+    python -m tests.fuzz.operators --draws 50 --seed 0 --edges
 
 A call may return or raise. It may not crash, take longer than five seconds, return a view of memory that is
 not a tensor's, touch memory outside tensors, or return what it did not compute. Where a C compiler is found,
@@ -37,6 +38,7 @@ from lowering.targets.aten.operators import resolve
 from lowering.targets.errors import UnknownOperator
 from tests.fuzz.calls import Calls, calls, complete
 from tests.fuzz.children import Ending, Limits, Outcome, run_cases
+from tests.fuzz.edges import edge
 from tests.fuzz.hostile import draw
 
 FOUND = Path("out/fuzz/operators.jsonl")
@@ -44,6 +46,8 @@ FOUND = Path("out/fuzz/operators.jsonl")
 _LIMITS = Limits(seconds=5.0, memory=1 << 31)
 # How many tensors of a call are looked at.
 _MOST = 1000
+# The seeds of calls that are right but for one thing begin so.
+_EDGES = "edges "
 # How many operators are tried before their results are written.
 _GROUP = 40
 # Results that nobody computed are what these are for, or part of what they give: what only a derivative
@@ -78,7 +82,7 @@ def call(target: str, seed: str, known: Calls) -> str:
     # Every third call is made twice, over other memory.
     for fill in (0xA5, 0x3C) if zlib.crc32(seed.encode()) % 3 == 0 else (0xA5,):
         _fill_with(fill)
-        given = draw(schema, known.get(target, ()), seed)
+        given = (edge if seed.startswith(_EDGES) else draw)(schema, known.get(target, ()), seed)
         torch.manual_seed(0)
         with torch.no_grad():
             made = checked(target, operator, operator)(**given)
@@ -117,7 +121,7 @@ def _fill_with(byte: int) -> None:
 
 
 def tried(
-    targets: Sequence[str], draws: int, seed: int, known: Calls
+    targets: Sequence[str], draws: int, seed: int | str, known: Calls
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each operator with what its calls came to: how many `returned` and `raised`, and the `findings`."""
     cases = [(target, f"{seed} {target} {at}") for target in targets for at in range(draws)]
@@ -160,6 +164,7 @@ def main() -> int:
     parser.add_argument(
         "--samples", action="store_true", help="start from the tests' own samples alone: quick"
     )
+    parser.add_argument("--edges", action="store_true", help="calls that are right but for one thing")
     parser.add_argument("--found", type=Path, default=FOUND, help="where results are kept")
     options = parser.parse_args()
     if "LD_PRELOAD" not in os.environ and (environment := guarded()).get("LD_PRELOAD"):
@@ -168,10 +173,11 @@ def main() -> int:
     torch.set_num_threads(1)
     part, parts = map(int, options.shard.split("/"))
     targets = options.only or candidates()[part - 1 :: parts]
-    return _report(targets, options.draws, options.seed, calls(not options.samples), options.found)
+    seed = f"{_EDGES}{options.seed}" if options.edges else options.seed
+    return _report(targets, options.draws, seed, calls(not options.samples), options.found)
 
 
-def _report(targets: Sequence[str], draws: int, seed: int, known: Calls, path: Path) -> int:
+def _report(targets: Sequence[str], draws: int, seed: int | str, known: Calls, path: Path) -> int:
     """Try what the file does not have yet, tell of findings, and give the exit status."""
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     done = {row["target"]: row for row in rows if (row["draws"], row["seed"]) == (draws, seed)}

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz import artifacts, files
+from tests.fuzz import artifacts, files, modules, weights
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.children import Ending, run_cases
 
 CORPUS = Path(__file__).parents[1] / "data" / "fuzz"
-CAMPAIGNS = [files.CAMPAIGN, artifacts.CAMPAIGN]
+CAMPAIGNS = [files.CAMPAIGN, artifacts.CAMPAIGN, modules.CAMPAIGN, weights.CAMPAIGN]
 
 
 @pytest.mark.parametrize("campaign", CAMPAIGNS, ids=lambda c: c.name)

@@ -10,8 +10,8 @@ from lowering.frontend.pt2.archive import Archive
 from lowering.frontend.pt2.errors import Malformed
 from lowering.frontend.pt2.schema import read_program
 from lowering.frontend.pt2.weights import check_weights, read_weights
-from lowering.frontend.trusting import trusting_calls
 from lowering.ir.program import Program
+from lowering.ir.trusting import trusting_calls
 from lowering.ir.validate import InvalidProgram, validate
 from lowering.ir.weights import Weights
 from lowering.passes.errors import PassError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def read_index(path: Path, read_file: Callable[[Path], Weights]) -> Weights:
     views: dict[str, WeightView] = {}
     for file in dict.fromkeys(table.values()):
         # An index is a stranger's: it may name files of its own folder alone.
-        if Path(file).name != file:
+        if not _is_name(file):
             raise StateDictError(path, f"it names {file!r}, which is not a file of its own folder")
         part = read_file(path.parent / file)
         for name in (name for name, place in table.items() if place == file):
@@ -49,6 +50,14 @@ def read_index(path: Path, read_file: Callable[[Path], Weights]) -> Weights:
             storages[key] = part.storages[view.storage]
             views[name] = WeightView(key, view.dtype, view.sizes, view.strides, view.offset)
     return Weights(storages, views)
+
+
+def _is_name(file: str) -> bool:
+    """Whether a text is the name of a file, and no path."""
+    try:
+        return Path(file).name == file != ".." and b"\0" not in os.fsencode(file)
+    except UnicodeError:
+        return False
 
 
 def _table(path: Path) -> Mapping[str, str]:

@@ -8,14 +8,16 @@ of `torch.serialization` and `torch._utils` (`_rebuild_tensor_v2`, `_rebuild_par
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from lowering.frontend.state_dicts.errors import StateDictError, UnknownPickle
 from lowering.ir.types import DType
 
+#: A tuple that a pickle makes has as many items, those of its items counted with it.
+MAX_ITEMS = 1 << 16
 #: As many values as a pickle may make; a state dict of 10,000 tensors makes some 300,000.
 MAX_VALUES = 20_000_000
 
@@ -46,6 +48,14 @@ class _Global(NamedTuple):
 
 
 _MARK = object()
+
+_PUTS = frozenset(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"))
+_GETS = frozenset(("GET", "BINGET", "LONG_BINGET"))
+# A name counts as nothing, which nothing else does. torch refuses to call other values, and says each item.
+_GLOBALS = frozenset(("GLOBAL", "STACK_GLOBAL"))
+_CALLED = frozenset(("REDUCE", "NEWOBJ"))
+# Values with a hash that goes through what they are made of: tuples, and what a call makes of its tuple.
+_WHOLE = frozenset(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "REDUCE", "NEWOBJ", "BUILD", "FROZENSET"))
 
 # Classes of `torch` that name a storage's dtype; `UntypedStorage` counts bytes and names none.
 _STORAGES = {
@@ -81,6 +91,52 @@ def read_pickle(source: str | Path, data: bytes) -> Any:
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as problem:
         raise StateDictError(source, f"its pickle is damaged: {problem}") from None
     raise StateDictError(source, "its pickle is damaged: it does not end")
+
+
+def check_pickle(source: str | Path, data: BinaryIO) -> None:
+    """Raise StateDictError for a pickle that takes torch's reader more time or memory than its size.
+
+    A tuple of twice a tuple of twice a tuple is small, and its hash is not. Damage is left to torch to tell.
+    `data` is read up to the pickle's end.
+    """
+    stack: list[int | None] = []
+    memo: dict[int, int | None] = {}
+    try:
+        given: Any
+        for opcode, given, _ in pickletools.genops(data):
+            if opcode.name in _PUTS:
+                memo[len(memo) if given is None else int(given)] = stack[-1]
+                continue
+            if opcode.name in _GETS:
+                stack.append(memo[int(given)])
+                continue
+            if isinstance(given, str) and given.endswith("bytearray"):
+                raise StateDictError(source, "its pickle makes a bytearray, which no state dict needs")
+            items = _taken(stack, opcode.stack_before)
+            # A list has no hash, nor has a dict: what they hold is not gone through.
+            size = 0 if opcode.name in _GLOBALS else 1 + sum(items) if opcode.name in _WHOLE else 1
+            if opcode.name in _CALLED and items[0] != 0:
+                raise StateDictError(source, "its pickle calls something that is not a name")
+            if size > MAX_ITEMS:
+                raise StateDictError(source, f"its pickle makes a tuple of more than {MAX_ITEMS} values")
+            stack += [None if made is pickletools.markobject else size for made in opcode.stack_after]
+    except StateDictError:
+        raise
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError):
+        return
+
+
+def _taken(stack: list[int | None], wanted: Sequence[pickletools.StackObject]) -> list[int]:
+    """The sizes of what an opcode takes off the stack: so many values, or those down to the last mark."""
+    if pickletools.markobject in wanted:
+        at = max(place for place, item in enumerate(stack) if item is None)
+        items = [item or 0 for item in stack[at:]]
+        del stack[at:]
+        return items + _taken(stack, wanted[: wanted.index(pickletools.markobject)])
+    at = len(stack) - len(wanted)
+    items = [item or 0 for item in stack[at:]]
+    del stack[at:]
+    return items
 
 
 class _Machine:
@@ -126,7 +182,7 @@ class _Machine:
         target = self.stack[-1]
         if not isinstance(target, dict):
             raise ValueError("items are set of something that is not a dict")
-        target.update(zip(items[::2], items[1::2], strict=True))
+        target.update(_dict(zip(items[::2], items[1::2], strict=True)))
 
     def append(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
@@ -160,6 +216,8 @@ class _Machine:
 
 def _global_of_stack(machine: _Machine, _: Any) -> None:
     name, module = machine.pop(), machine.pop()
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise ValueError("a global has no name")
     machine.refer(f"{module} {name}")
 
 
@@ -216,12 +274,28 @@ def _tensor(storage: StoredBytes, offset: int, sizes: Any, strides: Any, *rest: 
     return StoredTensor(storage, dtype, tuple(sizes), tuple(strides), offset)
 
 
+def _dict(pairs: Any = ()) -> dict[Any, Any]:
+    """A dict of plain keys: the hash of a tuple goes through all that it holds, each time that it does."""
+    made: dict[Any, Any] = {}
+    for key, value in pairs.items() if isinstance(pairs, dict) else pairs:
+        if not isinstance(key, str | bytes | int | float | None):
+            raise ValueError(f"a key is a {type(key).__name__}")
+        made[key] = value
+    return made
+
+
+def _device(kind: Any, index: Any = 0) -> str:
+    if not isinstance(kind, str) or not isinstance(index, int):
+        raise ValueError("a device is not described as torch does")
+    return f"{kind}:{index}"
+
+
 _CALLS: Mapping[str, Callable[..., Any]] = {
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_tensor_v3": _tensor,
     "torch._utils _rebuild_parameter": lambda data, *_: data,
     "torch._utils _rebuild_parameter_with_state": lambda data, *_: data,
-    "collections OrderedDict": lambda *pairs: dict(*pairs),
+    "collections OrderedDict": _dict,
     "torch Size": lambda sizes=(): tuple(sizes),
-    "torch device": lambda kind, index=0: f"{kind}:{index}",
+    "torch device": _device,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from lowering.frontend.errors import ArchiveError
 from lowering.frontend.mapped_zip import MappedZip
 from lowering.frontend.state_dicts.errors import StateDictError, UnknownPickle
 from lowering.frontend.state_dicts.memory import weights_in_memory
-from lowering.frontend.state_dicts.pickled import StoredTensor, read_pickle
+from lowering.frontend.state_dicts.pickled import StoredTensor, check_pickle, read_pickle
 from lowering.ir.types import view_nbytes
 from lowering.ir.weights import Storage, Weights, WeightView
 
@@ -19,6 +20,8 @@ from lowering.ir.weights import Storage, Weights, WeightView
 NESTED = ("state_dict", "model_state_dict", "model")
 # A pickle of 64 MiB describes some 500,000 tensors.
 _MAX_PICKLE = 64 << 20
+# A file of before torch 1.6 begins with a number, a version, the machine, the value, and the storages' names.
+_OLD_PICKLES = 5
 
 
 def read_torch_file(path: Path) -> Weights:
@@ -28,17 +31,31 @@ def read_torch_file(path: Path) -> Weights:
     Raises StateDictError, also where torch is needed and is not there.
     """
     if not _is_zip(path):
+        _check_old(path)
         return _by_torch(path, "it is not a zip archive, as torch.save writes since torch 1.6")
     try:
         with MappedZip(path, "a .pt file of weights", "torch.save") as archive:
             if "byteorder" in archive and archive.content("byteorder", 100).strip() != b"little":
                 raise StateDictError(path, "the byte order is not little; only that can be read")
-            content = read_pickle(path, archive.content("data.pkl", _MAX_PICKLE))
+            pickle = archive.content("data.pkl", _MAX_PICKLE)
+            try:
+                content = read_pickle(path, pickle)
+            except UnknownPickle as problem:
+                check_pickle(path, io.BytesIO(pickle))
+                return _by_torch(path, problem.problem)
             return _located(path, state_dict_of(path, content, StoredTensor), archive)
-    except UnknownPickle as problem:
-        return _by_torch(path, problem.problem)
     except ArchiveError as problem:
         raise StateDictError(path, problem.problem) from None
+
+
+def _check_old(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            content = io.BytesIO(file.read(_MAX_PICKLE))
+    except OSError as problem:
+        raise StateDictError(path, f"it cannot be read: {problem.strerror}") from None
+    for _ in range(_OLD_PICKLES):
+        check_pickle(path, content)
 
 
 def _is_zip(path: Path) -> bool:
@@ -56,7 +73,7 @@ def state_dict_of(source: str | Path, content: Any, tensor: type) -> dict[str, A
             if tensors and all(isinstance(name, str) for name in tensors):
                 return tensors
     if isinstance(content, Mapping):
-        keys = ", ".join(str(key) for key in list(content)[:8])
+        keys = ", ".join(f"{key!s:.60}" for key in list(content)[:8])
         raise StateDictError(source, f"it has no tensors by name; its entries are: {keys or 'none'}")
     raise StateDictError(source, f"it holds a {type(content).__name__}, not a state dict")
 

@@ -28,6 +28,11 @@ _POLYNOMIALS = (
 )
 
 _SAMPLERS = ("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
+# The overload `vec` computes its sizes from its factors.
+_ANTIALIASED = (
+    *("bilinear2d_aa.default", "bilinear2d_aa.out", "bilinear2d_aa_backward"),
+    *("bicubic2d_aa.default", "bicubic2d_aa.out", "bicubic2d_aa_backward", "lanczos2d_aa.default"),
+)
 _QUOTIENTS = (
     *("div.Tensor_mode", "div.Scalar_mode", "div_.Tensor_mode", "div_.Scalar_mode"),
     *("divide.Tensor_mode", "divide.Scalar_mode", "divide_.Tensor_mode", "divide_.Scalar_mode"),
@@ -92,20 +97,33 @@ CHECKS: Mapping[str, Sequence[Check]] = {
         **dict.fromkeys(("linalg_eigvals", "_linalg_eigvals"), (fitting.finite("self"),)),
         "linalg_ldl_solve": (fitting.pivots("LD", "pivots", signed=True), fitting.same_batch("LD", "B")),
         **dict.fromkeys(("_reshape_alias", "as_strided_"), (fitting_layers.strided,)),
-        **{
-            f"_upsample_{kind}2d_aa.default": (fitting_layers.scales,)
-            for kind in ("bilinear", "bicubic", "lanczos")
-        },
-        **{
-            f"_upsample_{kind}2d_aa_backward.default": (fitting_layers.scales,)
-            for kind in ("bilinear", "bicubic")
-        },
+        **{f"_upsample_{name}": (fitting_layers.scales,) for name in _ANTIALIASED},
         "embedding_dense_backward": (fitting_layers.embedded,),
         "_grouped_mm": (fitting_layers.groups,),
         **dict.fromkeys(("median.dim", "nanmedian.dim"), (fitting_layers.spread,)),
-        "_pdist_forward": (fitting_layers.matrix,),
+        "_pdist_forward": (fitting_layers.matrix("self"),),
+        "_saturate_weight_to_fp16": (fitting_layers.matrix("weight"),),
+        **dict.fromkeys(("nll_loss_backward", "nll_loss2d_backward"), (fitting.classes,)),
+        **dict.fromkeys(
+            ("multi_margin_loss", "multilabel_margin_loss", "multilabel_margin_loss_forward"), (fitting.rows,)
+        ),
+        **dict.fromkeys(
+            ("_fused_moving_avg_obs_fq_helper", "fused_moving_avg_obs_fake_quant"),
+            (fitting_layers.observed,),
+        ),
+        **dict.fromkeys(("repeat_interleave.Tensor", "repeat_interleave.self_Tensor"), (fitting.repeats,)),
+        "col2im": (fitting_layers.fold,),
+        **dict.fromkeys(("_scaled_mm", "_scaled_mm_v2"), (fitting_layers.summed,)),
+        "binomial": (fitting.finite("count"),),
+        **dict.fromkeys(
+            ("tensor_split.sections", "tensor_split.tensor_indices_or_sections"), (fitting.pieces,)
+        ),
+        "smooth_l1_loss_backward": (fitting.fractional("self", "target", "grad_output"),),
         "_weight_int4pack_mm_for_cpu": (fitting_layers.packed_product,),
-        "scaled_dot_product_attention": (fitting_layers.same_length,),
+        **dict.fromkeys(
+            ("scaled_dot_product_attention", "_scaled_dot_product_attention_math"),
+            (fitting_layers.same_length,),
+        ),
         "_scaled_dot_product_flash_attention_for_cpu": (fitting_layers.attention,),
         "_scaled_dot_product_flash_attention_for_cpu_backward": (
             fitting_layers.attention,

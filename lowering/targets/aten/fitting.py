@@ -21,6 +21,7 @@ Check = Callable[[Given], None]
 
 # Steps of a recurrence that is evaluated for each element; ATen does some hundred million a second.
 _MOST_STEPS = 1 << 30
+_MOST_PIECES = 1 << 16
 
 
 class Unfit(BridgeError, ValueError):
@@ -120,6 +121,8 @@ def leading(name: str, other: str, axes: int) -> Check:
         one, two = given[name], given[other]
         same = one.dim() == two.dim() >= axes and one.shape[:-axes] == two.shape[:-axes]
         need(same and one.dtype == two.dtype, f"{name} is {described(one)}, and {other} {described(two)}")
+        has_place = one.numel() == 0 or 0 not in two.shape[-axes:]
+        need(has_place, f"{name} is {described(one)}, and {other} has no element: {described(two)}")
 
     return check
 
@@ -250,6 +253,50 @@ def labels(given: Given) -> None:
     if has_values(labels):
         low, high = torch.aminmax(labels)
         need(int(low) >= 0 and int(high) < count, f"targets are not all among {count} classes")
+
+
+def classes(given: Given) -> None:
+    """The target of a loss is a class for each row, or the class that is ignored."""
+    tensor, target = given["self"], given["target"]
+    count = tensor.shape[min(tensor.dim() - 1, 1)] if tensor.dim() else 0
+    if has_values(target):
+        known = (target == given["ignore_index"]) | ((target >= 0) & (target < count))
+        need(bool(known.all()), f"target has classes that are none of {count}")
+
+
+def rows(given: Given) -> None:
+    """A loss that is one number has rows: ATen leaves that of none unset."""
+    need(given["reduction"] == 0 or given["self"].numel() > 0, "a loss of no row")
+
+
+def fractional(*names: str) -> Check:
+    """One of these is of floating point: integers would be divided by a fraction that was rounded to 0."""
+
+    def check(given: Given) -> None:
+        floating = any(given[name].is_floating_point() for name in names)
+        need(floating, f"{', '.join(names)} are integers")
+
+    return check
+
+
+def repeats(given: Given) -> None:
+    """No element is repeated less than not at all, and all together as often as the result is long."""
+    counts, length = given["repeats"], given.get("output_size")
+    if isinstance(counts, torch.Tensor) and has_values(counts):
+        total = float(counts.to(torch.float64).sum())
+        tensor, axis = given.get("self"), given.get("dim")
+        if tensor is not None and counts.numel() == 1:  # one number for all
+            total *= tensor.numel() if axis is None or not tensor.dim() else tensor.shape[axis]
+        need(int(counts.min()) >= 0 and total < 1 << 62, "repeats has numbers below 0, or too large ones")
+        need(length is None or length == total, f"output_size={length}, and repeats are {total:g} together")
+
+
+def pieces(given: Given) -> None:
+    """A split makes no more pieces than can be counted: each is a tensor, also where it has no element."""
+    wanted = given.get("sections", given.get("tensor_indices_or_sections"))
+    if isinstance(wanted, torch.Tensor):
+        wanted = int(wanted) if has_values(wanted) and wanted.numel() == 1 else 0
+    need(wanted <= _MOST_PIECES, f"a split into {wanted} pieces")
 
 
 def is_dense(tensor: torch.Tensor) -> bool:

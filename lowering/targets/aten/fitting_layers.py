@@ -6,7 +6,7 @@ from math import prod
 
 import torch
 
-from lowering.targets.aten.fitting import Given, Unfit, described, has_values, is_dense, need
+from lowering.targets.aten.fitting import Check, Given, Unfit, described, has_values, is_dense, need
 
 _PER_CHANNEL = ("weight", "bias", "running_mean", "running_var")
 
@@ -78,6 +78,9 @@ def same_length(given: Given) -> None:
     """Attention has as many keys as values."""
     key, value = given["key"], given["value"]
     need(min(key.dim(), value.dim()) >= 2 and key.shape[-2] == value.shape[-2], "as many keys as values")
+    if given.get("enable_gqa"):
+        grouped = min(key.dim(), value.dim()) >= 3 and 0 not in (key.shape[-3], value.shape[-3])
+        need(grouped, "attention in groups has heads of keys and of values")
 
 
 def attention(given: Given) -> None:
@@ -86,6 +89,7 @@ def attention(given: Given) -> None:
     need(query.dim() == key.dim() == value.dim() == 4, "query, key and value have four axes")
     sizes = (key.shape[:2] == query.shape[:2], key.shape == value.shape, key.shape[3] == query.shape[3])
     need(all(sizes) and query.dtype == key.dtype == value.dtype, "query, key and value do not fit together")
+    need(query.numel() > 0 and key.numel() > 0, "attention without a query or a key")
     mask = given.get("attn_mask")
     if mask is not None:
         full = (*query.shape[:3], key.shape[2])
@@ -107,7 +111,7 @@ def attention_backward(given: Given) -> None:
 def weight_norm(given: Given) -> None:
     """One norm for each row of the first or the last axis."""
     vectors, norms, axis = given["v"], given["g"], given["dim"]
-    need(vectors.dim() > 0, "v has no axis")
+    need(vectors.numel() > 0 and vectors.dim() > 0, f"v is {described(vectors)}, which has no norm")
     # The result takes v's strides, and each of its elements has to have a place.
     need(is_dense(vectors), "elements of v overlap, or have gaps between them")
     if axis in (0, vectors.dim() - 1):
@@ -117,6 +121,7 @@ def weight_norm(given: Given) -> None:
 
 def weight_norm_interface(given: Given) -> None:
     need(given["dim"] in (0, given["v"].dim() - 1), "dim is the first axis or the last")
+    need(is_dense(given["g"]), "elements of g overlap, or have gaps between them")
 
 
 def bags(given: Given) -> None:
@@ -129,6 +134,9 @@ def bags(given: Given) -> None:
     ends = bool(given.get("include_last_offset"))
     if indices.numel():
         need(offsets.numel() > (1 if ends else 0), "offsets of no bag, and indices")
+    if has_values(offsets):
+        inside = int(offsets.min()) >= 0 and int(offsets.max()) <= indices.numel()
+        need(inside and bool((offsets.diff() >= 0).all()), "offsets do not ascend within the indices")
 
 
 def embedded(given: Given) -> None:
@@ -160,8 +168,11 @@ def spread(given: Given) -> None:
     need(once, "a median of a tensor that was expanded; make it contiguous first")
 
 
-def matrix(given: Given) -> None:
-    need(given["self"].dim() == 2, f"self is {described(given['self'])}, which is not a matrix")
+def matrix(name: str) -> Check:
+    def check(given: Given) -> None:
+        need(given[name].dim() == 2, f"{name} is {described(given[name])}, which is not a matrix")
+
+    return check
 
 
 def scales(given: Given) -> None:
@@ -234,3 +245,35 @@ def window(given: Given) -> None:
     extents = (given["kernel_size"], given["padding"], given["dilation"])
     (kernel, around, step), *rest = zip(*extents, strict=False)
     need(not rest and step * (kernel - 1) < size + 2 * around, f"a window of {kernel} in an axis of {size}")
+
+
+def fold(given: Given) -> None:
+    """A fold has a column for each place of its window."""
+    axes = zip(
+        *(given[n] for n in ("output_size", "padding", "dilation", "kernel_size", "stride")), strict=True
+    )
+    columns = 1
+    for size, around, apart, window, step in axes:
+        need(min(around, apart - 1, window - 1, step - 1) >= 0, "a fold's window, its steps or its padding")
+        columns *= (size + 2 * around - apart * (window - 1) - 1) // step + 1
+    tensor = given["self"]
+    fits = tensor.dim() > 0 and columns == tensor.shape[-1]
+    need(fits, f"self is {described(tensor)}, and a fold has {columns} columns")
+
+
+def summed(given: Given) -> None:
+    """A product of matrices in eight bits sums over something: ATen leaves an empty sum unset."""
+    need(given["self"].shape[-1:] != (0,), f"self is {described(given['self'])}, with nothing to sum")
+
+
+def observed(given: Given) -> None:
+    """An observer has an extreme, a scale and a zero for each channel, or makes them of none."""
+    tensor, axis = given["self"], given["ch_axis"]
+    need(0 <= axis < tensor.dim(), f"ch_axis={axis} is none of {described(tensor)}")
+    by_channel = given.get("per_row_fake_quant", False)
+    if by_channel and given["running_min"].numel() == 0:
+        return
+    for name in ("running_min", "running_max", "scale", "zero_point"):
+        value = given[name]
+        fits = value.numel() == (tensor.shape[axis] if by_channel else 1) and value.is_contiguous()
+        need(fits, f"{name} is {described(value)}, and self {described(tensor)}")

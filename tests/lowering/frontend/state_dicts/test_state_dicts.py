@@ -21,6 +21,7 @@ from lowering.frontend.errors import ArchiveError
 from lowering.frontend.state_dicts import StateDictError, read_state_dict
 from lowering.host.weights import WeightError, materialise, torch_weights
 from lowering.ir.weights import Weights
+from tests.fuzz.weights import BY_HAND
 
 DTYPES = [
     torch.float32,
@@ -174,6 +175,17 @@ def test_what_is_not_a_state_dict(
     assert "harm" not in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("content", BY_HAND, ids=range(len(BY_HAND)))
+def test_what_is_small_and_not_to_be_gone_through(tmp_path: Path, content: bytes, old: bool) -> None:
+    """Doubled, endless and deep values: refused before anything hashes them or says them."""
+    path = tmp_path / "w.pt"
+    path.write_bytes(content) if old else _pickle(content)(path)
+    with pytest.raises(StateDictError) as caught:
+        read_state_dict(path)
+    assert len(str(caught.value)) < 1000
+
+
 def test_a_tensor_past_the_end_of_its_storage(tmp_path: Path) -> None:
     torch.save({"w": torch.ones(4)}, tmp_path / "good.pt")
     with zipfile.ZipFile(tmp_path / "good.pt") as good, zipfile.ZipFile(tmp_path / "w.pt", "w") as bad:
@@ -191,6 +203,9 @@ def test_a_tensor_past_the_end_of_its_storage(tmp_path: Path) -> None:
         ("[]", "no weight_map"),
         ('{"weight_map": {"w": 3}}', "no weight_map"),
         ('{"weight_map": {"w": "../w.safetensors"}}', "not a file of its own folder"),
+        ('{"weight_map": {"w": ".."}}', "not a file of its own folder"),
+        ('{"weight_map": {"w": "a\\u0000b"}}', "not a file of its own folder"),
+        ('{"weight_map": {"w": "\\ud800"}}', "not a file of its own folder"),
         ('{"weight_map": {"w": "gone.safetensors"}}', "cannot be read"),
         ('{"weight_map": {"v": "part.safetensors"}}', "which has no such weight"),
     ],

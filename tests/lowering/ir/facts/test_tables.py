@@ -9,9 +9,9 @@ ROOT = Path(__file__).parents[4]
 
 # What the table of such a file is.
 ELSEWHERE = {
-    "lowering/frontend/trusting.py": "calls that a file may not make",
     "lowering/ir/allowed.py": "calls that do not end",
     "lowering/ir/aten.py": "writes and aliases that schemas leave out",
+    "lowering/ir/trusting.py": "calls that a file may not make",
     "lowering/ir/views.py": "the view that each call makes, with its function",
     "lowering/passes/autocast/casts.py": "overloads that autocast replaces",
     "lowering/passes/correct_dtypes.py": "dtypes that the exporter notes wrongly, with their functions",

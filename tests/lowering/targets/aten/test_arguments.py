@@ -162,6 +162,100 @@ UNFIT: dict[str, tuple[str, tuple[Any, ...], str]] = {
         (f(1, 1, 4), [1 << 40]),
         "a window of 1099511627776 in an axis of 4",
     ),
+    "a class": (
+        "aten.nll_loss_backward.default",
+        (f(2), f(2, 3), torch.tensor([1, 3]), None, 0, -100, f(())),
+        "target has classes that are none of 3",
+    ),
+    "a class of a picture": (
+        "aten.nll_loss2d_backward.grad_input",
+        (f(1, 2, 2), f(1, 3, 2, 2), torch.full((1, 2, 2), -1), None, 0, -100, f(())),
+        "target has classes that are none of 3",
+    ),
+    "a gradient of nothing": (
+        "aten._adaptive_avg_pool3d_backward.default",
+        (f(2, 5, 7, 4), f(2, 0, 8, 8)),
+        "self has no element: float32[2, 0, 8, 8]",
+    ),
+    "integers": (
+        "aten.smooth_l1_loss_backward.grad_input",
+        (i, i, i, 0, 0.5),
+        "grad_output are integers",
+    ),
+    "no row": ("aten.multilabel_margin_loss_forward.output", (f(0, 5), i.new_zeros(0, 5), 1), "no row"),
+    "half-precision weights": (
+        "aten._saturate_weight_to_fp16.default",
+        (f(3, 2, 18, 1, 0),),
+        "weight is float32[3, 2, 18, 1, 0], which is not a matrix",
+    ),
+    "a factor": (
+        "aten._upsample_bicubic2d_aa.out",
+        (f(1, 1, 6, 5), [9, 13], False, 1.0),
+        "scales_h=1.0 does not make 9 of 6",
+    ),
+    "an observer's axis": (
+        "aten._fused_moving_avg_obs_fq_helper.default",
+        (f(2, 3), i[:1], i[:1], f(2), f(2), f(2), i[:2], 0.1, 0, 255, -(1 << 31), True),
+        "ch_axis=-2147483648 is none of float32[2, 3]",
+    ),
+    "an observer's channels": (
+        "aten.fused_moving_avg_obs_fake_quant.default",
+        (f(2, 3), i[:1], i[:1], f(2), f(2), f(1), i[:2], 0.1, 0, 255, 0, True),
+        "scale is float32[1]",
+    ),
+    "no query": (
+        "aten._scaled_dot_product_flash_attention_for_cpu.default",
+        (f(1, 1, 0, 4), f(1, 1, 3, 4), f(1, 1, 3, 4)),
+        "attention without a query",
+    ),
+    "no vector": ("aten._weight_norm.default", (f(0, 6), f(0, 1)), "v is float32[0, 6], which has no norm"),
+    "no count": ("aten.binomial.default", (f(3) / 0, f(3)), "count has infinities or NaN"),
+    "pieces": ("aten.tensor_split.sections", (f(3), 1 << 20), "a split into 1048576 pieces"),
+    "a bag before the first index": (
+        "aten._embedding_bag.default",
+        (f(3, 2), i, torch.tensor([0, -(1 << 40)])),
+        "offsets do not ascend",
+    ),
+    "a bag that ends before it begins": (
+        "aten._embedding_bag_forward_only.default",
+        (f(3, 2), i, torch.tensor([0, 4, 2])),
+        "offsets do not ascend",
+    ),
+    "repeats": (
+        "aten.repeat_interleave.Tensor",
+        (torch.tensor([3, -3, 0]),),
+        "repeats has numbers below 0",
+    ),
+    "repeats of a tensor": (
+        "aten.repeat_interleave.self_Tensor",
+        (f(2), torch.tensor([1 << 61, 1 << 61]), 0),
+        "repeats has numbers below 0, or too large ones",
+    ),
+    "more repeats than room": (
+        "aten.repeat_interleave.Tensor",
+        (torch.tensor([3, 2]),),
+        "output_size=1, and repeats are 5 together",
+    ),
+    "a fold": (
+        "aten.col2im.default",
+        (f(2, 24, 6), [4, 4], [2, 2], [1, 1], [1 << 40, 0], [2, 1]),
+        "a fold has",
+    ),
+    "no sum": (
+        "aten._scaled_mm.default",
+        (f(5, 0).to(torch.float8_e4m3fn), f(0, 7).to(torch.float8_e4m3fn), f(()), f(())),
+        "self is float8_e4m3fn[5, 0], with nothing to sum",
+    ),
+    "no heads of keys": (
+        "aten._scaled_dot_product_attention_math.default",
+        (f(1, 2, 3, 4), f(1, 0, 3, 4), f(1, 0, 3, 4)),
+        "attention in groups has heads",
+    ),
+    "overlapping norms": (
+        "aten._weight_norm_interface.default",
+        (f(4, 2), f(1, 1).expand(4, 1), 0),
+        "elements of g overlap",
+    ),
     "pivots": (
         "aten.linalg_lu_solve.default",
         (f(2, 2), torch.tensor([1, 9]).int(), f(2, 2)),
@@ -171,6 +265,12 @@ UNFIT: dict[str, tuple[str, tuple[Any, ...], str]] = {
 NAMED: dict[str, dict[str, Any]] = {
     "lengths": {"lengths": torch.tensor([2, -3]), "unsafe": True},
     "a quotient": {"rounding_mode": "trunc"},
+    "a class of a picture": {"grad_input": f(0)},
+    "integers": {"grad_input": i.clone()},
+    "more repeats than room": {"output_size": 1},
+    "no heads of keys": {"enable_gqa": True},
+    "no row": {"output": f(0), "is_target": f(0)},
+    "a factor": {"out": f(0)},
 }
 
 

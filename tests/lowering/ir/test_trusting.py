@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lowering.frontend.trusting import trusting_calls
+from lowering.ir.trusting import trusting_calls
 from lowering.ir.types import DType, contiguous
-from tests.lowering.graphs import node, program
+from tests.lowering.graphs import graph, node, program
 
 TYPES = {
     "x": contiguous(DType.FLOAT32, (1, 1, 4, 4)),
@@ -42,3 +42,23 @@ def test_a_call_without_checks_is_refused() -> None:
             "y", "aten.segment_reduce.default", data="%x", reduce="sum", lengths="%i", unsafe=unsafe
         )
         assert len(list(trusting_calls(program(["x", "i"], [reduced], ["%y"], TYPES)))) == refused
+
+
+def test_positions_from_outside_a_branch_are_refused() -> None:
+    inner = graph(["x", "p", "i"], [backward("%i")], ["%y"], TYPES, "branch")
+    taken = node("y", "higher_order.cond", "%c", inner, inner, ("%x", "%p", "%i"))
+    given = program(["c", "x", "p", "i"], [taken], ["%y"], TYPES)
+    assert len(found := list(trusting_calls(given))) == 2
+    assert "indices from outside the graph branch" in found[0]
+
+
+def test_positions_that_a_branch_made_are_not() -> None:
+    inner = graph(["x"], [POOLED], ["%p", "%i"], TYPES, "branch")
+    taken = node("t", "higher_order.cond", "%c", inner, inner, ("%x",), outputs=("p", "i"))
+    assert not list(trusting_calls(program(["c", "x"], [taken, backward("%i")], ["%y"], TYPES)))
+
+
+def test_a_call_that_does_not_end_is_refused() -> None:
+    for n, refused in ((-(1 << 63), 1), (-3, 0)):
+        power = node("y", "aten.matrix_power.default", self="%x", n=n)
+        assert len(list(trusting_calls(program(["x"], [power], ["%y"], TYPES)))) == refused
