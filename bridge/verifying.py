@@ -17,9 +17,11 @@ from bridge.given_weights import require_weights, with_weights
 from bridge.lowered import Lowered
 from bridge.progress import part
 from bridge.registration import bring_operators, check_operators
+from bridge.sizes import sizes_by_symbol
 from bridge.sources import exported_from, import_all
 from bridge.verification.draw import example_call
 from bridge.verification.edges import KINDS, edge_calls
+from bridge.verification.range_sizes import range_sizes
 from bridge.verification.reference import eager
 from bridge.verification.report import EngineReport, VerificationReport
 from bridge.verification.tolerances import Given
@@ -48,6 +50,7 @@ def verify(
     against: torch.nn.Module | None = None,
     rtol: float | None = None,
     atol: float | None = None,
+    sizes: Iterable[Mapping[str, int]] = (),
 ) -> VerificationReport:
     """Compare engines with eager: outputs, inputs and buffers after the call, their dtypes, sizes and values.
 
@@ -59,6 +62,8 @@ def verify(
     called up to 16 times in a row, each call compared with eager. The row is repeated from the same start.
     Every other row is given other numbers. `edges`: compare one more call per kind of edge value, each from
     the same start. A kind on which eager itself fails is left out, and said so. `trust`: see `bridge.load`.
+    Without `args`, a program with dynamic sizes is compared at the ends of its ranges and between them, too.
+    `sizes`: further ones, by symbol or by input and axis (`{"tokens.1": 64}`).
     `weights`, `cast_weights`: others than the source's, see `Lowered.compile`. `against`: a module to compare
     with in place of the program; it is called as it is. `rtol`, `atol`: a tolerance in place of the table's;
     where one of them is given, the other is 0.
@@ -89,6 +94,8 @@ def verify(
     with part("eager"), eager(side, lowered) as callee:
         expected = run_reference(callee, call, calls, seed)
     on_edges, left_out = _edges(side, lowered, call, device, seed) if edges else ({}, {})
+    on_sizes, refused = _sizes(side, lowered, args is None and kwargs is None, sizes, seed)
+    on_edges, left_out = {**on_edges, **on_sizes}, {**left_out, **refused}
     rows: list[EngineReport] = []
     for engine in engines:
         with part(engine):
@@ -109,6 +116,25 @@ def _edges(
                 shown[kind] = edge_call, run_reference(callee, edge_call, 1, seed)
             except BridgeError as error:
                 left_out[kind] = str(error)
+    return shown, left_out
+
+
+def _sizes(
+    source: Any, lowered: Lowered, drawn: bool, added: Iterable[Mapping[str, int]], seed: int
+) -> tuple[dict[str, tuple[Call, Reference]], dict[str, str]]:
+    """By other sizes the call and what eager shows; by those that are left out, why."""
+    program = lowered.program
+    asked = [sizes_by_symbol(program, sizes) for sizes in added]
+    found = range_sizes(program, asked) if drawn else {f"sizes {at}": sizes for at, sizes in enumerate(asked)}
+    left_out: dict[str, str] = {}
+    shown: dict[str, tuple[Call, Reference]] = {}
+    for label, sizes in found.items():
+        with eager(source, lowered) as callee:
+            try:
+                call = example_call(lowered, seed=seed, sizes=sizes)
+                shown[label] = call, run_reference(callee, call, 1, seed)
+            except BridgeError as error:
+                left_out[label] = str(error)
     return shown, left_out
 
 

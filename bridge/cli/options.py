@@ -40,6 +40,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 Trust = Annotated[
     bool, typer.Option("--trust", help="Run an artifact's compiled code even if somebody else compiled it.")
 ]
+Sizes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sizes",
+        help="Sizes of a dynamic axis, as tokens.1=16..512:16 (input and axis) or s27=1,8 (symbol).",
+    ),
+]
 Weights = Annotated[
     Path | None,
     typer.Option(

@@ -14,6 +14,7 @@ from bridge.cli.options import (
     Imports,
     Json,
     Model,
+    Sizes,
     Source,
     Trust,
     Weights,
@@ -22,6 +23,7 @@ from bridge.cli.options import (
     split_engines,
 )
 from bridge.cli.progress import working
+from bridge.sizes import read_sizes
 from lowering.targets import ENGINES
 
 
@@ -38,6 +40,7 @@ def command(
     edges: Annotated[
         bool, typer.Option("--edges", help="Compare subnormals, NaN, infinities, ties and extremes too.")
     ] = False,
+    sizes: Sizes = None,
     weights: Weights = None,
     cast_weights: CastWeights = False,
     rtol: Annotated[
@@ -72,6 +75,7 @@ def command(
             edges=edges,
             rtol=rtol,
             atol=atol,
+            sizes=read_sizes(lowered.program, sizes) if sizes else (),
         )
     if as_json:
         print_json({**report.json(), "source": str(source)})

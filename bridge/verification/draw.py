@@ -28,10 +28,14 @@ def example_call(
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments given, or else drawn ones. Raises BridgeError where they cannot be."""
+    """The arguments given, or else drawn ones, of the example sizes if no others are given.
+
+    Raises BridgeError where they cannot be.
+    """
     if args is None and kwargs is None:
-        leaves = draw_inputs(lowered.program, lowered.example_sizes, seed)
+        leaves = draw_inputs(lowered.program, sizes or lowered.example_sizes, seed)
         try:
             args, kwargs = unflatten(leaves, lowered.program.signature.in_spec, container_types(lowered))
         except TreeSpecError as error:

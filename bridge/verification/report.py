@@ -116,13 +116,13 @@ class VerificationReport(ShortRepr):
         return "\n".join(lines)
 
     def _edges(self) -> list[str]:
-        """A table with one row per engine and kind of edge value, then what differs and what is left out."""
+        """A row per engine and further call (edge values, sizes); then what differs or is left out."""
         lines: list[str] = []
         rows = [(e.engine, edge) for e in self.engines for edge in e.edges]
         if rows:
             lines += [
                 "",
-                "| engine | edge values | values | largest error | verdict |",
+                "| engine | further call | values | largest error | verdict |",
                 "|---|---|---|---|---|",
             ]
         for engine, edge in rows:
