@@ -42,7 +42,7 @@ from bridge.manifest import (
     write_json,
     write_manifest,
 )
-from bridge.planned import Planned
+from bridge.planned import Planned, SizeKey, size_key
 from bridge.replacing import put_back
 from bridge.replacing import replace as replace_folder
 from bridge.tuning_record import from_json as tuning_from_json
@@ -57,6 +57,7 @@ from lowering.ir.module import Check, CheckKind, Module, Port
 from lowering.ir.types import DType
 
 P = TypeVar("P", bound=Planned)
+Sized = dict[tuple[int, SizeKey], Module]
 
 # How often a reader may find its artifact replaced, and how long it waits for a writer.
 _ATTEMPTS = 256
@@ -159,6 +160,7 @@ def _read(contents: Contents, kind: type[P], ours: bool) -> P:
     bounds_checks = contents.header.get("bounds_checks", True)
     if not isinstance(why_not, str) or not isinstance(bounds_checks, bool):
         raise ArtifactError(f"{contents.folder / MANIFEST} is not the manifest of an artifact")
+    modules, sized = contents.parse("modules.json", lambda rows: _modules_from_json(contents, rows, ours))
     lowered = kind(
         program,
         functional,
@@ -166,7 +168,9 @@ def _read(contents: Contents, kind: type[P], ours: bool) -> P:
         contents.parse("weights.json", lambda table: load_weights(contents.weights, table)),
         why_not,
         bounds_checks,
-        contents.parse("modules.json", lambda rows: _modules_from_json(contents, rows, ours)),
+        modules,
+        # A stranger's modules at other sizes are made anew from the program.
+        sized if ours else {},
     )
     if "dynamic.json" in contents.files:
         found = contents.parse(
@@ -204,12 +208,20 @@ def _write_contents(lowered: Planned, folder: Path) -> None:
     # The signature below is this user's: a stranger's module is checked first, and written anew.
     modules = {index: _vetted(module) for index, module in lowered.modules.items()}
     signed = not any(module.foreign for module in modules.values())
-    write_json(folder / "modules.json", [_module_to_json(i, m) for i, m in sorted(modules.items())])
+    rows = [_module_to_json(i, m) for i, m in sorted(modules.items())]
+    # Only what this user made: see `_read`.
+    sized = sorted(lowered.sized.items()) if signed else []
+    rows += [{**_module_to_json(i, m), "sizes": dict(at)} for (i, at), m in sized]
+    write_json(folder / "modules.json", rows)
     (folder / "modules").mkdir()
     for index, module in sorted(modules.items()):
         (folder / _module_file(index)).write_bytes(module.code)
         if module.preflight is not None:
             (folder / _preflight_file(index)).write_bytes(module.preflight.code)
+    for place, ((index, _), module) in enumerate(sized):
+        (folder / _module_file(index, place)).write_bytes(module.code)
+        if module.preflight is not None:
+            (folder / _preflight_file(index, place)).write_bytes(module.preflight.code)
     _write_dynamic(lowered, folder)
     write_json(folder / "weights.json", save_weights(folder / "weights.irpa", lowered.weights))
     (folder / "binaries").mkdir()
@@ -258,12 +270,17 @@ def _take_binaries(lowered: Planned, contents: Contents, ours: bool) -> None:
         lowered.binaries[key] = Binary(engine, version, device, contents.read(_binary_file(key)))
 
 
-def _module_file(index: int) -> str:
-    return f"modules/segment_{index}.mlirbc"
+def _module_file(index: int, place: int | None = None) -> str:
+    """`place`: of a module for sizes that were asked for, among all of these."""
+    return f"modules/segment_{index}{_place(place)}.mlirbc"
 
 
-def _preflight_file(index: int) -> str:
-    return f"modules/segment_{index}_checks.mlirbc"
+def _preflight_file(index: int, place: int | None = None) -> str:
+    return f"modules/segment_{index}{_place(place)}_checks.mlirbc"
+
+
+def _place(place: int | None) -> str:
+    return "" if place is None else f"_at_{place}"
 
 
 def _dynamic_file(index: int) -> str:
@@ -289,7 +306,9 @@ def _module_to_json(index: int, module: Module) -> dict[str, Any]:
     }
 
 
-def _modules_from_json(contents: Contents, rows: Any, ours: bool) -> dict[int, Module]:
+def _modules_from_json(contents: Contents, rows: Any, ours: bool) -> tuple[dict[int, Module], Sized]:
+    """The modules at the example's sizes, and those at others."""
+
     def port(row: Any) -> Port:
         name, dtype, sizes, weight = row
         texts = isinstance(name, str) and (weight is None or isinstance(weight, str))
@@ -309,25 +328,39 @@ def _modules_from_json(contents: Contents, rows: Any, ours: bool) -> dict[int, M
             raise ValueError(f"{row!r:.200} names no input and output")
         return given, made
 
-    def preflight(index: int, module: Module, names: Any) -> Module | None:
+    def size_of(item: Any) -> tuple[str, int]:
+        name, size = item
+        if type(size) is not int:
+            raise ValueError(f"{size!r:.200} is not a size")
+        return name, size
+
+    def preflight(index: int, place: int | None, module: Module, names: Any) -> Module | None:
         if names is None:
             return None
         known = {port.name: port for port in module.inputs}
         inputs = tuple(known[name] for name in names)
-        code = contents.read(_preflight_file(index))
+        code = contents.read(_preflight_file(index, place))
         checks = f"{module.name}_checks"
         return Module(code, inputs, module.outputs[-1:], checks, module.checks, foreign=not ours)
 
     modules: dict[int, Module] = {}
+    sized: Sized = {}
     for row in rows:
         index, name = row["segment"], row["name"]
-        if type(index) is not int or index < 0 or index in modules or not isinstance(name, str):
+        at = size_key(dict(map(size_of, row["sizes"].items()))) if "sizes" in row else None
+        known = (index in modules) if at is None else (index, at) in sized
+        if type(index) is not int or index < 0 or known or not isinstance(name, str):
             raise ValueError(f"module {index!r:.200} has no segment and name of its own")
-        code = contents.read(_module_file(index))
+        place = None if at is None else len(sized)
+        code = contents.read(_module_file(index, place))
         inputs, outputs = tuple(map(port, row["in"])), tuple(map(port, row["out"]))
         checks = tuple(map(check, row["checks"]))
         module = Module(code, inputs, outputs, name, checks, foreign=not ours)
         donated = tuple(map(pair, row["donated"]))
-        asked = preflight(index, module, row["preflight"])
-        modules[index] = replace(module, donated=donated, preflight=asked)
-    return modules
+        asked = preflight(index, place, module, row["preflight"])
+        module = replace(module, donated=donated, preflight=asked)
+        if at is None:
+            modules[index] = module
+        else:
+            sized[index, at] = module
+    return modules, sized

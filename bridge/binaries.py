@@ -42,7 +42,7 @@ class Site(NamedTuple):
 
 
 class Binaries:
-    """`kept`: binaries of the example sizes by key, which this adds to; those of other sizes stay here."""
+    """`kept`: binaries by key that an artifact keeps, which this adds to; the others stay here."""
 
     def __init__(self, kept: dict[str, Binary]) -> None:
         self._kept = kept
@@ -55,12 +55,13 @@ class Binaries:
         self._cache = open_cache()
 
     def of(self, module: Module, site: Site, own: bool) -> bytes:
-        """The engine's binary of a module. `own`: whether it is of the example sizes.
+        """The engine's binary of a module. `own`: whether an artifact keeps it.
 
         Raises EngineError.
         """
-        kept = self._kept if own else self._others
         key = cache_key(module, *site)
+        own = own or key in self._kept
+        kept = self._kept if own else self._others
         code = self._brought(key, kept)
         if code is None and not has_passes():
             key = cache_key(module, *site, rewritten=False)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.binaries import Binaries, Site
 from bridge.configuration import ATEN, AUTO, Configuration, choice_named
-from bridge.planned import Planned, Sizes
+from bridge.planned import Planned, Sizes, size_key
 from bridge.progress import part
 from lowering.ir.errors import EngineError
 from lowering.ir.facts.namespaces import namespace_of
@@ -45,9 +45,11 @@ def compile_configured(
     name: str = "",
     used: set[str] | None = None,
     on_new_size: OnNewSize = OnNewSize.WAIT,
+    sizes: Iterable[Sizes] = (),
 ) -> Compiled:
     """Compile a program the way a configuration says. `name`: the engine's name in the report. `used` gets
-    the keys of the binaries that it takes. `on_new_size`: the way of calls whose sizes are not compiled."""
+    the keys of the binaries that it takes. `on_new_size`: the way of calls whose sizes are not compiled.
+    `sizes`: those to compile for beforehand; an artifact keeps their binaries as it does the example's."""
     for engine in configuration.engines():
         # Not installed is an error, and no refusal that moves everything to ATen.
         get_engine(engine)
@@ -56,6 +58,8 @@ def compile_configured(
         reason = "measured: all of it is faster there" if name == AUTO else _ASKED_FOR
         return compilation.executor(_aten_plan(lowered, reason))
     compiled = compilation.build()
+    for asked in sizes:
+        compilation.keep(compiled, asked)
     if used is not None:
         used |= compilation.binaries.used
     return compiled
@@ -123,6 +127,8 @@ class _Compilation:
         self._example = dict(lowered.example_sizes)
         self.binaries = Binaries(lowered.binaries)
         self._moves = 0
+        # The sizes whose binaries an artifact keeps.
+        self._kept: list[Sizes] = [self._example]
 
     def build(self) -> Compiled:
         """Compile and load everything at the example sizes, and again after moving a failed node or segment
@@ -136,6 +142,11 @@ class _Compilation:
             if not failed:
                 return compiled
             plan = self._after_loading(plan, failed[0])
+
+    def keep(self, compiled: Compiled, sizes: Sizes) -> None:
+        """Compile for these sizes, and keep modules and binaries for an artifact. Raises EngineError."""
+        self._kept.append(dict(sizes))
+        compiled.prepare(sizes)
 
     def segments(self, only_kept: bool) -> tuple[Plan, dict[int, Built]]:
         """See `compiled_segments`."""
@@ -237,13 +248,16 @@ class _Compilation:
             raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
         except ModuleNotFoundError as error:
             raise EngineError(f"to compile for new sizes {needs(error)}") from error
-        own = all(self._example.get(name, value) == value for name, value in sizes.items())
+        kept = [at for at in self._kept if all(at.get(name, value) == value for name, value in sizes.items())]
+        own = bool(kept)
+        if own and plan is self._lowered.plan and kept[0] is not self._example:
+            self._lowered.sized[segment.index, size_key(sizes)] = module
         site = self._site(segment)
         with part(f"segment {segment.index + 1} of {len(plan.segments)}, {site.engine.name}"):
             return self._compiled(module, site, own)
 
     def _compiled(self, module: Module, site: Site, own: bool) -> Built:
-        """`own`: the artifact keeps the binary, which is of the example sizes."""
+        """`own`: the artifact keeps the binary, which is of the example's sizes or of some asked for."""
         preflight = b""
         if module.preflight is not None:
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from bridge.errors import UsageError
 from bridge.given_weights import require_weights
 from bridge.planned import Planned
 from bridge.registration import bring_operators
+from bridge.sizes import sizes_by_symbol
 from lowering.ir.errors import EngineError, did_you_mean
 from lowering.targets import DEFAULT_ENGINE, ENGINES, engines, get_engine
 from lowering.targets.target import CPU, TargetOptions, target_of
@@ -31,10 +32,12 @@ def compile_lowered(
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     on_new_size: str = OnNewSize.WAIT.value,
+    sizes: Iterable[Mapping[str, int]] = (),
 ) -> Compiled | Interpreted:
     """Compile every segment of a program and load the weights; see `Lowered.compile`."""
     check_engine(engine, device, tune)
     policy = _policy(on_new_size)
+    asked = [sizes_by_symbol(lowered.program, given) for given in sizes]
     require_weights(lowered)
     bring_operators(lowered.program)
     if lowered.not_functional:
@@ -44,8 +47,8 @@ def compile_lowered(
     if engine == AUTO:
         from bridge.tuning import compile_tuned
 
-        return compile_tuned(lowered, device, tune, args, kwargs, policy)
-    return compile_configured(lowered, Configuration(engine), device, on_new_size=policy)
+        return compile_tuned(lowered, device, tune, args, kwargs, policy, asked)
+    return compile_configured(lowered, Configuration(engine), device, on_new_size=policy, sizes=asked)
 
 
 def _policy(name: str) -> OnNewSize:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ class Lowered(Planned):
         weights: WeightSource | None = None,
         cast_weights: bool = False,
         on_new_size: str = "wait",
+        sizes: Iterable[Mapping[str, int]] = (),
     ) -> Compiled | Interpreted:
         """Compile every segment and load the weights.
 
@@ -64,7 +65,8 @@ class Lowered(Planned):
 
         `on_new_size`: the way of a call whose sizes are not compiled yet, of a program with dynamic sizes.
         `wait`: it waits for the compiler, and calls at other sizes go on. `aten`: it runs on ATen, and the
-        sizes are compiled in the background. `Compiled.prepare` compiles for sizes beforehand.
+        sizes are compiled in the background. `sizes`: those to compile for now, by symbol or by input and
+        axis (`{"tokens.1": 64}`); `save` then keeps their binaries as it does those of the example's sizes.
 
         For `auto` alone: `tune`: how many seconds the search may take, by default as long again as compiling
         takes. A started candidate is finished. With `tune`, an incomplete search goes on. `args`, `kwargs`:
@@ -76,7 +78,9 @@ class Lowered(Planned):
         from bridge.dispatch import compile_lowered
 
         given = self if weights is None else with_weights(self, weights, cast=cast_weights)
-        compiled = compile_lowered(given, engine, device or self.device, tune, args, kwargs, on_new_size)
+        compiled = compile_lowered(
+            given, engine, device or self.device, tune, args, kwargs, on_new_size, sizes
+        )
         self.tuning = given.tuning
         return compiled
 

@@ -29,7 +29,7 @@ _WEIGHTS = "weights.irpa"
 _REQUIRED = ("program.json", "plan.json", "modules.json", "weights.json", _WEIGHTS)
 _NAME = re.compile(
     r"(program|functional|plan|modules|dynamic|weights|tuning)\.json|weights\.irpa"
-    r"|modules/segment_[0-9]{1,6}(_checks|_dynamic)?\.mlirbc|binaries/[0-9a-f]{64}\.bin"
+    r"|modules/segment_[0-9]{1,6}(_at_[0-9]{1,6})?(_checks|_dynamic)?\.mlirbc|binaries/[0-9a-f]{64}\.bin"
 )
 _FOLDERS = ("modules", "binaries")
 # How often a folder may be replaced while it is looked at.

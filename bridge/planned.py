@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Values of symbols by name.
 Sizes = Mapping[str, Any]
+# The same as a key: sorted by symbol.
+SizeKey = tuple[tuple[str, int], ...]
 
 
 @dataclass(repr=False)
@@ -43,6 +45,8 @@ class Planned:
     bounds_checks: bool = True
     #: Modules by segment index, at `example_sizes`.
     modules: dict[int, Module] = field(default_factory=dict)
+    #: Modules at other sizes that were asked for, by segment index and the values of its symbols.
+    sized: dict[tuple[int, SizeKey], Module] = field(default_factory=dict)
     #: Compiled binaries by cache key, as an artifact brought or `compile` made them.
     binaries: dict[str, Binary] = field(default_factory=dict)
     #: The measurements for the engine `auto`, by an artifact's maker or by `compile`.
@@ -169,6 +173,8 @@ class Planned:
         own = plan is self.plan and dict(sizes) == dict(self.example_sizes)
         if own and segment.index in self.modules:
             return self.modules[segment.index]
+        if plan is self.plan and (kept := self.sized.get((segment.index, size_key(sizes)))) is not None:
+            return kept
         from lowering.ir.updates import donations
         from lowering.stablehlo.pipeline import emitted
 
@@ -179,6 +185,11 @@ class Planned:
         if own:
             self.modules[segment.index] = module
         return module
+
+
+def size_key(sizes: Sizes) -> SizeKey:
+    """Sizes as a key."""
+    return tuple(sorted(sizes.items()))
 
 
 def emit_segment(program: Program, segment: Segment, sizes: Sizes, bounds_checks: bool) -> Module:

@@ -17,6 +17,7 @@ from bridge.cli.options import (
     Imports,
     Json,
     Model,
+    Sizes,
     Tune,
     Weights,
     note_unmeasured,
@@ -29,6 +30,7 @@ from bridge.cli.summary import print_gaps, print_summary, print_tuning, summary
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine
 from bridge.errors import UsageError
+from bridge.sizes import read_sizes
 from lowering.targets import DEFAULT_ENGINE, ENGINES
 
 
@@ -46,6 +48,7 @@ def command(
     ] = DEFAULT_ENGINE,
     device: Device = "cpu",
     tune: Tune = None,
+    sizes: Sizes = None,
     weights: Weights = None,
     cast_weights: CastWeights = False,
     imports: Imports = None,
@@ -89,9 +92,11 @@ def command(
             )
         if strict:
             require_lowered(lowered)
+        asked = read_sizes(lowered.program, sizes) if sizes else []
         for name in engines:
             with working(f"compiling for {name}"):
-                plan = lowered.compile(name, device, tune=tune if name == AUTO else None).report.plan
+                seconds = tune if name == AUTO else None
+                plan = lowered.compile(name, device, tune=seconds, sizes=asked).report.plan
             refused[name] = {n: why for n, why in plan.reasons.items() if n not in lowered.plan.reasons}
     if passes_until is not None:
         # They lack passes that their keys name: whoever loads the artifact compiles anew.

@@ -36,12 +36,15 @@ def compile_tuned(
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     on_new_size: OnNewSize = OnNewSize.WAIT,
+    sizes: Sequence[Mapping[str, int]] = (),
 ) -> Compiled:
     """Compile a program the way that is fastest on this machine; see `Lowered.compile`."""
     host = this_host(device)
     before = lowered.tuning if lowered.tuning is not None and lowered.tuning.host == host else None
     if before is not None and (tune is None or before.complete):
-        return compile_configured(lowered, before.configuration, device, AUTO, on_new_size=on_new_size)
+        return compile_configured(
+            lowered, before.configuration, device, AUTO, on_new_size=on_new_size, sizes=sizes
+        )
     kept = set(lowered.binaries)
     try:
         tuning, used = _search(lowered, device, tune, args, kwargs, before, host)
@@ -51,7 +54,9 @@ def compile_tuned(
     for key in lowered.binaries.keys() - kept - used:
         del lowered.binaries[key]
     # The one that raced has been called: its buffers are not those that the program begins with.
-    return compile_configured(lowered, tuning.configuration, device, AUTO, on_new_size=on_new_size)
+    return compile_configured(
+        lowered, tuning.configuration, device, AUTO, on_new_size=on_new_size, sizes=sizes
+    )
 
 
 def this_host(device: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,29 @@ assert compiled.report.fallbacks == []
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("engine", ["xla", "iree"])
+def test_sizes_that_were_asked_for_need_no_compiler(engine: str, tmp_path: Path) -> None:
+    lowered = bridge.lower(exported())
+    lowered.compile(engine, sizes=[{"tokens.0": 2, "tokens.1": 9}, {"tokens.0": 1, "tokens.1": 64}])
+    path = lowered.save(tmp_path / "model.bridge")
+    code = f"""
+import sys
+import numpy as np
+import bridge
+from bridge import binaries
+
+def compiled(*_):
+    raise AssertionError("a module was compiled")
+
+binaries.Binaries._compiled = compiled
+compiled = bridge.load({str(path)!r}).compile({engine!r})
+for shape in ((3, 5), (2, 9), (1, 64)):
+    assert compiled(np.zeros(shape, np.int64)).shape == (*shape, 8)
+assert compiled.report.fallbacks == []
+assert {engine!r} == "xla" or "jax" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "BRIDGE_CACHE_BYTES": "0"})
+    again = bridge.load(bridge.load(path).save(tmp_path / "again.bridge"))
+    assert sorted(size for _, at in again.sized for _, size in at) == [1, 2, 9, 64]
