@@ -12,11 +12,12 @@ from typing import NamedTuple, TypeVar
 
 from bridge.compile_cache import open_cache
 from bridge.vetting import vetted
+from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.passes.pipeline import is_observed
 from lowering.targets.sources import digest
-from lowering.targets.target import Engine, TargetOptions
+from lowering.targets.target import CompilesDynamic, Engine, TargetOptions
 
 T = TypeVar("T")
 
@@ -77,6 +78,24 @@ class Binaries:
             _add(self._others, key, binary)
         return code
 
+    def of_dynamic(self, module: DynamicModule, site: Site) -> bytes:
+        """The engine's binary of a module for all sizes, which an artifact keeps. Raises EngineError."""
+        assert isinstance(site.engine, CompilesDynamic)
+        key = dynamic_key(module, *site)
+        self.used.add(key)
+        code = self._brought(key, self._kept)
+        if code is None:
+            try:
+                code = site.engine.compile_dynamic(module, site.target)
+            except EngineError as error:
+                _add(self._refused, key, (str(error), error.node))
+                raise
+            self._made.add(key)
+            if not is_observed():
+                self._cache.put(key, code)
+        self._kept[key] = Binary(site.engine.name, site.engine.version(), site.target.device, code)
+        return code
+
     def kept(self, module: Module, site: Site) -> bytes | None:
         """The binary of a module of the example sizes, where an artifact or a compilation has it."""
         keys = (cache_key(module, *site, way) for way in (True, False))
@@ -132,6 +151,16 @@ def cache_key(module: Module, engine: Engine, target: TargetOptions, rewritten: 
     options = sorted(target.options.items())
     text = json.dumps([made_by, passes, target.device, options, ports, module.donations()])
     return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
+
+
+def dynamic_key(module: DynamicModule, engine: Engine, target: TargetOptions) -> str:
+    """The same digest of a module for all sizes."""
+    ports = [[repr(port)] for port in (*module.inputs, *module.outputs)]
+    made_by = [engine.name, engine.version(), *engine.flags(target), digest(engine, target)]
+    ranges = {name: list(bounds) for name, bounds in module.ranges.items()}
+    options = sorted(target.options.items())
+    parts = ["all sizes", made_by, engine.pipeline(target).identity(), target.device, options, ports, ranges]
+    return hashlib.sha256(json.dumps(parts).encode() + b"\0" + module.code).hexdigest()
 
 
 def has_passes() -> bool:

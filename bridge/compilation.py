@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bridge.binaries import Binaries, Site
 from bridge.configuration import ATEN, AUTO, Configuration, choice_named
+from bridge.errors import UsageError
 from bridge.planned import Planned, Sizes, size_key
 from bridge.progress import part
 from lowering.ir.errors import EngineError
@@ -23,7 +24,7 @@ from lowering.ir.unbacked import has_data_sizes
 from lowering.stablehlo.errors import Unsupported
 from lowering.targets import get_engine
 from lowering.targets.packages import needs
-from lowering.targets.target import Built, target_of
+from lowering.targets.target import Built, BuiltDynamic, CompilesDynamic, target_of
 from runtime.specialisations import OnNewSize
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ class _Compilation:
             types=container_types(self._lowered),
             packed=self._configuration.packed,
             on_new_size=self._on_new_size,
+            dynamic=partial(self._compile_dynamic, plan),
         )
 
     def _site(self, segment: Segment) -> Site:
@@ -255,6 +257,21 @@ class _Compilation:
         site = self._site(segment)
         with part(f"segment {segment.index + 1} of {len(plan.segments)}, {site.engine.name}"):
             return self._compiled(module, site, own)
+
+    def _compile_dynamic(self, plan: Plan, segment: Segment) -> BuiltDynamic:
+        """A segment's module for all sizes and its binary, cached. Raises EngineError."""
+        site = self._site(segment)
+        if plan is not self._lowered.plan:
+            raise EngineError("its nodes are other ones than the program's own plan has")
+        try:
+            module = self._lowered.dynamic_module(segment.index)
+        except UsageError as error:
+            raise EngineError(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise EngineError(f"a module for all sizes {needs(error)}") from error
+        if not isinstance(site.engine, CompilesDynamic):
+            raise EngineError(f"{site.engine.name} compiles a module for each size")
+        return BuiltDynamic(module, self.binaries.of_dynamic(module, site), site.engine, site.target)
 
     def _compiled(self, module: Module, site: Site, own: bool) -> Built:
         """`own`: the artifact keeps the binary, which is of the example's sizes or of some asked for."""

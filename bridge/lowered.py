@@ -64,9 +64,11 @@ class Lowered(Planned):
         dtypes, if they have other floating-point ones.
 
         `on_new_size`: the way of a call whose sizes are not compiled yet, of a program with dynamic sizes.
-        `wait`: it waits for the compiler, and calls at other sizes go on. `aten`: it runs on ATen, and the
-        sizes are compiled in the background. `sizes`: those to compile for now, by symbol or by input and
-        axis (`{"tokens.1": 64}`); `save` then keeps their binaries as it does those of the example's sizes.
+        `wait`: it waits for the compiler, and calls at other sizes go on. `dynamic`: it runs on the engine's
+        binary for all sizes, which is compiled now and which `save` keeps, or on ATen where an engine or a
+        segment has none; the sizes are compiled in the background. `aten`: the same without that binary.
+        `sizes`: those to compile for now, by symbol or by input and axis (`{"tokens.1": 64}`); `save` then
+        keeps their binaries as it does those of the example's sizes.
 
         For `auto` alone: `tune`: how many seconds the search may take, by default as long again as compiling
         takes. A started candidate is finished. With `tune`, an incomplete search goes on. `args`, `kwargs`:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -105,9 +105,14 @@ def load(shared: Shared, segment: Segment, sizes: Mapping[str, Scalar]) -> Engin
 
 
 def _bind(shared: Shared, built: Built, module: Module, binary: bytes) -> Executable:
-    """A module loaded with its weights, one array per weight."""
-    names = dict.fromkeys(port.weight for port in module.inputs if port.weight is not None)
+    """A module loaded with its weights."""
+    weights = bound_weights(shared, (port.weight for port in module.inputs))
+    return built.engine.load(binary, module, built.target, weights)
+
+
+def bound_weights(shared: Shared, weights: Iterable[str | None]) -> dict[str, np.ndarray]:
+    """One array per weight, the same for all segments. None stands for no weight."""
+    names = dict.fromkeys(name for name in weights if name is not None)
     with shared.binding:
         shared.arrays.update(materialise(shared.weights, [n for n in names if n not in shared.arrays]))
-    bound = {name: shared.arrays[name] for name in names}
-    return built.engine.load(binary, module, built.target, bound)
+    return {name: shared.arrays[name] for name in names}

@@ -28,7 +28,7 @@ from lowering.ir.updates import updates
 from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, HOST_TITLE, get_host
 from runtime.fast_call import FastCall
-from runtime.frame import Frame, Shared, Specialise
+from runtime.frame import BuildDynamic, Frame, Shared, Specialise
 from runtime.hooks import Callback, Hook, Hooks
 from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.profile import Profile, Profiler
@@ -49,7 +49,8 @@ class Compiled:
     EngineError, the segment runs on the host. `engine`: the report's name of all that. `device`: where
     tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are kept. `types`:
     containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`. `on_new_size`: the
-    way of a call whose sizes are not compiled yet.
+    way of a call whose sizes are not compiled yet. `dynamic(segment)` gives the binary for all sizes, or
+    raises EngineError.
 
     Raises WeightError for a weight that is missing, UnknownOperator for an operator that the host target does
     not have.
@@ -67,6 +68,7 @@ class Compiled:
         types: Mapping[str, NodeType] = NO_TYPES,
         packed: bool = False,
         on_new_size: OnNewSize = OnNewSize.WAIT,
+        dynamic: BuildDynamic | None = None,
     ) -> None:
         self.program = program
         self._binder = Binder(program, tuple(dict.fromkeys(("cpu", device))), types)
@@ -91,6 +93,7 @@ class Compiled:
             self.report,
             packed,
             on_new_size,
+            dynamic,
         )
         self._results = Results(self._shared, self._contract, self._binder.leaves)
         self._segments = self._build_steps(plan, cache_size)

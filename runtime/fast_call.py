@@ -82,7 +82,7 @@ class FastCall:
             load, export = engine.from_tensor, engine.to_numpy
         else:
             return NotImplemented
-        loaded = self._static or self._step.loaded(symbols)
+        loaded = self._static or self._step.ready(symbols)
         if loaded is None:
             return NotImplemented
         results = loaded.run([load(args[index], target) for index in self._order])

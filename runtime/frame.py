@@ -20,11 +20,12 @@ from lowering.ir.program import Graph
 from lowering.ir.symbols import Scalar, evaluate
 from lowering.ir.types import SymType
 from lowering.ir.weights import Weights
-from lowering.targets.target import Built, Engine, HostExecutable, TargetOptions
+from lowering.targets.target import Built, BuiltDynamic, Engine, HostExecutable, TargetOptions
 from runtime.report import Report
 from runtime.specialisations import OnNewSize
 
 Specialise = Callable[[Segment, Mapping[str, Scalar]], Built]
+BuildDynamic = Callable[[Segment], BuiltDynamic]
 
 
 class Frame(NamedTuple):
@@ -60,6 +61,7 @@ class Shared:
     report: Report
     packed: bool
     on_new_size: OnNewSize = OnNewSize.WAIT
+    dynamic: BuildDynamic | None = None
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     on_host: list[HostExecutable] = field(default_factory=list)
     engines: dict[type, Engine] = field(default_factory=dict)

@@ -34,8 +34,9 @@ class Report(ShortRepr):
     `copies`: tensors copied into an engine (not dense, or not aligned to 64 bytes) or out of its memory.
     `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how often a
     segment ran on the host, since the data gave new sizes or too many. `deferred`: how often it ran there,
-    since its sizes were still being compiled. `unchecked_guards`: guards that name
-    something else than the inputs.
+    or on its binary for all sizes, since its own were still being compiled. `dynamic`: how often it ran on
+    the binary for all sizes. `no_dynamic`: by segment, why it has no such binary. `unchecked_guards`: guards
+    that name something else than the inputs.
     """
 
     plan: Plan
@@ -47,7 +48,9 @@ class Report(ShortRepr):
     evictions: int = 0
     postponed: int = 0
     deferred: int = 0
+    dynamic: int = 0
     fallbacks: list[Fallback] = field(default_factory=list)
+    no_dynamic: dict[int, str] = field(default_factory=dict)
     unchecked_guards: tuple[str, ...] = ()
 
     def fall_back(self, fallback: Fallback) -> None:
@@ -62,7 +65,7 @@ class Report(ShortRepr):
     @property
     def cache(self) -> dict[str, int]:
         """The counters of the cache of segments specialised to sizes."""
-        names = ("hits", "misses", "evictions", "postponed", "deferred")
+        names = ("hits", "misses", "evictions", "postponed", "deferred", "dynamic")
         return {name: getattr(self, name) for name in names}
 
     def json(self) -> dict[str, Any]:
@@ -81,5 +84,6 @@ class Report(ShortRepr):
             "calls": self.calls,
             "copies": self.copies,
             "cache": self.cache,
+            "no_dynamic": dict(self.no_dynamic),
             "unchecked_guards": list(self.unchecked_guards),
         }

@@ -31,6 +31,8 @@ class OnNewSize(Enum):
     WAIT = "wait"
     #: It runs on ATen; they are compiled in the background.
     ATEN = "aten"
+    #: It runs on the binary for all sizes, where there is one, else on ATen; the same in the background.
+    DYNAMIC = "dynamic"
 
 
 class Specialisations(Generic[T]):
@@ -53,6 +55,15 @@ class Specialisations(Generic[T]):
     def peek(self, key: Key) -> T | None:
         """The call that is there for these sizes, without compiling or counting."""
         return self._ready.get(key)
+
+    def ready(self, key: Key) -> T | None:
+        """The call that is there for these sizes, and is counted; None where there is none yet."""
+        with self._lock:
+            found = self._ready.get(key)
+            if found is not None:
+                self._ready.move_to_end(key)
+                self._report.hits += 1
+            return found
 
     def knows(self, key: Key) -> bool:
         """Whether these sizes are compiled, or are being compiled."""

@@ -13,11 +13,12 @@ from lowering.ir.symbols import Scalar, is_unbacked
 from lowering.ir.unbacked import symbols_of
 from lowering.targets import HOST_TITLE
 from lowering.targets.packages import needs
+from runtime.dynamic_call import DynamicCalls
 from runtime.engine_call import EngineCall, load
 from runtime.frame import Frame, Shared
 from runtime.host_call import HostCall
 from runtime.report import Fallback
-from runtime.specialisations import Key, Specialisations
+from runtime.specialisations import Key, OnNewSize, Specialisations
 
 # At which call with sizes from the data they are compiled for; until then the segment runs on the host.
 RECOMPILE_THRESHOLD = 2
@@ -29,8 +30,8 @@ class Step:
     """A segment, called with a frame: `step.call(frame)`.
 
     On an engine it is specialised to the sizes of a call, from a bounded cache. At sizes that the engine
-    refuses, or that are still being compiled, it runs on the host. The report says so. A segment that the
-    plan places on the host is compiled once, for all sizes.
+    refuses, or that are still being compiled, it runs on its binary for all sizes, or on the host. The report
+    says so. A segment that the plan places on the host is compiled once, for all sizes.
     """
 
     def __init__(self, shared: Shared, segment: Segment, nodes: Sequence[Node], capacity: int) -> None:
@@ -52,6 +53,7 @@ class Step:
         self._seen: OrderedDict[Key, int] = OrderedDict()
         self.static = self._load_or_fall_back({}) if self.on_engine and not self.symbols else None
         self._fixed = None if self.symbols else self.static or self.on_host()
+        self._dynamic = self._load_dynamic() if self.symbols else None
 
     @property
     def call(self) -> Callable[[Frame], None]:
@@ -63,7 +65,26 @@ class Step:
 
     def chosen(self, symbols: Mapping[str, Scalar]) -> EngineCall | HostCall:
         """The call that runs the segment at these sizes."""
-        return self._fixed or self.loaded(symbols) or self.on_host()
+        return self._fixed or self.loaded(symbols) or self._meanwhile(symbols)
+
+    def _meanwhile(self, symbols: Mapping[str, Scalar]) -> EngineCall | HostCall:
+        """The call at sizes that are not compiled, or that the engine refuses."""
+        _, sizes = self._bound(symbols)
+        call = self._dynamic.at(sizes) if self._dynamic is not None else None
+        if call is not None:
+            self._shared.report.dynamic += 1
+            return call
+        return self.on_host()
+
+    def ready(self, symbols: Mapping[str, Scalar]) -> EngineCall | None:
+        """The call that is loaded for these sizes, which is counted; None where there is none yet."""
+        if not self.symbols:
+            return self.static
+        return self._specialisations.ready(tuple(symbols.get(name) for name in self.symbols))
+
+    def _bound(self, symbols: Mapping[str, Scalar]) -> tuple[Key, dict[str, Scalar]]:
+        key = tuple(symbols.get(name) for name in self.symbols)
+        return key, {name: symbols[name] for name in self.symbols if name in symbols}
 
     def loaded(self, symbols: Mapping[str, Scalar], wait: bool = False) -> EngineCall | None:
         """The call for these sizes; None where it is the host's, or is not compiled yet.
@@ -72,8 +93,7 @@ class Step:
         """
         if not self.symbols:
             return self.static
-        key = tuple(symbols.get(name) for name in self.symbols)
-        sizes = {name: symbols[name] for name in self.symbols if name in symbols}
+        key, sizes = self._bound(symbols)
         if self.threshold and not self._specialisations.knows(key) and not self._pays(key, sizes):
             self._shared.report.postponed += 1
             return None
@@ -101,6 +121,16 @@ class Step:
         if not self.symbols:
             return self.static
         return self._specialisations.peek(tuple(symbols.get(name) for name in self.symbols))
+
+    def _load_dynamic(self) -> DynamicCalls | None:
+        shared = self._shared
+        if shared.on_new_size is not OnNewSize.DYNAMIC or shared.dynamic is None:
+            return None
+        try:
+            return DynamicCalls(shared, shared.dynamic(self.segment))
+        except EngineError as error:
+            shared.report.no_dynamic[self.segment.index] = str(error)
+            return None
 
     def _load_or_fall_back(self, sizes: Mapping[str, Scalar]) -> EngineCall | None:
         try:

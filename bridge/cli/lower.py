@@ -20,6 +20,7 @@ from bridge.cli.options import (
     Sizes,
     Tune,
     Weights,
+    note,
     note_unmeasured,
     open_source,
     print_json,
@@ -49,6 +50,9 @@ def command(
     device: Device = "cpu",
     tune: Tune = None,
     sizes: Sizes = None,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Compile a binary for all sizes too, where the engine has one.")
+    ] = False,
     weights: Weights = None,
     cast_weights: CastWeights = False,
     imports: Imports = None,
@@ -96,7 +100,11 @@ def command(
         for name in engines:
             with working(f"compiling for {name}"):
                 seconds = tune if name == AUTO else None
-                plan = lowered.compile(name, device, tune=seconds, sizes=asked).report.plan
+                way = "dynamic" if dynamic else "wait"
+                report = lowered.compile(name, device, tune=seconds, sizes=asked, on_new_size=way).report
+                plan = report.plan
+                for index, why in getattr(report, "no_dynamic", {}).items():
+                    note(f"{name}: segment {index} has no binary for all sizes: {why}")
             refused[name] = {n: why for n, why in plan.reasons.items() if n not in lowered.plan.reasons}
     if passes_until is not None:
         # They lack passes that their keys name: whoever loads the artifact compiles anew.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lowering.ir.module import Check, Port
+from lowering.ir.module import Check, Module, Port
 from lowering.ir.program import Range
 from lowering.ir.short_repr import ShortRepr
 from lowering.ir.symbols import Dim, Scalar, SymbolError, Term, evaluate
@@ -52,6 +52,20 @@ class DynamicModule(ShortRepr):
     guards: tuple[SizeGuard, ...] = ()
     name: str = "main"
     checks: tuple[Check, ...] = ()
+
+    def at(self, sizes: Mapping[str, Scalar]) -> Module:
+        """The ports at these sizes, around the code for all of them. Raises SymbolError."""
+        inputs, outputs = (tuple(port.at(sizes) for port in ports) for ports in (self.inputs, self.outputs))
+        return Module(self.code, inputs, outputs, self.name, self.checks)
+
+    def largest(self) -> Module:
+        """The ports at the largest sizes of the ranges; a size without a bound counts as a million."""
+        return self.at(
+            {
+                name: 1_000_000 if range_.high is None else int(range_.high)
+                for name, range_ in self.ranges.items()
+            }
+        )
 
     def admits(self, sizes: Mapping[str, Scalar]) -> bool:
         """Whether the module is for these sizes."""

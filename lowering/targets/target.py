@@ -16,6 +16,7 @@ import numpy as np
 
 from lowering.host.machine import cores
 from lowering.host.processor import processor
+from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.module import Module
 from lowering.ir.program import Graph, Node, Program
 from lowering.ir.symbols import Scalar
@@ -94,6 +95,15 @@ class Built(NamedTuple):
     preflight: bytes = b""
 
 
+class BuiltDynamic(NamedTuple):
+    """A module for all sizes, its engine, and the engine's binary."""
+
+    module: DynamicModule
+    binary: bytes
+    engine: CompilesDynamic
+    target: TargetOptions = CPU
+
+
 class Executable(Protocol):
     """A loaded module with its weights bound.
 
@@ -117,6 +127,14 @@ class Kernel(NamedTuple):
     start: float
     seconds: float
     lane: int = 0
+
+
+class Resizable(Protocol):
+    """A loaded module for all sizes, with its weights bound."""
+
+    def at(self, sizes: Mapping[str, Scalar]) -> Executable:
+        """The executable at these values of the symbols. Raises EngineError for sizes that it is not for."""
+        ...
 
 
 Results = TypeVar("Results")
@@ -203,6 +221,21 @@ class Engine(Protocol):
 
 # The name, among the values of a host executable, of the list of functions that take back its writes.
 ROLLBACK = ""
+
+
+@runtime_checkable
+class CompilesDynamic(Engine, Protocol):
+    """An engine that can also compile a module for all sizes into one binary."""
+
+    def compile_dynamic(self, module: DynamicModule, target: TargetOptions) -> bytes:
+        """One binary for all sizes that the module admits. Raises EngineError."""
+        ...
+
+    def load_dynamic(
+        self, binary: bytes, module: DynamicModule, target: TargetOptions, weights: Mapping[str, np.ndarray]
+    ) -> Resizable:
+        """Load such a binary, with its weights bound. Raises EngineError."""
+        ...
 
 
 class NodeSegment(NamedTuple):

@@ -115,7 +115,8 @@ def test_what_follows_is_compiled_for_sizes_that_come_again(case: Case) -> None:
 def test_verification_compiles_at_the_first_size() -> None:
     report = bridge.verify(Module(rows), (draw(0),), engines=["xla"], calls=2)
     assert report.passed
-    assert report.engines[0].cache == {"hits": 1, "misses": 1, "evictions": 0, "postponed": 0, "deferred": 0}
+    used = {name: count for name, count in report.engines[0].cache.items() if count}
+    assert used == {"hits": 1, "misses": 1}
     assert "- xla: segments compiled per size: 1 hits, 1 misses" in report.markdown()
 
 

@@ -82,7 +82,8 @@ def test_too_many_sizes_from_the_data_are_not_compiled_for():
     assert f.report.evictions == 0
     (fallback,) = f.report.fallbacks
     assert fallback.reason == "the data gave 2 sizes that came again; no others are compiled"
-    assert f.report.json()["cache"] == {"hits": 2, "misses": 2, "evictions": 0, "postponed": 7, "deferred": 0}
+    used = {name: count for name, count in f.report.json()["cache"].items() if count}
+    assert used == {"hits": 2, "misses": 2, "postponed": 7}
 
 
 def test_scalars_that_nobody_computes_follow_from_what_a_segment_binds():
