@@ -33,19 +33,27 @@ OPERATIONS = frozenset(
     """.split()
 )
 
+#: Operations that take sizes of a call, in modules for all sizes.
+DYNAMIC_OPERATIONS = frozenset(
+    """
+    dynamic_broadcast_in_dim dynamic_gather dynamic_iota dynamic_pad dynamic_reshape get_dimension_size
+    real_dynamic_slice
+    """.split()
+)
+
 _VERSIONED = re.compile(r"([a-z_0-9]+)_v[0-9]+")
 
 
-def check_operations(code: bytes) -> None:
+def check_operations(code: bytes, more: frozenset[str] = frozenset()) -> None:
     """Raise ValueError, the end of a sentence, unless the bytecode is of StableHLO that Bridge emits.
 
-    Text, other dialects, resources and operations that are not in `OPERATIONS` are not.
+    Text, other dialects, resources and operations that are in neither `OPERATIONS` nor `more` are not.
     """
     if not code.startswith(_MAGIC):
         raise ValueError("it is not MLIR bytecode")
     for dialect, name in operations(code):
         found = _VERSIONED.fullmatch(name)
-        known = dialect == "vhlo" and found is not None and found[1] in OPERATIONS
+        known = dialect == "vhlo" and found is not None and found[1] in OPERATIONS | more
         if not known and (dialect, name) != ("builtin", "module"):
             raise ValueError(f"it has the operation {f'{dialect}.{name}'!r:.100}, which Bridge does not emit")
 

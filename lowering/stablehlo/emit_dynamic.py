@@ -9,8 +9,7 @@ from lowering.ir.dynamic_module import DynamicModule, DynamicPort, SizeGuard
 from lowering.ir.module import Port
 from lowering.ir.polynomials import Polynomial, added, polynomial
 from lowering.ir.program import Node, Program, Range
-from lowering.ir.symbol_solving import line
-from lowering.ir.symbols import Apply, Symbol, free_symbols
+from lowering.ir.symbols import Apply, free_symbols
 from lowering.ir.types import DType, SymType, TensorType
 from lowering.stablehlo import hlo
 from lowering.stablehlo.admitted import conditions
@@ -25,9 +24,9 @@ from lowering.stablehlo.emit import (
     weight_names,
 )
 from lowering.stablehlo.hlo import ir
-from lowering.stablehlo.size_values import SizeValues, read_size
+from lowering.stablehlo.size_values import SizeValues, shown
 from lowering.stablehlo.symbolic import Assumptions, SymbolicSizes, term
-from lowering.stablehlo.value import Value, constant
+from lowering.stablehlo.value import Value, constant, shown_size
 
 
 def emit_dynamic(
@@ -53,13 +52,13 @@ def emit_dynamic(
     with hlo.make_context(), ir.Location.unknown():
         types = [concrete(values[value], sizes) for value in inputs]
         ports = [Port(v, t.dtype, t.shape, weights.get(v)) for v, t in zip(inputs, types, strict=True)]
-        shown = _shown(ports, used)
-        ports += [Port(symbol, DType.INT64, ()) for symbol in used if symbol not in shown]
+        places = shown(ports, used)
+        ports += [Port(symbol, DType.INT64, ()) for symbol in used if symbol not in places]
         module, entry = open_module(name, ports)
         arguments = [Value(a, p.sizes) for a, p in zip(entry.entry_block.arguments, ports, strict=True)]
         emitter = Emitter(sizes, bounds_checks=bounds_checks)
         with ir.InsertionPoint(entry.entry_block):
-            symbols = {s: _read(arguments, *place) for s, place in shown.items()}
+            symbols = {s: shown_size(arguments[at], *how) for s, (at, *how) in places.items()}
             symbols |= {p.name: a.ir for p, a in zip(ports, arguments, strict=True) if p.name in used}
             # All sizes are computed before this operation, which goes in the end.
             head = constant(0, DType.INT64).ir
@@ -137,28 +136,6 @@ def _symbols(program: Program, nodes: Sequence[Node], inputs: Sequence[str]) -> 
         elif isinstance(type_, SymType):
             found |= free_symbols(type_.value)
     return sorted(found)
-
-
-def _shown(ports: Sequence[Port], symbols: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
-    """By symbol: the input and the axis that show it, as `offset + step * symbol`."""
-    places = [(at, axis, term(size)) for at, port in enumerate(ports) for axis, size in enumerate(port.sizes)]
-    found: dict[str, tuple[int, int, int, int]] = {}
-    for plain in (True, False):
-        for at, axis, size in places:
-            free = free_symbols(size)
-            if len(free) != 1 or isinstance(size, Symbol) is not plain:
-                continue
-            (symbol,) = free
-            offset, step = line(size, symbol, {})
-            if symbol in symbols and step > 0:
-                found.setdefault(symbol, (at, axis, offset, step))
-    return found
-
-
-def _read(arguments: Sequence[Value], at: int, axis: int, offset: int, step: int) -> ir.Value:
-    size = Value(read_size(arguments[at].ir, axis))
-    size = size - offset if offset else size
-    return (size / step if step != 1 else size).ir
 
 
 def _port(port: Port, symbol: str | None = None) -> DynamicPort:

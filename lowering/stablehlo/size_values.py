@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lowering.ir.symbols import Apply, Symbol, Term, to_text
+from lowering.ir.module import Port
+from lowering.ir.symbol_solving import line
+from lowering.ir.symbols import Apply, Symbol, Term, free_symbols, to_text
 from lowering.ir.term_bounds import bounds
 from lowering.stablehlo.hlo import dense, ir, stablehlo
 from lowering.stablehlo.symbolic import Assumptions, Specialised, SymbolicSize, first_symbolic, term
@@ -100,3 +102,19 @@ def sizes_tensor(sizes: Sequence[int]) -> ir.Value:
 def size_value(size: SymbolicSize) -> ir.Value:
     """A size as a 0-d tensor of int64."""
     return size.assumptions.values.of(size.term)
+
+
+def shown(ports: Sequence[Port], symbols: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
+    """By symbol: the input and the axis that show it, as `offset + step * symbol`."""
+    places = [(at, axis, term(size)) for at, port in enumerate(ports) for axis, size in enumerate(port.sizes)]
+    found: dict[str, tuple[int, int, int, int]] = {}
+    for plain in (True, False):
+        for at, axis, size in places:
+            free = free_symbols(size)
+            if len(free) != 1 or isinstance(size, Symbol) is not plain:
+                continue
+            (symbol,) = free
+            offset, step = line(size, symbol, {})
+            if symbol in symbols and step > 0:
+                found.setdefault(symbol, (at, axis, offset, step))
+    return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import prod
 from typing import Any, cast
 
@@ -12,17 +14,38 @@ from lowering.host import tensors
 from lowering.ir.types import DType
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import dense, dtype_of, element_type, ir, stablehlo
-from lowering.stablehlo.size_values import size_value, sizes_tensor
+from lowering.stablehlo.size_values import read_size, size_value, sizes_tensor
 from lowering.stablehlo.symbolic import Specialised, SymbolicSize, any_symbolic, is_symbolic, same
 
 Scalar = bool | int | float | complex
 Shape = tuple[int, ...]
 
 
+_finders: ContextVar[Callable[[ir.Value], Iterable[int]] | None] = ContextVar("finders", default=None)
+
+
+@contextmanager
+def recovering(find: Callable[[ir.Value], Iterable[int]]) -> Iterator[None]:
+    """Inside, shapes that types do not say are found so."""
+    token = _finders.set(find)
+    try:
+        yield
+    finally:
+        _finders.reset(token)
+
+
+def _recovered(value: ir.Value) -> Iterable[int]:
+    find = _finders.get()
+    if find is None:
+        raise Specialised(f"the sizes of a result are lost: {value.type}")
+    return find(value)
+
+
 class Value:
     """A tensor in the module being built. `dtype` and `shape` are read off its MLIR type.
 
-    A type with sizes that are known only at the call does not say which these are: then `shape` is given.
+    A type with sizes that are known only at the call does not say which these are: then `shape` is given, or
+    found by whoever is `recovering`.
 
     Operators (`+ - * / ** -x`, `& | ^ ~` on bool and integers) take Values of the same dtype or Python
     scalars, which become constants of that dtype, and broadcast shapes as NumPy does. Nothing is promoted:
@@ -36,9 +59,7 @@ class Value:
         type_ = ir.RankedTensorType(value.type)
         self.dtype = dtype_of(type_.element_type)
         if not type_.has_static_shape:
-            if shape is None:
-                raise Specialised(f"the sizes of a result are lost: {value.type}")
-            self.shape: Shape = tuple(shape)
+            self.shape: Shape = tuple(_recovered(value) if shape is None else shape)
             return
         self.shape = tuple(type_.shape)
 
@@ -271,6 +292,13 @@ def converted(value: Value, dtype: DType) -> Value:
 def bitcast(value: Value, dtype: DType) -> Value:
     """The same bits as a type of the same width."""
     return Value(stablehlo.bitcast_convert(tensor_type(dtype, value.shape), value.ir), value.shape)
+
+
+def shown_size(value: Value, axis: int, offset: int, step: int) -> ir.Value:
+    """The symbol that the size of an axis shows as `offset + step * symbol`, a 0-d tensor of int64."""
+    size = Value(read_size(value.ir, axis))
+    size = size - offset if offset else size
+    return (size / step if step != 1 else size).ir
 
 
 def types_text(types: Iterable[tuple[DType, Iterable[Any]]]) -> str:

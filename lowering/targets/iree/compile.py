@@ -18,7 +18,8 @@ from math import prod
 from lowering.host.drafts import scratch_folder
 from lowering.host.machine import memory
 from lowering.host.processor import processor
-from lowering.ir.bytecode import check_operations
+from lowering.ir.bytecode import DYNAMIC_OPERATIONS, check_operations
+from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.ir.types import DType
@@ -44,6 +45,7 @@ _DEVICE_FLAGS = {
     ),
     "cuda": ("--iree-hal-target-device=cuda",),
 }
+_TO_INPUT = ("--compile-to=input", "--emit-mlir-bytecode")
 _PACK_WEIGHTS = "--iree-opt-data-tiling"
 # Four vectors side by side: a long chain of operations on one waits for each of them (docs/decisions/0023).
 _SIDE_BY_SIDE = "--iree-llvmcpu-target-vector-width-in-bytes=256"
@@ -66,6 +68,27 @@ def compile_module(module: Module, target: TargetOptions) -> bytes:
     return _without_races(sources[-1], flags, module.name, timeout)
 
 
+def compile_dynamic(module: DynamicModule, target: TargetOptions) -> bytes:
+    """A module for all sizes as one IREE VM module, its weights and `target.options` as of `compile_module`.
+
+    It goes through `dynamic_pipeline` first. Raises EngineError, with the operation for which IREE has no
+    such code.
+    """
+    from lowering.targets.iree.dynamic_source import dynamic_source
+
+    _check(module.code, module.name, DYNAMIC_OPERATIONS)
+    text, source = dynamic_source(module, target.device)
+    flags, timeout = _flags(target)
+    code = _iree_compile(text, (*_INPUT_FLAGS, *flags, *_TO_INPUT), module.name, timeout)
+    sources, more = _rewritten(code, source, target, memory=False)
+    flags = (*flags, "--compile-from=input")
+    # Its packing of matrices whose sizes a call says is young, too.
+    with suppress(_Refused):
+        return _without_races(sources[0], (*flags, *more), module.name, timeout)
+    more = [flag for flag in more if flag != _PACK_WEIGHTS]
+    return _without_races(sources[0], (*flags, *more), module.name, timeout)
+
+
 def show_dispatches(module: Module, target: TargetOptions, with_memory: bool) -> tuple[str, str, str]:
     """Texts of a module: before and after the compiler keeps one of equal dispatches; with commands in order.
 
@@ -86,21 +109,34 @@ def show_dispatches(module: Module, target: TargetOptions, with_memory: bool) ->
 
 def _sources(module: Module, target: TargetOptions) -> tuple[list[bytes], tuple[str, ...], float]:
     """The converted module after the passes, with and without memory for a call; flags; seconds to wait."""
-    try:
-        check_operations(module.code)
-    except ValueError as error:
-        raise EngineError(f"iree {module.name}: the module is not to be compiled: {error}") from None
-    # Debug information lets a diagnostic name a node.
-    flags = ("--mlir-print-debuginfo", *flags_for(target))
-    timeout = float(target.options.get("timeout", TIMEOUT_S))
-    to_input = (*_INPUT_FLAGS, *flags, "--compile-to=input", "--emit-mlir-bytecode")
-    code = _iree_compile(module.code, to_input, module.name, timeout)
+    _check(module.code, module.name)
+    flags, timeout = _flags(target)
+    code = _iree_compile(module.code, (*_INPUT_FLAGS, *flags, *_TO_INPUT), module.name, timeout)
     sources, more = _rewritten(code, module, target)
     return sources, (*flags, "--compile-from=input", *more), timeout
 
 
-def _rewritten(code: bytes, module: Module, target: TargetOptions) -> tuple[list[bytes], list[str]]:
-    """The converted module after the passes, with and without memory for a call; and flags for it."""
+def _check(code: bytes, name: str, more: frozenset[str] = frozenset()) -> None:
+    """Raise EngineError for bytecode that Bridge does not emit. `more`: operations that it may have."""
+    try:
+        check_operations(code, more)
+    except ValueError as error:
+        raise EngineError(f"iree {name}: the module is not to be compiled: {error}") from None
+
+
+def _flags(target: TargetOptions) -> tuple[tuple[str, ...], float]:
+    """The flags of each step, and the seconds to wait for it."""
+    # Debug information lets a diagnostic name a node.
+    return ("--mlir-print-debuginfo", *flags_for(target)), float(target.options.get("timeout", TIMEOUT_S))
+
+
+def _rewritten(
+    code: bytes, module: Module, target: TargetOptions, memory: bool = True
+) -> tuple[list[bytes], list[str]]:
+    """The converted module after the passes, with and without memory for a call; and flags for it.
+
+    `memory`: whether there may be an entry with memory for a call.
+    """
     from lowering.targets.iree.converted import converted
     from lowering.targets.iree.entries import check_entry, drop_memory
 
@@ -109,7 +145,7 @@ def _rewritten(code: bytes, module: Module, target: TargetOptions) -> tuple[list
     with converted(code, module) as subject:
         check_entry(subject)
         check_limits(subject)
-        converted_pipeline(target.device, machine).run(subject)
+        converted_pipeline(target.device, machine, memory).run(subject)
         if target.device == "cpu" and not machine.has_bfloat16:
             flags += _widen_at_load(module)
         if target.device == "cpu" and subject.is_elementwise():

@@ -126,6 +126,23 @@ def empty(sizes: Sequence[int], element: ir.Type) -> ir.Value:
     return make("tensor.empty", (), ir.RankedTensorType.get(sizes, element))
 
 
+def empty_like(tensor: ir.Value, element: ir.Type | None = None) -> ir.Value:
+    """A tensor to write to, of the sizes of another, which may be known only at the call."""
+    type_ = ir.RankedTensorType(tensor.type)
+    index = ir.IndexType.get()
+    sizes = [
+        make(
+            "tensor.dim",
+            [tensor, make("arith.constant", (), index, value=ir.IntegerAttr.get(index, axis))],
+            index,
+        )
+        for axis in range(type_.rank)
+        if type_.is_dynamic_dim(axis)
+    ]
+    made = ir.RankedTensorType.get(type_.shape, element or type_.element_type)
+    return make("tensor.empty", sizes, made)
+
+
 def generic(
     inputs: Sequence[ir.Value],
     output: ir.Value,

@@ -19,7 +19,7 @@ from collections.abc import Collection
 
 from iree.compiler import ir
 
-from lowering.targets.iree.converted import Converted, constant, empty, generic, make, operations
+from lowering.targets.iree.converted import Converted, constant, empty_like, generic, make, operations
 from lowering.targets.iree.writes import VIEWS, written
 
 # Operations whose result has elements of the first operand, and perhaps its memory.
@@ -82,7 +82,7 @@ def _copy(value: ir.Value, condition: ir.Value) -> ir.Value:
     axes = range(type_.rank)
     return generic(
         [value],
-        empty(type_.shape, type_.element_type),
+        empty_like(value),
         [axes, axes],
         lambda given, _: make("arith.select", [condition, given, zero]),
     )

@@ -6,11 +6,12 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from ctypes import POINTER, c_char_p, c_uint64, py_object, pythonapi, string_at
+from copy import copy
+from ctypes import string_at
 from functools import cache
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,17 +27,18 @@ from lowering.host.tensors import (
     empty,
     numpy_dtype,
     numpy_to_torch,
-    raw_dtype,
     torch_from_capsule,
     torch_to_numpy,
 )
+from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.errors import EngineError
-from lowering.ir.module import Module, Port
+from lowering.ir.module import Module
 from lowering.ir.types import DType
 from lowering.stablehlo.passes import StableHloPipeline
 from lowering.targets.diagnostics import first_line
 from lowering.targets.imports import ImportsTensors
-from lowering.targets.iree.compile import compile_module, flags_for
+from lowering.targets.iree.compile import compile_dynamic, compile_module, flags_for
+from lowering.targets.iree.declared import FLOAT8, Declared, allocated, view_address
 from lowering.targets.iree.drivers import choose_driver, device_of, driver_of
 from lowering.targets.iree.interface import MAIN, MAIN_IN, SCOPE
 from lowering.targets.iree.limits import explain
@@ -55,14 +57,7 @@ except ImportError:
 if TYPE_CHECKING:
     import torch
 
-_FLOAT8 = frozenset(dtype for dtype in DType if dtype.value.startswith("float8"))
-
-# The bits of IREE's element types that tell signed and unsigned numbers apart.
-_SIGN = 0x03000000
-
-_capsule_pointer = pythonapi.PyCapsule_GetPointer
-_capsule_pointer.restype = POINTER(c_uint64)
-_capsule_pointer.argtypes = [py_object, c_char_p]
+    from lowering.targets.iree.dynamic import DynamicExecutable
 
 
 class Handle:
@@ -94,7 +89,7 @@ class Handle:
 
 @closed_at_exit("compile", "load")
 class Iree(ImportsTensors[Handle]):
-    """The engine `iree`: CPU and CUDA, static shapes."""
+    """The engine `iree`: CPU and CUDA."""
 
     name = "iree"
     handle = Handle
@@ -126,6 +121,23 @@ class Iree(ImportsTensors[Handle]):
         """
         payload = unseal(self.name, self.version(), target.device, binary)
         return IreeExecutable(payload, module, target, weights)
+
+    def compile_dynamic(self, module: DynamicModule, target: TargetOptions) -> bytes:
+        """One binary for all sizes that the module admits: see `lowering.targets.iree.compile`.
+
+        Raises EngineError, with the operation that IREE does not compile so.
+        """
+        return seal(self.name, self.version(), target.device, compile_dynamic(module, target))
+
+    def load_dynamic(
+        self, binary: bytes, module: DynamicModule, target: TargetOptions, weights: Mapping[str, np.ndarray]
+    ) -> DynamicExecutable:
+        """Load a binary for all sizes; the arguments are those of `load`. Raises EngineError."""
+        from lowering.targets.iree.dynamic import DynamicExecutable
+
+        payload = unseal(self.name, self.version(), target.device, binary)
+        loaded = IreeExecutable(payload, module.largest(), target, weights)
+        return DynamicExecutable(loaded, module, lambda array: self.from_tensor(array, target))
 
     def trace(
         self, executable: IreeExecutable, built: Built, handles: Sequence[Handle], call: Callable[[], Results]
@@ -173,7 +185,7 @@ class Iree(ImportsTensors[Handle]):
 
     def to_torch(self, handle: Handle) -> torch.Tensor:
         foreign = handle.device != "cpu" or handle.owner is not None
-        if foreign or handle.start == handle.end or handle.dtype in _FLOAT8:
+        if foreign or handle.start == handle.end or handle.dtype in FLOAT8:
             return numpy_to_torch(self.to_numpy(handle))
         capsule = device_of("local-sync").create_dlpack_capsule(handle.view, 1, 0)
         return torch_from_capsule(capsule, handle.dtype)
@@ -185,7 +197,7 @@ class Iree(ImportsTensors[Handle]):
         count = prod(sizes)
         # IREE maps no memory without elements: such a view is of one byte, which nothing reads.
         mapped = sizes if count else (1,)
-        raw = dtype if count and dtype not in _FLOAT8 else DType.UINT8
+        raw = dtype if count and dtype not in FLOAT8 else DType.UINT8
         view = capsule_import(device_of("local-sync").from_dlpack_capsule, start, raw, mapped)
         if raw is not dtype:
             element = map_dtype_to_hal_element_type(numpy_dtype(dtype))
@@ -196,31 +208,8 @@ class Iree(ImportsTensors[Handle]):
     @classmethod
     def _to_device(cls, tensor: np.ndarray | torch.Tensor, target: TargetOptions) -> Handle:
         array = aligned(tensor if isinstance(tensor, np.ndarray) else torch_to_numpy(tensor.cpu()))
-        view = _allocated(array, device_of(driver_of(target.place)), rt.MemoryType.DEVICE_LOCAL)
+        view = allocated(array, device_of(driver_of(target.place)), rt.MemoryType.DEVICE_LOCAL)
         return Handle(view, dtype_of(array), array.shape, 0, 0, target.place)
-
-
-class _Declared(NamedTuple):
-    """The type of a result, as a module says it and as a buffer view of IREE says it.
-
-    `elements`: an integer may come as one without a sign.
-    """
-
-    dtype: DType
-    sizes: tuple[int, ...]
-    nbytes: int
-    shape: list[int]
-    elements: tuple[int, ...]
-    is_float8: bool
-
-    @classmethod
-    def of(cls, port: Port) -> _Declared:
-        element = map_dtype_to_hal_element_type(numpy_dtype(port.dtype))
-        assert element is not None, "IREE has an element type for each of ours"
-        element = int(element)  # pyright: ignore[reportArgumentType] - an enumeration that converts
-        elements = (element, element & ~_SIGN) if port.dtype.is_integer else (element,)
-        nbytes = prod(port.sizes) * port.dtype.itemsize
-        return cls(port.dtype, port.sizes, nbytes, list(port.sizes), elements, port.dtype in _FLOAT8)
 
 
 class IreeExecutable:
@@ -231,7 +220,7 @@ class IreeExecutable:
     ) -> None:
         self._module = module
         self._inputs = tuple(port for port in module.inputs if port.weight is None)
-        self._outputs = tuple(map(_Declared.of, module.outputs))
+        self._outputs = tuple(map(Declared.of, module.outputs))
         places = {port.name: at for at, port in enumerate(self._inputs)}
         self._donated = {made: places[module.inputs[given].name] for given, made in module.donations()}
         self._target = target
@@ -280,6 +269,22 @@ class IreeExecutable:
     def takes_memory(self) -> bool:
         """Whether a call brings the memory for what it makes and drops."""
         return self._memory is not None
+
+    def resized(self, module: Module) -> IreeExecutable:
+        """The same binary, of a module for all sizes, as one of this module's sizes."""
+        made = copy(self)
+        made._module = module
+        made._inputs = tuple(port for port in module.inputs if port.weight is None)
+        made._outputs = tuple(map(Declared.of, module.outputs))
+        return made
+
+    def check_sizes(self, handles: Sequence[Handle]) -> None:
+        """Raise EngineError for handles of other sizes than the module's."""
+        for handle, port in zip(handles, self._inputs, strict=False):
+            if handle.sizes != port.sizes:
+                raise EngineError(
+                    f"iree {self._module.name}: {port.name} is {list(handle.sizes)}, not {list(port.sizes)}"
+                )
 
     def save_weights(self, path: Path) -> None:
         """Write the weights as IREE's own archive."""
@@ -338,7 +343,7 @@ class IreeExecutable:
             # A binary may be another module's than it says, and reads are as large as the port.
             if view.byte_length != nbytes or view.shape != shape or view.element_type not in elements:
                 raise EngineError(self._unlike_declared(index, view))
-            start = _view_address(self._device, view, is_float8) if nbytes else 0
+            start = view_address(self._device, view, is_float8) if nbytes else 0
             handle = Handle(view, dtype, sizes, start, nbytes, self._target.place)
             if index in self._donated and start == handles[self._donated[index]].start:
                 handle = handles[self._donated[index]]
@@ -376,30 +381,8 @@ def _owned(array: np.ndarray) -> Handle:
     if not array.size:
         return Iree.from_numpy(array)
     device, dtype = device_of("local-sync"), dtype_of(array)
-    view = _allocated(array, device, rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE)
-    return Handle(
-        view, dtype, array.shape, _view_address(device, view, dtype in _FLOAT8), array.nbytes, "cpu"
-    )
-
-
-def _allocated(array: np.ndarray, device: rt.HalDevice, kind: int) -> rt.HalBufferView:
-    view = device.allocator.allocate_buffer_copy(
-        memory_type=kind,
-        allowed_usage=rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING,
-        device=device,
-        buffer=array.view(raw_dtype(dtype_of(array))),
-        element_type=map_dtype_to_hal_element_type(array.dtype),
-    )
-    assert isinstance(view, rt.HalBufferView), "a copy with an element type is a view"
-    return view
-
-
-def _view_address(device: rt.HalDevice, view: rt.HalBufferView, is_float8: bool) -> int:
-    """Where a host buffer lies: the first field of its DLPack description, which knows no float8."""
-    if is_float8:
-        view = rt.HalBufferView(view.get_buffer(), [view.byte_length], rt.HalElementType.UINT_8)
-    capsule = device.create_dlpack_capsule(view, 1, 0)
-    return _capsule_pointer(capsule, b"dltensor")[0]
+    view = allocated(array, device, rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE)
+    return Handle(view, dtype, array.shape, view_address(device, view, dtype in FLOAT8), array.nbytes, "cpu")
 
 
 @cache

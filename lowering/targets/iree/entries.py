@@ -11,6 +11,7 @@ from iree.compiler import ir
 
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.targets.iree.converted import Converted, make, operations
 from lowering.targets.iree.interface import MAIN, MAIN_IN, SCOPE, is_small
 
@@ -138,7 +139,7 @@ def _tensor(port: Port, signs: bool = False) -> str:
     element = port.dtype.mlir
     if element is None:
         raise EngineError(f"iree has no {port.dtype} element type ({port.name})")
-    sizes = "".join(f"{size}x" for size in port.sizes)
+    sizes = "".join(f"{'?' if is_symbolic(size) else size}x" for size in port.sizes)
     return f"tensor<{sizes}{element if signs else element.removeprefix('u')}>"
 
 

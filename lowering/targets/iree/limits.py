@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from math import prod
+from math import inf, prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from lowering.ir.errors import EngineError
@@ -56,10 +56,11 @@ LIMITS = (
 
 
 def check_limits(converted: Converted) -> None:
-    """Raise EngineError, with the node, for the first operation over a limit."""
+    """Raise EngineError, with the node, for the first operation over a limit, or with a size of the call."""
     for limit in LIMITS:
         for op in converted.operations(limit.kind):
-            cost = limit.cost(op, tuple(op.operands[0].type.shape))
+            type_ = op.operands[0].type
+            cost = limit.cost(op, tuple(type_.shape)) if type_.has_static_shape else inf
             if cost > limit.most:
                 reason = limit.reason.format(cost=cost, most=limit.most)
                 raise EngineError(f"iree {converted.source.name}: {reason}", named_location(str(op.location)))

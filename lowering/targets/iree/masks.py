@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from iree.compiler import ir
 
-from lowering.targets.iree.converted import Converted, empty, generic, is_parallel, make, operations
+from lowering.targets.iree.converted import Converted, empty_like, generic, is_parallel, make, operations
 from lowering.targets.iree.writes import VIEWS
 
 # Products of a batch are not packed.
@@ -47,7 +47,7 @@ def _through_bytes(mask: ir.Value) -> ir.Value:
 
 def _cast(tensor: ir.Value, name: str, element: ir.Type) -> ir.Value:
     axes = range(tensor.type.rank)
-    output = empty(tensor.type.shape, element)
+    output = empty_like(tensor, element)
     return generic([tensor], output, [axes, axes], lambda number, _: make(name, [number], element))
 
 

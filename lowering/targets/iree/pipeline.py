@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 def pipelines() -> tuple[Pipeline[Any], ...]:
     """The pipelines of each device, on this machine, in the order in which a module meets them."""
-    kinds: tuple[Callable[[str, Machine], Pipeline[Any]], ...] = (pipeline, converted_pipeline)
+    kinds: tuple[Callable[[str, Machine], Pipeline[Any]], ...] = (
+        pipeline,
+        dynamic_pipeline,
+        converted_pipeline,
+    )
     return tuple(make(device, this_machine()) for make in kinds for device in DEVICES)
 
 
@@ -34,10 +38,25 @@ def pipeline(device: str, machine: Machine) -> StableHloPipeline:
     )
 
 
-def converted_pipeline(device: str, machine: Machine) -> Pipeline[Converted]:
+def dynamic_pipeline(device: str, machine: Machine) -> StableHloPipeline:
+    """The pipeline of a segment's module for all sizes before IREE compiles it: what makes it right, and the
+    form that IREE takes."""
+    chosen = [item for item in _for_cpu(machine) if item.required] if device == "cpu" else []
+    return stablehlo_pipeline(
+        f"iree-dynamic-{device}",
+        *chosen,
+        *_legalised(),
+        *_dynamic_forms(),
+        stablehlo_pass("erase-dead-operations", ensures=("no-dead-operations",)),
+        stablehlo_pass("merge-equal-operations", requires=("no-dead-operations",)),
+    )
+
+
+def converted_pipeline(device: str, machine: Machine, memory: bool = True) -> Pipeline[Converted]:
     """The pipeline between IREE's input conversion and the rest of its compiler.
 
-    Raises ModuleNotFoundError where that is not installed.
+    `memory`: whether there may be an entry with memory for a call, which only static sizes can have. Raises
+    ModuleNotFoundError where the compiler is not installed.
     """
     from lowering.targets.iree.bfloat16 import keep_roundings, round_integers
     from lowering.targets.iree.copies import copy_overwritten_values
@@ -54,7 +73,7 @@ def converted_pipeline(device: str, machine: Machine) -> Pipeline[Converted]:
         _converted_pass(round_integers, required=True),
         _converted_pass(keep_roundings, required=True),
         *([_converted_pass(rows_in_strips)] if is_cpu and not machine.has_bfloat16 else []),
-        _converted_pass(bind_weights, required=True, **({"memory": True} if is_cpu else {})),
+        _converted_pass(bind_weights, required=True, **({"memory": True} if is_cpu and memory else {})),
     ]
     return Pipeline(
         f"iree-converted-{device}",
@@ -106,6 +125,21 @@ def _legalised() -> list[StableHloPass]:
         stablehlo_pass("legalise-pads", required=True),
         # Its sort is a bubble sort that is not stable.
         stablehlo_pass("legalise-sorts", required=True),
+    ]
+
+
+def _dynamic_forms() -> list[StableHloPass]:
+    """The form of operations on sizes of a call that IREE 3.13 takes; it refuses all others."""
+    return [
+        # It makes reshapes of products with several free axes, or none.
+        stablehlo_pass("dynamic-dots", required=True),
+        # It reshapes indices, and takes no window whose size a call says.
+        stablehlo_pass("dynamic-gathers", required=True),
+        stablehlo_pass("dynamic-pads", required=True),
+        # It has no reshape to sizes of a call.
+        stablehlo_pass("dynamic-reshapes", required=True),
+        # It computes sizes that are tensors where it computes tensors, and waits for them.
+        stablehlo_pass("sizes-as-index", required=True),
     ]
 
 

@@ -35,7 +35,7 @@ def rows_in_strips(converted: Converted) -> None:
     bfloat16s, single = [ir.BF16Type.get()] * 2, ir.F32Type.get()
     for op in converted.operations("linalg.vecmat"):
         *elements, sums = (operand.type.element_type for operand in op.operands)
-        if elements == bfloat16s and sums == single:
+        if elements == bfloat16s and sums == single and op.operands[1].type.has_static_shape:
             with ir.InsertionPoint(op), op.location:
                 op.results[0].replace_all_uses_with(_product(*list(op.operands)[:2]))
             op.erase()

@@ -16,12 +16,16 @@ from torch import nn
 
 import bridge
 from lowering.host.weights import materialise
+from lowering.ir.dynamic_module import DynamicModule, DynamicPort
 from lowering.ir.module import Module, Port
+from lowering.ir.program import Range
+from lowering.ir.symbols import Symbol
 from lowering.ir.types import DType
 from lowering.stablehlo import hlo
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes import StableHloPass, stablehlo_pass, stablehlo_pipeline
 from lowering.stablehlo.passes.parsed import ParsedModule, rewritten
+from lowering.stablehlo.passes.parsed_dynamic import parsed_dynamic
 from lowering.stablehlo.value import tensor_type
 from lowering.targets import get_engine
 from lowering.targets.target import TargetOptions
@@ -77,6 +81,43 @@ def text_through(text: str, *passes: StableHloPass) -> str:
         parsed = pipeline.run(parsed)
         parsed.verify()
         return wrapped(parsed.text())
+
+
+def dynamic_through(text: str, shapes: Sequence[Sequence[str | int]], *passes: StableHloPass) -> str:
+    """MLIR text of a module for all sizes after some passes. `shapes`: the sizes of each argument, symbols by
+    name; each is from 1 to 64."""
+    with parsed_dynamic(dynamic_module(text, shapes)) as parsed:
+        stablehlo_pipeline("test", *passes, *CLEAN_UP).run(parsed)
+        parsed.sizes.clear()
+        parsed.verify()
+        return wrapped(parsed.text())
+
+
+def dynamic_module(
+    text: str, shapes: Sequence[Sequence[str | int]], made: Sequence[Sequence[str | int]] = ()
+) -> DynamicModule:
+    """MLIR text as a module for all sizes. `shapes`: as of `dynamic_through`; `made`: those of results."""
+    with hlo.make_context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        main = hlo.main_of(module).type
+        inputs = _dynamic_ports("arg", main.inputs, shapes)
+        outputs = _dynamic_ports("out", list(main.results)[: len(made)], made)
+        names = sorted({size for shape in shapes for size in shape if isinstance(size, str)})
+        ranges = {name: Range(1, 64) for name in names}
+        return DynamicModule(hlo.serialize(module), inputs, outputs, ranges, name="text")
+
+
+def _dynamic_ports(
+    name: str, types: Sequence[ir.Type], shapes: Sequence[Sequence[str | int]]
+) -> tuple[DynamicPort, ...]:
+    return tuple(
+        DynamicPort(
+            f"{name}{at}",
+            hlo.dtype_of(ir.RankedTensorType(type_).element_type),
+            tuple(Symbol(size) if isinstance(size, str) else size for size in shape),
+        )
+        for at, (type_, shape) in enumerate(zip(types, shapes, strict=True))
+    )
 
 
 def evaluated(text: str, inputs: Sequence[np.ndarray], *passes: StableHloPass) -> list[np.ndarray]:

@@ -1,0 +1,60 @@
+"""Spell gathers whose sizes a call says as selections along one axis, or with sizes that are an operand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lowering.ir.types import DType
+from lowering.stablehlo import hlo
+from lowering.stablehlo.hlo import ir, stablehlo
+from lowering.stablehlo.passes.parsed_dynamic import ParsedDynamic, is_dynamic, refused
+from lowering.stablehlo.passes.rewrite import cx, everywhere, replace
+from lowering.stablehlo.size_values import sizes_tensor
+from lowering.stablehlo.symbolic import any_symbolic, same_size
+from lowering.stablehlo.value import Value, binary, tensor_type
+
+
+def rewrite(parsed: ParsedDynamic) -> None:
+    for op in everywhere(parsed.block):
+        name = op.operation.name
+        if name not in ("stablehlo.gather", "stablehlo.dynamic_gather"):
+            continue
+        if not is_dynamic(op.operation.results[0]) and not is_dynamic(op.operation.operands[0]):
+            continue
+        given = op.operation.operands[2] if name == "stablehlo.dynamic_gather" else None
+        window = list(op.slice_sizes) if given is None else parsed.sizes.numbers(given)
+        with ir.InsertionPoint(op), op.operation.location:
+            _rewrite(op, window)
+
+
+def _rewrite(op: Any, window: list[int]) -> None:
+    numbers = stablehlo.GatherDimensionNumbers(op.dimension_numbers)
+    value, indices, result = (Value(v) for v in (*list(op.operation.operands)[:2], op.operation.results[0]))
+    if not any_symbolic(window):
+        is_column = numbers.index_vector_dim == indices.rank - 1 and not any_symbolic(indices.shape[-1:])
+        if op.operation.name == "stablehlo.gather" and is_column and indices.shape[-1] == 1:
+            type_ = tensor_type(result.dtype, result.shape)
+            given = sizes_tensor(window)
+            made = hlo.dynamic_gather(type_, value.ir, indices.ir, given, op.dimension_numbers)
+            replace(op, Value(made, result.shape))
+        return
+    axis = _selected_axis(numbers, value, indices, window)
+    if axis is None:
+        raise refused(op.operation, f"windows of {window} from {list(value.shape)}")
+    places = cx.convert(cx.reshape(indices, indices.shape[:-1]), DType.INT64)
+    places = binary(stablehlo.minimum, binary(stablehlo.maximum, places, 0), value.shape[axis] - 1)
+    made = stablehlo.torch_index_select(tensor_type(result.dtype, result.shape), value.ir, places.ir, axis, 0)
+    replace(op, Value(made, result.shape))
+
+
+def _selected_axis(numbers: Any, value: Value, indices: Value, window: list[int]) -> int | None:
+    """The axis of a gather that selects whole slices along it, in the order of `torch.index_select`."""
+    starts = list(numbers.start_index_map)
+    if len(starts) != 1 or list(numbers.collapsed_slice_dims) != starts or indices.rank < 1:
+        return None
+    (axis,) = starts
+    rank = indices.rank
+    whole = all(a == axis or same_size(size, window[a]) for a, size in enumerate(value.shape))
+    offset = [*range(axis), *range(axis + rank - 1, value.rank + rank - 2)]
+    plain = numbers.index_vector_dim == rank - 1 and not list(numbers.operand_batching_dims)
+    return axis if whole and plain and list(numbers.offset_dims) == offset else None

@@ -1,0 +1,46 @@
+"""Pads by amounts that a call says are joins."""
+
+from __future__ import annotations
+
+import pytest
+
+from lowering.ir.errors import EngineError
+from lowering.stablehlo.passes import stablehlo_pass
+from tests.lowering.stablehlo.passes.through import dynamic_through
+
+PADS = stablehlo_pass("dynamic-pads")
+PAD = """
+func.func public @main(%x: tensor<?x3xf32>, %y: tensor<?xf32>) -> tensor<?x5xf32> {
+  %n = stablehlo.get_dimension_size %y, dim = 0 : (tensor<?xf32>) -> tensor<i32>
+  %nv = stablehlo.reshape %n : (tensor<i32>) -> tensor<1xi32>
+  %no = stablehlo.constant dense<0> : tensor<1xi32>
+  %minus = stablehlo.subtract %no, %nv : tensor<1xi32>
+  %low = stablehlo.concatenate AMOUNT, %no, dim = 0 : (tensor<1xi32>, tensor<1xi32>) -> tensor<2xi32>
+  %high = stablehlo.constant dense<[0, 2]> : tensor<2xi32>
+  %gaps = stablehlo.constant dense<GAPS> : tensor<2xi32>
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %0 = stablehlo.dynamic_pad %x, %zero, %low, %high, %gaps : (tensor<?x3xf32>, tensor<f32>,
+      tensor<2xi32>, tensor<2xi32>, tensor<2xi32>) -> tensor<?x5xf32>
+  return %0 : tensor<?x5xf32>
+}
+"""
+
+
+def pad(amount: str, gaps: str = "0") -> str:
+    text = PAD.replace("AMOUNT", amount).replace("GAPS", gaps)
+    return dynamic_through(text, [("b", 3), ("n",)], PADS)
+
+
+def test_a_pad_is_a_join_with_the_fill() -> None:
+    made = pad("%nv")
+    assert "dynamic_pad" not in made
+    flat = " ".join(made.split())
+    assert "%arg0, dim = 0 : (tensor<?x3xf32>, tensor<?x3xf32>) -> tensor<?x3xf32>" in flat
+    assert "dim = 1 : (tensor<?x3xf32>, tensor<?x2xf32>) -> tensor<?x5xf32>" in flat
+
+
+def test_amounts_that_may_crop_and_gaps_are_refused() -> None:
+    with pytest.raises(EngineError, match="may crop"):
+        pad("%minus")
+    with pytest.raises(EngineError, match="gaps of"):
+        pad("%nv", "1")

@@ -1,0 +1,132 @@
+"""One binary of IREE for all sizes gives what eager gives at each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import bridge
+from lowering.host.weights import materialise
+from lowering.ir.dynamic_module import DynamicModule
+from lowering.ir.errors import EngineError
+from lowering.ir.symbols import Symbol
+from lowering.targets.iree.dynamic import DynamicExecutable
+from lowering.targets.iree.engine import Iree
+from lowering.targets.target import CPU
+from tests.lowering.stablehlo import test_emit_dynamic as attention
+from tests.lowering.stablehlo.passes.through import dynamic_module
+
+
+class Layers(torch.nn.Module):
+    """Two linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Linear(8, 32)
+        self.second = torch.nn.Linear(32, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.nn.functional.gelu(self.first(x)))
+
+
+class Compiled:
+    """A program on one binary for all sizes."""
+
+    def __init__(self, exported: Any) -> None:
+        self.eager = exported.module()
+        lowered = bridge.lower(exported)
+        self.module: DynamicModule = attention.dynamic(lowered)
+        names = [port.weight for port in self.module.inputs if port.weight is not None]
+        engine = Iree()
+        binary = engine.compile_dynamic(self.module, CPU)
+        weights = materialise(lowered.weights, names)
+        self.executable: DynamicExecutable = engine.load_dynamic(binary, self.module, CPU, weights)
+
+    def sizes(self, tensors: Sequence[torch.Tensor]) -> dict[str, int]:
+        ports = [port for port in self.module.inputs if port.weight is None and port.symbol is None]
+        return {
+            size.name: int(number)
+            for port, tensor in zip(ports, tensors, strict=True)
+            for size, number in zip(port.sizes, tensor.shape, strict=True)
+            if isinstance(size, Symbol)
+        }
+
+    def check(self, *tensors: torch.Tensor) -> None:
+        """One call gives eager's results, and no check fails."""
+        engine = Iree()
+        run = self.executable.at(self.sizes(tensors))
+        made = run([engine.from_tensor(tensor, CPU) for tensor in tensors])
+        want = self.eager(*tensors)
+        wanted = want if isinstance(want, tuple) else (want,)
+        for handle, value in zip(made, wanted, strict=False):
+            torch.testing.assert_close(engine.to_torch(handle), value, rtol=1e-5, atol=1e-5)
+        flags = made[len(wanted) :]
+        assert len(flags) == bool(self.module.checks)
+        assert not any(np.any(engine.to_numpy(flag)) for flag in flags)
+
+
+@cache
+def layers() -> Compiled:
+    batch = torch.export.Dim("batch", max=64)
+    return Compiled(torch.export.export(Layers().eval(), (torch.zeros(3, 8),), dynamic_shapes=({0: batch},)))
+
+
+@cache
+def attending() -> Compiled:
+    return Compiled(attention.exported())
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 64])
+def test_layers_at_each_batch(batch: int) -> None:
+    layers().check(torch.randn(batch, 8, generator=torch.Generator().manual_seed(batch)))
+
+
+@pytest.mark.parametrize(("batch", "length"), [(1, 1), (16, 64), (3, 5), (1, 64)])
+def test_attention_at_each_batch_and_length(batch: int, length: int) -> None:
+    attending().check(torch.randint(0, 11, (batch, length)))
+
+
+def test_an_index_out_of_bounds_fails_its_check() -> None:
+    tokens = torch.full((2, 3), 11)
+    run = attending().executable.at(attending().sizes([tokens]))
+    *_, flags = run([Iree().from_tensor(tokens, CPU)])
+    assert np.any(Iree().to_numpy(flags))
+
+
+def test_sizes_beyond_the_range_and_tensors_of_other_sizes_are_refused() -> None:
+    found = layers()
+    with pytest.raises(EngineError, match="not for the sizes"):
+        found.executable.at(found.sizes([torch.zeros(65, 8)]))
+    with pytest.raises(EngineError, match=r"x is \[4, 8\], not \[3, 8\]"):
+        found.executable.at(found.sizes([torch.zeros(3, 8)]))([Iree().from_tensor(torch.zeros(4, 8), CPU)])
+
+
+def test_a_result_of_other_sizes_than_the_module_says_is_an_error() -> None:
+    """The binary of one module with the ports of another."""
+    text = """
+func.func public @main(%x: tensor<?xf32>) -> tensor<?xf32> {
+  %0 = stablehlo.concatenate %x, %x, dim = 0 : (tensor<?xf32>, tensor<?xf32>) -> tensor<?xf32>
+  return %0 : tensor<?xf32>
+}
+"""
+    module = dynamic_module(text, [("n",)], [("n",)])
+    executable = Iree().load_dynamic(Iree().compile_dynamic(module, CPU), module, CPU, {})
+    with pytest.raises(EngineError, match=r"gives out0 as \[6\] .* says \[3\]"):
+        executable.at({"n": 3})([Iree().from_tensor(torch.zeros(3), CPU)])
+
+
+def test_an_operation_without_such_code_is_named() -> None:
+    text = """
+func.func public @main(%x: tensor<?x8xf32>) -> tensor<?x5xcomplex<f32>> {
+  %0 = stablehlo.fft %x, type = RFFT, length = [8] : (tensor<?x8xf32>) -> tensor<?x5xcomplex<f32>>
+  return %0 : tensor<?x5xcomplex<f32>>
+}
+"""
+    with pytest.raises(EngineError, match=r"stablehlo\.fft"):
+        Iree().compile_dynamic(dynamic_module(text, [("n", 8)], [("n", 5)]), CPU)
