@@ -178,7 +178,9 @@ def _read(contents: Contents, kind: type[P], ours: bool) -> P:
             lambda rows: dynamic_from_json(rows, lambda index: contents.read(_dynamic_file(index))),
         )
         # A stranger's are made anew from the program.
-        lowered.dynamic.update(found if ours else {})
+        if ours:
+            lowered.dynamic.update(found[0])
+            lowered.at_one.update(found[1])
     if "tuning.json" in contents.files:
         lowered.tuning = contents.parse("tuning.json", tuning_from_json)
     try:
@@ -240,9 +242,9 @@ def _write_contents(lowered: Planned, folder: Path) -> None:
 
 def _write_dynamic(lowered: Planned, folder: Path) -> None:
     modules = lowered.dynamic_modules()
-    if not modules:
+    if not lowered.example_sizes:
         return
-    write_json(folder / "dynamic.json", dynamic_to_json(modules))
+    write_json(folder / "dynamic.json", dynamic_to_json(modules, lowered.known_at_one()))
     for index, module in sorted(modules.items()):
         if isinstance(module, DynamicModule):
             (folder / _dynamic_file(index)).write_bytes(module.code)

@@ -183,6 +183,7 @@ class _Compilation:
             packed=self._configuration.packed,
             on_new_size=self._on_new_size,
             dynamic=partial(self._compile_dynamic, plan),
+            at_one=self._lowered.at_one,
         )
 
     def _site(self, segment: Segment) -> Site:

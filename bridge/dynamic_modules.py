@@ -16,9 +16,14 @@ from lowering.ir.types import DType
 DynamicModules = Mapping[int, DynamicModule | str]
 
 
-def to_json(modules: DynamicModules) -> list[Any]:
-    """The rows of `dynamic.json`."""
-    return [_row(index, module) for index, module in sorted(modules.items())]
+# By the symbols that are 1: the type that does not hold.
+AtOne = Mapping[tuple[str, ...], str]
+
+
+def to_json(modules: DynamicModules, at_one: AtOne) -> dict[str, Any]:
+    """The data of `dynamic.json`."""
+    rows = [_row(index, module) for index, module in sorted(modules.items())]
+    return {"modules": rows, "at_one": [[list(names), why] for names, why in sorted(at_one.items())]}
 
 
 def _row(index: int, module: DynamicModule | str) -> dict[str, Any]:
@@ -39,18 +44,20 @@ def _row(index: int, module: DynamicModule | str) -> dict[str, Any]:
     }
 
 
-def from_json(rows: Any, code: Callable[[int], bytes]) -> dict[int, DynamicModule | str]:
-    """The modules of `dynamic.json`. `code`: gives a segment's bytecode.
+def from_json(
+    data: Any, code: Callable[[int], bytes]
+) -> tuple[dict[int, DynamicModule | str], dict[tuple[str, ...], str]]:
+    """The modules of `dynamic.json`, and what is known of sizes of 1. `code`: gives a segment's bytecode.
 
     Raises ValueError, TypeError, KeyError or JSONError for anything else.
     """
     found: dict[int, DynamicModule | str] = {}
-    for row in rows:
+    for row in data["modules"]:
         index = row["segment"]
         if type(index) is not int or index < 0 or index in found:
             raise ValueError(f"{index!r:.200} is no segment of its own")
         found[index] = _text(row["reason"]) if "reason" in row else _module(row, code(index))
-    return found
+    return found, {tuple(map(_text, names)): _text(why) for names, why in data["at_one"]}
 
 
 def _module(row: Mapping[str, Any], code: bytes) -> DynamicModule:

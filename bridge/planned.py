@@ -55,6 +55,8 @@ class Planned:
     set_aside: tuple[str, ...] = ()
     #: Modules for all sizes by segment index, as far as they are made; a text says why there is none.
     dynamic: dict[int, DynamicModule | str] = field(default_factory=dict)
+    #: By the symbols that are 1: the type that does not hold then; see `runtime.small_sizes`.
+    at_one: dict[tuple[str, ...], str] = field(default_factory=dict)
     #: The device that it is compiled for where nothing else is said.
     device: str = "cpu"
 
@@ -144,6 +146,15 @@ class Planned:
                     self._dynamic(segment)
         return self.dynamic
 
+    def known_at_one(self) -> dict[tuple[str, ...], str]:
+        """The types that do not hold at sizes of 1. Without torch, as far as they are known."""
+        if not self.at_one and self.example_sizes:
+            from runtime.small_sizes import problems_at_one
+
+            with suppress(ModuleNotFoundError):
+                self.at_one.update(problems_at_one(self.functional, self.example_sizes))
+        return self.at_one
+
     def _symbols(self, segment: Segment) -> tuple[str, ...]:
         nodes = [node for node in self.functional.graph.nodes if node.name in set(segment.nodes)]
         return symbols_of(self.functional.graph, segment, nodes)
@@ -160,10 +171,16 @@ class Planned:
         """The module for all sizes at these; None where there is none for them."""
         if plan is not self.plan or not sizes:
             return None
+        from lowering.stablehlo.errors import LoweringError
         from lowering.stablehlo.refine import refined
 
         found = self._dynamic(segment)
-        return refined(found, sizes) if not isinstance(found, str) and found.admits(sizes) else None
+        if isinstance(found, str) or not found.admits(sizes):
+            return None
+        try:
+            return refined(found, sizes)
+        except LoweringError:
+            return None
 
     def specialise(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module:
         """The module of a StableHLO segment at these sizes.
@@ -207,7 +224,7 @@ def dynamic_segment(
 ) -> DynamicModule | str:
     """The module of one segment for all sizes, or the reason why there is none."""
     from lowering.stablehlo.emit_dynamic import emit_dynamic
-    from lowering.stablehlo.errors import Unsupported
+    from lowering.stablehlo.errors import RuleError, Unsupported
 
     nodes = [node for node in program.graph.nodes if node.name in set(segment.nodes)]
     name = f"segment_{segment.index}"
@@ -215,6 +232,9 @@ def dynamic_segment(
         return emit_dynamic(program, nodes, segment.inputs, segment.outputs, example, name, bounds_checks)
     except Unsupported as error:
         return error.reason
+    except RuleError as error:
+        # The fault is one of symbolic sizes: the rules have emitted this segment for plain ones.
+        return str(error)
 
 
 def example_sizes(program: Program) -> dict[str, int]:

@@ -34,7 +34,7 @@ from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.profile import Profile, Profiler
 from runtime.report import Fallback, Report
 from runtime.results import Results, Written, read_contract
-from runtime.small_sizes import SmallSizes
+from runtime.small_sizes import NOTHING_KNOWN, AtOne, SmallSizes
 from runtime.specialisations import OnNewSize
 from runtime.state import State
 from runtime.step import Step
@@ -50,7 +50,7 @@ class Compiled:
     tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are kept. `types`:
     containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`. `on_new_size`: the
     way of a call whose sizes are not compiled yet. `dynamic(segment)` gives the binary for all sizes, or
-    raises EngineError.
+    raises EngineError. `at_one`: what is known of sizes of 1.
 
     Raises WeightError for a weight that is missing, UnknownOperator for an operator that the host target does
     not have.
@@ -69,6 +69,7 @@ class Compiled:
         packed: bool = False,
         on_new_size: OnNewSize = OnNewSize.WAIT,
         dynamic: BuildDynamic | None = None,
+        at_one: AtOne = NOTHING_KNOWN,
     ) -> None:
         self.program = program
         self._binder = Binder(program, tuple(dict.fromkeys(("cpu", device))), types)
@@ -102,7 +103,7 @@ class Compiled:
         self._steps = tuple(zip([step.call for step in self._segments], self._dead, strict=True))
         self._without_gradients = get_host().without_gradients if self._shared.on_host else nullcontext
         self._rebuild = _rebuilder(program.signature.out_spec, types)
-        self._small = SmallSizes(program)
+        self._small = SmallSizes(program, at_one)
         step = self._only_step()
         self._fast = self._fast_path({}) if step is not None and step.static else None
         self._learns = step is not None and bool(step.symbols)

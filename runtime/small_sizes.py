@@ -7,11 +7,17 @@ call. Where the host target finds that the program's types do not hold, the call
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 
 from lowering.ir.program import Program
 from lowering.ir.symbols import Scalar
 from lowering.targets import get_host
 
+# By the symbols that are 1, the others being 2 or more: the type that does not hold; empty where all hold.
+AtOne = Mapping[tuple[str, ...], str]
+NOTHING_KNOWN: AtOne = {}
+# How many symbols a table is made for: it has an entry for each combination.
+_MOST_SYMBOLS = 4
 # How many combinations of sizes are remembered.
 _REMEMBERED = 256
 
@@ -19,8 +25,9 @@ _REMEMBERED = 256
 class SmallSizes:
     """Asked at each call of one functional program whether its types hold."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, at_one: AtOne = NOTHING_KNOWN) -> None:
         self._program = program
+        self._at_one = at_one
         self._found: dict[tuple[tuple[str, Scalar], ...], str] = {}
 
     def problem(self, symbols: Mapping[str, Scalar]) -> str:
@@ -31,12 +38,33 @@ class SmallSizes:
         if key not in self._found:
             if len(self._found) >= _REMEMBERED:
                 self._found.clear()
-            self._found[key] = _problem(self._program, symbols)
+            known = None if 0 in symbols.values() else self._at_one.get(_ones(symbols))
+            self._found[key] = _problem(self._program, symbols) if known is None else known
         return self._found[key]
 
     def _as_exported(self, symbols: Mapping[str, Scalar]) -> bool:
         hints = self._program.hints
         return all(hints.get(name) == value for name, value in symbols.items())
+
+
+def problems_at_one(program: Program, sizes: Mapping[str, int]) -> dict[tuple[str, ...], str]:
+    """The table for a program, which a machine without torch cannot make. Empty for many symbols.
+
+    `sizes`: those of the example; where it has a size of 1, 2 stands for it.
+    """
+    names = sorted(sizes)
+    if len(names) > _MOST_SYMBOLS:
+        return {}
+    found: dict[tuple[str, ...], str] = {}
+    for count in range(1, len(names) + 1):
+        for ones in combinations(names, count):
+            at = {name: 1 if name in ones else max(size, 2) for name, size in sizes.items()}
+            found[ones] = get_host().size_problem(program, at)
+    return found
+
+
+def _ones(symbols: Mapping[str, Scalar]) -> tuple[str, ...]:
+    return tuple(sorted(name for name, size in symbols.items() if size == 1))
 
 
 def _problem(program: Program, symbols: Mapping[str, Scalar]) -> str:

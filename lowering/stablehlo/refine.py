@@ -21,7 +21,10 @@ def refined(module: DynamicModule, sizes: Mapping[str, Scalar]) -> Module:
         parsed = hlo.deserialize(module.code, context)
         _give_symbols(parsed, module, sizes)
         shown = [port for port, dynamic in zip(inputs, module.inputs, strict=True) if dynamic.symbol is None]
-        hlo.refine(parsed, [str(tensor_type(port.dtype, port.sizes)) for port in shown])
+        try:
+            hlo.refine(parsed, [str(tensor_type(port.dtype, port.sizes)) for port in shown])
+        except ir.MLIRError as error:
+            raise LoweringError(f"{module.name} cannot be made static: {error}") from error
         code = hlo.serialize(parsed)
         main = hlo.main_of(parsed)
         wanted = [tensor_type(port.dtype, port.sizes) for port in outputs]

@@ -39,8 +39,9 @@ MODULE = DynamicModule(
 
 
 def test_json_keeps_all_of_a_module() -> None:
-    rows = json.loads(json.dumps(to_json({0: MODULE, 2: "a reason"})))
-    assert from_json(rows, lambda index: b"code") == {0: MODULE, 2: "a reason"}
+    modules, at_one = {0: MODULE, 2: "a reason"}, {("s0",): "", ("s0", "s1"): "y is [1], not [2]"}
+    data = json.loads(json.dumps(to_json(modules, at_one)))
+    assert from_json(data, lambda index: b"code") == (modules, at_one)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,9 @@ def test_json_keeps_all_of_a_module() -> None:
     ids=str,
 )
 def test_anything_else_is_refused(change: dict[str, Any]) -> None:
-    (row,) = to_json({0: MODULE})
+    (row,) = to_json({0: MODULE}, {})["modules"]
     with pytest.raises((ValueError, TypeError)):
-        from_json([{**row, **change}], lambda index: b"code")
+        from_json({"modules": [{**row, **change}], "at_one": []}, lambda index: b"code")
 
 
 def test_new_sizes_are_refined_not_emitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -143,3 +144,35 @@ assert {engine!r} == "xla" or "jax" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "BRIDGE_CACHE_BYTES": "0"})
     again = bridge.load(bridge.load(path).save(tmp_path / "again.bridge"))
     assert sorted(size for _, at in again.sized for _, size in at) == [1, 2, 9, 64]
+
+
+def test_the_binary_for_all_sizes_serves_where_nothing_else_is(tmp_path: Path) -> None:
+    lowered = bridge.lower(exported())
+    serving = lowered.compile("iree", on_new_size="dynamic")
+    assert serving.report.no_dynamic == {}
+    tokens = torch.randint(0, 11, (2, 9))
+    torch.testing.assert_close(serving(tokens), Attention().eval()(tokens), rtol=1e-5, atol=1e-5)
+    assert (serving.report.dynamic, serving.report.fallbacks) == (1, [])
+    path = lowered.save(tmp_path / "model.bridge")
+    code = f"""
+import sys
+import numpy as np
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "jax", "jaxlib") or name.startswith("iree.compiler"):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
+import bridge
+
+compiled = bridge.load({str(path)!r}).compile("iree", on_new_size="dynamic")
+for shape in ((3, 5), (1, 1), (16, 64), (7, 13)):
+    for _ in range(2):
+        result = compiled(np.zeros(shape, np.int64))
+        assert result.shape == (*shape, 8) and np.isfinite(result).all()
+assert compiled.report.dynamic == 6, compiled.report
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "BRIDGE_CACHE_BYTES": "0"})
