@@ -18,6 +18,7 @@ from lowering.stablehlo.build.index import Indexing
 from lowering.stablehlo.build.reduce import Reductions
 from lowering.stablehlo.build.regions import Checked, Regions
 from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Shape, Value
 
 if TYPE_CHECKING:
@@ -112,3 +113,12 @@ class Context(Vocabulary, Regions):
         from lowering.stablehlo.inline_jax import inline_jax
 
         return inline_jax(fn, operands, static)
+
+    def jax_elementwise(self, fn: Callable[..., Any], *operands: Value, **static: Any) -> Value:
+        """`jax` of a function that works element by element and gives one tensor: operands broadcast."""
+        from lowering.stablehlo.inline_jax import inline_for_all_sizes
+
+        shape = self.broadcast_shapes(*(value.shape for value in operands))
+        if not any_symbolic(shape):
+            return self.jax(fn, *operands, **static)
+        return inline_for_all_sizes(fn, [self.broadcast(value, shape) for value in operands], static)

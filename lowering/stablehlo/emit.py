@@ -20,7 +20,8 @@ from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.errors import RuleError, Unsupported
 from lowering.stablehlo.hlo import func, ir
 from lowering.stablehlo.registry import OPTIONS, Rule, rule_for
-from lowering.stablehlo.symbolic import SymbolicSizes, any_symbolic, same
+from lowering.stablehlo.size_questions import are_equal
+from lowering.stablehlo.symbolic import SymbolicSizes, any_symbolic
 from lowering.stablehlo.value import Value, constant, tensor_type, types_text
 
 Sizes = Mapping[str, int]
@@ -265,8 +266,9 @@ class Emitter:
 
     def layout_of(self, type_: TensorType) -> tuple[tuple[int, ...], int]:
         """Concrete strides and storage offset of a tensor."""
-        strides = tuple(int(scalar_of(stride, self.sizes)) for stride in type_.strides)
-        return strides, int(scalar_of(type_.offset, self.sizes))
+        terms = (*type_.strides, type_.offset)
+        *strides, offset = (cast(int, scalar_of(term, self.sizes)) for term in terms)
+        return tuple(strides), offset
 
     def bind_placeholder(self, name: str, type_: ValueType, env: dict[str, Value]) -> None:
         """A value of the right type that nothing made; none where StableHLO has no such type."""
@@ -313,7 +315,7 @@ class Emitter:
 
 def _as_promised(values: Sequence[Value], outs: Sequence[ConcreteType]) -> bool:
     return len(values) == len(outs) and all(
-        value.dtype is out.dtype and (same(value.shape, out.shape) or value.shape == out.shape)
+        value.dtype is out.dtype and are_equal(value.shape, out.shape)
         for value, out in zip(values, outs, strict=True)
     )
 

@@ -110,7 +110,9 @@ def try_symbolically(
 def assumed(program: Program, example: Mapping[str, int]) -> Assumptions:
     """The assumptions of an emission for all sizes: the program's ranges, from 1 on, and its guards."""
     ranges = {name: _range(program.ranges.get(name), value) for name, value in example.items()}
-    return Assumptions(ranges, example, list(_zeros(program)))
+    tensors = (type_ for type_ in program.graph.values.values() if isinstance(type_, TensorType))
+    sizes = [size for tensor in tensors for size in tensor.sizes if free_symbols(size) <= example.keys()]
+    return Assumptions(ranges, example, list(_zeros(program)), sizes)
 
 
 def _range(given: Range | None, example: int) -> Range:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
+from lowering.ir.types import DType
 from lowering.stablehlo.clone import rewire
 from lowering.stablehlo.hlo import current_location, func, ir, make_context, relocate
-from lowering.stablehlo.value import Shape, Value, numpy_dtype
+from lowering.stablehlo.symbolic import is_symbolic
+from lowering.stablehlo.value import Value, constant, numpy_dtype
 
 
 def inline_jax(fn: Callable[..., Any], operands: Sequence[Value], static: dict[str, Any]) -> Any:
@@ -22,12 +24,27 @@ def inline_jax(fn: Callable[..., Any], operands: Sequence[Value], static: dict[s
     return results[0] if single else tuple(results)
 
 
+def inline_for_all_sizes(fn: Callable[..., Any], operands: Sequence[Value], static: dict[str, Any]) -> Value:
+    """`inline_jax` of one result with the sizes of each operand, traced with a symbol for each size."""
+    shape = operands[0].shape
+    names = tuple(f"n{axis}" if is_symbolic(size) else size for axis, size in enumerate(shape))
+    types = tuple((names, numpy_dtype(value.dtype).name) for value in operands)
+    text, _ = _lowered(_Call(fn, types, repr(sorted(static.items())), static))
+    module = ir.Module.parse(text)
+    main = next(op for op in module.body.operations if isinstance(op, func.FuncOp))
+    symbols = list(main.arg_attrs)[: len(main.arguments) - len(operands)]
+    axes = [names.index(ir.StringAttr(ir.DictAttr(of)["jax.global_constant"]).value) for of in symbols]
+    sizes = [constant(shape[axis], DType.INT64) for axis in axes]
+    (result,) = _clone_body(main, [value.ir for value in (*sizes, *operands)])
+    return Value(result, shape)
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """The key of a trace. Static arguments compare by text: 1, 1.0 and True are equal values."""
 
     fn: Callable[..., Any]
-    types: tuple[tuple[Shape, str], ...]
+    types: tuple[tuple[tuple[int | str, ...], str], ...]
     text: str
     static: dict[str, Any] = field(compare=False)
 
@@ -37,19 +54,34 @@ def _lowered(call: _Call) -> tuple[str, bool]:
     """StableHLO text of a JAX function on these types, and whether it returns one bare array."""
     import jax
 
+    entry = "main"
     with jax.enable_x64(True):
-        avals = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.types]
-        lowered = jax.jit(partial(call.fn, **call.static), keep_unused=True).lower(*avals)
-        single = not isinstance(lowered.out_info, tuple | list)
-        text = lowered.as_text("stablehlo")
+        traced = jax.jit(partial(call.fn, **call.static), keep_unused=True)
+        if any(isinstance(size, str) for shape, _ in call.types for size in shape):
+            text, single = _exported(traced, call.types), True
+            # The function around it only checks sizes.
+            entry = "_wrapped_jax_export_main"
+        else:
+            lowered = traced.lower(*(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.types))
+            single = not isinstance(lowered.out_info, tuple | list)
+            text = lowered.as_text("stablehlo")
     with make_context(), ir.Location.unknown():
         module = ir.Module.parse(text)
         functions = {op.name.value: op for op in module.body.operations if isinstance(op, func.FuncOp)}
-        _inline_calls(functions["main"].entry_block, functions)
+        _inline_calls(functions[entry].entry_block, functions)
         for name, function in functions.items():
-            if name != "main":
+            if name != entry:
                 function.operation.erase()
         return str(module), single
+
+
+def _exported(traced: Any, types: Sequence[tuple[Any, str]]) -> str:
+    """The text of a function on tensors whose sizes are symbols."""
+    import jax
+    from jax import export
+
+    shape = export.symbolic_shape(",".join(map(str, types[0][0])))
+    return export.export(traced)(*(jax.ShapeDtypeStruct(shape, dtype) for _, dtype in types)).mlir_module()
 
 
 def _inline_calls(block: ir.Block, functions: dict[str, func.FuncOp]) -> None:
@@ -61,6 +93,14 @@ def _inline_calls(block: ir.Block, functions: dict[str, func.FuncOp]) -> None:
             with ir.InsertionPoint(op):
                 results = _clone_body(callee, list(op.operands))
             for old, new in zip(op.results, results, strict=True):
+                old.replace_all_uses_with(new)
+            op.operation.erase()
+        elif op.operation.name == "stablehlo.composite":
+            # An export calls what CHLO has by a name, for consumers without CHLO.
+            name = ir.StringAttr(op.attributes["name"]).value
+            with ir.InsertionPoint(op):
+                made = ir.Operation.create(name, [r.type for r in op.results], list(op.operands))
+            for old, new in zip(op.results, made.results, strict=True):
                 old.replace_all_uses_with(new)
             op.operation.erase()
         else:

@@ -9,6 +9,7 @@ from lowering.ir.module import Module
 from lowering.ir.symbols import Scalar
 from lowering.stablehlo import hlo
 from lowering.stablehlo.errors import LoweringError
+from lowering.stablehlo.fold_numbers import fold_numbers
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.value import tensor_type
 
@@ -25,8 +26,9 @@ def refined(module: DynamicModule, sizes: Mapping[str, Scalar]) -> Module:
             hlo.refine(parsed, [str(tensor_type(port.dtype, port.sizes)) for port in shown])
         except ir.MLIRError as error:
             raise LoweringError(f"{module.name} cannot be made static: {error}") from error
-        code = hlo.serialize(parsed)
         main = hlo.main_of(parsed)
+        fold_numbers(main.entry_block)
+        code = hlo.serialize(parsed)
         wanted = [tensor_type(port.dtype, port.sizes) for port in outputs]
         if list(main.type.results) != wanted:
             raise LoweringError(f"{module.name} cannot be made static at the sizes {dict(sizes)}")

@@ -13,11 +13,21 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from lowering.ir.polynomials import Polynomial, added, floor_divided, multiplied, normal, polynomial, term_of
+from lowering.ir.polynomials import (
+    Polynomial,
+    added,
+    floor_divided,
+    multiplied,
+    normal,
+    polynomial,
+    scaled,
+    term_of,
+)
 from lowering.ir.program import Range
 from lowering.ir.symbols import Apply, Dim, Expr, Scalar, Term, evaluate, free_symbols, to_text
 from lowering.ir.term_bounds import bounds
 from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.size_facts import OWN, Sizes
 
 if TYPE_CHECKING:
     from lowering.stablehlo.size_values import SizeValues
@@ -41,18 +51,22 @@ class Assumptions:
 
     `ranges`: bounds by symbol. `example`: a value of each symbol, which answers a question that nothing else
     does. `guards`: those answers, each with the line of the rule that asked. `zero`: expressions that the
-    program says are 0.
+    program says are 0. `sizes`: those of the program's tensors, none of which is empty.
     """
 
     def __init__(
-        self, ranges: Mapping[str, Range], example: Mapping[str, int], zero: Sequence[Polynomial] = ()
+        self,
+        ranges: Mapping[str, Range],
+        example: Mapping[str, int],
+        zero: Sequence[Polynomial] = (),
+        sizes: Sequence[Term] = (),
     ) -> None:
         self.ranges = ranges
         self.example = example
         self.guards: dict[Term, str] = {}
         self._values: Any = None
         self._zero = [fact for fact in zero if fact]
-        self._answers: dict[Term, bool] = {}
+        self._sizes = Sizes(ranges, sizes)
 
     @property
     def values(self) -> SizeValues:
@@ -103,6 +117,8 @@ class Assumptions:
             # Code for sizes other than 1 is right for 1 too: stretching by a factor of 1 changes nothing.
             known = False
         if known is None:
+            known = self._by_sizes(asked, difference)
+        if known is None:
             known = self._assumed(op, left, right, difference) != negated
         return known != negated
 
@@ -126,6 +142,33 @@ class Assumptions:
         if asked == "Equality":
             return False if low > 0 or high < 0 else None
         return True if high < 0 else False if low >= 0 else None
+
+    def _by_sizes(self, asked: str, difference: Polynomial) -> bool | None:
+        """What follows as no tensor of the program is empty; the module is for no others then."""
+        negative = self._sizes.tell(scaled(difference, -1), 1)
+        fact = negative or self._sizes.tell(difference, int(asked == "Equality"))
+        if fact is None:
+            return None
+        self.guards.setdefault(Apply("StrictLessThan", (0, fact)), OWN)
+        return asked != "Equality" and negative is not None
+
+    def require(self, op: str, left: Term, right: Term) -> bool:
+        """Whether a comparison holds for the example, of sizes that eager refuses where it does not.
+
+        It is a guard of the program's own then.
+        """
+        asked, negated = _COMPARISONS[op]
+        difference = added(polynomial(left), polynomial(right), -1)
+        known = self._known(asked, difference)
+        if known is not None:
+            return known != negated
+        guard = Apply(op, (normal(left), normal(right)))
+        if not evaluate(guard, self.example):
+            return False
+        self.guards.setdefault(guard, OWN)
+        if op == "Equality":
+            self._zero.append(difference)
+        return True
 
     def _assumed(self, op: str, left: Term, right: Term, difference: Polynomial) -> bool:
         value = evaluate(term_of(difference), self.example)
@@ -184,36 +227,6 @@ def term(size: int) -> Dim:
     return size.term if isinstance(size, SymbolicSize) and type(size) is SymbolicSize else size
 
 
-def same(left: Sequence[int], right: Sequence[int]) -> bool:
-    """Whether two shapes are the same at all sizes; a question that makes no guard."""
-    return len(left) == len(right) and all(map(same_size, left, right))
-
-
-def same_size(left: int, right: int) -> bool:
-    """Whether two sizes are the same at all sizes; a question that makes no guard."""
-    for size in (left, right):
-        if type(size) is SymbolicSize:
-            return size.assumptions.provably_equal(term(left), term(right))
-    return left == right
-
-
-def surely_less(left: int, right: int) -> bool:
-    """Whether one size is less than another at all sizes; a question that makes no guard."""
-    for size in (left, right):
-        if type(size) is SymbolicSize:
-            return size.assumptions.provably_less(term(left), term(right))
-    return left < right
-
-
-def at_least(size: int, least: int) -> int:
-    """The larger of the two, without a question: `max` would ask."""
-    if type(size) is SymbolicSize:
-        if surely_less(least - 1, size):
-            return size
-        return size.assumptions.size(Apply("Max", (least, size.term)))
-    return max(size, least)
-
-
 class SymbolicSize:
     """A size as an expression over symbols.
 
@@ -235,7 +248,7 @@ class SymbolicSize:
         self, other: Any, combine: Callable[[Polynomial, Polynomial], Polynomial], swap: bool = False
     ) -> Any:
         if type(other) not in (int, bool, SymbolicSize):
-            return NotImplemented if isinstance(other, complex) else self._refuse("in arithmetic of floats")
+            return self._refuse("in arithmetic of floats") if isinstance(other, float) else NotImplemented
         parts = [polynomial(self.term), polynomial(term(other))]
         return self.assumptions.size(term_of(combine(*(parts[::-1] if swap else parts))))
 

@@ -14,8 +14,9 @@ from lowering.host import tensors
 from lowering.ir.types import DType
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import dense, dtype_of, element_type, ir, stablehlo
+from lowering.stablehlo.size_questions import are_equal, same
 from lowering.stablehlo.size_values import read_size, size_value, sizes_tensor
-from lowering.stablehlo.symbolic import Specialised, SymbolicSize, any_symbolic, is_symbolic, same
+from lowering.stablehlo.symbolic import Specialised, SymbolicSize, any_symbolic, is_symbolic
 
 Scalar = bool | int | float | complex
 Shape = tuple[int, ...]
@@ -195,7 +196,7 @@ def broadcast_in_dim(value: Value, shape: Shape, dims: tuple[int, ...]) -> Value
 
 
 def _stretched(value: Value, shape: Shape, dims: tuple[int, ...]) -> Value:
-    kept = [axis for axis, to in enumerate(dims) if value.shape[axis] == shape[to]]
+    kept = [axis for axis, to in enumerate(dims) if are_equal((value.shape[axis],), (shape[to],))]
     wide = [axis for axis in range(len(dims)) if axis not in kept]
     return Value(
         stablehlo.dynamic_broadcast_in_dim(
@@ -232,7 +233,7 @@ def _common(sizes: Sequence[int]) -> int:
     """The size to which these stretch, of which each is it or 1."""
     result = 1
     for size in sizes:
-        if size == 1 or (result != 1 and result == size):
+        if size == 1 or (result != 1 and are_equal((result,), (size,))):
             continue
         if result != 1:
             raise ValueError(f"sizes {result} and {size} do not broadcast")

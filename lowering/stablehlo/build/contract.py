@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from lowering.ir.types import DType
 from lowering.stablehlo.build.reduce import padding_attribute
 from lowering.stablehlo.build.shape import Shapes
 from lowering.stablehlo.hlo import ir, stablehlo
+from lowering.stablehlo.size_questions import fits
+from lowering.stablehlo.size_values import sizes_tensor
+from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Value, tensor_type
 
 
@@ -66,23 +70,23 @@ class Contractions(Shapes):
             size, taps = lhs.shape[lhs_spatial[i]], rhs.shape[rhs_spatial[i]]
             span = ((size - 1) * lhs_dilation[i] + 1 if size else 0) + sum(padding[i])
             reach = (taps - 1) * rhs_dilation[i] + 1
-            shape[out_spatial[i]] = max((span - reach) // strides[i] + 1, 0) if span >= reach else 0
+            shape[out_spatial[i]] = (span - reach) // strides[i] + 1 if fits(reach, span) else 0
         numbers = stablehlo.ConvDimensionNumbers.get(
             lhs_b, lhs_f, lhs_spatial, rhs_i, rhs_o, rhs_spatial, out_b, out_f, out_spatial
         )
-        return Value(
-            stablehlo.convolution(
-                tensor_type(out, tuple(shape)),
-                lhs.ir,
-                rhs.ir,
-                numbers,
-                feature_group_count=groups,
-                batch_group_count=1,
-                window_strides=list(strides),
-                padding=padding_attribute(padding),
-                lhs_dilation=list(lhs_dilation),
-                rhs_dilation=list(rhs_dilation),
-                window_reversal=ir.DenseBoolArrayAttr.get([reverse] * spatial),
-            ),
-            shape,
-        )
+        made = tensor_type(out, tuple(shape))
+        amounts = [amount for pair in padding for amount in pair]
+        options: dict[str, Any] = {
+            "feature_group_count": groups,
+            "batch_group_count": 1,
+            "window_strides": list(strides),
+            "lhs_dilation": list(lhs_dilation),
+            "rhs_dilation": list(rhs_dilation),
+            "window_reversal": ir.DenseBoolArrayAttr.get([reverse] * spatial),
+        }
+        if any_symbolic(amounts):
+            pairs = self.reshape(Value(sizes_tensor(amounts)), (spatial, 2)).ir
+            numbers = {"dimension_numbers": numbers}
+            return Value(stablehlo.dynamic_conv(made, lhs.ir, rhs.ir, pairs, **numbers, **options), shape)
+        options["padding"] = padding_attribute(padding)
+        return Value(stablehlo.convolution(made, lhs.ir, rhs.ir, numbers, **options), shape)

@@ -11,8 +11,9 @@ from lowering.stablehlo.bounds import interval
 from lowering.stablehlo.build.reduce import Body, fill_region
 from lowering.stablehlo.build.shape import Shapes, normalise_axis
 from lowering.stablehlo.hlo import stablehlo
+from lowering.stablehlo.size_questions import at_least, surely_less
 from lowering.stablehlo.size_values import sizes_tensor
-from lowering.stablehlo.symbolic import any_symbolic, at_least, surely_less
+from lowering.stablehlo.symbolic import any_symbolic, is_symbolic
 from lowering.stablehlo.value import Value, binary, constant, tensor_type
 
 
@@ -128,17 +129,18 @@ class Indexing(Shapes):
         dtype = next((s.dtype for s in starts if isinstance(s, Value)), DType.INT64)
         return [(s if isinstance(s, Value) else constant(s, dtype)).ir for s in starts]
 
-    def index_in(self, index: Value, size: int, negative: bool = False) -> Value:
+    def index_in(self, index: Value, size: int, negative: bool = False, inside: bool = False) -> Value:
         """An index (int64) into an axis of `size`: eager's IndexError if it is out of bounds, else as it is.
 
         `negative`: whether such ones count from the end, as in Python. Where the bounds do not follow from
         how the index was made, the call checks them; out-of-bounds ones are clamped meanwhile, so that all
-        that is read and written is there.
+        that is read and written is there. `inside`: they hold by how the rule made it, whatever the size.
         """
         index = Value(stablehlo.convert(tensor_type(DType.INT64, index.shape), index.ir), index.shape)
         known = interval(index.ir)
         least = -size if negative else 0
-        if not surely_less(least - 1, known.low) or not surely_less(known.high, size):
+        told = surely_less(least - 1, known.low) and surely_less(known.high, size)
+        if not told and not (inside and is_symbolic(size)):
             outside = (index < least) | (index >= size)
             message = f"an index is out of bounds for an axis of size {size}"
             self.fail_if(outside, message, CheckKind.INDEX)

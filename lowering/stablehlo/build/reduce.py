@@ -9,6 +9,7 @@ import numpy as np
 from lowering.ir.types import DType
 from lowering.stablehlo.build.shape import Shapes, normalise_axes, normalise_axis
 from lowering.stablehlo.hlo import dense, ir, stablehlo
+from lowering.stablehlo.size_questions import fits
 from lowering.stablehlo.value import Scalar, Value, constant, numpy_dtype, tensor_type
 
 Body = Callable[..., Value | tuple[Value, ...]]
@@ -126,7 +127,7 @@ class Reductions(Shapes):
             span = (size - 1) * base_dilation[axis] + 1 if size else 0
             span += sum(padding[axis])
             reach = (window[axis] - 1) * dilation[axis] + 1
-            sizes.append((span - reach) // strides[axis] + 1 if span >= reach else 0)
+            sizes.append((span - reach) // strides[axis] + 1 if fits(reach, span) else 0)
         seeds = [
             s if isinstance(s, Value) else constant(s, v.dtype) for s, v in zip(starts, operands, strict=True)
         ]

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from lowering.ir.types import DType
 from lowering.stablehlo.hlo import stablehlo
+from lowering.stablehlo.size_questions import same
 from lowering.stablehlo.size_values import sizes_tensor
-from lowering.stablehlo.symbolic import any_symbolic, same
+from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Scalar, Shape, Value, broadcast_in_dim, constant, tensor_type
 
 

@@ -8,9 +8,18 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.registry import lowers
+from lowering.stablehlo.size_questions import are_equal
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Value
 
 INF = float("inf")
+
+
+def score_scale(cx: Context, features: int, dtype: DType) -> Value | float:
+    """1 / sqrt(features), in double precision, as Python takes it."""
+    if is_symbolic(features):
+        return cx.convert(1.0 / cx.sqrt(cx.constant(features, DType.FLOAT64)), dtype)
+    return 1 / sqrt(features)
 
 
 def attend(
@@ -31,8 +40,8 @@ def attend(
     """
     batch = list(range(key.rank - 2))
     length, width = query.shape[-2], key.shape[-2]
-    scale = 1 / sqrt(query.shape[-1]) if scale is None else scale
-    scores = cx.dot_general(query, key, ([query.rank - 1], [key.rank - 1]), (batch, batch)) * scale
+    scores = cx.dot_general(query, key, ([query.rank - 1], [key.rank - 1]), (batch, batch))
+    scores = scores * (score_scale(cx, query.shape[-1], scores.dtype) if scale is None else scale)
     if is_causal:
         rows, columns = (cx.iota(DType.INT32, (length, width), axis) for axis in (0, 1))
         scores = cx.select(columns <= rows, scores, -INF)
@@ -81,7 +90,7 @@ def scaled_dot_product_attention(
     if enable_gqa and query.shape[-3] != key.shape[-3]:
         outer, heads = key.shape[:-3], key.shape[-3]
         group = query.shape[-3] // heads
-        if query.shape[:-3] != outer or value.shape[:-2] != key.shape[:-2]:
+        if not are_equal(query.shape[:-3], outer) or not are_equal(value.shape[:-2], key.shape[:-2]):
             raise Unsupported("grouped queries whose batch axes broadcast")
         mask = None if attn_mask is None else _grouped_mask(cx, attn_mask, outer, heads, group)
         grouped = cx.reshape(query, (*outer, heads, group, *query.shape[-2:]))
@@ -108,7 +117,7 @@ def flash_attention_for_cpu(
 ) -> tuple[Value, Value]:
     if dropout_p:
         raise Unsupported("dropout draws random numbers")
-    if query.shape[:-2] != key.shape[:-2]:
+    if not are_equal(query.shape[:-2], key.shape[:-2]):
         raise Unsupported("grouped queries in the flash kernel")
     result, logsumexp = attend(cx, query, key, value, attn_mask, is_causal, scale)
     attention, log_sums = cx.outs

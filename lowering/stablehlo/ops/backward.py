@@ -6,13 +6,15 @@ A result that the output mask leaves out is none of the node's, and none of the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod, sqrt
+from math import prod
 
 from lowering.ir.types import DType
 from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.ops.attention import score_scale
 from lowering.stablehlo.ops.spatial import per_axis
 from lowering.stablehlo.registry import lowers
+from lowering.stablehlo.size_questions import are_equal, at_most
 from lowering.stablehlo.value import Value
 
 INF = float("inf")
@@ -183,8 +185,9 @@ def _correlate(
         reach = (narrow.shape[2 + axis] - 1) * stride[axis] + 1 + (taps[axis] - 1) * dilation[axis]
         end = reach - size - padding[axis]
         # Elements after the last window are cut off.
-        lhs = cx.slice_axis(lhs, 2 + axis, 0, size + min(end, 0))
-        pads.append((padding[axis], max(end, 0)))
+        cut = at_most(end, 0)
+        lhs = cx.slice_axis(lhs, 2 + axis, 0, size + cut)
+        pads.append((padding[axis], end - cut))
     outs = [ConcreteType(wide.dtype, (channels // groups, kernels, *taps))]
     low = [before for before, _ in pads]
     if all(before == behind for before, behind in pads):
@@ -259,12 +262,13 @@ def flash_attention_backward(
     """From the log-sum-exp of the scores; halves as in the forward pass."""
     if dropout_p:
         raise Unsupported("dropout draws random numbers")
-    if query.shape[:-2] != key.shape[:-2]:
+    if not are_equal(query.shape[:-2], key.shape[:-2]):
         raise Unsupported("grouped queries in the flash kernel")
     batch = (range(query.rank - 2), range(query.rank - 2))
     rows, columns = query.rank - 2, query.rank - 1
-    scale = 1 / sqrt(query.shape[-1]) if scale is None else scale
-    scores = cx.dot_general(query, key, ([columns], [columns]), batch) * scale
+    scores = cx.dot_general(query, key, ([columns], [columns]), batch)
+    factor = score_scale(cx, query.shape[-1], scores.dtype) if scale is None else scale
+    scores = scores * factor
     if is_causal:
         at = [cx.iota(DType.INT32, scores.shape[-2:], axis) for axis in (0, 1)]
         scores = cx.select(at[1] <= at[0], scores, -INF)
@@ -279,8 +283,8 @@ def flash_attention_backward(
     steep = (cx.dot_general(grad_out, value, ([columns], [columns]), batch) - along) * weights
     weights, steep = cx.convert(weights, value.dtype), cx.convert(steep, query.dtype)
     grads = (
-        cx.dot_general(steep, key, ([columns], [rows]), batch) * scale,
-        cx.dot_general(steep, query, ([rows], [rows]), batch) * scale,
+        cx.dot_general(steep, key, ([columns], [rows]), batch) * factor,
+        cx.dot_general(steep, query, ([rows], [rows]), batch) * factor,
         cx.dot_general(weights, grad_out, ([rows], [rows]), batch),
     )
     return tuple(cx.convert(grad, made.dtype) for grad, made in zip(grads, cx.outs, strict=True))

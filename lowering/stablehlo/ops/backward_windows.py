@@ -11,8 +11,17 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops import resize
-from lowering.stablehlo.ops.pooling import Sizes, _adaptive_windows, _counts, _divide, _Window
+from lowering.stablehlo.ops.pooling import (
+    Sizes,
+    _adaptive_windows,
+    _counts,
+    _divide,
+    _Window,
+    adaptive_windows_of_any,
+)
 from lowering.stablehlo.registry import add_rules
+from lowering.stablehlo.size_questions import fits
+from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Value, numpy_dtype
 
 IN_HALVES = "eager adds up the halves of an input's gradient in halves"
@@ -70,7 +79,7 @@ def _avg_pool(axes: int) -> Callable:
         cx: Context, grad_output: Value, self: Value, kernel_size: Sizes, stride: Sizes, padding: Sizes,
         ceil_mode: bool, count_include_pad: bool, divisor_override: int | None,
     ) -> Value:  # fmt: skip
-        window = _Window(self, grad_output.shape, kernel_size, stride, padding, 1, axes)
+        window = _Window(self, grad_output.shape, kernel_size, stride, padding, 1, axes, ceil_mode)
         overlap = any(size > step for size, step in zip(window.kernel, window.stride, strict=True))
         if self.dtype.is_half and overlap:
             raise Unsupported(IN_HALVES)
@@ -78,7 +87,7 @@ def _avg_pool(axes: int) -> Callable:
         if divisor_override is not None:
             grad = grad / divisor_override
         else:
-            grad = _divide(cx, grad, [_counts(window, axis, count_include_pad) for axis in range(axes)])
+            grad = _divide(cx, grad, [_counts(cx, window, axis, count_include_pad) for axis in range(axes)])
         return cx.convert(_spread(cx, grad, window), cx.out.dtype)
 
     return backward
@@ -145,8 +154,26 @@ def _back(
     return cx.convert(value, cx.out.dtype)
 
 
+def _adaptive_axis(cx: Context, grad: Value, axis: int, size: int) -> Value:
+    """Along one axis: an element's readers are themselves a window, of the averages."""
+    out = grad.shape[axis]
+    step = cx.iota(DType.INT64, (out,))
+    counts = ((step + 1) * size + (out - 1)) / out - step * size / out
+    shares = cx.convert(1.0 / cx.convert(counts, DType.FLOAT64), grad.dtype)
+    places, inside, _ = adaptive_windows_of_any(cx, out, size)
+    read = cx.take(grad, places, axis)
+    factors = cx.broadcast_in_dim(cx.take(shares, places), read.shape, (axis, axis + 1))
+    inside = cx.broadcast_in_dim(inside, read.shape, (axis, axis + 1))
+    return cx.reduce_sum(cx.select(inside, read * factors, 0), axis + 1)
+
+
 def _adaptive_avg_pool(axes: int) -> Callable:
     def backward(cx: Context, grad_output: Value, self: Value) -> Value:
+        if any_symbolic((*self.shape, *grad_output.shape)) and not grad_output.dtype.is_half:
+            value = grad_output
+            for axis in range(self.rank - axes, self.rank):
+                value = _adaptive_axis(cx, value, axis, self.shape[axis])
+            return value
         taps = []
         for size, out in zip(self.shape[-axes:], grad_output.shape[-axes:], strict=True):
             places, inside = _adaptive_windows(size, out)
@@ -187,9 +214,50 @@ def _antialiased(filter: resize.Filter) -> Callable[[resize._Axis], resize.Taps]
     return lambda axis: resize.antialiased(axis, filter)
 
 
-def _pad(axes: int, source: Callable[[np.ndarray, int], np.ndarray]) -> Callable:
+def _edges_summed(cx: Context, grad: Value, axis: int, low: int, high: int, size: int) -> Value:
+    """The gradient of one axis that was padded with its first and its last element."""
+    value = cx.slice_axis(grad, axis, low, low + size)
+    behind = [size - 1 if at == axis else 0 for at in range(grad.rank)]
+    if low:
+        before = cx.reduce_sum(cx.slice_axis(grad, axis, 0, low), axis, keepdim=True)
+        value = cx.pad(before, [0] * grad.rank, behind) + value
+    for at in range(low, low + high):
+        # One after the other, as they are read.
+        item = cx.slice_axis(grad, axis, size + at, size + at + 1)
+        value = value + cx.pad(item, behind, [0] * grad.rank)
+    return value
+
+
+def _mirrors_summed(cx: Context, grad: Value, axis: int, low: int, high: int, size: int) -> Value:
+    """The gradient of one axis that was padded with its mirror images."""
+
+    def placed(start: int, count: int, before: int) -> Value:
+        part = cx.reverse(cx.slice_axis(grad, axis, start, start + count), (axis,))
+        lows = [before if at == axis else 0 for at in range(grad.rank)]
+        highs = [size - before - count if at == axis else 0 for at in range(grad.rank)]
+        return cx.pad(part, lows, highs)
+
+    value = cx.slice_axis(grad, axis, low, low + size)
+    if not (fits(low + 1, size) and fits(high + 1, size)):
+        raise Unsupported("mirror images of more than there is")
+    value = placed(0, low, 1) + value if low else value
+    return value + placed(low + size, high, size - 1 - high) if high else value
+
+
+# From positions relative to the input's first element to indices into it.
+Source = Callable[[np.ndarray, int], np.ndarray]
+
+
+def _pad(axes: int, source: Source, turned: Callable[..., Value]) -> Callable:
     def backward(cx: Context, grad_output: Value, self: Value, padding: Sequence[int]) -> Value:
         """`padding` names the last axis first."""
+        if any_symbolic(self.shape) and not grad_output.dtype.is_half and all(by >= 0 for by in padding):
+            value = grad_output
+            for axis in range(axes):
+                low, high = padding[2 * (axes - 1 - axis) : 2 * (axes - axis)]
+                at = self.rank - axes + axis
+                value = turned(cx, value, at, low, high, self.shape[at])
+            return value
         taps = []
         for axis, size in enumerate(self.shape[-axes:]):
             low, high = padding[2 * (axes - 1 - axis) : 2 * (axes - axis)]
@@ -224,5 +292,9 @@ add_rules((f"aten.adaptive_max_pool{n}d_backward.default", _adaptive_max_pool(n)
 add_rules((f"aten.avg_pool{n}d_backward.default", _avg_pool(n)) for n in (2, 3))
 add_rules((f"aten._adaptive_avg_pool{n}d_backward.default", _adaptive_avg_pool(n)) for n in (2, 3))
 add_rules((f"aten.{name}_backward.default", emit) for name, emit in _RESIZED)
-add_rules((f"aten.replication_pad{n}d_backward.default", _pad(n, _edge)) for n in (1, 2, 3))
-add_rules((f"aten.reflection_pad{n}d_backward.default", _pad(n, _mirrored)) for n in (1, 2, 3))
+_PADDED = (("replication", _edge, _edges_summed), ("reflection", _mirrored, _mirrors_summed))
+add_rules(
+    (f"aten.{name}_pad{n}d_backward.default", _pad(n, source, turned))
+    for name, source, turned in _PADDED
+    for n in (1, 2, 3)
+)

@@ -7,7 +7,7 @@ from math import pi, sqrt
 
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.ops import bessel_tables as tables
-from lowering.stablehlo.ops.special import apply_special
+from lowering.stablehlo.ops.special import in_jax
 from lowering.stablehlo.registry import add_rules
 from lowering.stablehlo.value import Value
 
@@ -85,13 +85,13 @@ def y1(cx: Context, x: Value) -> Value:
 
 def k0(cx: Context, x: Value, scaled: bool) -> Value:
     near = chebyshev_series(cx, tables.K0_NEAR, x * x - 2.0)
-    near = near - cx.log(0.5 * x) * cx.jax(apply_special, x, function="i0")
+    near = near - cx.log(0.5 * x) * in_jax(cx, "i0")(x)
     return _k(cx, x, near, tables.K0_FAR, scaled)
 
 
 def k1(cx: Context, x: Value, scaled: bool) -> Value:
     near = chebyshev_series(cx, tables.K1_NEAR, x * x - 2.0) / x
-    near = cx.log(0.5 * x) * cx.jax(apply_special, x, function="i1") + near
+    near = cx.log(0.5 * x) * in_jax(cx, "i1")(x) + near
     return _k(cx, x, near, tables.K1_FAR, scaled)
 
 

@@ -10,6 +10,7 @@ from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.spatial import per_axis
 from lowering.stablehlo.registry import add_rules, lowers
+from lowering.stablehlo.size_questions import at_least
 from lowering.stablehlo.value import Value
 
 
@@ -102,8 +103,8 @@ def transposed_convolution(
         pads.append((low, low + output_padding[axis]))
     kernel = _mirror(cx, weight, groups)
     # Windows move by one, so an amount of padding below zero is as well cropped from the result.
-    crop = [(max(-low, 0), max(-high, 0)) for low, high in pads]
-    pads = [(max(low, 0), max(high, 0)) for low, high in pads]
+    crop = [(at_least(-low, 0), at_least(-high, 0)) for low, high in pads]
+    pads = [(at_least(low, 0), at_least(high, 0)) for low, high in pads]
 
     def convolve(batch: Value) -> Value:
         result = _convolve(cx, batch, kernel, bias, (1,) * spatial, pads, stride, dilation, groups)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lowering.ir.types import DType
 from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.registry import lowers
+from lowering.stablehlo.size_questions import most
 from lowering.stablehlo.value import Scalar, Shape, Value
 
 # Up to this many wanted elements, each element is compared with all; then they are sorted and searched.
@@ -46,7 +47,7 @@ def isin(
 def _is_among(cx: Context, values: Value, targets: Value) -> Value:
     if not targets.size or not values.size:
         return cx.constant(False, DType.BOOL, values.shape)
-    if targets.size <= MAX_COMPARED:
+    if most(targets.size) <= MAX_COMPARED:
         return cx.reduce_or(cx.unsqueeze(values, -1) == targets, values.rank)
     both = [ConcreteType(targets.dtype, targets.shape), ConcreteType(INT64, targets.shape)]
     ordered, _ = cx.call("aten.sort.default", targets, outs=both)

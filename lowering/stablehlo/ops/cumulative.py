@@ -9,6 +9,8 @@ from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.elementwise import log_add_exp
 from lowering.stablehlo.registry import add_rules, lowers
+from lowering.stablehlo.size_questions import most
+from lowering.stablehlo.symbolic import Specialised, is_symbolic
 from lowering.stablehlo.value import Scalar, Value
 
 Combine = Callable[[Value, Value], Value]
@@ -27,6 +29,8 @@ def scan(cx: Context, value: Value, axis: int, combine: Combine) -> Value:
     this way.
     """
     size = value.shape[axis] if value.rank else 1
+    if is_symbolic(size):
+        return _scan_of_any(cx, value, axis, combine, most(size))
     if size <= BLOCK:
         return _scan_by_doubling(cx, value, axis, combine)
     blocks = -(-size // BLOCK)
@@ -41,6 +45,29 @@ def scan(cx: Context, value: Value, axis: int, combine: Combine) -> Value:
     rest = combine(cx.broadcast(offsets, rest.shape), rest)
     result = cx.reshape(cx.concatenate([first, rest], axis), padded.shape)
     return cx.slice_axis(result, axis, 0, size)
+
+
+def _scan_of_any(cx: Context, value: Value, axis: int, combine: Combine, most: int) -> Value:
+    """`scan` of a size that is known only at the call, `most` at most: the same sums of the same parts.
+
+    What lies behind an element does not change it, so that padding does as well as the end.
+    """
+    size = value.shape[axis]
+    blocks = -(-size // BLOCK)
+    none = [0] * value.rank
+    missing = [blocks * BLOCK - size if a == axis else 0 for a in range(value.rank)]
+    before, after = value.shape[:axis], value.shape[axis + 1 :]
+    inner = cx.reshape(cx.pad(value, none, missing), (*before, blocks, BLOCK, *after))
+    inner = _scan_by_doubling(cx, inner, axis + 1, combine)
+    if most > BLOCK:
+        totals = cx.squeeze(cx.slice_axis(inner, axis + 1, BLOCK - 1, BLOCK), axis + 1)
+        totals = _scan_of_any(cx, totals, axis, combine, -(-most // BLOCK))
+        by_one = [int(a == axis) for a in range(totals.rank)]
+        earlier = cx.pad(totals, by_one, [-by for by in by_one])
+        earlier = cx.broadcast(cx.unsqueeze(earlier, axis + 1), inner.shape)
+        first = cx.iota(DType.INT64, inner.shape, axis) == 0
+        inner = cx.select(first, inner, combine(earlier, inner))
+    return cx.slice_axis(cx.reshape(inner, (*before, blocks * BLOCK, *after)), axis, 0, size)
 
 
 def _scan_by_doubling(cx: Context, value: Value, axis: int, combine: Combine) -> Value:
@@ -207,6 +234,8 @@ def cumulative_trapezoid_dx(cx: Context, y: Value, dx: Scalar = 1, dim: int = -1
 @lowers("aten.cumulative_trapezoid.x")
 def cumulative_trapezoid_x(cx: Context, y: Value, x: Value, dim: int = -1) -> Value:
     axis = cx.axis(dim, y.rank)
+    if is_symbolic(y.shape[axis]):
+        raise Specialised("compilers draw its products and sums together, otherwise than at a plain size")
     return _running_sum(cx, _areas(cx, y, _spacings(cx, x, y, axis), axis), axis)
 
 

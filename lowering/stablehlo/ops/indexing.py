@@ -139,21 +139,24 @@ def without(shape: Shape, axis: int) -> Shape:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
-def take_along(cx: Context, value: Value, index: Value, dim: int) -> Value:
-    """`gather` of tensors with axes, as a read of the flattened `value`."""
+def take_along(cx: Context, value: Value, index: Value, dim: int, inside: bool = False) -> Value:
+    """`gather` of tensors with axes, as a read of the flattened `value`.
+
+    `inside`: whether the rule knows that no index is out of bounds, also where the module does not tell.
+    """
     if not index.size or not value.size:
         return cx.constant(0, value.dtype, index.shape)
-    return cx.take(cx.reshape(value, (value.size,)), flat_positions(cx, value.shape, index, dim))
+    return cx.take(cx.reshape(value, (value.size,)), flat_positions(cx, value.shape, index, dim, inside))
 
 
-def flat_positions(cx: Context, shape: Shape, index: Value, dim: int) -> Value:
+def flat_positions(cx: Context, shape: Shape, index: Value, dim: int, inside: bool = False) -> Value:
     """Row-major positions (int64) in a tensor of `shape` that `gather` and `scatter` mean by an index."""
     axis = cx.axis(dim, len(shape))
-    result = cx.index_in(index, shape[axis])
+    result = cx.index_in(index, shape[axis], inside=inside)
     if (step := prod(shape[axis + 1 :])) != 1:
         result = result * step
     for other, size in enumerate(index.shape):
-        if other != axis and size > 1:
+        if other != axis and size != 1:
             result = result + cx.iota(DType.INT64, index.shape, other) * prod(shape[other + 1 :])
     return result
 

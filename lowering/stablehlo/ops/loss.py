@@ -23,7 +23,7 @@ def reduced(cx: Context, terms: Value, reduction: int, count: int | None = None)
     total = cx.reduce_sum(cx.convert(terms, cx.compute_dtype(terms.dtype)))
     if reduction == MEAN:
         count = terms.size if count is None else count
-        total = total / cx.constant(float(count), total.dtype)
+        total = total / cx.constant(count, total.dtype)
     return cx.convert(total, terms.dtype)
 
 

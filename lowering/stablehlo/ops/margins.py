@@ -43,7 +43,7 @@ def multilabel_margin_loss_forward(
     total = cx.reduce_sum(cx.select(adds, terms, 0), (1, 2))
     if reduction != NONE:
         total = cx.reduce_sum(total)
-    total = total / float(classes * (shape[0] if reduction == MEAN else 1))
+    total = total / (classes * (shape[0] if reduction == MEAN else 1))
     return cx.reshape(total, loss.shape), cx.reshape(cx.convert(is_label, marks.dtype), marks.shape)
 
 

@@ -6,7 +6,8 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.ops.contraction import contract, product, times
 from lowering.stablehlo.registry import lowers
-from lowering.stablehlo.value import Scalar, Value
+from lowering.stablehlo.size_questions import differs
+from lowering.stablehlo.value import Scalar, Shape, Value
 
 
 def conjugate(cx: Context, value: Value) -> Value:
@@ -80,11 +81,16 @@ def kron(cx: Context, self: Value, other: Value) -> Value:
     return cx.reshape(blocks, cx.out.shape)
 
 
+def _first_of_three(shape: Shape) -> int:
+    """The first axis of size 3; the program is for no sizes that make another one the first."""
+    return next(axis for axis, size in enumerate(shape) if not differs(size, 3))
+
+
 @lowers("aten.cross.default", "aten.linalg_cross.default")
 def cross(cx: Context, self: Value, other: Value, dim: int | None = None) -> Value:
     """Along `dim`, or the first axis of size 3."""
     shape = cx.out.shape
-    axis = shape.index(3) if dim is None else cx.axis(dim, len(shape))
+    axis = _first_of_three(shape) if dim is None else cx.axis(dim, len(shape))
     a, b = (cx.convert(cx.broadcast(v, shape), cx.compute_dtype(cx.out.dtype)) for v in (self, other))
 
     def rotated(value: Value, by: int) -> Value:

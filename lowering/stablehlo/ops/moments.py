@@ -9,6 +9,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.ops.reduction import Axes, reduced_size
 from lowering.stablehlo.registry import add_rules, lowers
+from lowering.stablehlo.size_questions import at_least
 from lowering.stablehlo.value import Scalar, Value
 
 Statistics = tuple[Value, Value]
@@ -36,7 +37,14 @@ def variance(cx: Context, value: Value, axes: Axes, correction: Scalar) -> Stati
         return real + imag, cx.complex(real_mean, imag_mean)
     total, mean, _ = square_deviations(cx, value, axes)
     assert not isinstance(correction, complex)
-    return total / float(max(reduced_size(cx, value.shape, axes) - correction, 0)), mean
+    return total / degrees_of_freedom(reduced_size(cx, value.shape, axes), correction), mean
+
+
+def degrees_of_freedom(count: int, correction: float) -> float:
+    """How many of `count` elements are free; never less than none."""
+    if float(correction).is_integer():
+        return at_least(count - int(correction), 0)
+    return max(count - correction, 0)
 
 
 def _spread(root: bool, with_mean: bool, biased_flag: bool) -> Callable[..., Value | Statistics]:

@@ -12,6 +12,7 @@ from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.moments import square_deviations
 from lowering.stablehlo.registry import lowers
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Value, numpy_dtype
 
 # Of the real parts of complex numbers too.
@@ -132,6 +133,13 @@ def _held(dtype: DType, number: float) -> float:
     return float(np.asarray(number, numpy_dtype(dtype)))
 
 
+def _count(cx: Context, steps: DType, count: int, dtype: DType) -> Value | float:
+    """A number of elements as `steps` holds it."""
+    if is_symbolic(count):
+        return cx.convert(cx.constant(count, steps), dtype)
+    return _held(steps, count)
+
+
 def _updated(
     cx: Context, running: Sequence[Value], batch: Sequence[Value], momentum: float, steps: DType
 ) -> list[Value]:
@@ -171,7 +179,7 @@ def _batch_norm(
     kept, steps = _steps(input, weight, bias, running_mean, running_var)
     total, mean, deviations = square_deviations(cx, value, axes)
     total = cx.rounded(total, steps)
-    rstd = 1.0 / cx.sqrt(cx.rounded(total / _held(steps, count), steps) + eps)
+    rstd = 1.0 / cx.sqrt(cx.rounded(total / _count(cx, steps, count, total.dtype), steps) + eps)
     if kept.is_half:
         flat_mean, flat_rstd = (cx.reshape(cx.rounded(v, kept), (input.shape[1],)) for v in (mean, rstd))
         result = _scale_shift(cx, value, flat_mean, flat_rstd, weight, bias)
@@ -180,7 +188,7 @@ def _batch_norm(
         scale, shift = (_per_channel(cx, v, input.rank) for v in (weight, bias))
         result = _affine(cx, deviations * rstd, scale, shift)
     if len(running) == 2:
-        unbiased = cx.rounded(total / _held(steps, count - 1), steps)
+        unbiased = cx.rounded(total / _count(cx, steps, count - 1, total.dtype), steps)
         batch = [cx.reshape(v, (input.shape[1],)) for v in (cx.rounded(mean, steps), unbiased)]
         running = _updated(cx, running, batch, momentum, steps)
     return [result, mean, rstd], running

@@ -10,6 +10,8 @@ from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.spatial import pick
 from lowering.stablehlo.registry import add_rules, lowers
+from lowering.stablehlo.size_questions import fits
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Scalar, Value
 
 # From positions relative to the input's first element (negative before it) to indices into it.
@@ -56,9 +58,28 @@ def folded_pad(cx: Context, self: Value, pad: Sequence[int], mode: str) -> Value
         size = self.shape[axis]
         if mode == "circular":
             self = _wrapped(cx, self, low, high, axis)
+        elif is_symbolic(size) and low >= 0 and high >= 0:
+            self = _with_edges(cx, self, low, high, axis, mode)
         elif low or high:
             self = pick(cx, self, FOLDS[mode](np.arange(-low, size + high), size), axis)
     return self
+
+
+def _with_edges(cx: Context, value: Value, low: int, high: int, axis: int, mode: str) -> Value:
+    """One axis with what lies inside its ends reflected, or its ends themselves repeated."""
+    size = value.shape[axis]
+    if mode == "reflect":
+        if not (fits(low + 1, size) and fits(high + 1, size)):
+            raise Unsupported(f"reflection of more than {size} elements")
+        before = cx.slice_axis(value, axis, 1, low + 1)
+        behind = cx.slice_axis(value, axis, size - 1 - high, size - 1)
+        before, behind = cx.reverse(before, (axis,)), cx.reverse(behind, (axis,))
+    else:
+        shapes = [[n if at == axis else s for at, s in enumerate(value.shape)] for n in (low, high)]
+        ends = cx.slice_axis(value, axis, 0, 1), cx.slice_axis(value, axis, size - 1, size)
+        before, behind = (cx.broadcast(end, tuple(shape)) for end, shape in zip(ends, shapes, strict=True))
+    parts = [*([before] if low else []), value, *([behind] if high else [])]
+    return cx.concatenate(parts, axis)
 
 
 def _wrapped(cx: Context, value: Value, low: int, high: int, axis: int) -> Value:
@@ -66,7 +87,7 @@ def _wrapped(cx: Context, value: Value, low: int, high: int, axis: int) -> Value
     repeated."""
     kept = cx.slice_axis(value, axis, max(-low, 0), value.shape[axis] - max(-high, 0))
     size = kept.shape[axis]
-    if max(low, high) > size:
+    if not fits(max(low, high), size):
         raise Unsupported(f"circular padding by {max(low, high)} of {size} elements")
     parts = [kept]
     if low > 0:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.registry import add_rules, lowers
+from lowering.stablehlo.size_questions import most
 from lowering.stablehlo.value import Shape, Value
 
 Axes = int | Sequence[int] | None
@@ -142,7 +143,7 @@ def index_of(cx: Context, self: Value, extremum: Value, axis: int) -> Value:
     if not self.rank:
         return cx.constant(0, DType.INT64)
     size = self.shape[axis]
-    dtype = DType.INT32 if size < 1 << 31 else DType.INT64
+    dtype = DType.INT32 if most(size) < 1 << 31 else DType.INT64
     found = (self == extremum) | cx.is_nan(self)
     places = cx.select(found, cx.iota(dtype, self.shape, axis), size)
     return cx.convert(cx.reduce_min(places, axis, keepdim=True), DType.INT64)

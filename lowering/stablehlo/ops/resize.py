@@ -14,6 +14,7 @@ import numpy as np
 
 from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
+from lowering.stablehlo.ops import resize_any
 from lowering.stablehlo.ops.spatial import pick
 from lowering.stablehlo.registry import add_rules
 from lowering.stablehlo.value import Value, numpy_dtype
@@ -153,10 +154,17 @@ def _resize(axes: int, resize_axis: Callable[[Context, Value, int, _Axis], Value
 
 
 def _by_nearest(shift: float) -> Callable[[Context, Value, int, _Axis], Value]:
-    return lambda cx, value, at, axis: pick(cx, value, nearest(axis, shift), at)
+    def resize_axis(cx: Context, value: Value, at: int, axis: _Axis) -> Value:
+        if resize_any.is_of_any(axis):
+            return resize_any.nearest(cx, value, at, axis, shift)
+        return pick(cx, value, nearest(axis, shift), at)
+
+    return resize_axis
 
 
-def _by_taps(taps: Callable[[_Axis], Taps]) -> Callable[[Context, Value, int, _Axis], Value]:
+def _by_taps(
+    taps: Callable[[_Axis], Taps], of_any: Callable[[Context, _Axis], resize_any.Taps] | None = None
+) -> Callable[[Context, Value, int, _Axis], Value]:
     """Weighted sums along an axis, in the type eager sums in; rounded once, after the last axis. Results of
     uint8 are rounded after each axis."""
 
@@ -164,6 +172,8 @@ def _by_taps(taps: Callable[[_Axis], Taps]) -> Callable[[Context, Value, int, _A
         if value.dtype is DType.UINT8:
             return value if axis.out == axis.size else _by_integers(cx, value, at, *taps(axis))
         value = cx.convert(value, cx.compute_dtype(value.dtype))
+        if of_any is not None and resize_any.is_of_any(axis):
+            return resize_any.weighted_sum(cx, value, at, of_any(cx, axis))
         return _weighted_sum(cx, value, at, *taps(axis))
 
     return resize_axis
@@ -216,7 +226,7 @@ def _by_filter(filter: Filter) -> Callable[[Context, Value, int, _Axis], Value]:
     return _by_taps(lambda axis: antialiased(axis, filter))
 
 
-_NEAREST, _EXACT, _LINEAR = _by_nearest(0.0), _by_nearest(0.5), _by_taps(linear)
+_NEAREST, _EXACT, _LINEAR = _by_nearest(0.0), _by_nearest(0.5), _by_taps(linear, resize_any.linear)
 
 # Family, axes, how one axis is resized.
 _OVERLOADS = (

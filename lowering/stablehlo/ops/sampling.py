@@ -12,6 +12,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.registry import lowers
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Value, numpy_dtype
 
 ZEROS, BORDER, REFLECTION = range(3)
@@ -32,7 +33,7 @@ def grid_sampler(
     coordinates = []
     for axis, size in enumerate(sizes):
         at = cx.squeeze(cx.slice_axis(grid, -1, axes - 1 - axis, axes - axis), -1)
-        coordinates.append(_unnormalise(at, size, align_corners))
+        coordinates.append(_unnormalise(cx, at, size, align_corners))
 
     def place(at: Value, size: int) -> Value:
         return _into_image(cx, at, size, padding_mode, align_corners)
@@ -79,11 +80,16 @@ def _weighted_sum(cx: Context, input: Value, taps: Sequence[Sequence[Tap]]) -> V
     return cx.move_axis(total, -1, 1)
 
 
-def _unnormalise(at: Value, size: int, align_corners: bool) -> Value:
+def _unnormalise(cx: Context, at: Value, size: int, align_corners: bool) -> Value:
     """-1..1 to elements: the corners' centres, or with their outer edges, at the ends."""
     if align_corners:
-        return (at + 1.0) * ((size - 1) / 2)
-    return (at + 1.0) * (size / 2) - 0.5
+        return (at + 1.0) * _half(cx, size - 1, at.dtype)
+    return (at + 1.0) * _half(cx, size, at.dtype) - 0.5
+
+
+def _half(cx: Context, size: int, dtype: DType) -> Value | float:
+    """Half a size, which is exact."""
+    return cx.constant(size, dtype) * 0.5 if is_symbolic(size) else size / 2
 
 
 def _into_image(cx: Context, at: Value, size: int, padding_mode: int, align_corners: bool) -> Value:
@@ -99,7 +105,7 @@ def _reflect(cx: Context, at: Value, twice_low: int, twice_high: int) -> Value:
     """Mirror at both bounds, which are given doubled, as often as it takes."""
     if twice_low == twice_high:
         return cx.constant(0, at.dtype, at.shape)
-    low, span = twice_low / 2, (twice_high - twice_low) / 2
+    low, span = twice_low / 2, _half(cx, twice_high - twice_low, at.dtype)
     distance = cx.abs(at - low)
     rest = cx.remainder(distance, span)
     flips = cx.floor(distance / span)

@@ -9,8 +9,10 @@ from lowering.stablehlo.build.reduce import highest, lowest
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import stablehlo
+from lowering.stablehlo.ops.cumulative import scan
 from lowering.stablehlo.ops.indexing import MASKS, Indices, clamped, flat_positions, index_vectors
 from lowering.stablehlo.registry import lowers
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Scalar, Value
 
 # ---- scatter: one element of `src` to one position each ----
@@ -328,6 +330,8 @@ def _rank_of_true(cx: Context, mask: Value) -> Value:
     By doubling: after step k every element holds the sum of the last 2**k.
     """
     ones = cx.reshape(cx.convert(mask, DType.INT64), (mask.size,))
+    if is_symbolic(mask.size):
+        return cx.reshape(scan(cx, ones, 0, add) - ones, mask.shape)
     total, reach = ones, 1
     while reach < mask.size:
         total = total + cx.pad(total, [reach], [-reach])

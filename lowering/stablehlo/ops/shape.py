@@ -10,6 +10,8 @@ from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import stablehlo
 from lowering.stablehlo.registry import lowers
+from lowering.stablehlo.size_questions import at_least, at_most, fits, same_size, surely_less
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Shape, Value, tensor_type
 
 
@@ -178,7 +180,7 @@ def roll(cx: Context, self: Value, shifts: tuple[int, ...] | int, dims: tuple[in
     value = self if dims else cx.reshape(self, (self.size,))
     for shift, dim in zip(shifts, dims or (0,), strict=True):
         size = value.shape[dim] if value.rank else 0
-        if size and shift % size:
+        if size and (is_symbolic(size) or shift % size):
             cut = size - shift % size
             parts = [cx.slice_axis(value, dim, cut, size), cx.slice_axis(value, dim, 0, cut)]
             value = cx.concatenate(parts, dim)
@@ -246,8 +248,14 @@ def slice_(cx: Context, self: Value, dim: int, start: int | None, end: int | Non
 
 def slice_bounds(start: int | None, end: int | None, size: int) -> tuple[int, int]:
     """Python's reading of `start:end` on an axis of this size, with an empty range as (low, low)."""
-    low, high, _ = slice(start, end).indices(size)
-    return low, max(low, high)
+    if not is_symbolic(size):
+        low, high, _ = slice(start, end).indices(size)
+        return low, max(low, high)
+    low, high = (
+        at_least(bound + size, 0) if surely_less(bound, 0) else at_most(bound, size)
+        for bound in (start if start is not None else 0, end if end is not None else size)
+    )
+    return low, at_least(high, low)
 
 
 @lowers("aten.narrow.default", "aten.narrow_copy.default")
@@ -324,16 +332,17 @@ def storage_index(
     """
     strides, offset = cx.layout(argument)
     dense = contiguous_strides(value.shape)
-    if any(s > 1 and a != b for s, a, b in zip(value.shape, strides, dense, strict=True)):
+    own = zip(value.shape, strides, dense, strict=True)
+    if any((is_symbolic(s) or s > 1) and not same_size(a, b) for s, a, b in own):
         raise Unsupported("as_strided of a tensor that is not contiguous")
     start = (offset if storage_offset is None else storage_offset) - offset
     last = start + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if start < 0 or last >= value.size:
+    if start < 0 or not fits(last + 1, value.size):
         raise Unsupported("as_strided that reaches outside of its input into the storage under it")
     shape = tuple(size)
     index = cx.constant(start, DType.INT64, shape)
     for axis, step in enumerate(stride):
-        if shape[axis] > 1 and step:
+        if shape[axis] != 1 and step:
             index = index + cx.iota(DType.INT64, shape, axis) * step
     return index
 
@@ -361,13 +370,15 @@ def take_diagonal(cx: Context, value: Value, offset: int, dim1: int, dim2: int) 
     matrices = _last_two(cx, value, dim1, dim2)
     rows, columns = matrices.shape[-2:]
     down, right = max(-offset, 0), max(offset, 0)
-    length = max(min(rows - down, columns - right), 0)
+    length = at_least(at_most(rows - down, columns - right), 0)
     batch = matrices.shape[:-2]
     if not length or not prod(batch):
         return cx.constant(0, value.dtype, (*batch, length))
     square = cx.slice_axis(matrices, -2, down, down + length)
     square = cx.slice_axis(square, -1, right, right + length)
-    return cx.slice_axis(cx.reshape(square, (*batch, length * length)), -1, 0, length * length, length + 1)
+    flat = cx.reshape(square, (*batch, length * length))
+    found = cx.slice_axis(flat, -1, 0, length * length, length + 1)
+    return Value(found.ir, (*batch, length))
 
 
 def _last_two(cx: Context, value: Value, dim1: int, dim2: int) -> Value:

@@ -14,6 +14,7 @@ from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.cumulative import scan
 from lowering.stablehlo.ops.indexing import take_along
 from lowering.stablehlo.registry import lowers
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Scalar, Shape, Value
 
 # Up to so many elements eager's mode sorts by insertion; from there on places of equal ones get mixed up.
@@ -131,7 +132,9 @@ def mode(cx: Context, self: Value, dim: int, keepdim: bool) -> tuple[Value, Valu
     lengths = run - scan(cx, cx.select(opens, run, 0), last, cx.maximum)
     # The first of the longest: the place where a run ends, and the least of equally long ones.
     at = cx.unsqueeze(_extreme(cx, lengths, last, largest=True)[1], last)
-    value, place = (cx.reshape(take_along(cx, v, at, last), cx.out.shape) for v in (keys, places))
+    value, place = (
+        cx.reshape(take_along(cx, v, at, last, inside=True), cx.out.shape) for v in (keys, places)
+    )
     return value, place
 
 
@@ -201,7 +204,7 @@ def _median(cx: Context, value: Value, dim: int, ignore_nan: bool) -> tuple[Valu
         place = cx.shift_right_logical(place, cx.constant(1, DType.INT64))
     else:
         place = cx.select(missing > 0, size - missing, (size - 1) // 2)
-    return take_along(cx, values, place, axis), take_along(cx, places, place, axis)
+    return tuple(take_along(cx, v, place, axis, inside=True) for v in (values, places))  # pyright: ignore[reportReturnType]
 
 
 # ---- searching ----
@@ -236,22 +239,31 @@ def _search(cx: Context, sequence: Value, wanted: Value | Scalar, right: bool) -
     sequence, values = cx.as_value(sequence, dtype), cx.as_value(wanted, dtype)
     size, shape = sequence.shape[-1], cx.out.shape
     low = _zeros(cx, shape)
-    if not size or 0 in shape:
+    # Of a size that turns out to be 0, no step is made.
+    if not is_symbolic(size) and (not size or 0 in shape):
         return cx.convert(low, cx.out.dtype)
     high = cx.constant(size, DType.INT64, shape)
-    for _ in range(size.bit_length()):
+
+    def halved(low: Value, high: Value) -> tuple[Value, Value]:
         middle = low + cx.shift_right_logical(high - low, cx.constant(1, DType.INT64))
         probe = _at(cx, sequence, cx.minimum(middle, size - 1))
         ends = probe > values if right else probe >= values
         searching = low < high
-        low, high = (
+        return (
             cx.select(searching & ~ends, middle + 1, low),
             cx.select(searching & ends, middle, high),
         )
+
+    if is_symbolic(size):
+        low, _ = cx.while_loop((low, high), lambda low, high: cx.reduce_or(low < high), halved)
+    else:
+        for _ in range(size.bit_length()):
+            low, high = halved(low, high)
     return cx.convert(low, cx.out.dtype)
 
 
 def _at(cx: Context, sequence: Value, positions: Value) -> Value:
+    """Elements at positions that are there."""
     if sequence.rank == 1:
         return cx.take(sequence, positions)
-    return take_along(cx, sequence, positions, -1)
+    return take_along(cx, sequence, positions, -1, inside=True)

@@ -42,16 +42,21 @@ IN_JAX_OF_TWO = {
 }
 
 
+def in_jax(cx: Context, function: str) -> Callable[..., Value]:
+    """A function of jax.scipy.special, on values."""
+    return lambda *operands: cx.jax_elementwise(apply_special, *operands, function=function)
+
+
 def _of_one(function: str) -> Callable[..., Value]:
     def rule(cx: Context, self: Value) -> Value:
-        return cx.pointwise(lambda x: cx.jax(apply_special, x, function=function), self, out=cx.out.dtype)
+        return cx.pointwise(in_jax(cx, function), self, out=cx.out.dtype)
 
     return rule
 
 
 def _of_two(function: str) -> Callable[..., Value]:
     def rule(cx: Context, self: Value, other: Value) -> Value:
-        return narrowed(cx, lambda a, b: cx.jax(apply_special, a, b, function=function), self, other)
+        return narrowed(cx, in_jax(cx, function), self, other)
 
     return rule
 

@@ -12,7 +12,8 @@ import pytest
 from lowering.ir.polynomials import polynomial
 from lowering.ir.program import Range
 from lowering.ir.symbols import Apply, Symbol, to_text
-from lowering.stablehlo.symbolic import Assumptions, Specialised, at_least, is_symbolic, same, surely_less
+from lowering.stablehlo.size_questions import at_least, same, surely_less
+from lowering.stablehlo.symbolic import Assumptions, Specialised, is_symbolic
 
 
 def sizes(*zero: Any) -> tuple[Assumptions, Any, Any]:
