@@ -9,8 +9,9 @@ from lowering.stablehlo import hlo
 from lowering.stablehlo.hlo import ir, stablehlo
 from lowering.stablehlo.passes.parsed_dynamic import ParsedDynamic, is_dynamic, refused
 from lowering.stablehlo.passes.rewrite import cx, everywhere, replace
+from lowering.stablehlo.size_questions import same_size
 from lowering.stablehlo.size_values import sizes_tensor
-from lowering.stablehlo.symbolic import any_symbolic, same_size
+from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Value, binary, tensor_type
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes.parsed_dynamic import ParsedDynamic, refused
 from lowering.stablehlo.passes.rewrite import cx, everywhere, replace
-from lowering.stablehlo.symbolic import any_symbolic, surely_less
+from lowering.stablehlo.size_questions import surely_less
+from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Value, broadcast
 
 

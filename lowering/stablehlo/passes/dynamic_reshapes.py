@@ -10,7 +10,8 @@ from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.index_values import make
 from lowering.stablehlo.passes.parsed_dynamic import ParsedDynamic, refused
 from lowering.stablehlo.passes.rewrite import everywhere
-from lowering.stablehlo.symbolic import any_symbolic, is_symbolic, same_size, term
+from lowering.stablehlo.size_questions import same_size
+from lowering.stablehlo.symbolic import any_symbolic, is_symbolic, term
 from lowering.stablehlo.value import Shape, Value, tensor_type
 
 # Runs of axes: of the operand, and of the result that has as many elements in them.
