@@ -45,7 +45,7 @@ Known = dict[ir.Value, np.ndarray]
 
 
 def fold_numbers(block: ir.Block) -> None:
-    """Replace what follows from constants through floating-point numbers by constants, in place."""
+    """Replace floating-point numbers that follow from constants, and what is made of them, in place."""
     known: Known = {}
     floats: set[ir.Value] = set()
     for op in list(block.operations):
@@ -65,7 +65,7 @@ def fold_numbers(block: ir.Block) -> None:
             value.replace_all_uses_with(made)
 
 
-# What says as much as a constant of its elements, and shorter.
+# These say as much as a constant of their elements, and are shorter.
 _SHORT = ("stablehlo.constant", "stablehlo.broadcast_in_dim")
 
 
@@ -78,7 +78,7 @@ def _is_floating(value: ir.Value) -> bool:
 
 
 def _found(op: ir.Operation, known: Known) -> np.ndarray | None:
-    """What an operation gives; None where that does not follow from constants."""
+    """The elements of an operation's result; None where they do not follow from constants."""
     type_ = ir.RankedTensorType(op.results[0].type)
     name = op.name.removeprefix("stablehlo.")
     if not type_.has_static_shape or not isinstance(type_.element_type, ir.FloatType | ir.IntegerType):

@@ -1,4 +1,4 @@
-"""What the sizes of a program's tensors tell: no tensor is empty in a module for all sizes."""
+"""Facts from the sizes of a program's tensors: in a module for all sizes, none is empty."""
 
 from __future__ import annotations
 

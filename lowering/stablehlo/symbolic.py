@@ -144,7 +144,7 @@ class Assumptions:
         return True if high < 0 else False if low >= 0 else None
 
     def _by_sizes(self, asked: str, difference: Polynomial) -> bool | None:
-        """What follows as no tensor of the program is empty; the module is for no others then."""
+        """The answer that follows as no tensor is empty; the module is for no others then."""
         negative = self._sizes.tell(scaled(difference, -1), 1)
         fact = negative or self._sizes.tell(difference, int(asked == "Equality"))
         if fact is None:

@@ -50,7 +50,7 @@ def scan(cx: Context, value: Value, axis: int, combine: Combine) -> Value:
 def _scan_of_any(cx: Context, value: Value, axis: int, combine: Combine, most: int) -> Value:
     """`scan` of a size that is known only at the call, `most` at most: the same sums of the same parts.
 
-    What lies behind an element does not change it, so that padding does as well as the end.
+    Elements behind another do not change it, so that padding does as well as the end.
     """
     size = value.shape[axis]
     blocks = -(-size // BLOCK)

@@ -88,7 +88,7 @@ def _joined(
 
     def step(count: Value, total: Value) -> tuple[Value, Value]:
         places = cx.clamp(0, starts + count, last)
-        element = take_along(cx, data, places, at)
+        element = take_along(cx, data, places, at, inside=True)
         joined = cx.pointwise(lambda a, b: join(cx, a, b), total, element, out=data.dtype)
         return count + 1, cx.select(count < spans, joined, total)
 

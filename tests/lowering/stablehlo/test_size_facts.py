@@ -1,4 +1,4 @@
-"""What follows as no tensor of a program is empty: a guard of the program's own, and none of a rule."""
+"""Answers that follow as no tensor of a program is empty: guards of the program's own."""
 
 from __future__ import annotations
 
