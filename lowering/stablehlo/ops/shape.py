@@ -11,7 +11,7 @@ from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import stablehlo
 from lowering.stablehlo.registry import lowers
 from lowering.stablehlo.size_questions import at_least, at_most, fits, same_size, surely_less
-from lowering.stablehlo.symbolic import is_symbolic
+from lowering.stablehlo.symbolic import any_symbolic, is_symbolic
 from lowering.stablehlo.value import Shape, Value, tensor_type
 
 
@@ -248,7 +248,7 @@ def slice_(cx: Context, self: Value, dim: int, start: int | None, end: int | Non
 
 def slice_bounds(start: int | None, end: int | None, size: int) -> tuple[int, int]:
     """Python's reading of `start:end` on an axis of this size, with an empty range as (low, low)."""
-    if not is_symbolic(size):
+    if not any_symbolic((start, end, size)):
         low, high, _ = slice(start, end).indices(size)
         return low, max(low, high)
     low, high = (
