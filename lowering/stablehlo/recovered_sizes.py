@@ -20,6 +20,8 @@ Shape = tuple[int, ...]
 # The name of the attribute that keeps the shapes of an operation's results: their places in a table. It goes
 # where its operation goes.
 _STAMP = "bridge_sizes"
+# The same for the numbers that an operation on sizes gives.
+_NUMBERS = "bridge_numbers"
 _DYNAMIC = ir.ShapedType.get_dynamic_size()
 
 
@@ -56,7 +58,7 @@ class RecoveredSizes:
 
     def clear(self) -> None:
         """Take all stamps off."""
-        _each(self._entry, lambda op: op.attributes.__delitem__(_STAMP) if _STAMP in op.attributes else None)
+        _each(self._entry, _without_stamps)
 
     def stamp(self, value: ir.Value, shape: Sequence[int]) -> None:
         """Keep the shape of an operation's only result."""
@@ -80,6 +82,14 @@ class RecoveredSizes:
             if size is not None:
                 return [size]
             raise Specialised("a size is read from data")
+        if _NUMBERS in owner.attributes:
+            return list(self._table[ir.IntegerAttr(owner.attributes[_NUMBERS]).value])
+        found = self._numbers_of(owner)
+        place = self._place(tuple(found))
+        owner.attributes[_NUMBERS] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), place)
+        return found
+
+    def _numbers_of(self, owner: Any) -> list[int]:
         if owner.name == "stablehlo.constant":
             return [int(number) for number in ir.DenseIntElementsAttr(owner.attributes["value"])]
         operands = list(owner.operands)
@@ -139,6 +149,12 @@ def _each(block: ir.Block, visit: Callable[[ir.Operation], object]) -> None:
             for inner in region.blocks:
                 _each(inner, visit)
         visit(op.operation)
+
+
+def _without_stamps(op: ir.Operation) -> None:
+    for name in (_STAMP, _NUMBERS):
+        if name in op.attributes:
+            del op.attributes[name]
 
 
 def _is_dynamic(value: ir.Value) -> bool:

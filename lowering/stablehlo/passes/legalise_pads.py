@@ -20,7 +20,7 @@ def rewrite(parsed: ParsedModule) -> None:
 def _rewrite(op: Any) -> None:
     value, fill = Value(op.operand), Value(op.padding_value)
     low, high, given = list(op.edge_padding_low), list(op.edge_padding_high), list(op.interior_padding)
-    gaps = [gap if size > 1 else 0 for gap, size in zip(given, value.shape, strict=True)]
+    gaps = [gap if gap and size > 1 else 0 for gap, size in zip(given, value.shape, strict=True)]
     if value.dtype.is_complex:
         real, imag = (cx.pad(part(value), low, high, part(fill), gaps) for part in (cx.real, cx.imag))
         replace(op, cx.complex(real, imag))

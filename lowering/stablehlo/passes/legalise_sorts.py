@@ -9,6 +9,7 @@ from lowering.stablehlo.clone import cloned_block
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import cx, everywhere, maker
+from lowering.stablehlo.size_questions import surely_less
 from lowering.stablehlo.value import Value
 
 
@@ -25,7 +26,9 @@ def _rewrite(op: Any) -> None:
     at = next((at for at, value in enumerate(values) if _counts(value, axis)), len(values))
     if at == len(values):
         size = values[0].shape[axis]
-        values.append(cx.iota(DType.INT32 if size < 1 << 31 else DType.INT64, values[0].shape, axis))
+        values.append(
+            cx.iota(DType.INT32 if surely_less(size, 1 << 31) else DType.INT64, values[0].shape, axis)
+        )
     comparator = op.comparator.blocks[0]
 
     def in_order(*pairs: Value) -> Value:

@@ -129,18 +129,24 @@ def empty(sizes: Sequence[int], element: ir.Type) -> ir.Value:
 def empty_like(tensor: ir.Value, element: ir.Type | None = None) -> ir.Value:
     """A tensor to write to, of the sizes of another, which may be known only at the call."""
     type_ = ir.RankedTensorType(tensor.type)
-    index = ir.IndexType.get()
-    sizes = [
-        make(
-            "tensor.dim",
-            [tensor, make("arith.constant", (), index, value=ir.IntegerAttr.get(index, axis))],
-            index,
-        )
-        for axis in range(type_.rank)
-        if type_.is_dynamic_dim(axis)
-    ]
     made = ir.RankedTensorType.get(type_.shape, element or type_.element_type)
-    return make("tensor.empty", sizes, made)
+    return make("tensor.empty", _dynamic_sizes(tensor), made)
+
+
+def held(tensor: ir.Value) -> ir.Value:
+    """The same tensor, which IREE computes before what reads it."""
+    behind = make("util.optimization_barrier", [tensor], tensor.type)
+    sizes = _dynamic_sizes(tensor)
+    # IREE does not look for sizes beyond a barrier.
+    return make("flow.tensor.tie_shape", [behind, *sizes], tensor.type) if sizes else behind
+
+
+def _dynamic_sizes(tensor: ir.Value) -> list[ir.Value]:
+    """The sizes of a tensor that its type does not say."""
+    type_, index = ir.RankedTensorType(tensor.type), ir.IndexType.get()
+    axes = [axis for axis in range(type_.rank) if type_.is_dynamic_dim(axis)]
+    numbers = [make("arith.constant", (), index, value=ir.IntegerAttr.get(index, axis)) for axis in axes]
+    return [make("tensor.dim", [tensor, number], index) for number in numbers]
 
 
 def generic(

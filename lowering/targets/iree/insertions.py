@@ -15,7 +15,7 @@ from functools import cache
 
 from iree.compiler import ir
 
-from lowering.targets.iree.converted import Converted, make, operations
+from lowering.targets.iree.converted import Converted, held, operations
 from lowering.targets.iree.writes import VIEWS, written
 
 
@@ -26,7 +26,7 @@ def hold_insertions(converted: Converted) -> None:
         slice_, whole = op.operands[0], op.operands[1]
         if not _reached(whole, _kept).isdisjoint(_reached(slice_, read)):
             with ir.InsertionPoint(op), op.location:
-                op.operands[0] = make("util.optimization_barrier", [slice_], slice_.type)
+                op.operands[0] = held(slice_)
 
 
 def _read(op: ir.Operation) -> Iterable[ir.Value]:

@@ -15,7 +15,15 @@ from collections.abc import Iterator
 
 from iree.compiler import ir
 
-from lowering.targets.iree.converted import Converted, empty_like, generic, is_parallel, make, operations
+from lowering.targets.iree.converted import (
+    Converted,
+    empty_like,
+    generic,
+    held,
+    is_parallel,
+    make,
+    operations,
+)
 from lowering.targets.iree.writes import VIEWS
 
 # Products of a batch are not packed.
@@ -41,8 +49,7 @@ def read_masks_as_bytes(converted: Converted) -> None:
 
 def _through_bytes(mask: ir.Value) -> ir.Value:
     byte, bit = ir.IntegerType.get_signless(8), ir.IntegerType.get_signless(1)
-    held = _cast(mask, "arith.extui", byte)
-    return _cast(make("util.optimization_barrier", [held], held.type), "arith.trunci", bit)
+    return _cast(held(_cast(mask, "arith.extui", byte)), "arith.trunci", bit)
 
 
 def _cast(tensor: ir.Value, name: str, element: ir.Type) -> ir.Value:

@@ -59,6 +59,7 @@ def converted_pipeline(device: str, machine: Machine, memory: bool = True) -> Pi
     ModuleNotFoundError where the compiler is not installed.
     """
     from lowering.targets.iree.bfloat16 import keep_roundings, round_integers
+    from lowering.targets.iree.checks import hold_checks
     from lowering.targets.iree.copies import copy_overwritten_values
     from lowering.targets.iree.entries import bind_weights
     from lowering.targets.iree.insertions import hold_insertions
@@ -69,6 +70,7 @@ def converted_pipeline(device: str, machine: Machine, memory: bool = True) -> Pi
     passes = [
         _converted_pass(copy_overwritten_values, required=True),
         _converted_pass(hold_insertions, required=True),
+        _converted_pass(hold_checks, required=True),
         _converted_pass(read_masks_as_bytes, required=True),
         _converted_pass(round_integers, required=True),
         _converted_pass(keep_roundings, required=True),
