@@ -8,10 +8,12 @@ give, on XLA, the very bits of the module that is emitted for these sizes alone.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -211,6 +213,32 @@ def _run(module: Module, inputs: Sequence[torch.Tensor], engine: Engine) -> list
     return [np.array(engine.to_numpy(handle)) for handle in executable(handles)]
 
 
+_PAGE = Path(__file__).parents[1] / "docs" / "operators-symbolic.md"
+
+
+def report(outcomes: Sequence[Outcome]) -> str:
+    """The page that says of which operators one module holds for all sizes."""
+    vary = [outcome for outcome in outcomes if outcome.kind != "static"]
+    held = [outcome for outcome in vary if outcome.kind != "equal"]
+    equal = len(vary) - len(held)
+    share = 100 * equal / len(vary)
+    rows = [f"| `{outcome.sample.target}` | {outcome.kind} | {_line(outcome.detail)} |" for outcome in held]
+    return (
+        "# Operators on symbolic sizes\n\n"
+        f"Of {len(outcomes)} overloads with a rule and a sample, torch lets the sizes of {len(vary)} vary. "
+        f"The rules of {equal} of these, {share:.1f}%, give one module for all sizes, "
+        "without a guard but the program's own. The others are below: their segment has a module for each "
+        "size. `python -m tests.symbolic --report` writes this page. `python -m tests.symbolic` compares each "
+        "module, at other sizes, with the module of plain sizes, bit for bit.\n\n"
+        "| overload | outcome | reason |\n|---|---|---|\n" + "\n".join(sorted(rows)) + "\n"
+    )
+
+
+def _line(detail: str) -> str:
+    """A reason as a table's cell, which does not change with the lines of a rule's file."""
+    return re.sub(r"\.py:\d+", ".py", " ".join(detail.split()).replace("|", "\\|"))[:200]
+
+
 def main() -> int:
     """Try samples; exit status 1 if any differs or fails."""
     from tests.ops.test_ops import FIRST_OF_EACH, SAMPLES
@@ -223,6 +251,7 @@ def main() -> int:
     parser.add_argument("--family", default="", help="samples of tests/ops/samples_FAMILY.py, with commas")
     parser.add_argument("--shard", default="0/1", help="K/N: every Nth sample from K on")
     parser.add_argument("--emit", action="store_true", help="emit, and compare nothing")
+    parser.add_argument("--report", action="store_true", help="emit, and write docs/operators-symbolic.md")
     parser.add_argument("--quiet", action="store_true", help="say nothing of what is equal")
     given = parser.parse_args()
     samples = SAMPLES if given.all else FIRST_OF_EACH
@@ -232,13 +261,17 @@ def main() -> int:
         names = given.family.split(",")
         samples = [s for n in names for s in importlib.import_module(f"tests.ops.samples_{n}").SAMPLES]
     at, of = map(int, given.shard.split("/"))
-    engine, counts = None if given.emit else get_engine("xla"), Counter[str]()
+    engine, counts = None if given.emit or given.report else get_engine("xla"), Counter[str]()
+    outcomes: list[Outcome] = []
     for sample in [s for s in samples if given.only in s.target][at::of]:
         outcome = attempt(sample, engine)
         counts[outcome.kind] += 1
+        outcomes.append(outcome)
         if not given.quiet or outcome.kind not in ("equal", "static"):
             print(f"{outcome.kind:12} {sample} [{outcome.tried}] {outcome.detail}", flush=True)
     print(dict(counts))
+    if given.report:
+        _PAGE.write_text(report(outcomes))
     return int(bool(counts["differs"] or counts["failed"]))
 
 

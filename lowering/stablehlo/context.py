@@ -110,15 +110,15 @@ class Context(Vocabulary, Regions):
 
         `static` arguments are bound before tracing. Returns a Value, or a tuple where `fn` returns one.
         """
-        from lowering.stablehlo.inline_jax import inline_jax
+        from lowering.stablehlo.inline_jax import inline_for_all_sizes, inline_jax
 
+        if any(any_symbolic(value.shape) for value in operands):
+            return inline_for_all_sizes(fn, operands, static)
         return inline_jax(fn, operands, static)
 
     def jax_elementwise(self, fn: Callable[..., Any], *operands: Value, **static: Any) -> Value:
         """`jax` of a function that works element by element and gives one tensor: operands broadcast."""
-        from lowering.stablehlo.inline_jax import inline_for_all_sizes
-
         shape = self.broadcast_shapes(*(value.shape for value in operands))
-        if not any_symbolic(shape):
-            return self.jax(fn, *operands, **static)
-        return inline_for_all_sizes(fn, [self.broadcast(value, shape) for value in operands], static)
+        if any_symbolic(shape):
+            operands = tuple(self.broadcast(value, shape) for value in operands)
+        return self.jax(fn, *operands, **static)

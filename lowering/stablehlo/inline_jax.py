@@ -10,7 +10,7 @@ from typing import Any
 from lowering.ir.types import DType
 from lowering.stablehlo.clone import rewire
 from lowering.stablehlo.hlo import current_location, func, ir, make_context, relocate
-from lowering.stablehlo.symbolic import is_symbolic
+from lowering.stablehlo.symbolic import Specialised, is_symbolic
 from lowering.stablehlo.value import Value, constant, numpy_dtype
 
 
@@ -24,19 +24,30 @@ def inline_jax(fn: Callable[..., Any], operands: Sequence[Value], static: dict[s
     return results[0] if single else tuple(results)
 
 
-def inline_for_all_sizes(fn: Callable[..., Any], operands: Sequence[Value], static: dict[str, Any]) -> Value:
-    """`inline_jax` of one result with the sizes of each operand, traced with a symbol for each size."""
-    shape = operands[0].shape
-    names = tuple(f"n{axis}" if is_symbolic(size) else size for axis, size in enumerate(shape))
-    types = tuple((names, numpy_dtype(value.dtype).name) for value in operands)
-    text, _ = _lowered(_Call(fn, types, repr(sorted(static.items())), static))
+def inline_for_all_sizes(fn: Callable[..., Any], operands: Sequence[Value], static: dict[str, Any]) -> Any:
+    """`inline_jax` of operands of any sizes, traced with a symbol for each size that is known at the call.
+
+    Raises Specialised where jax has no trace for all sizes.
+    """
+    sizes = {size: f"n{at}" for at, size in enumerate(dict.fromkeys(_symbolic(operands)))}
+    types = tuple(
+        (tuple(sizes[s] if is_symbolic(s) else s for s in value.shape), numpy_dtype(value.dtype).name)
+        for value in operands
+    )
+    text, single, shapes = _traced(_Call(fn, types, repr(sorted(static.items())), static))
+    known = {name: size for size, name in sizes.items()}
+    made = [tuple(known[s] if isinstance(s, str) else s for s in shape) for shape in shapes]
     module = ir.Module.parse(text)
     main = next(op for op in module.body.operations if isinstance(op, func.FuncOp))
     symbols = list(main.arg_attrs)[: len(main.arguments) - len(operands)]
-    axes = [names.index(ir.StringAttr(ir.DictAttr(of)["jax.global_constant"]).value) for of in symbols]
-    sizes = [constant(shape[axis], DType.INT64) for axis in axes]
-    (result,) = _clone_body(main, [value.ir for value in (*sizes, *operands)])
-    return Value(result, shape)
+    names = [ir.StringAttr(ir.DictAttr(of)["jax.global_constant"]).value for of in symbols]
+    values = [*(constant(known[name], DType.INT64) for name in names), *operands]
+    results = tuple(map(Value, _clone_body(main, [value.ir for value in values]), made))
+    return results[0] if single else results
+
+
+def _symbolic(operands: Sequence[Value]) -> list[int]:
+    return [size for value in operands for size in value.shape if is_symbolic(size)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +65,39 @@ def _lowered(call: _Call) -> tuple[str, bool]:
     """StableHLO text of a JAX function on these types, and whether it returns one bare array."""
     import jax
 
-    entry = "main"
     with jax.enable_x64(True):
-        traced = jax.jit(partial(call.fn, **call.static), keep_unused=True)
-        if any(isinstance(size, str) for shape, _ in call.types for size in shape):
-            text, single = _exported(traced, call.types), True
-            # The function around it only checks sizes.
-            entry = "_wrapped_jax_export_main"
-        else:
-            lowered = traced.lower(*(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.types))
-            single = not isinstance(lowered.out_info, tuple | list)
-            text = lowered.as_text("stablehlo")
+        avals = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in call.types]
+        lowered = jax.jit(partial(call.fn, **call.static), keep_unused=True).lower(*avals)
+        single = not isinstance(lowered.out_info, tuple | list)
+        text = lowered.as_text("stablehlo")
+    return _without_calls(text, "main"), single
+
+
+@lru_cache(maxsize=512)
+def _traced(call: _Call) -> tuple[str, bool, tuple[tuple[int | str, ...], ...]]:
+    """`_lowered` of sizes by name, and the sizes of the results."""
+    import jax
+    from jax import export
+
+    with jax.enable_x64(True):
+        scope = export.SymbolicScope()
+        shapes = [export.symbolic_shape(",".join(map(str, shape)), scope=scope) for shape, _ in call.types]
+        avals = [jax.ShapeDtypeStruct(s, of) for s, (_, of) in zip(shapes, call.types, strict=True)]
+        try:
+            made = export.export(jax.jit(partial(call.fn, **call.static), keep_unused=True))(*avals)
+        except (TypeError, ValueError, jax.errors.InconclusiveDimensionOperation) as error:
+            raise Specialised(f"jax does not trace {call.fn.__name__} for all sizes") from error
+        text, single = made.mlir_module(), made.out_tree.num_nodes == 1
+    sizes = tuple(tuple(s if isinstance(s, int) else str(s) for s in aval.shape) for aval in made.out_avals)
+    names = {s for shape, _ in call.types for s in shape}
+    if any(isinstance(s, str) and s not in names for shape in sizes for s in shape):
+        raise Specialised(f"{call.fn.__name__} has a size that no operand has")
+    # The function around it only checks sizes.
+    return _without_calls(text, "_wrapped_jax_export_main"), single, sizes
+
+
+def _without_calls(text: str, entry: str) -> str:
+    """A module's one function, with all that it calls in it."""
     with make_context(), ir.Location.unknown():
         module = ir.Module.parse(text)
         functions = {op.name.value: op for op in module.body.operations if isinstance(op, func.FuncOp)}
@@ -72,16 +105,7 @@ def _lowered(call: _Call) -> tuple[str, bool]:
         for name, function in functions.items():
             if name != entry:
                 function.operation.erase()
-        return str(module), single
-
-
-def _exported(traced: Any, types: Sequence[tuple[Any, str]]) -> str:
-    """The text of a function on tensors whose sizes are symbols."""
-    import jax
-    from jax import export
-
-    shape = export.symbolic_shape(",".join(map(str, types[0][0])))
-    return export.export(traced)(*(jax.ShapeDtypeStruct(shape, dtype) for _, dtype in types)).mlir_module()
+        return str(module)
 
 
 def _inline_calls(block: ir.Block, functions: dict[str, func.FuncOp]) -> None:
