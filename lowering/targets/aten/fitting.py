@@ -269,6 +269,21 @@ def rows(given: Given) -> None:
     need(given["reduction"] == 0 or given["self"].numel() > 0, "a loss of no row")
 
 
+def within(*names: str) -> Check:
+    """These stretch to the size of `self`, axes of one element aside: ATen computes no more and no fewer."""
+
+    def check(given: Given) -> None:
+        size = given["self"].squeeze().shape
+        for name in names:
+            own = given[name].squeeze().shape
+            stretches = len(own) <= len(size) and all(
+                a in (1, b) for a, b in zip(own[::-1], size[::-1], strict=False)
+            )
+            need(stretches, f"{name} is {described(given[name])}, which does not stretch to self")
+
+    return check
+
+
 def fractional(*names: str) -> Check:
     """One of these is of floating point: integers would be divided by a fraction that was rounded to 0."""
 

@@ -177,6 +177,16 @@ UNFIT: dict[str, tuple[str, tuple[Any, ...], str]] = {
         (f(2, 5, 7, 4), f(2, 0, 8, 8)),
         "self has no element: float32[2, 0, 8, 8]",
     ),
+    "a target that does not stretch": (
+        "aten.binary_cross_entropy.default",
+        (f(1), f(0), None, 0),
+        "target is float32[0], which does not stretch to self",
+    ),
+    "a gradient that does not stretch": (
+        "aten.binary_cross_entropy_backward.default",
+        (f(0), f(1), f(1), None, 0),
+        "grad_output is float32[0], which does not stretch to self",
+    ),
     "integers": (
         "aten.smooth_l1_loss_backward.grad_input",
         (i, i, i, 0, 0.5),
