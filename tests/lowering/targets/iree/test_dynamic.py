@@ -20,6 +20,7 @@ from lowering.targets.iree.engine import Iree
 from lowering.targets.target import CPU
 from tests.lowering.stablehlo import test_emit_dynamic as attention
 from tests.lowering.stablehlo.passes.through import dynamic_module
+from tests.models.registry import models
 
 
 class Layers(torch.nn.Module):
@@ -40,6 +41,8 @@ class Compiled:
 
     def __init__(self, exported: Any) -> None:
         self.eager = exported.module()
+        # Of arguments by name, in their order.
+        self.names = list(exported.example_inputs[1])
         lowered = bridge.lower(exported)
         self.module: DynamicModule = attention.dynamic(lowered)
         names = [port.weight for port in self.module.inputs if port.weight is not None]
@@ -62,7 +65,9 @@ class Compiled:
         engine = Iree()
         run = self.executable.at(self.sizes(tensors))
         made = run([engine.from_tensor(tensor, CPU) for tensor in tensors])
-        want = self.eager(*tensors)
+        want = (
+            self.eager(**dict(zip(self.names, tensors, strict=True))) if self.names else self.eager(*tensors)
+        )
         wanted = want if isinstance(want, tuple) else (want,)
         for handle, value in zip(made, wanted, strict=False):
             torch.testing.assert_close(engine.to_torch(handle), value, rtol=1e-5, atol=1e-5)
@@ -90,6 +95,25 @@ def test_layers_at_each_batch(batch: int) -> None:
 @pytest.mark.parametrize(("batch", "length"), [(1, 1), (16, 64), (3, 5), (1, 64)])
 def test_attention_at_each_batch_and_length(batch: int, length: int) -> None:
     attending().check(torch.randint(0, 11, (batch, length)))
+
+
+@pytest.mark.conformance
+def test_a_bert_of_two_layers_at_each_batch_and_length() -> None:
+    """Masked, with checks of its indices, at both ends of its ranges and between them."""
+    found = Compiled(models()["bert-dynamic"].build().export())
+    for batch, length in ((1, 1), (8, 16), (3, 7), (2, 9)):
+        tokens = torch.randint(0, 99, (batch, length), generator=torch.Generator().manual_seed(length))
+        mask = torch.ones(batch, length, dtype=torch.int64)
+        mask[0, length // 2 + 1 :] = 0
+        found.check(tokens, mask)
+
+
+@pytest.mark.conformance
+def test_a_llama_of_two_layers_at_each_batch_and_length() -> None:
+    """Queries in groups, and a scan by which it finds where texts begin."""
+    found = Compiled(models()["llama-dynamic"].build().export())
+    for batch, length in ((1, 1), (8, 16), (3, 7), (2, 32)):
+        found.check(torch.randint(0, 99, (batch, length), generator=torch.Generator().manual_seed(length)))
 
 
 def test_an_index_out_of_bounds_fails_its_check() -> None:
