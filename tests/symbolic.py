@@ -228,8 +228,8 @@ def report(outcomes: Sequence[Outcome]) -> str:
         f"Of {len(outcomes)} overloads with a rule and a sample, torch lets the sizes of {len(vary)} vary. "
         f"The rules of {equal} of these, {share:.1f}%, give one module for all sizes, "
         "without a guard but the program's own. The others are below: their segment has a module for each "
-        "size. `python -m tests.symbolic --report` writes this page. `python -m tests.symbolic` compares each "
-        "module, at other sizes, with the module of plain sizes, bit for bit.\n\n"
+        "size. `python -m tests.symbolic --report` writes this page; without it, each is compared, "
+        "at other sizes, with the module of plain sizes, bit for bit.\n\n"
         "| overload | outcome | reason |\n|---|---|---|\n" + "\n".join(sorted(rows)) + "\n"
     )
 

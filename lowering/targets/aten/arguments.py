@@ -103,8 +103,7 @@ CHECKS: Mapping[str, Sequence[Check]] = {
         **dict.fromkeys(("median.dim", "nanmedian.dim"), (fitting_layers.spread,)),
         "_pdist_forward": (fitting_layers.matrix("self"),),
         "_saturate_weight_to_fp16": (fitting_layers.matrix("weight"),),
-        "binary_cross_entropy": (fitting.within("target"),),
-        "binary_cross_entropy_backward": (fitting.within("target", "grad_output"),),
+        "binary_cross_entropy": (fitting.stretching("target"),),
         **dict.fromkeys(("nll_loss_backward", "nll_loss2d_backward"), (fitting.classes,)),
         **dict.fromkeys(
             ("multi_margin_loss", "multilabel_margin_loss", "multilabel_margin_loss_forward"), (fitting.rows,)

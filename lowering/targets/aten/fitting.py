@@ -269,7 +269,7 @@ def rows(given: Given) -> None:
     need(given["reduction"] == 0 or given["self"].numel() > 0, "a loss of no row")
 
 
-def within(*names: str) -> Check:
+def stretching(*names: str) -> Check:
     """These stretch to the size of `self`, axes of one element aside: ATen computes no more and no fewer."""
 
     def check(given: Given) -> None:
