@@ -103,7 +103,9 @@ class Xla(ImportsTensors[Handle]):
 
     def flags(self, target: TargetOptions) -> Sequence[str]:
         """`XLA_FLAGS`, as the caller set them, and whether `_options` chooses for several cores."""
-        return (*_GIVEN_FLAGS, "several cores" if cores() > 1 else "one core")
+        # A process that holds XLA to a processor hands that flag on to its children; the version says it.
+        given = [flag for flag in _GIVEN_FLAGS if flag != _held_isa(processor())]
+        return (*given, "several cores" if cores() > 1 else "one core")
 
     def pipeline(self, target: TargetOptions) -> StableHloPipeline:
         return pipeline(target.device, this_machine())
@@ -376,9 +378,14 @@ def _hold_to(target: Processor) -> None:
 
     XLA takes this from its variable alone, and reads that once: where jax was used before, it is too late.
     """
-    given = os.environ.get("XLA_FLAGS", "")
-    if target.name in _ISA_OF_LEVEL and "--xla_cpu_max_isa" not in given:
-        os.environ["XLA_FLAGS"] = f"{given} --xla_cpu_max_isa={_ISA_OF_LEVEL[target.name]}".strip()
+    given, held = os.environ.get("XLA_FLAGS", ""), _held_isa(target)
+    if held and "--xla_cpu_max_isa" not in given:
+        os.environ["XLA_FLAGS"] = f"{given} {held}".strip()
+
+
+def _held_isa(target: Processor) -> str:
+    """XLA's flag for a processor that it is held to; empty for this machine's own."""
+    return f"--xla_cpu_max_isa={_ISA_OF_LEVEL[target.name]}" if target.name in _ISA_OF_LEVEL else ""
 
 
 @cache
