@@ -169,9 +169,9 @@ def _read(contents: Contents, kind: type[P], ours: bool) -> P:
         why_not,
         bounds_checks,
         modules,
-        # A stranger's modules at other sizes are made anew from the program.
-        sized if ours else {},
     )
+    # A stranger's modules at other sizes are made anew from the program.
+    lowered.sized.update(sized if ours else {})
     if "dynamic.json" in contents.files:
         found = contents.parse(
             "dynamic.json",

@@ -45,8 +45,6 @@ class Planned:
     bounds_checks: bool = True
     #: Modules by segment index, at `example_sizes`.
     modules: dict[int, Module] = field(default_factory=dict)
-    #: Modules at other sizes that were asked for, by segment index and the values of its symbols.
-    sized: dict[tuple[int, SizeKey], Module] = field(default_factory=dict)
     #: Compiled binaries by cache key, as an artifact brought or `compile` made them.
     binaries: dict[str, Binary] = field(default_factory=dict)
     #: The measurements for the engine `auto`, by an artifact's maker or by `compile`.
@@ -59,6 +57,8 @@ class Planned:
     at_one: dict[tuple[str, ...], str] = field(default_factory=dict)
     #: The device that it is compiled for where nothing else is said.
     device: str = "cpu"
+    #: Modules at other sizes that were asked for, by segment index and the values of its symbols.
+    sized: dict[tuple[int, SizeKey], Module] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         stablehlo = sum(len(s.nodes) for s in self.plan.segments if s.placement is Placement.STABLEHLO)
