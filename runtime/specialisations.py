@@ -91,6 +91,8 @@ class Specialisations(Generic[T]):
             else:
                 future, work = found
                 work.wanted += 1
+                # A call that waits for another's compilation compiles nothing itself.
+                self._report.hits += wait
             if not wait:
                 self._report.deferred += 1
                 return None
