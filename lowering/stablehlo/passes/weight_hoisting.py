@@ -119,6 +119,7 @@ def _load(
     used = [argument for argument in weights if argument in needed]
     members = [op for op in operations if any(result in needed for result in op.operation.results)]
     made = _cloned("load", used, members, list(results))
+    _constants_before_use(made)
     made.operation.verify()
     outputs = tuple(Port(name, Value(v).dtype, Value(v).shape) for v, name in results.items())
     inputs = tuple(weights[argument] for argument in used)
@@ -183,3 +184,19 @@ def _cloned(name: str, arguments: list[ir.Value], members: list[Any], results: l
             values.update(zip(op.operation.results, copy.results, strict=True))
         func.ReturnOp([values[value] for value in results])
     return module
+
+
+def _constants_before_use(module: ir.Module) -> None:
+    """Move each constant to where it is first read.
+
+    A module that was emitted and one that was refined have theirs in other orders. Their parts at load are
+    the same now, and the weights that they make are shared.
+    """
+    block = hlo.main_of(module).entry_block
+    moved: set[ir.Value] = set()
+    for op in list(block.operations):
+        for operand in op.operands:
+            owner = operand.owner
+            if operand not in moved and getattr(owner, "name", "") == "stablehlo.constant":
+                owner.move_before(op.operation)
+                moved.add(operand)

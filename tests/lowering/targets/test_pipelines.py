@@ -16,7 +16,7 @@ from lowering.stablehlo.passes.convolution import Choices
 from lowering.stablehlo.passes.parsed import rewritten
 from lowering.targets import ENGINES, get_engine, pipelines
 from lowering.targets.iree import pipeline as iree
-from lowering.targets.target import DEVICES, Machine, TargetOptions
+from lowering.targets.target import DEVICES, Machine, TargetOptions, this_machine
 from lowering.targets.xla import pipeline as xla
 from tests.lowering.stablehlo.passes.models import CASES, lowered
 from tests.lowering.stablehlo.passes.through import results
@@ -90,6 +90,7 @@ def test_the_passes_of_iree_after_its_input_conversion() -> None:
     wanted = [
         "copy-overwritten-values",
         "hold-insertions",
+        "hold-checks",
         "read-masks-as-bytes",
         "round-integers",
         "keep-roundings",
@@ -111,6 +112,8 @@ def test_other_devices_get_what_results_rest_on(target: ModuleType) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 def test_what_is_listed_is_what_the_engine_uses(name: str) -> None:
     used = [get_engine(name).pipeline(TargetOptions(device)).identity() for device in DEVICES]
+    if name == "iree":
+        used += [iree.dynamic_pipeline(device, this_machine()).identity() for device in DEVICES]
     listed = [item.identity() for item in pipelines(name) if item.subject == "StableHLO module"]
     assert listed == used
 
