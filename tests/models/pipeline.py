@@ -198,8 +198,10 @@ def _run_artifact(folder: Path, calls: tuple[Call, ...]) -> list[list[torch.Tens
     np.savez(folder / "calls.npz", **leaves)
     command = [sys.executable, "-c", _CHILD, "model.bridge", "calls.npz", "results.npz"]
     environment = {"PYTHONPATH": str(_REPOSITORY), "PATH": "/usr/bin:/bin", "BRIDGE_CACHE_BYTES": "0"}
-    if "XDG_DATA_HOME" in os.environ:  # where the key lies that signed the binaries
-        environment["XDG_DATA_HOME"] = os.environ["XDG_DATA_HOME"]
+    # Where the key lies that signed the binaries, and the processor that they are for.
+    for name in ("XDG_DATA_HOME", "BRIDGE_CPU"):
+        if name in os.environ:
+            environment[name] = os.environ[name]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise AssertionError(f"the process that runs the artifact failed: {done.stderr}")
