@@ -17,11 +17,10 @@ from lowering.stablehlo.ops.pooling import (
     _counts,
     _divide,
     _Window,
-    adaptive_windows_of_any,
 )
 from lowering.stablehlo.registry import add_rules
 from lowering.stablehlo.size_questions import fits
-from lowering.stablehlo.symbolic import any_symbolic
+from lowering.stablehlo.symbolic import Specialised, any_symbolic
 from lowering.stablehlo.value import Value, numpy_dtype
 
 IN_HALVES = "eager adds up the halves of an input's gradient in halves"
@@ -154,26 +153,10 @@ def _back(
     return cx.convert(value, cx.out.dtype)
 
 
-def _adaptive_axis(cx: Context, grad: Value, axis: int, size: int) -> Value:
-    """Along one axis: an element's readers are themselves a window, of the averages."""
-    out = grad.shape[axis]
-    step = cx.iota(DType.INT64, (out,))
-    counts = ((step + 1) * size + (out - 1)) / out - step * size / out
-    shares = cx.convert(1.0 / cx.convert(counts, DType.FLOAT64), grad.dtype)
-    places, inside, _ = adaptive_windows_of_any(cx, out, size)
-    read = cx.take(grad, places, axis)
-    factors = cx.broadcast_in_dim(cx.take(shares, places), read.shape, (axis, axis + 1))
-    inside = cx.broadcast_in_dim(inside, read.shape, (axis, axis + 1))
-    return cx.reduce_sum(cx.select(inside, read * factors, 0), axis + 1)
-
-
 def _adaptive_avg_pool(axes: int) -> Callable:
     def backward(cx: Context, grad_output: Value, self: Value) -> Value:
-        if any_symbolic((*self.shape, *grad_output.shape)) and not grad_output.dtype.is_half:
-            value = grad_output
-            for axis in range(self.rank - axes, self.rank):
-                value = _adaptive_axis(cx, value, axis, self.shape[axis])
-            return value
+        if any_symbolic((*self.shape[-axes:], *grad_output.shape[-axes:])):
+            raise Specialised("compilers sum its windows otherwise than at a plain size")
         taps = []
         for size, out in zip(self.shape[-axes:], grad_output.shape[-axes:], strict=True):
             places, inside = _adaptive_windows(size, out)
