@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import NamedTuple, TypeVar
 
@@ -70,7 +71,7 @@ class Binaries:
         if own:
             self.used.add(key)
         if code is None:
-            code = self._compiled(key, module, site)
+            code = self._compiled(key, partial(_compile, module, site))
         binary = Binary(site.engine.name, site.engine.version(), site.target.device, code)
         if own:
             kept[key] = binary
@@ -85,14 +86,7 @@ class Binaries:
         self.used.add(key)
         code = self._brought(key, self._kept)
         if code is None:
-            try:
-                code = site.engine.compile_dynamic(module, site.target)
-            except EngineError as error:
-                _add(self._refused, key, (str(error), error.node))
-                raise
-            self._made.add(key)
-            if not is_observed():
-                self._cache.put(key, code)
+            code = self._compiled(key, partial(site.engine.compile_dynamic, module, site.target))
         self._kept[key] = Binary(site.engine.name, site.engine.version(), site.target.device, code)
         return code
 
@@ -113,10 +107,10 @@ class Binaries:
             return kept[key].code
         return None if watched else self._cache.get(key)
 
-    def _compiled(self, key: str, module: Module, site: Site) -> bytes:
-        """Have the engine compile a module."""
+    def _compiled(self, key: str, compile: Callable[[], bytes]) -> bytes:
+        """Have the engine compile, and keep the binary on disk. Raises EngineError."""
         try:
-            code = site.engine.compile(after_passes(vetted(module), site), site.target)
+            code = compile()
         except EngineError as error:
             _add(self._refused, key, (str(error), error.node))
             raise
@@ -137,6 +131,10 @@ class Binaries:
             self._kept.pop(key, None)
             self._cache.drop(key)
         return bool(brought)
+
+
+def _compile(module: Module, site: Site) -> bytes:
+    return site.engine.compile(after_passes(vetted(module), site), site.target)
 
 
 def cache_key(module: Module, engine: Engine, target: TargetOptions, rewritten: bool = True) -> str:

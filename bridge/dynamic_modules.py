@@ -55,7 +55,7 @@ def from_json(
     for row in data["modules"]:
         index = row["segment"]
         if type(index) is not int or index < 0 or index in found:
-            raise ValueError(f"{index!r:.200} is no segment of its own")
+            raise ValueError(f"{index!r:.200} does not name a segment of its own")
         found[index] = _text(row["reason"]) if "reason" in row else _module(row, code(index))
     return found, {tuple(map(_text, names)): _text(why) for names, why in data["at_one"]}
 

@@ -91,8 +91,8 @@ class Step:
 
         `wait`: until it is, whatever calls do otherwise.
         """
-        if not self.symbols:
-            return self.static
+        if (found := self.ready(symbols)) is not None or not self.symbols:
+            return found
         key, sizes = self._bound(symbols)
         if self.threshold and not self._specialisations.knows(key) and not self._pays(key, sizes):
             self._shared.report.postponed += 1

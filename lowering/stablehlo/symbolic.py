@@ -224,7 +224,7 @@ def any_symbolic(sizes: Sequence[Any]) -> bool:
 
 def term(size: int) -> Dim:
     """A size as an expression."""
-    return size.term if isinstance(size, SymbolicSize) and type(size) is SymbolicSize else size
+    return size.term if type(size) is SymbolicSize else size
 
 
 class SymbolicSize:

@@ -1,4 +1,4 @@
-"""What each command of the table of capabilities leads to."""
+"""The results of each command in the table of capabilities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.capabilities.scene import Scene, X, logits, same
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said, and with which exit status it ended."""
+    """The output of a command, and its exit status."""
 
     status: int
     out: str
