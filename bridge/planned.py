@@ -157,7 +157,7 @@ class Planned:
 
     def _symbols(self, segment: Segment) -> tuple[str, ...]:
         nodes = [node for node in self.functional.graph.nodes if node.name in set(segment.nodes)]
-        return symbols_of(self.functional.graph, segment, nodes)
+        return symbols_of(self.functional.graph, segment.inputs, nodes)
 
     def _dynamic(self, segment: Segment) -> DynamicModule | str:
         if segment.index not in self.dynamic:

@@ -46,7 +46,7 @@ class Step:
         self._lock = threading.Lock()
         self._on_host: HostCall | None = None
         # Its module depends on these symbols. Without any it is loaded once, now.
-        self.symbols = symbols_of(shared.graph, segment, nodes) if self.on_engine else ()
+        self.symbols = symbols_of(shared.graph, segment.inputs, nodes) if self.on_engine else ()
         # Sizes that only the data gives are compiled for when they come again, as long as they are few.
         self.threshold = RECOMPILE_THRESHOLD if any(map(is_unbacked, self.symbols)) else 0
         self._compiled = 0

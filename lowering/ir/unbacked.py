@@ -65,13 +65,16 @@ def typical_sizes(program: Program) -> dict[str, int]:
     return sizes
 
 
-def symbols_of(graph: Graph, segment: Segment, nodes: Iterable[Node]) -> tuple[str, ...]:
-    """The symbols that the types of a segment's values, and so its module, depend on, sorted."""
-    return tuple(sorted(set(_symbols(graph, segment, nodes))))
+def symbols_of(graph: Graph, inputs: Iterable[str], nodes: Iterable[Node]) -> tuple[str, ...]:
+    """The symbols that the types of a segment's values, and so its module, depend on, sorted.
+
+    `inputs`: names of the values that it takes.
+    """
+    return tuple(sorted(set(_symbols(graph, inputs, nodes))))
 
 
-def _symbols(graph: Graph, segment: Segment, nodes: Iterable[Node]) -> Iterator[str]:
-    names = [*segment.inputs, *(name for node in nodes for name in (*node.refs(), *node.results()))]
+def _symbols(graph: Graph, inputs: Iterable[str], nodes: Iterable[Node]) -> Iterator[str]:
+    names = [*inputs, *(name for node in nodes for name in (*node.refs(), *node.results()))]
     for name in dict.fromkeys(names):
         type_ = graph.values.get(name)
         if isinstance(type_, TensorType):
@@ -85,4 +88,4 @@ def has_data_sizes(program: Program, segment: Segment) -> bool:
     """Whether a segment's module depends on what only the data gives."""
     wanted = set(segment.nodes)
     nodes = [node for node in program.graph.nodes if node.name in wanted]
-    return any(map(is_unbacked, symbols_of(program.graph, segment, nodes)))
+    return any(map(is_unbacked, symbols_of(program.graph, segment.inputs, nodes)))

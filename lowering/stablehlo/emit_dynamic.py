@@ -10,7 +10,8 @@ from lowering.ir.module import Port
 from lowering.ir.polynomials import Polynomial, added, polynomial
 from lowering.ir.program import Node, Program, Range
 from lowering.ir.symbols import Apply, free_symbols
-from lowering.ir.types import DType, SymType, TensorType
+from lowering.ir.types import DType, TensorType
+from lowering.ir.unbacked import symbols_of
 from lowering.stablehlo import hlo
 from lowering.stablehlo.admitted import conditions
 from lowering.stablehlo.emit import (
@@ -46,7 +47,7 @@ def emit_dynamic(
     nodes = list(nodes)
     values = program.graph.values
     weights = weight_names(program)
-    used = _symbols(program, nodes, inputs)
+    used = symbols_of(program.graph, inputs, nodes)
     assumptions = assumed(program, {symbol: example[symbol] for symbol in used if symbol in example})
     sizes = SymbolicSizes(assumptions)
     with hlo.make_context(), ir.Location.unknown():
@@ -125,19 +126,6 @@ def _zeros(program: Program) -> Iterator[Polynomial]:
     for condition in conditions(program):
         if isinstance(condition, Apply) and condition.op == "Equality":
             yield added(polynomial(condition.args[0]), polynomial(condition.args[1]), -1)
-
-
-def _symbols(program: Program, nodes: Sequence[Node], inputs: Sequence[str]) -> list[str]:
-    """The symbols of the types of what nodes read and make, sorted."""
-    names = dict.fromkeys([*inputs, *(name for node in nodes for name in (*node.refs(), *node.results()))])
-    found: set[str] = set()
-    for name in names:
-        type_ = program.graph.values.get(name)
-        if isinstance(type_, TensorType):
-            found = found.union(*map(free_symbols, type_.sizes))
-        elif isinstance(type_, SymType):
-            found |= free_symbols(type_.value)
-    return sorted(found)
 
 
 def _port(port: Port, symbol: str | None = None) -> DynamicPort:

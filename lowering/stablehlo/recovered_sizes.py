@@ -13,7 +13,8 @@ from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.module import Module, Port
 from lowering.ir.symbols import Apply
 from lowering.stablehlo.hlo import ir, stablehlo
-from lowering.stablehlo.symbolic import Assumptions, Specialised, is_symbolic, term
+from lowering.stablehlo.size_questions import surely_less
+from lowering.stablehlo.symbolic import Assumptions, Specialised, term
 
 Shape = tuple[int, ...]
 
@@ -174,7 +175,7 @@ def _quotient(known: Assumptions, a: int, b: int) -> int:
     quotient = a // b
     if known.provably_equal(term(quotient * b), term(a)):
         return quotient
-    if not (_never_negative(known, a) and _never_negative(known, b)):
+    if not (surely_less(-1, a) and surely_less(-1, b)):
         raise Specialised(f"the quotient of {a} and {b} may be negative")
     return quotient
 
@@ -192,10 +193,6 @@ def _rounded_down(op: Any) -> tuple[ir.Value, ir.Value] | None:
     if isinstance(inner, ir.Block) or inner.name != "stablehlo.remainder" or inner.operands[1] != by:
         return None
     return inner.operands[0], by
-
-
-def _never_negative(known: Assumptions, size: int) -> bool:
-    return known.provably_less(-1, size.term) if is_symbolic(size) else size >= 0  # type: ignore[attr-defined]
 
 
 _ARITHMETIC: dict[str, Callable[[Assumptions, int, int], int]] = {

@@ -10,7 +10,7 @@ from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes.parsed_dynamic import ParsedDynamic, is_dynamic, refused
 from lowering.stablehlo.passes.rewrite import cx, everywhere, replace
 from lowering.stablehlo.size_questions import surely_less
-from lowering.stablehlo.symbolic import any_symbolic, is_symbolic, term
+from lowering.stablehlo.symbolic import any_symbolic, first_symbolic
 from lowering.stablehlo.value import Value, broadcast
 
 
@@ -59,10 +59,11 @@ def _rewrite(op: Any, low: list[int], high: list[int], gaps: list[int]) -> None:
 
 def _never_crops(amount: int) -> bool:
     """Whether an amount is 0 or more at all sizes: what fills up to a multiple is."""
-    if not is_symbolic(amount) or surely_less(-1, amount):
+    symbolic = first_symbolic([amount])
+    if symbolic is None or surely_less(-1, amount):
         return surely_less(-1, amount)
     least: Polynomial = {}
-    for monomial, count in polynomial(term(amount)).items():
+    for monomial, count in polynomial(symbolic.term).items():
         (factor,) = monomial if len(monomial) == 1 else (None,)
         if isinstance(factor, Apply) and factor.op == "FloorDiv" and count < 0:
             value, by = factor.args
@@ -71,4 +72,4 @@ def _never_crops(amount: int) -> bool:
                 least = added(least, scaled(polynomial(value), count // by))
                 continue
         least = added(least, {monomial: count})
-    return surely_less(-1, amount.assumptions.size(term_of(least)))  # type: ignore[attr-defined]
+    return surely_less(-1, symbolic.assumptions.size(term_of(least)))
