@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bridge.compile_cache import open_cache
 from bridge.vetting import vetted
@@ -82,7 +82,7 @@ class Binaries:
     def of_dynamic(self, module: DynamicModule, site: Site) -> bytes:
         """The engine's binary of a module for all sizes, which an artifact keeps. Raises EngineError."""
         assert isinstance(site.engine, CompilesDynamic)
-        key = dynamic_key(module, *site)
+        key = dynamic_key(module, site.engine, site.target)
         self.used.add(key)
         code = self._brought(key, self._kept)
         if code is None:
@@ -144,21 +144,22 @@ def cache_key(module: Module, engine: Engine, target: TargetOptions, rewritten: 
     `rewritten`: whether the pipeline runs.
     """
     ports = [[port.dtype.value, port.sizes, port.weight] for port in (*module.inputs, *module.outputs)]
-    made_by = [engine.name, engine.version(), *engine.flags(target), digest(engine, target)]
     passes = engine.pipeline(target).identity() if rewritten else ""
-    options = sorted(target.options.items())
-    text = json.dumps([made_by, passes, target.device, options, ports, module.donations()])
-    return hashlib.sha256(text.encode() + b"\0" + module.code).hexdigest()
+    return _key(engine, target, passes, [ports, module.donations()], module.code)
 
 
-def dynamic_key(module: DynamicModule, engine: Engine, target: TargetOptions) -> str:
+def dynamic_key(module: DynamicModule, engine: CompilesDynamic, target: TargetOptions) -> str:
     """The same digest of a module for all sizes."""
-    ports = [[repr(port)] for port in (*module.inputs, *module.outputs)]
+    ports = [[port.dtype.value, list(map(str, port.sizes)), port.weight, port.symbol]
+             for port in (*module.inputs, *module.outputs)]  # fmt: skip
+    passes = engine.dynamic_pipeline(target).identity()
+    return _key(engine, target, passes, [ports, dict(module.ranges)], module.code)
+
+
+def _key(engine: Engine, target: TargetOptions, passes: Any, types: list[Any], code: bytes) -> str:
     made_by = [engine.name, engine.version(), *engine.flags(target), digest(engine, target)]
-    ranges = {name: list(bounds) for name, bounds in module.ranges.items()}
-    options = sorted(target.options.items())
-    parts = ["all sizes", made_by, engine.pipeline(target).identity(), target.device, options, ports, ranges]
-    return hashlib.sha256(json.dumps(parts).encode() + b"\0" + module.code).hexdigest()
+    text = json.dumps([made_by, passes, target.device, sorted(target.options.items()), *types])
+    return hashlib.sha256(text.encode() + b"\0" + code).hexdigest()
 
 
 def has_passes() -> bool:

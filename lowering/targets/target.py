@@ -227,6 +227,10 @@ ROLLBACK = ""
 class CompilesDynamic(Engine, Protocol):
     """An engine that can also compile a module for all sizes into one binary."""
 
+    def dynamic_pipeline(self, target: TargetOptions) -> StableHloPipeline:
+        """The passes that bring a module for all sizes into the form that is compiled."""
+        ...
+
     def compile_dynamic(self, module: DynamicModule, target: TargetOptions) -> bytes:
         """One binary for all sizes that the module admits. Raises EngineError."""
         ...

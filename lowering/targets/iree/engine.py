@@ -43,7 +43,7 @@ from lowering.targets.iree.drivers import choose_driver, device_of, driver_of
 from lowering.targets.iree.interface import MAIN, MAIN_IN, SCOPE
 from lowering.targets.iree.limits import explain
 from lowering.targets.iree.memory import NEEDED, CallMemory
-from lowering.targets.iree.pipeline import pipeline
+from lowering.targets.iree.pipeline import dynamic_pipeline, pipeline
 from lowering.targets.iree.weights import bound, lend
 from lowering.targets.target import Built, Kernel, Results, TargetOptions, this_machine
 
@@ -103,6 +103,9 @@ class Iree(ImportsTensors[Handle]):
 
     def pipeline(self, target: TargetOptions) -> StableHloPipeline:
         return pipeline(target.device, this_machine())
+
+    def dynamic_pipeline(self, target: TargetOptions) -> StableHloPipeline:
+        return dynamic_pipeline(target.device, this_machine())
 
     def compile(self, module: Module, target: TargetOptions) -> bytes:
         """Compile in a child process. `target.options`: see `compile_module`, and `driver` at load.

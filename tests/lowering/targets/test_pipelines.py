@@ -16,7 +16,7 @@ from lowering.stablehlo.passes.convolution import Choices
 from lowering.stablehlo.passes.parsed import rewritten
 from lowering.targets import ENGINES, get_engine, pipelines
 from lowering.targets.iree import pipeline as iree
-from lowering.targets.target import DEVICES, Machine, TargetOptions, this_machine
+from lowering.targets.target import DEVICES, CompilesDynamic, Machine, TargetOptions
 from lowering.targets.xla import pipeline as xla
 from tests.lowering.stablehlo.passes.models import CASES, lowered
 from tests.lowering.stablehlo.passes.through import results
@@ -111,9 +111,10 @@ def test_other_devices_get_what_results_rest_on(target: ModuleType) -> None:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_what_is_listed_is_what_the_engine_uses(name: str) -> None:
-    used = [get_engine(name).pipeline(TargetOptions(device)).identity() for device in DEVICES]
-    if name == "iree":
-        used += [iree.dynamic_pipeline(device, this_machine()).identity() for device in DEVICES]
+    engine = get_engine(name)
+    used = [engine.pipeline(TargetOptions(device)).identity() for device in DEVICES]
+    if isinstance(engine, CompilesDynamic):
+        used += [engine.dynamic_pipeline(TargetOptions(device)).identity() for device in DEVICES]
     listed = [item.identity() for item in pipelines(name) if item.subject == "StableHLO module"]
     assert listed == used
 
