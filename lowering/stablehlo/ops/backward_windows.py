@@ -11,13 +11,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops import resize
-from lowering.stablehlo.ops.pooling import (
-    Sizes,
-    _adaptive_windows,
-    _counts,
-    _divide,
-    _Window,
-)
+from lowering.stablehlo.ops.pooling import Sizes, _adaptive_windows, _counts, _divide, _Window
 from lowering.stablehlo.registry import add_rules
 from lowering.stablehlo.size_questions import fits
 from lowering.stablehlo.symbolic import Specialised, any_symbolic
@@ -234,7 +228,8 @@ Source = Callable[[np.ndarray, int], np.ndarray]
 def _pad(axes: int, source: Source, turned: Callable[..., Value]) -> Callable:
     def backward(cx: Context, grad_output: Value, self: Value, padding: Sequence[int]) -> Value:
         """`padding` names the last axis first."""
-        if any_symbolic(self.shape) and not grad_output.dtype.is_half and all(by >= 0 for by in padding):
+        outwards = all(by >= 0 for by in padding)
+        if any_symbolic(self.shape[-axes:]) and not grad_output.dtype.is_half and outwards:
             value = grad_output
             for axis in range(axes):
                 low, high = padding[2 * (axes - 1 - axis) : 2 * (axes - axis)]
