@@ -21,6 +21,7 @@ from lowering.frontend.pt2.errors import Malformed
 from lowering.frontend.pt2.schema import read_program
 from lowering.frontend.pt2.weights import check_weights
 from lowering.frontend.state_dicts.memory import weights_in_memory
+from lowering.host.tracing import TRACING
 from lowering.ir.program import Program
 from lowering.ir.tree import NodeType, TreeSpec, namedtuple_type
 from lowering.ir.tree_spec import NAMEDTUPLE, STANDARD
@@ -42,7 +43,8 @@ def export(
     """Export a module with example inputs, by `torch.export.export`, not strict. torch's own errors pass."""
     import torch
 
-    return torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
+    with TRACING:
+        return torch.export.export(module, args, kwargs, dynamic_shapes=dynamic_shapes, strict=False)
 
 
 def from_exported_program(exported: ExportedProgram) -> tuple[Program, Weights]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowering.frontend.errors import ExportError, root_cause
 from lowering.frontend.exported import Exported, ExportedPass
+from lowering.host.tracing import TRACING
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -63,7 +64,8 @@ def _expand(module: GraphModule, node: Any) -> None:
         given = [known[leaf] if _is_node(leaf) else leaf for leaf in leaves]
         return math_attention(*pytree.tree_unflatten(given, spec))
 
-    traced = make_fx(attention)(*(operand.meta["val"] for operand in operands))
+    with TRACING:
+        traced = make_fx(attention)(*(operand.meta["val"] for operand in operands))
     with module.graph.inserting_before(node):
         held: dict[Any, Any] = dict(zip(traced.graph.find_nodes(op="placeholder"), operands, strict=True))
         for inner in traced.graph.nodes:

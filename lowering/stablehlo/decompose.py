@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lowering.host.tensors import torch_dtype
+from lowering.host.tracing import TRACING
 from lowering.ir.allowed import refusal
 from lowering.ir.aten import schema
 from lowering.ir.custom_operators import declared, schema_of
@@ -217,7 +218,7 @@ def _traced_module(op: Any, call: _Call) -> fx.GraphModule:
     own = _registered(op)
     slots = list(_slots(tuple(call.arguments.values())))
     try:
-        with FakeTensorMode(), torch.no_grad():
+        with TRACING, FakeTensorMode(), torch.no_grad():
             fakes = [torch.empty(slot.shape, dtype=torch_dtype(slot.dtype)) for slot in slots]
             given = _declared(op, call.arguments)
             written = _written(call) if op._schema.is_mutable else []

@@ -157,8 +157,15 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
         ("            needed.update(names)\n", ""),
     ),
     "runtime/step.py": (
-        ("                self._cache.move_to_end(key)\n", ""),
         ("        if seen < self.threshold:\n", "        if seen <= self.threshold:\n"),
+    ),
+    "runtime/specialisations.py": (
+        (
+            "                self._ready.move_to_end(key)\n"
+            "                self._report.hits += 1\n"
+            "                return self._ready[key]\n",
+            "                self._report.hits += 1\n                return self._ready[key]\n",
+        ),
     ),
     "runtime/frame.py": (("    elif value.data_ptr() % ALIGNMENT:\n", "    elif False:\n"),),
     "runtime/host_call.py": (("            handles.pop(name, None)\n", ""),),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -98,6 +100,18 @@ def test_equal_calls_are_traced_once() -> None:
         frozen = {"self": module._Slot(0, DType.FLOAT32, (4,)), "eps": 0.25}
         module._trace(module._Call("aten.logit.default", repr(frozen), frozen))
     assert module._trace.cache_info().misses == 1
+
+
+def test_threads_trace_at_once() -> None:
+    """make_fx patches torch for the whole process: two at once take each other's patches back."""
+    module._trace.cache_clear()
+
+    def traced(size: int) -> int:
+        frozen = {"self": module._Slot(0, DType.FLOAT32, (size,)), "eps": 0.25}
+        return len(module._trace(module._Call("aten.logit.default", repr(frozen), frozen)).graph.nodes)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(traced, range(1, 33)))) == 1
 
 
 def test_one_and_true_are_different_calls() -> None:
