@@ -156,9 +156,7 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
         ),
         ("            needed.update(names)\n", ""),
     ),
-    "runtime/step.py": (
-        ("        if seen < self.threshold:\n", "        if seen <= self.threshold:\n"),
-    ),
+    "runtime/step.py": (("        if seen < self.threshold:\n", "        if seen <= self.threshold:\n"),),
     "runtime/specialisations.py": (
         (
             "                self._ready.move_to_end(key)\n"
