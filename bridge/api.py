@@ -101,4 +101,5 @@ def load(
     import_all(imports)
     lowered = artifact.read(Path(path), Lowered, trust)
     lowered.device = device
+    lowered.artifact = Path(path)
     return lowered if weights is None else with_weights(lowered, weights)

@@ -33,7 +33,7 @@ from bridge.binaries import Binary
 from bridge.consistency import check_consistent
 from bridge.dynamic_modules import from_json as dynamic_from_json
 from bridge.dynamic_modules import to_json as dynamic_to_json
-from bridge.errors import ArtifactError, UsageError
+from bridge.errors import ArtifactError, OperatorRefused, UsageError
 from bridge.manifest import (
     MANIFEST,
     Contents,
@@ -54,6 +54,7 @@ from lowering.host.weights import WeightError
 from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
 from lowering.ir.module import Check, CheckKind, Module, Port
+from lowering.ir.trusting import trusting_calls
 from lowering.ir.types import DType
 
 P = TypeVar("P", bound=Planned)
@@ -67,9 +68,12 @@ _WAIT_S = 0.01
 def save(lowered: Planned, path: Path) -> Path:
     """Write an artifact folder, replacing an artifact. Weights have the values that the program began with.
 
-    Raises UsageError if something else is at `path`, ArtifactError if writing fails; then what was there is
-    there still. The drafts of killed saves beside it are removed.
+    Raises OperatorRefused for a call that no file may make, UsageError if something else is at `path`,
+    ArtifactError if writing fails; then what was there is there still. The drafts of killed saves beside it
+    are removed.
     """
+    for problem in (*trusting_calls(lowered.program), *trusting_calls(lowered.functional)):
+        raise OperatorRefused(f"cannot write {path}: {problem}")
     target = Path(os.path.realpath(path))
     try:
         put_back(target, _is_whole)
@@ -81,6 +85,7 @@ def save(lowered: Planned, path: Path) -> Path:
     except (OSError, WeightError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ArtifactError(f"cannot write {path}: {reason}") from error
+    lowered.artifact = path
     return path
 
 

@@ -103,8 +103,9 @@ class Binaries:
         if key in self._refused:
             raise EngineError(*self._refused[key])
         watched = is_observed()
-        if key in kept and (key in self._made or not watched):
-            return kept[key].code
+        found = kept.get(key) or self._others.get(key)
+        if found is not None and (key in self._made or not watched):
+            return found.code
         return None if watched else self._cache.get(key)
 
     def _compiled(self, key: str, compile: Callable[[], bytes]) -> bytes:

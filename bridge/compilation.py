@@ -6,13 +6,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.binaries import Binaries, Site
 from bridge.configuration import ATEN, AUTO, Configuration, choice_named
 from bridge.errors import UsageError
-from bridge.planned import Planned, Sizes, size_key
+from bridge.planned import Planned, SizeKey, Sizes, size_key
 from bridge.progress import part
+from bridge.sizes import sizes_by_symbol
 from lowering.ir.errors import EngineError
 from lowering.ir.facts.namespaces import namespace_of
 from lowering.ir.homes import import_home
@@ -121,6 +124,7 @@ class _Compilation:
         on_new_size: OnNewSize = OnNewSize.WAIT,
     ) -> None:
         self._lowered = lowered
+        self.program = lowered.program
         self._configuration = configuration
         self._device = device
         self._name = name
@@ -128,6 +132,8 @@ class _Compilation:
         self._example = dict(lowered.example_sizes)
         self.binaries = Binaries(lowered.binaries)
         self._moves = 0
+        # Whether the binaries of modules that an artifact brought fit here.
+        self._at_hand: dict[tuple[int, SizeKey], bool] = {}
         # The sizes whose binaries an artifact keeps.
         self._kept: list[Sizes] = [self._example]
 
@@ -138,7 +144,7 @@ class _Compilation:
         while True:
             plan = self._settle(plan)
             compiled = self.executor(plan)
-            compiled.prepare(self._example)
+            compiled.load_at(self._example)
             failed = compiled.report.fallbacks
             if not failed:
                 return compiled
@@ -147,7 +153,7 @@ class _Compilation:
     def keep(self, compiled: Compiled, sizes: Sizes) -> None:
         """Compile for these sizes, and keep modules and binaries for an artifact. Raises EngineError."""
         self._kept.append(dict(sizes))
-        compiled.prepare(sizes)
+        compiled.load_at(sizes)
 
     def segments(self, only_kept: bool) -> tuple[Plan, dict[int, Built]]:
         """See `compiled_segments`."""
@@ -159,7 +165,7 @@ class _Compilation:
             if segment.placement is Placement.ATEN or has_data_sizes(self._lowered.functional, segment):
                 continue
             if not only_kept:
-                found[segment.index] = self._compile(plan, segment, self._example)
+                found[segment.index] = self.compile(plan, segment, self._example)
                 continue
             module, site = self._lowered.specialise(plan, segment, self._example), self._site(segment)
             kept = self.binaries.kept(module, site)
@@ -176,13 +182,13 @@ class _Compilation:
             self._lowered.functional,
             plan,
             self._lowered.weights,
-            partial(self._compile, plan),
+            partial(self.compile, plan),
             self._name,
             self._device.partition(":")[0],
             types=container_types(self._lowered),
             packed=self._configuration.packed,
             on_new_size=self._on_new_size,
-            dynamic=partial(self._compile_dynamic, plan),
+            origin=_Origin(self, plan),
             at_one=self._lowered.at_one,
         )
 
@@ -201,7 +207,7 @@ class _Compilation:
                 if segment.placement is Placement.ATEN or has_data_sizes(self._lowered.functional, segment):
                     continue
                 try:
-                    self._compile(plan, segment, self._example)
+                    self.compile(plan, segment, self._example)
                 except EngineError as error:
                     plan = self._move(plan, segment, str(error), error.node)
                     break
@@ -243,7 +249,7 @@ class _Compilation:
 
         return partition(self._lowered.functional, {**plan.reasons, **moved})
 
-    def _compile(self, plan: Plan, segment: Segment, sizes: Sizes) -> Built:
+    def compile(self, plan: Plan, segment: Segment, sizes: Sizes) -> Built:
         """A segment's module and binaries at these sizes, cached. Raises EngineError."""
         try:
             module = self._lowered.specialise(plan, segment, sizes)
@@ -259,7 +265,7 @@ class _Compilation:
         with part(f"segment {segment.index + 1} of {len(plan.segments)}, {site.engine.name}"):
             return self._compiled(module, site, own)
 
-    def _compile_dynamic(self, plan: Plan, segment: Segment) -> BuiltDynamic:
+    def compile_dynamic(self, plan: Plan, segment: Segment) -> BuiltDynamic:
         """A segment's module for all sizes and its binary, cached. Raises EngineError."""
         site = self._site(segment)
         if plan is not self._lowered.plan:
@@ -274,6 +280,33 @@ class _Compilation:
             raise EngineError(f"{site.engine.name} compiles a module for each size")
         return BuiltDynamic(module, self.binaries.of_dynamic(module, site), site.engine, site.target)
 
+    def is_at_hand(self, plan: Plan, segment: Segment, sizes: Sizes) -> bool:
+        """Whether an artifact brought the segment's binary for these sizes."""
+        place = segment.index, size_key(sizes)
+        if plan is not self._lowered.plan or place not in self._lowered.sized:
+            return False
+        if place not in self._at_hand:
+            module = self._lowered.sized[place]
+            self._at_hand[place] = self.binaries.kept(module, self._site(segment)) is not None
+        return self._at_hand[place]
+
+    def save(self, plan: Plan, compiled: Iterable[tuple[int, Sizes]], path: Path | None) -> Path:
+        """Write an artifact with the binaries of these segments and sizes.
+
+        Raises UsageError, ArtifactError.
+        """
+        from bridge.artifact import save
+
+        target = path or self._lowered.artifact
+        if target is None:
+            raise UsageError("the program was not loaded from an artifact; give save_binaries a path")
+        if plan is not self._lowered.plan:
+            raise UsageError("no binaries of sizes are kept where the engine has moved nodes to ATen")
+        for index, sizes in compiled:
+            self._kept.append(sizes)
+            self.compile(plan, plan.segments[index], sizes)
+        return save(self._lowered, target)
+
     def _compiled(self, module: Module, site: Site, own: bool) -> Built:
         """`own`: the artifact keeps the binary, which is of the example's sizes or of some asked for."""
         preflight = b""
@@ -283,6 +316,26 @@ class _Compilation:
             except EngineError:
                 module = replace(module, donated=(), preflight=None)
         return Built(module, self.binaries.of(module, site, own), *site, preflight)
+
+
+class _Origin:
+    """See `runtime.origin.Origin`."""
+
+    def __init__(self, compilation: _Compilation, plan: Plan) -> None:
+        self._compilation = compilation
+        self._plan = plan
+
+    def dynamic(self, segment: Segment) -> BuiltDynamic:
+        return self._compilation.compile_dynamic(self._plan, segment)
+
+    def is_at_hand(self, segment: Segment, sizes: Sizes) -> bool:
+        return self._compilation.is_at_hand(self._plan, segment, sizes)
+
+    def symbols(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        return sizes_by_symbol(self._compilation.program, sizes)
+
+    def save(self, sizes: Iterable[tuple[int, Sizes]], path: str | PathLike[str] | None) -> Path:
+        return self._compilation.save(self._plan, sizes, None if path is None else Path(path))
 
 
 def _aten_plan(lowered: Planned, reason: str) -> Plan:

@@ -31,7 +31,7 @@ def compile_lowered(
     tune: float | None = None,
     args: Sequence[Any] | None = None,
     kwargs: Mapping[str, Any] | None = None,
-    on_new_size: str = OnNewSize.WAIT.value,
+    on_new_size: str = OnNewSize.DYNAMIC.value,
     sizes: Iterable[Mapping[str, int]] = (),
 ) -> Compiled | Interpreted:
     """Compile every segment of a program and load the weights; see `Lowered.compile`."""

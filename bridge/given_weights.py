@@ -130,7 +130,8 @@ def with_weights(lowered: P, source: WeightSource, *, cast: bool = False) -> P:
         if view.dtype is not type_.dtype:
             key = f"cast/{name}"
             storages[key], views[name] = _cast(given, name, type_.dtype, key)
-    return replace(lowered, weights=Weights(storages, _tied_again(views, tied)))
+    # The artifact that it was read from has other weights.
+    return replace(lowered, weights=Weights(storages, _tied_again(views, tied)), artifact=None)
 
 
 def require_weights(lowered: Planned) -> None:

@@ -135,5 +135,6 @@ def execute(
     `weights`: those of the program, see `Lowered.compile`; a program without weights needs none. Gives the
     results in the structure that the model returns. Raises WeightsRefused, AbsentWeights, InputError.
     """
-    compiled = lower(program).compile(engine, weights=weights, cast_weights=cast_weights)
+    lowered = lower(program)
+    compiled = lowered.compile(engine, weights=weights, cast_weights=cast_weights, on_new_size="wait")
     return compiled(*args, **(kwargs or {}))

@@ -7,12 +7,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridge.errors import BridgeError, OperatorRefused
+from bridge.errors import BridgeError
 from bridge.given_weights import with_weights
 from bridge.planned import Planned, example_sizes
 from lowering.ir.plan import Placement
 from lowering.ir.program import OutputKind, Program
-from lowering.ir.trusting import trusting_calls
 from lowering.ir.unbacked import has_data_sizes, typical_sizes
 from lowering.ir.weights import Weights
 from lowering.stablehlo.errors import RuleError, Unsupported
@@ -35,8 +34,6 @@ class Lowered(Planned):
         """
         from bridge.artifact import save
 
-        for problem in (*trusting_calls(self.program), *trusting_calls(self.functional)):
-            raise OperatorRefused(f"cannot write {path}: {problem}")
         return save(self, Path(path))
 
     def compile(
@@ -49,7 +46,7 @@ class Lowered(Planned):
         kwargs: Mapping[str, Any] | None = None,
         weights: WeightSource | None = None,
         cast_weights: bool = False,
-        on_new_size: str = "wait",
+        on_new_size: str = "dynamic",
         sizes: Iterable[Mapping[str, int]] = (),
     ) -> Compiled | Interpreted:
         """Compile every segment and load the weights.
@@ -64,9 +61,9 @@ class Lowered(Planned):
         dtypes, if they have other floating-point ones.
 
         `on_new_size`: the way of a call whose sizes are not compiled yet, of a program with dynamic sizes.
-        `wait`: it waits for the compiler, and calls at other sizes go on. `dynamic`: it runs on the engine's
-        binary for all sizes, which is compiled now and which `save` keeps, or on ATen where an engine or a
-        segment has none; the sizes are compiled in the background. `aten`: the same without that binary.
+        `dynamic`: it runs on the engine's binary for all sizes, which is compiled now and which `save` keeps,
+        or on ATen where an engine or a segment has none; the sizes are compiled in the background. `aten`:
+        the same without that binary. `wait`: it waits for the compiler, and calls at other sizes go on.
         `sizes`: those to compile for now, by symbol or by input and axis (`{"tokens.1": 64}`); `save` then
         keeps their binaries as it does those of the example's sizes.
 

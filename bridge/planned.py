@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import UsageError
@@ -59,6 +60,8 @@ class Planned:
     device: str = "cpu"
     #: Modules at other sizes that were asked for, by segment index and the values of its symbols.
     sized: dict[tuple[int, SizeKey], Module] = field(default_factory=dict)
+    #: The artifact that it was read from, or last written to.
+    artifact: Path | None = None
 
     def __repr__(self) -> str:
         stablehlo = sum(len(s.nodes) for s in self.plan.segments if s.placement is Placement.STABLEHLO)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from lowering.host.shutdown import closed_at_exit, idle
+
 # A compiler uses all cores by itself, or is a child process beside the calls that go on.
 _WORKERS = 1
 # How long a worker waits for more before it ends, in seconds.
 _IDLE_S = 5.0
 
 
+@closed_at_exit("run")
 class Work:
     """Something to do once. `wanted`: how many have asked for it."""
 
@@ -50,9 +53,17 @@ class Workers:
             self._changed.notify()
 
     def _work(self) -> None:
-        while (work := self._next()) is not None:
-            work.run()
+        while self._has_done_some():
+            pass
 
+    def _has_done_some(self) -> bool:
+        """Do what is wanted most. A thread that waits for more holds on to none of it."""
+        work = self._next()
+        if work is not None:
+            work.run()
+        return work is not None
+
+    @idle
     def _next(self) -> Work | None:
         """The work that is wanted most; None, and one worker less, where none comes for a while."""
         with self._changed:

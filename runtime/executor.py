@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from lowering.host.memory import in_kind, private_copy
@@ -28,9 +30,10 @@ from lowering.ir.updates import updates
 from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, HOST_TITLE, get_host
 from runtime.fast_call import FastCall
-from runtime.frame import BuildDynamic, Frame, Shared, Specialise
+from runtime.frame import Frame, Shared, Specialise
 from runtime.hooks import Callback, Hook, Hooks
 from runtime.inputs import NO_TYPES, Binder, Bound
+from runtime.origin import Origin
 from runtime.profile import Profile, Profiler
 from runtime.report import Fallback, Report
 from runtime.results import Results, Written, read_contract
@@ -40,7 +43,7 @@ from runtime.state import State
 from runtime.step import Step
 
 
-@closed_at_exit("__init__", "__call__", "profile_call", "prepare", "buffers")
+@closed_at_exit("__init__", "__call__", "profile_call", "load_at", "buffers")
 class Compiled:
     """A functional program on engines and on the host target.
 
@@ -49,8 +52,8 @@ class Compiled:
     EngineError, the segment runs on the host. `engine`: the report's name of all that. `device`: where
     tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are kept. `types`:
     containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`. `on_new_size`: the
-    way of a call whose sizes are not compiled yet. `dynamic(segment)` gives the binary for all sizes, or
-    raises EngineError. `at_one`: what is known of sizes of 1.
+    way of a call whose sizes are not compiled yet. `origin`: the lowered program, if it can be asked.
+    `at_one`: what is known of sizes of 1.
 
     Raises WeightError for a weight that is missing, UnknownOperator for an operator that the host target does
     not have.
@@ -68,7 +71,7 @@ class Compiled:
         types: Mapping[str, NodeType] = NO_TYPES,
         packed: bool = False,
         on_new_size: OnNewSize = OnNewSize.WAIT,
-        dynamic: BuildDynamic | None = None,
+        origin: Origin | None = None,
         at_one: AtOne = NOTHING_KNOWN,
     ) -> None:
         self.program = program
@@ -94,7 +97,7 @@ class Compiled:
             self.report,
             packed,
             on_new_size,
-            dynamic,
+            origin,
         )
         self._results = Results(self._shared, self._contract, self._binder.leaves)
         self._segments = self._build_steps(plan, cache_size)
@@ -296,11 +299,30 @@ class Compiled:
             handles.update((names[target], value) for target, value in self._state.handles.items())
         return Frame(host, handles, dict(bound.symbols), {}, [])
 
-    def prepare(self, symbols: Mapping[str, int]) -> None:
-        """Load every segment for these values of the symbols now, rather than at the first call with them."""
+    def prepare(self, sizes: Mapping[str, int]) -> None:
+        """Compile and load for these sizes now, rather than at the first call with them, and keep that.
+
+        `sizes`: by symbol, or by input and axis (`{"tokens.1": 64}`); of others the example's. Raises
+        UsageError for sizes that the program does not have.
+        """
+        origin = self._shared.origin
+        self.load_at(sizes if origin is None else origin.symbols(sizes))
+
+    def load_at(self, symbols: Mapping[str, int]) -> None:
+        """The same for these values of the program's symbols."""
         for step in self._segments:
-            if not step.threshold:
-                step.loaded(symbols, wait=True)
+            step.prepare(symbols)
+
+    def save_binaries(self, path: str | PathLike[str] | None = None) -> Path:
+        """Write the artifact anew, with the binaries of all sizes that are compiled by now.
+
+        A process that loads it runs these without a compiler. `path`: another place than that of the artifact
+        that the program was loaded from. Raises UsageError where there is none, ArtifactError.
+        """
+        origin = self._shared.origin
+        if origin is None:
+            raise TypeError("a program that was put together by hand has no artifact")
+        return origin.save([(s.segment.index, sizes) for s in self._segments for sizes in s.compiled], path)
 
     def compile_at_once(self) -> None:
         """Compile for sizes that the data gives when they first come, as verification wants it."""

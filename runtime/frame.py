@@ -20,12 +20,12 @@ from lowering.ir.program import Graph
 from lowering.ir.symbols import Scalar, evaluate
 from lowering.ir.types import SymType
 from lowering.ir.weights import Weights
-from lowering.targets.target import Built, BuiltDynamic, Engine, HostExecutable, TargetOptions
+from lowering.targets.target import Built, Engine, HostExecutable, TargetOptions
+from runtime.origin import Origin
 from runtime.report import Report
 from runtime.specialisations import OnNewSize
 
 Specialise = Callable[[Segment, Mapping[str, Scalar]], Built]
-BuildDynamic = Callable[[Segment], BuiltDynamic]
 
 
 class Frame(NamedTuple):
@@ -51,6 +51,7 @@ class Shared:
     call may overwrite, and the new values that take their place. `packed`: see `NodeSegment`. `arrays`:
     weights bound to engines. `on_host`: the segments that run on the host, fallbacks included. `engines`: the
     engines that loaded a segment, by the type of their handles. `binding`: held while weights are bound.
+    `origin`: the lowered program, if it can be asked.
     """
 
     graph: Graph
@@ -61,7 +62,7 @@ class Shared:
     report: Report
     packed: bool
     on_new_size: OnNewSize = OnNewSize.WAIT
-    dynamic: BuildDynamic | None = None
+    origin: Origin | None = None
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     on_host: list[HostExecutable] = field(default_factory=list)
     engines: dict[type, Engine] = field(default_factory=dict)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from lowering.ir.plan import Placement, Plan
 from lowering.ir.short_repr import ShortRepr
+from lowering.targets import HOST_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,17 @@ class Fallback:
 MAX_FALLBACKS = 256
 
 
+class Tier(Enum):
+    """The ways to run a segment whose sizes are known only at the call."""
+
+    #: Its executable for these sizes.
+    STATIC = "static"
+    #: Its binary for all sizes.
+    DYNAMIC = "dynamic"
+    #: The host.
+    HOST = HOST_NAME
+
+
 @dataclass(slots=True, repr=False)
 class Report(ShortRepr):
     """Counters are since construction. `fallbacks`: the first 256 of different segments and sizes.
@@ -34,8 +48,8 @@ class Report(ShortRepr):
     `copies`: tensors copied into an engine (not dense, or not aligned to 64 bytes) or out of its memory.
     `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how often a
     segment ran on the host, since the data gave new sizes or too many. `deferred`: how often it ran there,
-    or on its binary for all sizes, since its own were still being compiled. `dynamic`: how often it ran on
-    the binary for all sizes. `no_dynamic`: by segment, why it has no such binary. `unchecked_guards`: guards
+    or on its binary for all sizes, since its own were not compiled. `tiers`: how often segments with
+    dynamic sizes ran on each. `no_dynamic`: by segment, why it has no such binary. `unchecked_guards`: guards
     that name something else than the inputs.
     """
 
@@ -48,10 +62,16 @@ class Report(ShortRepr):
     evictions: int = 0
     postponed: int = 0
     deferred: int = 0
-    dynamic: int = 0
+    tiers: dict[str, int] = field(default_factory=lambda: {tier.value: 0 for tier in Tier})
     fallbacks: list[Fallback] = field(default_factory=list)
     no_dynamic: dict[int, str] = field(default_factory=dict)
     unchecked_guards: tuple[str, ...] = ()
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def serve(self, tier: Tier) -> None:
+        """Count one run of a segment."""
+        with self._lock:
+            self.tiers[tier.value] += 1
 
     def fall_back(self, fallback: Fallback) -> None:
         """Note a fallback, once for each segment and sizes."""
@@ -65,7 +85,7 @@ class Report(ShortRepr):
     @property
     def cache(self) -> dict[str, int]:
         """The counters of the cache of segments specialised to sizes."""
-        names = ("hits", "misses", "evictions", "postponed", "deferred", "dynamic")
+        names = ("hits", "misses", "evictions", "postponed", "deferred")
         return {name: getattr(self, name) for name in names}
 
     def json(self) -> dict[str, Any]:
@@ -84,6 +104,7 @@ class Report(ShortRepr):
             "calls": self.calls,
             "copies": self.copies,
             "cache": self.cache,
+            "tiers": dict(self.tiers),
             "no_dynamic": dict(self.no_dynamic),
             "unchecked_guards": list(self.unchecked_guards),
         }

@@ -7,15 +7,17 @@ ask for them: by the thread that meets them first, or in the background.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from enum import Enum
 from functools import partial
-from typing import Generic, TypeVar
+from time import perf_counter
+from typing import Any, Generic, TypeVar
 
 from lowering.ir.symbols import Scalar
 from runtime.background import Work, workers
+from runtime.demand import Demand
 from runtime.report import Report
 
 T = TypeVar("T")
@@ -36,20 +38,39 @@ class OnNewSize(Enum):
 
 
 class Specialisations(Generic[T]):
-    """Calls by the sizes that they are for, at most `capacity`: the least recently used goes out first.
+    """Calls by the sizes that they are for: those that were prepared, and at most `capacity` others.
 
-    `compile(sizes)`: gives the call for sizes, None where the engine refuses them.
+    Of these, the ones stay that save most time: see `runtime.demand`. Where calls wait, an executable saves
+    its compilation. Where they do not, it saves the time of a call without it, which `took` tells.
+
+    `compile(sizes)`: gives the call for sizes, None where the engine refuses them. `threshold`: at which call
+    with new sizes they are compiled for in the background. `is_at_hand(sizes)`: whether that needs no
+    compiler; calls wait for it then. `waits()`: whether a call waits for the compiler.
+    `warm(sizes)`: does beforehand as much of `compile` as can be, without a reference to what is loaded. A
+    process that ends while a compiler runs leaves nothing of an engine behind.
     """
 
     def __init__(
-        self, compile: Callable[[Sizes], T | None], capacity: int, report: Report, on_new_size: OnNewSize
+        self,
+        compile: Callable[[Sizes], T | None],
+        capacity: int,
+        report: Report,
+        waits: Callable[[], bool],
+        threshold: int = 1,
+        is_at_hand: Callable[[Sizes], bool] = lambda sizes: False,
+        warm: Callable[[Sizes], None] | None = None,
     ) -> None:
         self._compile = compile
         self._capacity = capacity
         self._report = report
-        self._on_new_size = on_new_size
-        self._ready: OrderedDict[Key, T | None] = OrderedDict()
+        self._threshold = threshold
+        self._is_at_hand = is_at_hand
+        self._warm = warm or _nothing
+        self.waits = waits
+        self._ready: dict[Key, T | None] = {}
         self._pending: dict[Key, tuple[Future[T | None], Work]] = {}
+        self._prepared: set[Key] = set()
+        self._demand: Demand[Key] = Demand()
         self._lock = threading.Lock()
 
     def peek(self, key: Key) -> T | None:
@@ -61,46 +82,91 @@ class Specialisations(Generic[T]):
         with self._lock:
             found = self._ready.get(key)
             if found is not None:
-                self._ready.move_to_end(key)
+                self._demand.note(key)
                 self._report.hits += 1
             return found
+
+    def keys(self) -> list[Key]:
+        """The sizes that are compiled, and that the engine takes."""
+        with self._lock:
+            return [key for key, made in self._ready.items() if made is not None]
 
     def knows(self, key: Key) -> bool:
         """Whether these sizes are compiled, or are being compiled."""
         return key in self._ready or key in self._pending
 
-    def get(self, key: Key, sizes: Sizes, wait: bool = False) -> T | None:
-        """The call for these sizes; None where the engine refuses them, or they are not compiled yet.
+    def took(self, key: Key, seconds: float) -> None:
+        """A call at sizes that are not compiled took so long."""
+        if not self.waits():
+            with self._lock:
+                self._demand.cost(key, seconds)
 
-        `wait`: until they are, whatever calls do otherwise.
-        """
-        wait = wait or self._on_new_size is OnNewSize.WAIT
+    def prepare(self, key: Key, sizes: Sizes) -> T | None:
+        """The call for these sizes, which stays; None where the engine refuses them."""
         with self._lock:
+            self._prepared.add(key)
+        return self._get(key, sizes, wait=True)
+
+    def get(self, key: Key, sizes: Sizes) -> T | None:
+        """The call for these sizes; None where the engine refuses them, or they are not compiled yet."""
+        return self._get(key, sizes, self.waits() or (key not in self._ready and self._is_at_hand(sizes)))
+
+    def _get(self, key: Key, sizes: Sizes, wait: bool) -> T | None:
+        with self._lock:
+            self._demand.note(key)
             if key in self._ready:
-                self._ready.move_to_end(key)
                 self._report.hits += 1
                 return self._ready[key]
-            found = self._pending.get(key)
-            if found is None:
-                self._report.misses += 1
-                future: Future[T | None] = Future()
-                work = Work(partial(self._fill, key, sizes, future))
-                self._pending[key] = future, work
-                if not wait:
-                    workers.add(work)
-            else:
-                future, work = found
-                work.wanted += 1
-                # A call that waits for another's compilation compiles nothing itself.
-                self._report.hits += wait
             if not wait:
                 self._report.deferred += 1
-                return None
+            found = self._pending.get(key)
+            if found is None:
+                if not wait and not self._pays(key):
+                    return None
+                found = self._begin(key, sizes, wait)
+                if not wait:
+                    workers.add(found[1])
+            else:
+                found[1].wanted += 1
+                # A call that waits for another's compilation compiles nothing itself.
+                self._report.hits += wait
+        if not wait:
+            return None
         # A waiting thread does the work itself, unless another has begun it.
+        future, work = found
         work.run()
         return future.result()
 
-    def _fill(self, key: Key, sizes: Sizes, future: Future[T | None]) -> None:
+    def _begin(self, key: Key, sizes: Sizes, wait: bool) -> tuple[Future[T | None], Work]:
+        future: Future[T | None] = Future()
+        # In the background, a program that is gone needs nothing any more.
+        warm = _nothing if wait else self._warm
+        work = Work(partial(_fill, weakref.ref(self), warm, key, sizes, future))
+        self._pending[key] = found = future, work
+        return found
+
+    def _pays(self, key: Key) -> bool:
+        """Whether sizes are compiled for in the background: they are worth more than others that would go."""
+        if key in self._prepared:
+            return True
+        others = self._others()
+        if len(others) < self._capacity:
+            return self._demand.count(key) >= self._threshold
+        return self._demand.worth(key) > self._demand.worth(self._demand.least(others))
+
+    def _others(self) -> list[Key]:
+        return [key for key in self._ready if key not in self._prepared]
+
+    def begin(self, key: Key, sizes: Sizes) -> bool:
+        """Count the compilation that begins; False where others have become worth more by now."""
+        with self._lock:
+            if not self.waits() and not self._is_at_hand(sizes) and not self._pays(key):
+                del self._pending[key]
+                return False
+            self._report.misses += 1
+            return True
+
+    def fill(self, key: Key, sizes: Sizes, future: Future[T | None], start: float) -> None:
         """Compile for all who wait. They get an error too, and the sizes stay unknown."""
         try:
             made = self._compile(sizes)
@@ -111,8 +177,32 @@ class Specialisations(Generic[T]):
             return
         with self._lock:
             del self._pending[key]
-            self._ready[key] = made
-            if len(self._ready) > self._capacity:
-                self._ready.popitem(last=False)
+            if self.waits():
+                self._demand.cost(key, perf_counter() - start)
+            others = self._others()
+            if key not in self._prepared and len(others) >= self._capacity:
+                del self._ready[self._demand.least(others)]
                 self._report.evictions += 1
+            self._ready[key] = made
         future.set_result(made)
+
+
+def _nothing(sizes: Sizes) -> None:
+    """Leave all to `compile`."""
+
+
+def _fill(
+    owner: weakref.ref[Specialisations[Any]],
+    warm: Callable[[Sizes], None],
+    key: Key,
+    sizes: Sizes,
+    future: Future[Any],
+) -> None:
+    found = owner()
+    if found is None or not found.begin(key, sizes):
+        return
+    del found
+    start = perf_counter()
+    warm(sizes)
+    if (found := owner()) is not None:
+        found.fill(key, sizes, future, start)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from time import perf_counter
 
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement, Segment
@@ -15,9 +19,9 @@ from lowering.targets import HOST_TITLE
 from lowering.targets.packages import needs
 from runtime.dynamic_call import DynamicCalls
 from runtime.engine_call import EngineCall, load
-from runtime.frame import Frame, Shared
+from runtime.frame import Frame, Shared, Specialise
 from runtime.host_call import HostCall
-from runtime.report import Fallback
+from runtime.report import Fallback, Tier
 from runtime.specialisations import Key, OnNewSize, Specialisations
 
 # At which call with sizes from the data they are compiled for; until then the segment runs on the host.
@@ -40,20 +44,28 @@ class Step:
         self._shared = shared
         self._nodes = nodes
         self._capacity = capacity
-        self._specialisations = Specialisations(
-            self._load_or_fall_back, capacity, shared.report, shared.on_new_size
-        )
         self._lock = threading.Lock()
         self._on_host: HostCall | None = None
         # Its module depends on these symbols. Without any it is loaded once, now.
         self.symbols = symbols_of(shared.graph, segment.inputs, nodes) if self.on_engine else ()
         # Sizes that only the data gives are compiled for when they come again, as long as they are few.
         self.threshold = RECOMPILE_THRESHOLD if any(map(is_unbacked, self.symbols)) else 0
+        self._specialisations = Specialisations(
+            self._load_or_fall_back,
+            capacity,
+            shared.report,
+            self._waits,
+            self.threshold or 1,
+            self._is_at_hand,
+            partial(_compiled, shared.specialise, segment),
+        )
         self._compiled = 0
         self._seen: OrderedDict[Key, int] = OrderedDict()
+        self._dynamic: DynamicCalls | None = None
         self.static = self._load_or_fall_back({}) if self.on_engine and not self.symbols else None
         self._fixed = None if self.symbols else self.static or self.on_host()
-        self._dynamic = self._load_dynamic() if self.symbols else None
+        if self.symbols:
+            self._dynamic = self._load_dynamic()
 
     @property
     def call(self) -> Callable[[Frame], None]:
@@ -61,43 +73,76 @@ class Step:
         return self._fixed or self._call_at_sizes
 
     def _call_at_sizes(self, frame: Frame) -> None:
-        self.chosen(frame.symbols)(frame)
+        loaded = self._own(frame.symbols)
+        if loaded is not None:
+            loaded(frame)
+            return
+        start = perf_counter()
+        self._meanwhile(frame.symbols)(frame)
+        self._specialisations.took(self._key(frame.symbols), perf_counter() - start)
 
     def chosen(self, symbols: Mapping[str, Scalar]) -> EngineCall | HostCall:
         """The call that runs the segment at these sizes."""
-        return self._fixed or self.loaded(symbols) or self._meanwhile(symbols)
+        return self._fixed or self._own(symbols) or self._meanwhile(symbols)
+
+    def _own(self, symbols: Mapping[str, Scalar]) -> EngineCall | None:
+        """The call for these sizes; None where it is the host's, or is not compiled yet."""
+        if (found := self.ready(symbols)) is not None:
+            return found
+        key, sizes = self._key(symbols), self._sizes(symbols)
+        waits = self._waits()
+        if waits and self.threshold and not self._specialisations.knows(key) and not self._pays(key, sizes):
+            self._shared.report.postponed += 1
+            return None
+        found = self._specialisations.get(key, sizes)
+        if found is not None:
+            self._shared.report.serve(Tier.STATIC)
+        return found
 
     def _meanwhile(self, symbols: Mapping[str, Scalar]) -> EngineCall | HostCall:
         """The call at sizes that are not compiled, or that the engine refuses."""
-        _, sizes = self._bound(symbols)
-        call = self._dynamic.at(sizes) if self._dynamic is not None else None
-        if call is not None:
-            self._shared.report.dynamic += 1
-            return call
-        return self.on_host()
+        call = self._dynamic.at(self._sizes(symbols)) if self._dynamic is not None else None
+        self._shared.report.serve(Tier.DYNAMIC if call is not None else Tier.HOST)
+        return call or self.on_host()
 
     def ready(self, symbols: Mapping[str, Scalar]) -> EngineCall | None:
         """The call that is loaded for these sizes, which is counted; None where there is none yet."""
         if not self.symbols:
             return self.static
-        return self._specialisations.ready(tuple(symbols.get(name) for name in self.symbols))
+        found = self._specialisations.ready(self._key(symbols))
+        if found is not None:
+            self._shared.report.serve(Tier.STATIC)
+        return found
 
-    def _bound(self, symbols: Mapping[str, Scalar]) -> tuple[Key, dict[str, Scalar]]:
-        key = tuple(symbols.get(name) for name in self.symbols)
-        return key, {name: symbols[name] for name in self.symbols if name in symbols}
+    def prepare(self, symbols: Mapping[str, Scalar]) -> None:
+        """Load the segment for these sizes, and keep it. Sizes from the data are not known beforehand."""
+        if self.symbols and not self.threshold:
+            self._specialisations.prepare(self._key(symbols), self._sizes(symbols))
 
-    def loaded(self, symbols: Mapping[str, Scalar], wait: bool = False) -> EngineCall | None:
-        """The call for these sizes; None where it is the host's, or is not compiled yet.
+    def _is_at_hand(self, sizes: Mapping[str, Scalar]) -> bool:
+        origin = self._shared.origin
+        return origin is not None and origin.is_at_hand(self.segment, sizes)
 
-        `wait`: until it is, whatever calls do otherwise.
-        """
-        if (found := self.ready(symbols)) is not None or not self.symbols:
-            return found
-        key, sizes = self._bound(symbols)
-        if self.threshold and not self._specialisations.knows(key) and not self._pays(key, sizes):
-            self._shared.report.postponed += 1
-            return None
-        return self._specialisations.get(key, sizes, wait)
+    @property
+    def compiled(self) -> list[dict[str, Scalar]]:
+        """The sizes, other than the data's, that are compiled for."""
+        if self.threshold:
+            return []
+        keys = self._specialisations.keys()
+        return [{n: v for n, v in zip(self.symbols, key, strict=True) if v is not None} for key in keys]
+
+    def _key(self, symbols: Mapping[str, Scalar]) -> Key:
+        return tuple(symbols.get(name) for name in self.symbols)
+
+    def _sizes(self, symbols: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        return {name: symbols[name] for name in self.symbols if name in symbols}
+
+    def _waits(self) -> bool:
+        """Whether a call at new sizes waits for the compiler. To import torch takes as long as to compile."""
+        way = self._shared.on_new_size
+        if way is OnNewSize.DYNAMIC:
+            return self._dynamic is None and self._on_host is None and "torch" not in sys.modules
+        return way is OnNewSize.WAIT
 
     def _pays(self, key: Key, sizes: Mapping[str, Scalar]) -> bool:
         """Whether sizes from the data are compiled for: they came before, and not too many others did."""
@@ -120,14 +165,14 @@ class Step:
         """The call that is loaded for these sizes, without loading or counting."""
         if not self.symbols:
             return self.static
-        return self._specialisations.peek(tuple(symbols.get(name) for name in self.symbols))
+        return self._specialisations.peek(self._key(symbols))
 
     def _load_dynamic(self) -> DynamicCalls | None:
         shared = self._shared
-        if shared.on_new_size is not OnNewSize.DYNAMIC or shared.dynamic is None:
+        if shared.on_new_size is not OnNewSize.DYNAMIC or shared.origin is None:
             return None
         try:
-            return DynamicCalls(shared, shared.dynamic(self.segment))
+            return DynamicCalls(shared, shared.origin.dynamic(self.segment))
         except EngineError as error:
             shared.report.no_dynamic[self.segment.index] = str(error)
             return None
@@ -159,3 +204,11 @@ class Step:
             raise EngineError(
                 f"segment {index} has to run on {HOST_TITLE}, which {needs(error)}{reason}"
             ) from error
+
+
+def _compiled(specialise: Specialise | None, segment: Segment, sizes: Mapping[str, Scalar]) -> None:
+    """Compile a segment, so that its binary is at hand when it is loaded."""
+    if specialise is not None:
+        # The engine refuses it then again, and the report says so.
+        with suppress(EngineError):
+            specialise(segment, sizes)

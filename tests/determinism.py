@@ -83,7 +83,7 @@ def measure(suite: str, name: str, engine: str, calls: int, load: int) -> None:
 
     subject = SUITES[suite]()[name]()
     with on_threads():
-        compiled = bridge.lower(subject.exported).compile(engine)
+        compiled = bridge.lower(subject.exported).compile(engine, on_new_size="wait")
         if isinstance(compiled, Compiled):
             compiled.compile_at_once()
         compiled.reset()

@@ -116,7 +116,7 @@ def _arguments(shape: str, caller: str) -> Iterator[Any]:
 
 
 def of_calls(engine: str, caller: str, shape: str, rounds: int) -> Growth:
-    compiled = lowered(shape).compile(engine)
+    compiled = lowered(shape).compile(engine, on_new_size="wait")
     given = _arguments(shape, caller)
     return grown(lambda: compiled(next(given)), rounds, max(100, rounds // 50))
 
@@ -127,10 +127,14 @@ def of_cycles(engine: str, caller: str, shape: str, rounds: int, binaries: bool 
     with TemporaryDirectory() as folder:
         program = lowered(shape)
         if binaries:
-            program.compile(engine)
+            program.compile(engine, on_new_size="wait")
         path = program.save(Path(folder) / "program.bridge")
         del program
-        return grown(lambda: bridge.load(path).compile(engine)(next(given)), rounds, max(10, rounds // 10))
+        return grown(
+            lambda: bridge.load(path).compile(engine, on_new_size="wait")(next(given)),
+            rounds,
+            max(10, rounds // 10),
+        )
 
 
 def of_loads(engine: str, caller: str, shape: str, rounds: int) -> Growth:

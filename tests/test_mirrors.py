@@ -26,6 +26,7 @@ ELSEWHERE = {
     "bridge/tuning/candidates.py": "tests/bridge/tuning/test_search.py",
     "bridge/verification/reference.py": "tests/bridge/test_verifying.py",
     "bridge/verification/trial.py": "tests/bridge/test_verifying.py",
+    "runtime/origin.py": "tests/runtime/test_step.py",
     "bridge/vetting.py": "tests/bridge/test_foreign.py",
 }
 

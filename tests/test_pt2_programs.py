@@ -23,7 +23,7 @@ _REPOSITORY = ROOT.parents[2]
 @pytest.mark.parametrize("engine", ["iree", "xla", "aten"])
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_equals_eager(sample: Pt2Sample, engine: str) -> None:
-    compiled = bridge.lower(sample.path).compile(engine)
+    compiled = bridge.lower(sample.path).compile(engine, on_new_size="wait")
     if engine != "aten" and sample.name != DATA_DEPENDENT:
         assert compiled.report.nodes(Placement.ATEN) == 0, compiled.report.plan.reasons
         assert len(compiled.report.plan.segments) == 1

@@ -74,7 +74,7 @@ def check(lines: list[Any], outputs: list[int], dynamic: bool, cut: int, least: 
             lowered, Configuration("xla", {s.nodes[0]: "iree" for s in segments[cut & 1 :: 2]})
         )
     else:
-        compiled = lowered.compile(engine)
+        compiled = lowered.compile(engine, on_new_size="wait")
     eager = copy.deepcopy(module)
     for call, rows in enumerate(sizes):
         try:

@@ -51,8 +51,9 @@ def command(
     tune: Tune = None,
     sizes: Sizes = None,
     dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Compile a binary for all sizes too, where the engine has one.")
-    ] = False,
+        bool,
+        typer.Option(help="Compile a binary for all sizes too, where the engine has one."),
+    ] = True,
     weights: Weights = None,
     cast_weights: CastWeights = False,
     imports: Imports = None,

@@ -71,7 +71,7 @@ def command(
     args, kwargs = read_inputs(lowered, inputs, resize=resize) if inputs else _drawn(lowered, seed)
     with working(f"compiling for {engine}"):
         example = {"args": args, "kwargs": kwargs} if engine == AUTO else {}
-        compiled = lowered.compile(engine, device, tune=tune, **example)
+        compiled = lowered.compile(engine, device, on_new_size="wait", tune=tune, **example)
     with working(f"calling {source}"):
         measured = profiling.measure(compiled, args, kwargs, calls)
         peak = profiling.measured_peak()

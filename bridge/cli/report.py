@@ -78,6 +78,6 @@ def _profiled(lowered: Lowered, engine: str, device: str) -> list[ProfileTable]:
     from bridge import profiling
     from bridge.verification.draw import example_call
 
-    compiled = lowered.compile(engine, device)
+    compiled = lowered.compile(engine, device, on_new_size="wait")
     args, kwargs = example_call(lowered)
     return profile_tables(profiling.measure(compiled, args, kwargs), profiling.measured_peak(), engine)

@@ -98,7 +98,7 @@ def run_engine(
     problem = ""
     compiled: Compiled | Interpreted | None = None
     try:
-        compiled = lowered.compile(engine, device)
+        compiled = lowered.compile(engine, device, on_new_size="wait")
         if isinstance(compiled, Compiled):
             compiled.compile_at_once()
         row: list[Seen] = []

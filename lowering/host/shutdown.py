@@ -14,12 +14,14 @@ import atexit
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 _PACKAGES = frozenset({"bridge", "lowering", "runtime"})
 # A thread that waits for a compiler, which is a child process, is not inside C++.
@@ -30,6 +32,8 @@ _PAUSE_S = 0.005
 
 _entries: list[tuple[type, str]] = []
 _codes: set[CodeType] = set()
+_idle: set[CodeType] = set()
+_ends: dict[object, Callable[[], None]] = {}
 _never = threading.Lock()
 _told: set[int] = set()
 
@@ -46,6 +50,25 @@ def closed_at_exit(*names: str) -> Callable[[type[T]], type[T]]:
     return register
 
 
+@contextmanager
+def ended_at_exit(end: Callable[[], None]) -> Iterator[None]:
+    """For a thread that waits for another process: `end` ends that where the interpreter ends before it."""
+    key = object()
+    _ends[key] = end
+    if _never.locked():
+        end()
+    try:
+        yield
+    finally:
+        del _ends[key]
+
+
+def idle(function: F) -> F:
+    """For a function that only waits for something to do: a thread in it is not in a call."""
+    _idle.add(_function(function).__code__)
+    return function
+
+
 @atexit.register
 def close() -> None:
     """Let no thread but this one begin a call, and wait for those that have."""
@@ -54,6 +77,8 @@ def close() -> None:
     _never.acquire()
     for owner, name in _entries:
         setattr(owner, name, _closed(vars(owner)[name], threading.get_ident()))
+    for end_other in list(_ends.values()):
+        end_other()
     end = time.monotonic() + _WAIT_S
     quiet = time.monotonic() + _GRACE_S
     while time.monotonic() < min(end, quiet):
@@ -81,6 +106,8 @@ def _state(frame: FrameType) -> str:
         return _ELSEWHERE
     at: FrameType | None = frame
     while at is not None:
+        if at.f_code in _idle:
+            return _ELSEWHERE
         if _module(at).split(".")[0] in _PACKAGES:
             return _BUSY
         at = at.f_back

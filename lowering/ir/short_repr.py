@@ -24,7 +24,8 @@ class ShortRepr:
 
     def __repr__(self) -> str:
         own: Any = self
-        parts = (f"{field.name}={_SHORT.repr(getattr(own, field.name))}" for field in fields(own))
+        shown = (field.name for field in fields(own) if field.repr)
+        parts = (f"{name}={_SHORT.repr(getattr(own, name))}" for name in shown)
         text = f"{type(self).__name__}({', '.join(parts)})"
         return text if len(text) <= _MOST else f"{text[: _MOST - 3]}..."
 

@@ -99,7 +99,7 @@ def test_what_follows_is_compiled_for_sizes_that_come_again(case: Case) -> None:
     module = Module(case.body)
     lowered = bridge.lower(torch.export.export(module, (draw(0),)))
     assert tuple(segment.placement for segment in lowered.plan.segments) == case.placements
-    compiled = lowered.compile("xla")
+    compiled = lowered.compile("xla", on_new_size="wait")
     for _ in range(3):
         for x in (draw(0), draw(1), -torch.ones(6, 4)):
             with torch.no_grad():
@@ -123,7 +123,7 @@ def test_verification_compiles_at_the_first_size() -> None:
 def test_it_is_so_for_a_loaded_artifact(tmp_path: Any) -> None:
     module = Module(rows)
     bridge.lower(torch.export.export(module, (draw(0),))).save(tmp_path / "model.bridge")
-    compiled = bridge.load(tmp_path / "model.bridge").compile("xla")
+    compiled = bridge.load(tmp_path / "model.bridge").compile("xla", on_new_size="wait")
     for _ in range(2):
         with torch.no_grad():
             torch.testing.assert_close(compiled(draw(3)), module(draw(3)))
@@ -143,8 +143,22 @@ class Decided(torch.nn.Module):
 @pytest.mark.parametrize("engine", ["xla", "iree", "aten"])
 def test_a_boolean_out_of_a_tensor(engine: str) -> None:
     """Its symbol is known from a condition: `Eq(u0, 1)`."""
-    compiled = bridge.lower(torch.export.export(Decided(), (draw(0),))).compile(engine)
+    compiled = bridge.lower(torch.export.export(Decided(), (draw(0),))).compile(engine, on_new_size="wait")
     for x in (torch.ones(6, 4), -torch.ones(6, 4)):
         found, plus = compiled(x)
         assert found is bool(x.sum() > 0)
         torch.testing.assert_close(plus, x + 1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.body.__name__ for case in CASES])
+def test_what_follows_runs_on_the_binary_for_all_sizes(case: Case) -> None:
+    """As soon as the size is known: nothing is compiled, and nothing waits."""
+    module = Module(case.body)
+    compiled = bridge.lower(torch.export.export(module, (draw(0),))).compile("iree")
+    assert isinstance(compiled, bridge.Compiled)
+    for x in (draw(0), draw(1)):
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(x), module(x))
+    follows = sum(placement is HLO for placement in case.placements[1:])
+    assert compiled.report.no_dynamic == {}
+    assert compiled.report.tiers == {"static": 0, "dynamic": 2 * follows, "aten": 0}

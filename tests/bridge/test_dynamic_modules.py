@@ -72,7 +72,7 @@ def test_new_sizes_are_refined_not_emitted(monkeypatch: pytest.MonkeyPatch, tmp_
 
     monkeypatch.setattr(planned, "emit_segment", emit)
     monkeypatch.setattr(planned, "dynamic_segment", emit)
-    compiled = lowered.compile("xla")
+    compiled = lowered.compile("xla", on_new_size="wait")
     for batch, length in ((1, 1), (2, 9), (16, 64)):
         tokens = torch.randint(0, 11, (batch, length))
         torch.testing.assert_close(compiled(tokens), Attention().eval()(tokens), rtol=1e-5, atol=1e-5)
@@ -103,7 +103,7 @@ def test_why_a_segment_has_one_module_for_each_size_is_told(tmp_path: Path) -> N
         lowered.dynamic_module()
     loaded = bridge.load(lowered.save(tmp_path / "model.bridge"))
     assert list(loaded.dynamic) == [0]
-    assert loaded.compile("xla")(torch.rand(1, 2, 7, 5)).shape == (1, 2, 9, 9)
+    assert loaded.compile("xla", on_new_size="wait")(torch.rand(1, 2, 7, 5)).shape == (1, 2, 9, 9)
 
 
 def test_new_sizes_need_no_torch(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_the_binary_for_all_sizes_serves_where_nothing_else_is(tmp_path: Path) -
     assert serving.report.no_dynamic == {}
     tokens = torch.randint(0, 11, (2, 9))
     torch.testing.assert_close(serving(tokens), Attention().eval()(tokens), rtol=1e-5, atol=1e-5)
-    assert (serving.report.dynamic, serving.report.fallbacks) == (1, [])
+    assert (serving.report.tiers["dynamic"], serving.report.fallbacks) == (1, [])
     path = lowered.save(tmp_path / "model.bridge")
     code = f"""
 import sys
@@ -173,6 +173,29 @@ for shape in ((3, 5), (1, 1), (16, 64), (7, 13)):
     for _ in range(2):
         result = compiled(np.zeros(shape, np.int64))
         assert result.shape == (*shape, 8) and np.isfinite(result).all()
-assert compiled.report.dynamic == 6, compiled.report
+assert compiled.report.tiers["dynamic"] == 6, compiled.report
 """
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "BRIDGE_CACHE_BYTES": "0"})
+
+
+@pytest.mark.parametrize("engine", ["xla", "iree"])
+def test_what_was_compiled_goes_back_into_the_artifact(engine: str, tmp_path: Path) -> None:
+    path = bridge.lower(exported()).save(tmp_path / "model.bridge")
+    compiled = bridge.load(path).compile(engine)
+    assert isinstance(compiled, bridge.Compiled)
+    compiled.prepare({"tokens.0": 2, "tokens.1": 9})
+    assert compiled.save_binaries() == path
+    again = bridge.load(path).compile(engine)
+    assert isinstance(again, bridge.Compiled)
+    tokens = torch.randint(0, 11, (2, 9))
+    torch.testing.assert_close(again(tokens), Attention().eval()(tokens), rtol=1e-5, atol=1e-5)
+    assert again.report.tiers == {"static": 1, "dynamic": 0, "aten": 0}
+    with pytest.raises(UsageError, match=r"tokens\.0 cannot be 17"):
+        again.prepare({"tokens.0": 17})
+
+
+def test_a_program_without_an_artifact_says_so() -> None:
+    compiled = bridge.lower(exported()).compile("xla")
+    assert isinstance(compiled, bridge.Compiled)
+    with pytest.raises(UsageError, match="give save_binaries a path"):
+        compiled.save_binaries()

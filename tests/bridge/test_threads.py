@@ -88,7 +88,7 @@ def test_calls_at_once_have_the_results_of_eager(program: Any, engine: str, dyna
     batch = torch.export.Dim("batch", min=2, max=64)
     shapes = {"x": {0: batch}, "y": {0: batch}} if dynamic else None
     lowered = bridge.lower(module, _rows(0, 1, (3,)), dynamic_shapes=shapes)
-    compiled = lowered.compile(engine)
+    compiled = lowered.compile(engine, on_new_size="wait")
 
     def work(number: int) -> None:
         for call in range(CALLS):
@@ -143,7 +143,7 @@ def test_more_sizes_than_are_kept(engine: str, monkeypatch: pytest.MonkeyPatch) 
     module = Single().eval()
     batch = torch.export.Dim("batch", min=2, max=64)
     lowered = bridge.lower(module, _rows(0, 1, (3,)), dynamic_shapes={"x": {0: batch}, "y": {0: batch}})
-    compiled = lowered.compile(engine)
+    compiled = lowered.compile(engine, on_new_size="wait")
 
     def work(number: int) -> None:
         for call in range(CALLS // 8):

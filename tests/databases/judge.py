@@ -62,7 +62,7 @@ def judge(case: Case, engine: str) -> Row:
             return row
     row.targets = sorted({node.target for node in lowered.program.graph.nodes})
     try:
-        compiled = lowered.compile(engine)
+        compiled = lowered.compile(engine, on_new_size="wait")
         row.reason, row.factor = _difference(case, compiled, lambda: _buffers(compiled))
         row.word = Word.DIFFERENT.value
         row.aten = on_aten(lowered, compiled)

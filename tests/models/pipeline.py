@@ -124,7 +124,7 @@ def take_through(
     row.constant = [name for name, value in expected[0].values.items() if _is_constant(name, value)]
     for engine in engines:
         with _timed(seconds, f"compile {engine}"):
-            compiled = lowered.compile(engine)
+            compiled = lowered.compile(engine, on_new_size="wait")
         if engine != "aten":
             plan = compiled.report.plan
             segments, on_aten = len(plan.segments), compiled.report.nodes(Placement.ATEN)

@@ -21,7 +21,7 @@ def check(name: str, engine: str) -> None:
     lowered = bridge.lower(exported)
     assert not lowered.plan.reasons
     kind = rounding_of(lowered.program)
-    compiled = lowered.compile(engine)
+    compiled = lowered.compile(engine, on_new_size="wait")
     eager = exported.module()
     calls = [kwargs for _, kwargs in model.calls[1:]]
     for _ in range(2):

@@ -159,10 +159,8 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
     "runtime/step.py": (("        if seen < self.threshold:\n", "        if seen <= self.threshold:\n"),),
     "runtime/specialisations.py": (
         (
-            "                self._ready.move_to_end(key)\n"
-            "                self._report.hits += 1\n"
-            "                return self._ready[key]\n",
-            "                self._report.hits += 1\n                return self._ready[key]\n",
+            "            if key not in self._prepared and len(others) >= self._capacity:\n",
+            "            if len(others) >= self._capacity:\n",
         ),
     ),
     "runtime/frame.py": (("    elif value.data_ptr() % ALIGNMENT:\n", "    elif False:\n"),),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from lowering.ir.types import DType, SymType, TensorType, ValueType, contiguous
 from lowering.ir.weights import Storage, Weights, WeightView
 from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
 from lowering.targets.aten.routine import Routine
-from lowering.targets.target import Built, TargetOptions
+from lowering.targets.target import Built, BuiltDynamic, TargetOptions
 from runtime.executor import Compiled
 
 F32 = DType.FLOAT32
@@ -231,6 +232,30 @@ class FakeEngine:
 
     def to_numpy(self, handle: np.ndarray) -> np.ndarray:
         return handle
+
+
+class FakeOrigin:
+    """`build(segment)` gives the binary for all sizes. `at_hand`: the sizes that need no compiler."""
+
+    def __init__(self, build: Callable[[Segment], BuiltDynamic] | None = None, *at_hand: Any) -> None:
+        self.build = build
+        self.at_hand = at_hand
+        self.saved: list[tuple[int, Mapping[str, Any]]] = []
+
+    def dynamic(self, segment: Segment) -> BuiltDynamic:
+        if self.build is None:
+            raise EngineError("it has none")
+        return self.build(segment)
+
+    def is_at_hand(self, segment: Segment, sizes: Mapping[str, Any]) -> bool:
+        return sizes in self.at_hand
+
+    def symbols(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        return {name.replace("x.0", "s0"): size for name, size in sizes.items()}
+
+    def save(self, sizes: Iterable[tuple[int, Mapping[str, Any]]], path: Any) -> Path:
+        self.saved = list(sizes)
+        return Path(path)
 
 
 def compiled(

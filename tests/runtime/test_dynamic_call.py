@@ -17,7 +17,7 @@ from lowering.ir.symbols import Symbol
 from lowering.ir.types import DType
 from lowering.targets.target import BuiltDynamic
 from runtime.specialisations import OnNewSize
-from tests.runtime.fakes import FakeEngine, N, compiled, node, plan, program, tensor
+from tests.runtime.fakes import FakeEngine, FakeOrigin, N, compiled, node, plan, program, tensor
 
 
 def module(symbol: str, high: int | None = None, checks: tuple[Check, ...] = ()) -> DynamicModule:
@@ -62,7 +62,7 @@ def doubled(made: DynamicModule, fails: Any = None, way: OnNewSize = OnNewSize.D
     def build(segment: Any) -> BuiltDynamic:
         return BuiltDynamic(made, b"", dynamic)  # pyright: ignore[reportArgumentType]
 
-    f, engine = compiled(given, on_new_size=way, dynamic=build, **rest)
+    f, engine = compiled(given, on_new_size=way, origin=FakeOrigin(build), **rest)
     return f, engine, dynamic
 
 
@@ -78,7 +78,7 @@ def test_a_new_size_runs_on_it_until_its_own_is_compiled() -> None:
     f.prepare({"s0": 2})
     assert f(torch.ones(2, 3)).tolist() == [[2.0] * 3] * 2
     assert dynamic.calls == [{"s0": 2}]
-    assert (f.report.dynamic, f.report.deferred) == (1, 1)
+    assert (f.report.tiers["dynamic"], f.report.deferred) == (1, 1)
 
 
 def test_sizes_that_the_engine_refuses_stay_with_it() -> None:
@@ -113,7 +113,7 @@ def test_why_there_is_none_is_told() -> None:
     def build(segment: Any) -> BuiltDynamic:
         raise EngineError("it has no dynamic sorts")
 
-    f, _ = compiled(doubling(), on_new_size=OnNewSize.DYNAMIC, dynamic=build)
+    f, _ = compiled(doubling(), on_new_size=OnNewSize.DYNAMIC, origin=FakeOrigin(build))
     assert f.report.no_dynamic == {0: "it has no dynamic sorts"}
     assert f(torch.ones(2, 3)).tolist() == [[2.0] * 3] * 2
     assert f.report.json()["no_dynamic"] == {0: "it has no dynamic sorts"}

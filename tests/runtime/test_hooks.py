@@ -138,7 +138,9 @@ def test_sizes_at_which_types_do_not_hold_run_on_the_host() -> None:
     x = torch.ones(2, 6)
     shape = {"x": {0: torch.export.Dim("n", min=0, max=9)}}
     model = Squeezing()
-    compiled = bridge.lower(torch.export.export(model, (x,), dynamic_shapes=shape)).compile("xla")
+    compiled = bridge.lower(torch.export.export(model, (x,), dynamic_shapes=shape)).compile(
+        "xla", on_new_size="wait"
+    )
     assert isinstance(compiled, Compiled)
     seen: list[str] = []
     compiled.on_step(lambda event: seen.append(event.engine))

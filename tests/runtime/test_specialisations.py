@@ -37,11 +37,17 @@ class Compiler:
 
 def made(compiler: Any, way: OnNewSize = OnNewSize.WAIT, capacity: int = 16) -> tuple[Any, Report]:
     report = Report(Plan(()), "fake")
-    return Specialisations(compiler, capacity, report, way), report
+    return Specialisations(compiler, capacity, report, lambda: way is OnNewSize.WAIT), report
 
 
-def get(found: Any, size: int, **how: Any) -> Any:
-    return found.get((size,), {"s": size}, **how)
+def get(found: Any, size: int) -> Any:
+    return found.get((size,), {"s": size})
+
+
+def settled(found: Any) -> None:
+    """Once nothing is compiled any more."""
+    while found._pending:
+        threading.Event().wait(0.001)
 
 
 def test_a_call_does_not_wait_for_the_compiler_of_another_size() -> None:
@@ -95,10 +101,11 @@ def test_in_the_background_a_new_size_is_the_hosts_until_it_is_compiled() -> Non
     compiler.started[7].wait()
     assert found.knows((7,))
     compiler.waits[7].set()
-    assert get(found, 7, wait=True) == "for 7"
+    assert found.prepare((7,), {"s": 7}) == "for 7"
     assert get(found, 7) == "for 7"
     assert compiler.begun == [7]
-    assert (report.misses, report.deferred, report.hits) == (1, 2, 2)
+    assert report.misses == 1
+    assert report.deferred == 2
 
 
 def test_what_an_engine_refuses_is_known() -> None:
@@ -107,13 +114,89 @@ def test_what_an_engine_refuses_is_known() -> None:
     assert found.knows((13,))
 
 
-def test_the_least_recently_used_goes_out() -> None:
+def test_the_sizes_that_save_least_go_out() -> None:
+    costs = {2: 3.0, 3: 2.0, 4: 1.0}
     compiler = Compiler()
     found, report = made(compiler, capacity=2)
-    for size in (2, 3, 2, 4, 3):
+    for size, times in ((2, 1), (3, 2)):
+        for _ in range(times):
+            get(found, size)
+        found._demand.cost((size,), costs[size])
+    # 3 saves 2 x 2 seconds, 2 saves 3.
+    get(found, 4)
+    assert (found.knows((2,)), found.knows((3,)), found.knows((4,))) == (False, True, True)
+    assert report.evictions == 1
+
+
+def test_prepared_sizes_stay_and_take_nobodys_place() -> None:
+    found, report = made(Compiler(), capacity=1)
+    for size in (2, 3):
+        found.prepare((size,), {"s": size})
+    for size in (4, 5, 6):
         get(found, size)
-    assert compiler.begun == [2, 3, 4, 3]
+    found.prepare((7,), {"s": 7})
+    assert [size for size in range(2, 8) if found.knows((size,))] == [2, 3, 6, 7]
     assert report.evictions == 2
+
+
+def test_in_the_background_only_what_is_worth_more_is_compiled() -> None:
+    compiler = Compiler()
+    found, report = made(compiler, OnNewSize.ATEN, capacity=1)
+    for _ in range(3):
+        get(found, 2)
+        found.took((2,), 1.0)
+        settled(found)
+    for _ in range(3):
+        get(found, 3)
+        found.took((3,), 1.0)
+        settled(found)
+    assert compiler.begun == [2]
+    # The fourth finds three that took as long; the fifth finds four.
+    for _ in range(2):
+        get(found, 3)
+        settled(found)
+    assert compiler.begun == [2, 3]
+    assert report.evictions == 1
+
+
+def test_what_is_no_longer_worth_it_leaves_the_queue() -> None:
+    compiler = Compiler(7)
+    found, _ = made(compiler, OnNewSize.ATEN, capacity=1)
+    get(found, 7)
+    compiler.started[7].wait()
+    # Behind it in the queue, while there still is a place.
+    get(found, 8)
+    for _ in range(5):
+        get(found, 7)
+    found.took((7,), 1.0)
+    found.took((8,), 1.0)
+    compiler.waits[7].set()
+    settled(found)
+    assert compiler.begun == [7]
+    assert found.knows((7,))
+
+
+def test_sizes_from_the_data_are_compiled_when_they_come_again() -> None:
+    compiler = Compiler()
+    found = Specialisations(compiler, 4, Report(Plan(()), "fake"), lambda: False, threshold=2)
+    for size in (2, 3, 3):
+        get(found, size)
+    settled(found)
+    assert compiler.begun == [3]
+
+
+def test_a_program_that_is_gone_compiles_nothing() -> None:
+    compiler = Compiler(7)
+    blocker, _ = made(compiler, OnNewSize.ATEN)
+    get(blocker, 7)
+    compiler.started[7].wait()
+    found, _ = made(compiler, OnNewSize.ATEN)
+    get(found, 8)
+    del found
+    get(blocker, 9)
+    compiler.waits[7].set()
+    settled(blocker)
+    assert compiler.begun == [7, 9]
 
 
 def test_a_program_goes_on_while_its_sizes_are_compiled() -> None:
@@ -128,4 +211,4 @@ def test_a_program_goes_on_while_its_sizes_are_compiled() -> None:
     calls = engine.calls
     np.testing.assert_array_equal(f(torch.ones(2, 3)), np.full((2, 3), 2))
     assert engine.calls == calls + 1
-    assert sorted(sizes["s0"] for sizes in engine.loads) == [2, 3]
+    assert {sizes["s0"] for sizes in engine.loads} == {2, 3}

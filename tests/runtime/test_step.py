@@ -1,5 +1,7 @@
 """A step: specialisation to the sizes of a call or of its data, the cache of them, the way to the host."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from lowering.ir.program import Range
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import DType, SymKind, SymType
 from runtime.inputs import InputError
-from tests.runtime.fakes import N, compiled, node, program, tensor
+from runtime.specialisations import OnNewSize
+from tests.runtime.fakes import FakeOrigin, N, compiled, node, program, tensor
 
 HLO, ATEN = Placement.STABLEHLO, Placement.ATEN
 T3 = tensor(3)
@@ -136,3 +139,28 @@ def test_a_refused_size_is_compiled_for_the_host_once():
         f(torch.ones(n, 3))
     assert len(f._shared.on_host) == 1
     assert [fallback.sizes for fallback in f.report.fallbacks] == [{"s0": 3}, {"s0": 4}]
+
+
+def test_sizes_are_prepared_by_their_names_and_saved():
+    origin = FakeOrigin()
+    f, engine = compiled(doubled(), cache_size=1, origin=origin, on_new_size=OnNewSize.ATEN)
+    for n in (2, 3):
+        f.prepare({"x.0": n})
+        np.testing.assert_array_equal(f(np.ones((n, 3), np.float32)), np.full((n, 3), 2))
+    assert engine.loads == [{"s0": 2}, {"s0": 3}]
+    assert f.report.tiers == {"static": 2, "dynamic": 0, "aten": 0}
+    assert f.save_binaries("a.bridge") == Path("a.bridge")
+    assert origin.saved == [(0, {"s0": 2}), (0, {"s0": 3})]
+
+
+def test_a_binary_that_is_at_hand_is_loaded_by_the_call_that_needs_it():
+    f, engine = compiled(doubled(), origin=FakeOrigin(None, {"s0": 2}), on_new_size=OnNewSize.ATEN)
+    np.testing.assert_array_equal(f(np.ones((2, 3), np.float32)), np.full((2, 3), 2))
+    assert engine.calls == 1
+    assert f.report.tiers == {"static": 1, "dynamic": 0, "aten": 0}
+
+
+def test_a_program_that_was_put_together_by_hand_has_no_artifact():
+    f, _ = compiled(doubled())
+    with pytest.raises(TypeError, match="has no artifact"):
+        f.save_binaries("a.bridge")

@@ -67,10 +67,16 @@ def parsed_dynamic(module: DynamicModule) -> Iterator[ParsedDynamic]:
 def rewritten_dynamic(module: DynamicModule, pipeline: StableHloPipeline) -> tuple[bytes, Module]:
     """A module after a pipeline, as text with locations, and its ports with symbolic sizes.
 
-    Raises EngineError, with what has no form for all sizes.
+    Raises EngineError, with what has no form for all sizes. A fault of a pass is one too, since there are
+    other ways to run the module.
     """
     with parsed_dynamic(module) as parsed:
-        pipeline.run(parsed)
+        try:
+            pipeline.run(parsed)
+        except (EngineError, Specialised):
+            raise
+        except Exception as error:
+            raise EngineError(f"a pass fails at such sizes: {type(error).__name__}: {error}") from error
         parsed.sizes.clear()
         parsed.verify()
         return str(parsed.mlir.operation.get_asm(enable_debug_info=True)).encode(), parsed.source

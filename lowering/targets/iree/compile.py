@@ -18,6 +18,7 @@ from math import prod
 from lowering.host.drafts import scratch_folder
 from lowering.host.machine import memory
 from lowering.host.processor import processor
+from lowering.host.shutdown import ended_at_exit
 from lowering.ir.bytecode import DYNAMIC_OPERATIONS, check_operations
 from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.errors import EngineError
@@ -239,7 +240,8 @@ def _iree_compile(source: bytes, flags: Sequence[str], name: str, timeout: float
         )
         try:
             _bound_memory(child.pid)
-            _, stderr = child.communicate(timeout=timeout)
+            with ended_at_exit(child.kill):
+                _, stderr = child.communicate(timeout=timeout)
         except BaseException as error:
             os.killpg(child.pid, signal.SIGKILL)
             child.communicate()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,84 @@ threading.Thread(target=program, daemon=True).start()
 program.entered.wait()
 """
     assert run(_THREADS + text) == (0, "", "")
+
+
+def test_a_thread_that_only_waits_for_work_holds_nobody_up() -> None:
+    text = """
+import threading, time
+from lowering.host import shutdown
+from runtime.background import Work, Workers
+
+done = threading.Event()
+workers = Workers(idle=1000.0)
+workers.add(Work(done.set))
+done.wait()
+while shutdown._BUSY in shutdown._states():
+    time.sleep(0.001)
+print("idle")
+"""
+    assert run(text) == (0, "idle\n", "")
+
+
+_NEW_SIZES = """
+import torch, bridge
+
+batch = torch.export.Dim("batch", min=1, max=64)
+module = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.GELU()).eval()
+exported = torch.export.export(module, (torch.randn(3, 8),), dynamic_shapes=({0: batch},))
+kept = []
+for _ in range(2):
+    compiled = bridge.lower(exported).compile(ENGINE)
+    kept += [compiled(torch.randn(rows, 8)) for rows in range(4, 12)]
+print(len(kept))
+"""
+
+
+@pytest.mark.parametrize("engine", ["iree", "xla"])
+def test_sizes_that_are_being_compiled(engine: str) -> None:
+    """Neither an abort, nor an engine's complaint about what is left."""
+    assert run(f"ENGINE = {engine!r}{_NEW_SIZES}") == (0, "16\n", "")
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_process_that_a_thread_waits_for_ends(closing: bool) -> None:
+    text = """
+import atexit, subprocess, sys, threading, time
+from lowering.host import shutdown
+from lowering.host.shutdown import ended_at_exit
+
+begun, go = threading.Event(), threading.Event()
+
+def wait():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    print(child.pid, flush=True)
+    begun.set()
+    if CLOSING:
+        go.wait()
+    with ended_at_exit(child.kill):
+        begun.set()
+        child.wait()
+
+thread = threading.Thread(target=wait, daemon=True)
+thread.start()
+begun.wait()
+if CLOSING:
+    # After `close` in the order of exit: what begins while Python ends.
+    atexit.unregister(shutdown.close)
+    atexit.register(lambda: (go.set(), thread.join()))
+    atexit.register(shutdown.close)
+"""
+    status, printed, errors = run(f"CLOSING = {closing}\n{text}")
+    assert (status, errors) == (0, "")
+    assert _ends(int(printed))
+
+
+def _ends(pid: int) -> bool:
+    """Whether a process is gone soon."""
+    for _ in range(1000):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.01)
+    return False

@@ -1,0 +1,34 @@
+"""The lowered program that a compiled one comes from: it names sizes, and keeps binaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Protocol
+
+from lowering.ir.plan import Segment
+from lowering.ir.symbols import Scalar
+from lowering.targets.target import BuiltDynamic
+
+Sizes = Mapping[str, Scalar]
+
+
+class Origin(Protocol):
+    """The lowered program that a `Compiled` was made from."""
+
+    def dynamic(self, segment: Segment) -> BuiltDynamic:
+        """The binary of a segment for all sizes. Raises EngineError."""
+        ...
+
+    def is_at_hand(self, segment: Segment, sizes: Sizes) -> bool:
+        """Whether the binary for these sizes needs no compiler."""
+        ...
+
+    def symbols(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Sizes by symbol, of sizes by symbol or by input and axis. Raises UsageError."""
+        ...
+
+    def save(self, sizes: Iterable[tuple[int, Sizes]], path: str | PathLike[str] | None) -> Path:
+        """Write an artifact that has the binaries of these segments and sizes, and return its path."""
+        ...
