@@ -9,7 +9,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.build.reduce import padding_attribute
 from lowering.stablehlo.build.shape import Shapes
 from lowering.stablehlo.hlo import ir, stablehlo
-from lowering.stablehlo.size_questions import fits
+from lowering.stablehlo.size_questions import are_equal, fits
 from lowering.stablehlo.size_values import sizes_tensor
 from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Value, tensor_type
@@ -32,6 +32,10 @@ class Contractions(Shapes):
         float32 and rounds once; a half-typed dot would also be many times slower on CPU), else the operands'.
         """
         out = out or (DType.FLOAT32 if lhs.dtype.is_half else lhs.dtype)
+        for left, right in zip((*batch[0], *contract[0]), (*batch[1], *contract[1]), strict=True):
+            # Sizes that are known are the verifier's to compare.
+            if any_symbolic([lhs.shape[left], rhs.shape[right]]):
+                are_equal([lhs.shape[left]], [rhs.shape[right]])
         shape = [lhs.shape[axis] for axis in batch[0]]
         for value, used in ((lhs, {*batch[0], *contract[0]}), (rhs, {*batch[1], *contract[1]})):
             shape += [size for axis, size in enumerate(value.shape) if axis not in used]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -59,6 +59,10 @@ class Convolution:
     @property
     def spatial(self) -> int:
         return self.input.rank - 2
+
+    def of_group(self) -> Convolution:
+        """One group of it."""
+        return replace(self, groups=1)
 
     @property
     def is_product(self) -> bool:
@@ -173,6 +177,15 @@ def convolve_channels_last(found: Convolution, choices: Choices, weights: set[ir
         groups=found.groups,
         out=found.result.dtype,
     )
+
+
+def by_shifting(found: Convolution, input: Value, kernel: Value) -> Value:
+    """The convolution of channels-last operands without one: as a matmul, or as a sum for each tap.
+
+    It has one group, or is depthwise.
+    """
+    shifted = _shifted_sums if found.is_depthwise else _im2col
+    return shifted(found, input, kernel)
 
 
 def _suits_winograd(found: Convolution, dtype: DType) -> bool:

@@ -13,6 +13,7 @@ from lowering.stablehlo.bounds import interval
 from lowering.stablehlo.hlo import ir, stablehlo
 from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import cx, everywhere, maker
+from lowering.stablehlo.size_questions import surely_less
 from lowering.stablehlo.value import Value, tensor_type
 
 
@@ -29,14 +30,14 @@ def _rewrite(op: Any) -> None:
     shape = Value(op.operation.operands[0]).shape
     window = _window(numbers, shape, Value(op.operation.operands[count + 1]).shape)
     last = [shape[axis] - window[axis] for axis in axes]
-    if not prod(shape) or min(last, default=0) < 0:
+    if not prod(shape) or any(surely_less(place, 0) for place in last):
         return
     if not _in_bounds(op.operation.operands[count], numbers.index_vector_dim, last):
         with ir.InsertionPoint(op), op.operation.location:
             op = _with_spare_place(op, count, axes, window, last, numbers.index_vector_dim)
         shape = Value(op.operation.operands[0]).shape
     indices = Value(op.operation.operands[count])
-    if indices.dtype.itemsize == 8 and max(shape) < 1 << 31:
+    if indices.dtype.itemsize == 8 and all(surely_less(size, 1 << 31) for size in shape):
         with ir.InsertionPoint(op), op.operation.location:
             op.operation.operands[count] = cx.convert(indices, DType.INT32).ir
 
@@ -55,7 +56,9 @@ def _in_bounds(indices: ir.Value, vector: int, last: list[int]) -> bool:
     if joined is not None and joined.dimension.value == vector and len(joined.operands) == len(last):
         columns = list(joined.operands)
     found = [interval(column) for column in columns]
-    return all(known.low >= 0 and known.high <= most for known, most in zip(found, last, strict=True))
+    return all(
+        known.low >= 0 and surely_less(known.high, most + 1) for known, most in zip(found, last, strict=True)
+    )
 
 
 def _with_spare_place(

@@ -45,6 +45,8 @@ def dynamic_pipeline(device: str, machine: Machine) -> StableHloPipeline:
     return stablehlo_pipeline(
         f"iree-dynamic-{device}",
         *chosen,
+        # It takes no windows where a call says another size than a convolution's batch.
+        stablehlo_pass("dynamic-windows", required=True),
         *_legalised(),
         *_dynamic_forms(),
         stablehlo_pass("erase-dead-operations", ensures=("no-dead-operations",)),

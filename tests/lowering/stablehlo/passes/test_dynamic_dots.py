@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from expecttest import assert_expected_inline
 
 from lowering.stablehlo.passes import stablehlo_pass
@@ -73,3 +76,29 @@ func.func public @main(%x: tensor<?x8xf32>, %w: tensor<4x8xf32>) -> tensor<?x4xf
 }
 """
     assert "reshape" not in dynamic_through(text, [("b", 8), (4, 8)], DOTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("tensor<?xf32>, tensor<?xf32>) -> tensor<f32> | [0] x [0]", [("n",), ("n",)]),
+        ("tensor<1x?xf32>, tensor<4x?xf32>) -> tensor<1x4xf32> | [1] x [1]", [(1, "n"), (4, "n")]),
+        ("tensor<?x1xf32>, tensor<1x?xf32>) -> tensor<?x?xf32> | [1] x [0]", [("m", 1), (1, "n")]),
+        ("tensor<?x?xf32>, tensor<?xf32>) -> tensor<?xf32> | [1] x [0]", [("m", "n"), ("n",)]),
+    ],
+)
+def test_products_of_one_row_or_one_term_are_spelled_term_by_term(text: str, sizes: list[Any]) -> None:
+    """IREE spells them by reshapes that it cannot do at such sizes."""
+    types, axes = text.split(" | ")
+    left, right = types.partition(")")[0].split(", ")
+    result = types.partition("-> ")[2]
+    module = f"""
+func.func public @main(%x: {left}, %y: {right}) -> {result} {{
+  %0 = stablehlo.dot_general %x, %y, contracting_dims = {axes} : ({types}
+  return %0 : {result}
+}}
+"""
+    made = dynamic_through(module, sizes, DOTS)
+    assert "dot_general" not in made
+    assert "stablehlo.multiply" in made
+    assert "stablehlo.reduce" in made

@@ -116,6 +116,62 @@ def test_a_llama_of_two_layers_at_each_batch_and_length() -> None:
         found.check(torch.randint(0, 99, (batch, length), generator=torch.Generator().manual_seed(length)))
 
 
+class Product(torch.nn.Module):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x @ y
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [("n", "n"), ("mn", "n"), ("n", "n4"), ("1n", "n4"), ("m1", "1n"), ("b1n", "bn4"), ("m", "m")],
+)
+def test_products_of_one_row_and_of_one_term(left: str, right: str) -> None:
+    sizes = {"n": 5, "m": 6, "b": 3, "1": 1, "4": 4}
+    dims = {name: torch.export.Dim(name, min=2, max=64) for name in "nmb"}
+    shapes = [[sizes[axis] for axis in side] for side in (left, right)]
+    dynamic = tuple({at: dims[a] for at, a in enumerate(side) if a in dims} for side in (left, right))
+    given = tuple(torch.zeros(shape) for shape in shapes)
+    found = Compiled(torch.export.export(Product(), given, dynamic_shapes=dynamic))
+    for n, m, b in ((1, 1, 1), (9, 7, 2), (64, 64, 64)):
+        sizes |= {"n": n, "m": m, "b": b}
+        found.check(*(torch.randn([sizes[axis] for axis in side]) for side in (left, right)))
+
+
+class Pictures(torch.nn.Module):
+    """Windows of each kind, at heights and widths that a call says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 3, 2, 1),
+            torch.nn.MaxPool2d(3, 2, 1),
+            torch.nn.Conv2d(8, 8, 3, padding=1, groups=8),
+            torch.nn.Conv2d(8, 12, 1),
+            torch.nn.Conv2d(12, 12, 3, padding=2, dilation=2, groups=3),
+            torch.nn.AvgPool2d(2, 2),
+            torch.nn.ConvTranspose2d(12, 4, 4, 2, 1),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+def test_windows_at_each_height_and_width() -> None:
+    dims = {
+        0: torch.export.Dim("b", max=8),
+        2: torch.export.Dim("h", min=16, max=99),
+        3: torch.export.Dim("w", min=16, max=99),
+    }
+    exported = torch.export.export(Pictures().eval(), (torch.zeros(2, 3, 32, 40),), dynamic_shapes=(dims,))
+    compiled = bridge.lower(exported).compile("iree")
+    assert isinstance(compiled, bridge.Compiled)
+    for b, h, w in ((1, 16, 16), (8, 99, 99), (3, 37, 24)):
+        x = torch.randn(b, 3, h, w)
+        torch.testing.assert_close(compiled(x), exported.module()(x), rtol=1e-4, atol=1e-4)
+    assert compiled.report.tiers == {"static": 0, "dynamic": 3, "aten": 0}
+
+
 def test_an_index_out_of_bounds_fails_its_check() -> None:
     tokens = torch.full((2, 3), 11)
     run = attending().executable.at(attending().sizes([tokens]))
