@@ -47,7 +47,7 @@ def _is_one_row(sides: Sequence[_Side]) -> bool:
 def _by_multiplying(sides: Sequence[_Side], dtype: DType) -> Value:
     """The product as [batch, free of the left, free of the right], term by term."""
     left, right = sides
-    shape = [left.batch_size, left.free_size, right.free_size, left.contracted_size]
+    shape = (left.batch_size, left.free_size, right.free_size, left.contracted_size)
     rows = cx.reshape(cx.convert(left.moved(), dtype), [shape[0], shape[1], shape[3]])
     columns = cx.reshape(cx.convert(right.moved(), dtype), [shape[0], shape[2], shape[3]])
     spread = [cx.broadcast_in_dim(rows, shape, (0, 1, 3)), cx.broadcast_in_dim(columns, shape, (0, 2, 3))]

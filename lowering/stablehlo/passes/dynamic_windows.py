@@ -40,6 +40,8 @@ def _convolved(op: Any) -> Value:
     found = read_convolution(op)
     if found is None or any_symbolic((found.input.shape[1], *found.kernel.shape)):
         raise refused(op.operation, "a call says its channels or its kernel")
+    if found.groups > _MAX_GROUPS and not found.is_depthwise:
+        raise refused(op.operation, f"it has {found.groups} groups")
     if prod(found.kernel.shape[2:]) > _MAX_TAPS:
         raise refused(op.operation, f"its kernel has {prod(found.kernel.shape[2:])} taps")
     rank = found.input.rank
@@ -67,8 +69,6 @@ def _spread(value: Value, axis: int, step: int) -> Value:
 
 
 def _by_groups(found: Convolution, input: Value, kernel: Value) -> Value:
-    if found.groups > _MAX_GROUPS:
-        raise refused(found.result.ir.owner, f"it has {found.groups} groups")
     axis = input.rank - 1
     inner, outer = (size // found.groups for size in (input.shape[axis], kernel.shape[axis]))
     parts = [
@@ -97,7 +97,11 @@ def _reduced(op: Any) -> Value:
     if prod(window) > _MAX_TAPS:
         raise refused(op.operation, f"its windows have {prod(window)} elements")
     value, start = map(Value, op.operation.operands)
-    numbers = [0] * (2 * len(window)) if op.padding is None else list(ir.DenseIntElementsAttr(op.padding))
+    numbers = (
+        [0] * (2 * len(window))
+        if op.padding is None
+        else [int(n) for n in ir.DenseIntElementsAttr(op.padding)]
+    )
     padded = cx.pad(value, numbers[::2], numbers[1::2], start)
     sizes = Value(op.operation.results[0]).shape
     total = cx.broadcast(start, sizes)
