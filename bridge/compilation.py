@@ -270,15 +270,16 @@ class _Compilation:
         site = self._site(segment)
         if plan is not self._lowered.plan:
             raise EngineError("its nodes are other ones than the program's own plan has")
+        if not isinstance(site.engine, CompilesDynamic):
+            raise EngineError(f"{site.engine.name} compiles a module for each size")
         try:
             module = self._lowered.dynamic_module(segment.index)
+            binary = self.binaries.of_dynamic(module, site)
         except UsageError as error:
             raise EngineError(str(error)) from error
         except ModuleNotFoundError as error:
             raise EngineError(f"a module for all sizes {needs(error)}") from error
-        if not isinstance(site.engine, CompilesDynamic):
-            raise EngineError(f"{site.engine.name} compiles a module for each size")
-        return BuiltDynamic(module, self.binaries.of_dynamic(module, site), site.engine, site.target)
+        return BuiltDynamic(module, binary, site.engine, site.target)
 
     def is_at_hand(self, plan: Plan, segment: Segment, sizes: Sizes) -> bool:
         """Whether an artifact brought the segment's binary for these sizes."""

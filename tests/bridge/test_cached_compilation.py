@@ -57,7 +57,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[[], TestEngine]:
 
 
 def _compile(engine: TestEngine) -> Compiled:
-    compiled = engine.lowered.compile("iree")
+    compiled = engine.lowered.compile("iree", on_new_size="wait")
     assert isinstance(compiled, Compiled)
     torch.testing.assert_close(compiled(X), Waves()(X))
     return compiled

@@ -53,7 +53,7 @@ def engine(lowered: bridge.Lowered, monkeypatch: pytest.MonkeyPatch) -> TestEngi
 
 
 def _compile(lowered: bridge.Lowered) -> Compiled:
-    compiled = lowered.compile("iree")
+    compiled = lowered.compile("iree", on_new_size="wait")
     assert isinstance(compiled, Compiled)
     return compiled
 

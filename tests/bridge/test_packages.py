@@ -43,10 +43,12 @@ def run(folder: Path, hidden: str, *words: object) -> subprocess.CompletedProces
 
 
 def test_a_new_size_of_an_artifact_without_jax_and_torch(tmp_path: Path) -> None:
-    assert not run(tmp_path, "nothing", "lower", FILE, "-e", "iree", "-o", "dynamic.bridge").returncode
-    for rows, status in ((3, 0), (5, 1)):
+    for name, option in (("any", "--dynamic"), ("some", "--no-dynamic")):
+        words = ("lower", FILE, "-e", "iree", option, "-o", f"{name}.bridge")
+        assert not run(tmp_path, "nothing", *words).returncode
+    for rows, name, status in ((3, "some", 0), (5, "any", 0), (5, "some", 1)):
         np.save(tmp_path / "x.npy", np.zeros((rows, 8), np.float32))
-        done = run(tmp_path, "jax,torch", "run", "dynamic.bridge", "-i", "x.npy")
+        done = run(tmp_path, "jax,torch", "run", f"{name}.bridge", "-i", "x.npy")
         assert done.returncode == status, done
         assert "Traceback" not in done.stderr
     assert "to compile for new sizes needs the package jax" in done.stderr

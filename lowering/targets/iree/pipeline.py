@@ -135,6 +135,8 @@ def _legalised() -> list[StableHloPass]:
 def _dynamic_forms() -> list[StableHloPass]:
     """The form of operations on sizes of a call that IREE 3.13 takes; it refuses all others."""
     return [
+        # It ended the loop of a series too early, so that the sum was wrong. The cause was not found.
+        stablehlo_pass("refuse-dynamic-loops", required=True),
         # It makes reshapes of products with several free axes, or none.
         stablehlo_pass("dynamic-dots", required=True),
         # It reshapes indices, and takes no window whose size a call says.
