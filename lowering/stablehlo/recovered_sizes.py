@@ -59,7 +59,7 @@ class RecoveredSizes:
 
     def clear(self) -> None:
         """Take all stamps off."""
-        _each(self._entry, _without_stamps)
+        _each(self._entry, without_stamps)
 
     def stamp(self, value: ir.Value, shape: Sequence[int]) -> None:
         """Keep the shape of an operation's only result."""
@@ -152,7 +152,7 @@ def _each(block: ir.Block, visit: Callable[[ir.Operation], object]) -> None:
         visit(op.operation)
 
 
-def _without_stamps(op: ir.Operation) -> None:
+def without_stamps(op: ir.Operation) -> None:
     for name in (_STAMP, _NUMBERS):
         if name in op.attributes:
             del op.attributes[name]

@@ -39,6 +39,10 @@ def _rewrite(op: Any, window: list[int]) -> None:
             made = hlo.dynamic_gather(type_, value.ir, indices.ir, given, op.dimension_numbers)
             replace(op, Value(made, result.shape))
         return
+    axis = _sliced_axis(numbers, value, indices, window)
+    if axis is not None:
+        replace(op, Value(_slice(numbers, value, indices, axis, window[axis], result), result.shape))
+        return
     axis = _selected_axis(numbers, value, indices, window)
     if axis is None:
         raise refused(op.operation, f"windows of {window} from {list(value.shape)}")
@@ -46,6 +50,23 @@ def _rewrite(op: Any, window: list[int]) -> None:
     places = binary(stablehlo.minimum, binary(stablehlo.maximum, places, 0), value.shape[axis] - 1)
     made = stablehlo.torch_index_select(tensor_type(result.dtype, result.shape), value.ir, places.ir, axis, 0)
     replace(op, Value(made, result.shape))
+
+
+def _sliced_axis(numbers: Any, value: Value, indices: Value, window: list[int]) -> int | None:
+    """The axis of a gather of one window, which has all of each other axis."""
+    parts = [axis for axis, size in enumerate(value.shape) if not same_size(size, window[axis])]
+    plain = indices.rank == 1 and not list(numbers.collapsed_slice_dims)
+    is_one = plain and len(parts) == 1 and parts[0] in list(numbers.start_index_map)
+    return parts[0] if is_one and not list(numbers.operand_batching_dims) else None
+
+
+def _slice(numbers: Any, value: Value, indices: Value, axis: int, count: int, result: Value) -> ir.Value:
+    at = list(numbers.start_index_map).index(axis)
+    start = cx.convert(cx.reshape(cx.slice_axis(indices, 0, at, at + 1), ()), DType.INT64)
+    start = binary(stablehlo.minimum, binary(stablehlo.maximum, start, 0), value.shape[axis] - count)
+    places = cx.iota(DType.INT64, (count,), 0) + cx.broadcast(start, (count,))
+    type_ = tensor_type(result.dtype, result.shape)
+    return stablehlo.torch_index_select(type_, value.ir, places.ir, axis, 0)
 
 
 def _selected_axis(numbers: Any, value: Value, indices: Value, window: list[int]) -> int | None:

@@ -13,6 +13,7 @@ from lowering.stablehlo.bounds import interval
 from lowering.stablehlo.hlo import ir, stablehlo
 from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import cx, everywhere, maker
+from lowering.stablehlo.recovered_sizes import without_stamps
 from lowering.stablehlo.size_questions import surely_less
 from lowering.stablehlo.value import Value, tensor_type
 
@@ -81,6 +82,7 @@ def _with_spare_place(
     high = [window[axis] if axis == axes[0] else 0 for axis in range(rank)]
     wide = [cx.pad(Value(op.operation.operands[at]), [0] * rank, high) for at in range(count)]
     made = op.operation.clone()
+    without_stamps(made)
     made.operands[count] = joined.ir
     for at, operand in enumerate(wide):
         made.operands[at] = operand.ir

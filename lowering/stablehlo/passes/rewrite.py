@@ -7,6 +7,7 @@ from typing import Any
 
 from lowering.stablehlo.context import Vocabulary
 from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.recovered_sizes import without_stamps
 from lowering.stablehlo.value import Value, tensor_type
 
 ELEMENTWISE = frozenset(
@@ -60,6 +61,7 @@ def replace(op: Any, result: Value) -> None:
 def clone(op: Any, operands: list[Value], shape: tuple[int, ...], **attributes: ir.Attribute) -> Value:
     """A copy of an operation on other operands, its result of another shape."""
     copy = op.operation.clone()
+    without_stamps(copy)
     for at, operand in enumerate(operands):
         copy.operands[at] = operand.ir
     for name, attribute in attributes.items():

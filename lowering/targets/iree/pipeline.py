@@ -139,6 +139,10 @@ def _dynamic_forms() -> list[StableHloPass]:
         stablehlo_pass("refuse-dynamic-loops", required=True),
         # It makes reshapes of products with several free axes, or none.
         stablehlo_pass("dynamic-dots", required=True),
+        # It merges broadcasts, and forgets then which axes stretch.
+        stablehlo_pass("dynamic-broadcasts", required=True),
+        # It takes no update of such a tensor, nor one of such a size.
+        stablehlo_pass("dynamic-updates", required=True),
         # It reshapes indices, and takes no window whose size a call says.
         stablehlo_pass("dynamic-gathers", required=True),
         stablehlo_pass("dynamic-pads", required=True),

@@ -137,6 +137,25 @@ def test_products_of_one_row_and_of_one_term(left: str, right: str) -> None:
         found.check(*(torch.randn([sizes[axis] for axis in side]) for side in (left, right)))
 
 
+class Written(torch.nn.Module):
+    """Parts written into a tensor, at places that are known, and that the data says."""
+
+    def forward(self, x: torch.Tensor, at: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        rows = x.clone()
+        rows[1:3] = -x[:2]
+        column = x.clone()
+        column[:, 1] = 7.0
+        return rows, column, x.index_add(0, at, x[:2]), x.scatter(0, at[:, None], 2.0)
+
+
+@pytest.mark.parametrize("n", [3, 9, 64])
+def test_parts_that_are_written(n: int) -> None:
+    rows, columns = torch.export.Dim("n", min=3, max=64), torch.export.Dim("m", min=3, max=64)
+    given = (torch.zeros(5, 6), torch.tensor([1, 2]))
+    exported = torch.export.export(Written(), given, dynamic_shapes=({0: rows, 1: columns}, None))
+    Compiled(exported).check(torch.randn(n, 67 - n), torch.tensor([0, 2]))
+
+
 class Pictures(torch.nn.Module):
     """Windows of each kind, at heights and widths that a call says."""
 
