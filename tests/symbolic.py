@@ -134,11 +134,11 @@ def attempt(sample: Sample, engine: Engine | None) -> Outcome:
     tried = 0
     if engine is None:
         return Outcome(sample, "guards" if guards else "equal", guards)
-    for sizes in _choices(example, program.ranges):
+    for sizes in choices(example, program.ranges):
         smaller = any(size < example[name] for name, size in sizes.items())
         if not module.admits(sizes) or (smaller and sample.target.startswith(_UNCHECKED)):
             continue
-        other = _resized(sample, program, sizes)
+        other = resized(sample, program, sizes)
         if other is None:
             continue
         try:
@@ -168,7 +168,7 @@ def attempt(sample: Sample, engine: Engine | None) -> Outcome:
     return Outcome(sample, "guards" if guards else "equal", guards, tried)
 
 
-def _choices(example: Mapping[str, int], ranges: Mapping[str, Range]) -> Iterator[dict[str, int]]:
+def choices(example: Mapping[str, int], ranges: Mapping[str, Range]) -> Iterator[dict[str, int]]:
     """The example's sizes, and others: all changed together, then each alone."""
     yield dict(example)
     seen = [dict(example)]
@@ -187,7 +187,7 @@ def _within(size: int, bounds: Range | None) -> int:
     return size if bounds.high is None else min(size, bounds.high)
 
 
-def _resized(sample: Sample, program: Program, sizes: Mapping[str, int]) -> Sample | None:
+def resized(sample: Sample, program: Program, sizes: Mapping[str, int]) -> Sample | None:
     """The sample's call with tensors of other sizes: its elements, repeated or cut."""
     place = iter(range(1 << 30))
 
@@ -224,7 +224,9 @@ def report(outcomes: Sequence[Outcome]) -> str:
     held = [outcome for outcome in vary if outcome.kind != "equal"]
     equal = len(vary) - len(held)
     share = 100 * equal / len(vary)
-    rows = [f"| `{outcome.sample.target}` | {outcome.kind} | {_line(outcome.detail)} |" for outcome in held]
+    rows = [
+        f"| `{outcome.sample.target}` | {outcome.kind} | {one_line(outcome.detail)} |" for outcome in held
+    ]
     return (
         "# Operators on symbolic sizes\n\n"
         f"Of {len(outcomes)} overloads with a rule and a sample, torch lets the sizes of {len(vary)} vary. "
@@ -236,7 +238,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _line(detail: str) -> str:
+def one_line(detail: str) -> str:
     """A reason as a table's cell, which does not change with the lines of a rule's file."""
     return re.sub(r"\.py:\d+", ".py", " ".join(detail.split()).replace("|", "\\|"))[:200]
 

@@ -1,0 +1,139 @@
+"""Operators on binaries for all sizes: `python -m tests.dynamic_binaries`.
+
+Each sample whose rules emit one module for all sizes (`tests.symbolic`) becomes one binary of IREE. It is
+called at other sizes, the ends of the ranges among them, and compared with eager.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lowering.ir.errors import EngineError
+from lowering.ir.program import Program, Ref
+from lowering.stablehlo.emit_dynamic import emit_dynamic
+from lowering.stablehlo.errors import Unsupported
+from lowering.targets import get_engine
+from lowering.targets.target import CPU, CompilesDynamic
+from tests.ops.driver import Sample, build_program
+from tests.symbolic import Outcome, choices, one_line, resized, symbolic_program
+
+# At how many sizes a binary is called.
+_MOST = 4
+# Sums of halves are rounded otherwise.
+_TOLERANCE = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
+_PAGE = Path(__file__).parents[1] / "docs" / "operators-dynamic-binaries.md"
+
+
+def attempt(sample: Sample, engine: Any) -> Outcome:
+    """Compile a sample's module for all sizes and call it.
+
+    Kinds: equal, refused, differs, static, specialised.
+    """
+    assert isinstance(engine, CompilesDynamic)
+    try:
+        found = symbolic_program(sample)
+    except Exception as error:
+        return Outcome(sample, "static", f"torch: {type(error).__name__}")
+    if found is None:
+        return Outcome(sample, "static", "no size varies")
+    program, example = found
+    names = _names(program.graph.inputs), _names(program.graph.outputs)
+    try:
+        module = emit_dynamic(program, program.graph.nodes, *names, example, "sample")
+    except Unsupported as error:
+        return Outcome(sample, "specialised", error.reason)
+    try:
+        binary = engine.compile_dynamic(module, CPU)
+    except EngineError as error:
+        return Outcome(sample, "refused", str(error))
+    loaded = engine.load_dynamic(binary, module, CPU, {})
+    tried = 0
+    for sizes in choices(example, program.ranges):
+        call = _call(sample, program, sizes) if module.admits(sizes) else None
+        if call is None or [port.at(sizes).sizes for port in module.outputs[: len(names[1])]] != call[1]:
+            continue
+        inputs, _, expected = call
+        made = loaded.at(sizes)([engine.from_tensor(tensor, CPU) for tensor in inputs])
+        if len(made) > len(expected) and np.any(engine.to_numpy(made[-1])):
+            continue  # a check of the data fails, as eager does
+        for got, want in zip(made, expected, strict=False):
+            problem = _difference(engine.to_torch(got), want)
+            if problem:
+                return Outcome(sample, "differs", f"at {dict(sizes)}: {problem}")
+        tried += 1
+        if tried == _MOST:
+            break
+    return Outcome(sample, "equal", tried=tried)
+
+
+def _names(values: Sequence[Any]) -> list[str]:
+    return [value.name for value in values if isinstance(value, Ref)]
+
+
+def _call(
+    sample: Sample, program: Program, sizes: Any
+) -> tuple[list[torch.Tensor], list[Any], list[Any]] | None:
+    """Inputs of these sizes, the shapes of eager's results, and these; None where eager refuses."""
+    other = resized(sample, program, sizes)
+    try:
+        _, inputs, expected = build_program(other) if other is not None else (None, [], [])
+    except Exception:
+        return None
+    return [tensor.detach().contiguous() for tensor in inputs], [tuple(t.shape) for t in expected], expected
+
+
+def _difference(got: torch.Tensor, want: torch.Tensor) -> str:
+    want = want.detach().resolve_conj().resolve_neg().contiguous()
+    tolerance = _TOLERANCE.get(want.dtype, 1e-3)
+    try:
+        torch.testing.assert_close(got, want, rtol=tolerance, atol=tolerance, equal_nan=True)
+    except AssertionError as error:
+        return str(error)
+    return ""
+
+
+def report(outcomes: Sequence[Outcome]) -> str:
+    """The page that says which operators have no binary for all sizes."""
+    tried = [outcome for outcome in outcomes if outcome.kind in ("equal", "refused", "differs")]
+    others = [outcome for outcome in tried if outcome.kind != "equal"]
+    equal = len(tried) - len(others)
+    rows = [f"| `{o.sample.target}` | {o.kind} | {one_line(o.detail)} |" for o in others]
+    return (
+        "# Operators on binaries for all sizes\n\n"
+        f"Of {len(tried)} operators that [emit one module for all sizes](operators-symbolic.md), IREE "
+        f"compiles {equal} ({100 * equal / len(tried):.1f}%) to one binary, whose results are eager's. All "
+        "sizes of all arguments vary here, a kernel's too. A segment with one of the others runs on ATen "
+        "until its sizes are compiled. `python -m tests.dynamic_binaries --report` writes this page.\n\n"
+        "| operator | outcome | reason |\n|---|---|---|\n" + "\n".join(sorted(rows)) + "\n"
+    )
+
+
+def main() -> int:
+    """Try samples, the first of each operator; exit status 1 if any differs."""
+    from tests.ops.test_ops import FIRST_OF_EACH
+
+    parser = argparse.ArgumentParser(prog="python -m tests.dynamic_binaries", description=main.__doc__)
+    parser.add_argument("--only", default="", help="operators whose name has this in it")
+    parser.add_argument("--report", action="store_true", help="write docs/operators-dynamic-binaries.md")
+    given = parser.parse_args()
+    engine, outcomes = get_engine("iree"), list[Outcome]()
+    for sample in (sample for sample in FIRST_OF_EACH if given.only in sample.target):
+        outcomes.append(attempt(sample, engine))
+        print(f"{outcomes[-1].kind:12} {sample} {one_line(outcomes[-1].detail)}", flush=True)
+    counts = Counter(outcome.kind for outcome in outcomes)
+    print(dict(counts))
+    if given.report and not given.only:
+        _PAGE.write_text(report(outcomes))
+    return int(bool(counts["differs"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
