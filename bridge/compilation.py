@@ -125,6 +125,7 @@ class _Compilation:
     ) -> None:
         self._lowered = lowered
         self.program = lowered.program
+        self.bounds_checks = lowered.bounds_checks
         self._configuration = configuration
         self._device = device
         self._name = name
@@ -325,6 +326,10 @@ class _Origin:
     def __init__(self, compilation: _Compilation, plan: Plan) -> None:
         self._compilation = compilation
         self._plan = plan
+
+    @property
+    def host_differs(self) -> bool:
+        return not self._compilation.bounds_checks
 
     def dynamic(self, segment: Segment) -> BuiltDynamic:
         return self._compilation.compile_dynamic(self._plan, segment)

@@ -17,6 +17,11 @@ Sizes = Mapping[str, Scalar]
 class Origin(Protocol):
     """The lowered program that a `Compiled` was made from."""
 
+    @property
+    def host_differs(self) -> bool:
+        """Whether the host raises where an engine gives a result: for an index out of bounds, if asked to."""
+        ...
+
     def dynamic(self, segment: Segment) -> BuiltDynamic:
         """The binary of a segment for all sizes. Raises EngineError."""
         ...

@@ -138,11 +138,15 @@ class Step:
         return {name: symbols[name] for name in self.symbols if name in symbols}
 
     def _waits(self) -> bool:
-        """Whether a call at new sizes waits for the compiler. To import torch takes as long as to compile."""
-        way = self._shared.on_new_size
-        if way is OnNewSize.DYNAMIC:
-            return self._dynamic is None and self._on_host is None and "torch" not in sys.modules
-        return way is OnNewSize.WAIT
+        """Whether a call at new sizes waits for the compiler.
+
+        To import torch would take as long. And equal calls are not to give other results later.
+        """
+        way, origin = self._shared.on_new_size, self._shared.origin
+        if way is not OnNewSize.DYNAMIC or self._dynamic is not None:
+            return way is OnNewSize.WAIT
+        needs_torch = self._on_host is None and "torch" not in sys.modules
+        return needs_torch or (origin is not None and origin.host_differs)
 
     def _pays(self, key: Key, sizes: Mapping[str, Scalar]) -> bool:
         """Whether sizes from the data are compiled for: they came before, and not too many others did."""

@@ -42,8 +42,8 @@ from tests.ops.driver import Sample, build_program, eager, operator
 CHANGES = (lambda size: 1, lambda size: size + 1, lambda size: 2 * size + 3)
 
 
-# Eager writes where indices say that it should: in tensors that are smaller, outside of these.
-_UNCHECKED = ("aten._unsafe", "aten.adaptive_max_pool", "aten.max_pool", "aten.max_unpool")
+#: Eager writes where indices say that it should: in tensors that are smaller, outside of these.
+UNCHECKED = ("aten._unsafe", "aten.adaptive_max_pool", "aten.max_pool", "aten.max_unpool")
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def attempt(sample: Sample, engine: Engine | None) -> Outcome:
         return Outcome(sample, "guards" if guards else "equal", guards)
     for sizes in choices(example, program.ranges):
         smaller = any(size < example[name] for name, size in sizes.items())
-        if not module.admits(sizes) or (smaller and sample.target.startswith(_UNCHECKED)):
+        if not module.admits(sizes) or (smaller and sample.target.startswith(UNCHECKED)):
             continue
         other = resized(sample, program, sizes)
         if other is None:

@@ -241,6 +241,7 @@ class FakeOrigin:
         self.build = build
         self.at_hand = at_hand
         self.saved: list[tuple[int, Mapping[str, Any]]] = []
+        self.host_differs = False
 
     def dynamic(self, segment: Segment) -> BuiltDynamic:
         if self.build is None:

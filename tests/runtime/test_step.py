@@ -160,6 +160,15 @@ def test_a_binary_that_is_at_hand_is_loaded_by_the_call_that_needs_it():
     assert f.report.tiers == {"static": 1, "dynamic": 0, "aten": 0}
 
 
+@pytest.mark.parametrize("differs", [False, True])
+def test_calls_wait_where_the_host_would_give_other_results(differs):
+    origin = FakeOrigin()
+    origin.host_differs = differs
+    f, _ = compiled(doubled(), origin=origin, on_new_size=OnNewSize.DYNAMIC)
+    np.testing.assert_array_equal(f(np.ones((2, 3), np.float32)), np.full((2, 3), 2))
+    assert f.report.tiers == {"static": int(differs), "dynamic": 0, "aten": int(not differs)}
+
+
 def test_a_program_that_was_put_together_by_hand_has_no_artifact():
     f, _ = compiled(doubled())
     with pytest.raises(TypeError, match="has no artifact"):
