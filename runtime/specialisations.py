@@ -6,10 +6,13 @@ ask for them: by the thread that meets them first, or in the background.
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from time import perf_counter
@@ -21,6 +24,8 @@ from runtime.demand import Demand
 from runtime.report import Report
 
 T = TypeVar("T")
+
+_LOGGER = logging.getLogger("bridge")
 
 Key = tuple[Scalar | None, ...]
 Sizes = Mapping[str, Scalar]
@@ -35,6 +40,15 @@ class OnNewSize(Enum):
     ATEN = "aten"
     #: It runs on the binary for all sizes, where there is one, else on ATen; the same in the background.
     DYNAMIC = "dynamic"
+
+
+@dataclass(slots=True)
+class _Pending(Generic[T]):
+    """Sizes that are being compiled. `awaited`: whether a call waits for them."""
+
+    future: Future[T | None]
+    work: Work
+    awaited: bool
 
 
 class Specialisations(Generic[T]):
@@ -68,7 +82,7 @@ class Specialisations(Generic[T]):
         self._warm = warm or _nothing
         self.waits = waits
         self._ready: dict[Key, T | None] = {}
-        self._pending: dict[Key, tuple[Future[T | None], Work]] = {}
+        self._pending: dict[Key, _Pending[T]] = {}
         self._prepared: set[Key] = set()
         self._demand: Demand[Key] = Demand()
         self._lock = threading.Lock()
@@ -125,24 +139,24 @@ class Specialisations(Generic[T]):
                     return None
                 found = self._begin(key, sizes, wait)
                 if not wait:
-                    workers.add(found[1])
+                    workers.add(found.work)
             else:
-                found[1].wanted += 1
+                found.work.wanted += 1
+                found.awaited |= wait
                 # A call that waits for another's compilation compiles nothing itself.
                 self._report.hits += wait
         if not wait:
             return None
         # A waiting thread does the work itself, unless another has begun it.
-        future, work = found
-        work.run()
-        return future.result()
+        found.work.run()
+        return found.future.result()
 
-    def _begin(self, key: Key, sizes: Sizes, wait: bool) -> tuple[Future[T | None], Work]:
+    def _begin(self, key: Key, sizes: Sizes, wait: bool) -> _Pending[T]:
         future: Future[T | None] = Future()
         # In the background, a program that is gone needs nothing any more.
         warm = _nothing if wait else self._warm
         work = Work(partial(_fill, weakref.ref(self), warm, key, sizes, future))
-        self._pending[key] = found = future, work
+        self._pending[key] = found = _Pending(future, work, wait)
         return found
 
     def _pays(self, key: Key) -> bool:
@@ -160,19 +174,26 @@ class Specialisations(Generic[T]):
     def begin(self, key: Key, sizes: Sizes) -> bool:
         """Count the compilation that begins; False where others have become worth more by now."""
         with self._lock:
-            if not self.waits() and not self._is_at_hand(sizes) and not self._pays(key):
+            if not self._pending[key].awaited and not self._pays(key):
                 del self._pending[key]
                 return False
             self._report.misses += 1
             return True
 
     def fill(self, key: Key, sizes: Sizes, future: Future[T | None], start: float) -> None:
-        """Compile for all who wait. They get an error too, and the sizes stay unknown."""
+        """Compile for all who wait. They get an error too, and the sizes stay unknown.
+
+        Where nobody waits, the sizes are not tried again.
+        """
         try:
             made = self._compile(sizes)
         except BaseException as error:
             with self._lock:
-                del self._pending[key]
+                if not self._pending.pop(key).awaited:
+                    self._ready[key] = None
+                    _LOGGER.warning(
+                        "the sizes %s are not compiled: %s: %s", sizes, type(error).__name__, error
+                    )
             future.set_exception(error)
             return
         with self._lock:
@@ -203,6 +224,8 @@ def _fill(
         return
     del found
     start = perf_counter()
-    warm(sizes)
+    # An error comes again, to all who wait for it.
+    with suppress(Exception):
+        warm(sizes)
     if (found := owner()) is not None:
         found.fill(key, sizes, future, start)

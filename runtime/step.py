@@ -6,7 +6,6 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from time import perf_counter
 
@@ -213,6 +212,4 @@ class Step:
 def _compiled(specialise: Specialise | None, segment: Segment, sizes: Mapping[str, Scalar]) -> None:
     """Compile a segment, so that its binary is at hand when it is loaded."""
     if specialise is not None:
-        # The engine refuses it then again, and the report says so.
-        with suppress(EngineError):
-            specialise(segment, sizes)
+        specialise(segment, sizes)

@@ -185,6 +185,36 @@ def test_sizes_from_the_data_are_compiled_when_they_come_again() -> None:
     assert compiler.begun == [3]
 
 
+def test_what_fails_in_the_background_is_told_and_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    tried: list[int] = []
+
+    def compile(sizes: Mapping[str, Any]) -> str:
+        tried.append(int(sizes["s"]))
+        raise ValueError("a bug")
+
+    found, _ = made(compile, OnNewSize.ATEN)
+    for _ in range(3):
+        assert get(found, 3) is None
+        settled(found)
+    assert tried == [3]
+    assert "the sizes {'s': 3} are not compiled: ValueError: a bug" in caplog.text
+
+
+def test_who_waits_for_what_is_in_the_queue_gets_it() -> None:
+    """Though it is worth less than others by now."""
+    compiler = Compiler(7)
+    found, _ = made(compiler, OnNewSize.ATEN, capacity=1)
+    get(found, 7)
+    compiler.started[7].wait()
+    get(found, 8)
+    found._demand.note((7,))
+    found.took((7,), 1.0)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(found.prepare, (8,), {"s": 8})
+        compiler.waits[7].set()
+        assert slow.result() == "for 8"
+
+
 def test_a_program_that_is_gone_compiles_nothing() -> None:
     compiler = Compiler(7)
     blocker, _ = made(compiler, OnNewSize.ATEN)
