@@ -189,11 +189,10 @@ class Specialisations(Generic[T]):
             made = self._compile(sizes)
         except BaseException as error:
             with self._lock:
-                if not self._pending.pop(key).awaited:
+                if not self._pending.pop(key).awaited and isinstance(error, Exception):
                     self._ready[key] = None
-                    _LOGGER.warning(
-                        "the sizes %s are not compiled: %s: %s", sizes, type(error).__name__, error
-                    )
+                    kind = type(error).__name__
+                    _LOGGER.warning("the sizes %s are not compiled: %s: %s", sizes, kind, error)
             future.set_exception(error)
             return
         with self._lock:
