@@ -52,7 +52,7 @@ conformance: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m conformance tests/ops/test_ops.py
 	$(BIN)/python -m tests.conformance
 	$(BIN)/python -m tests --source --output docs/zoo
-	$(BIN)/python -m tests.dynamic_binaries --report
+	$(BIN)/python -m tests.dynamic_binaries
 	$(BIN)/python -m tests.determinism --report
 	$(BIN)/python -m tests.growth
 	$(BIN)/python -m tests.opdb --engine xla,iree,aten --dtype $(DTYPES) --jobs 2 --report

@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ from tests.symbolic import UNCHECKED, Outcome, choices, one_line, resized, symbo
 _MOST = 4
 # Sums of halves are rounded otherwise.
 _TOLERANCE = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
-_PAGE = Path(__file__).parents[1] / "docs" / "operators-dynamic-binaries.md"
 
 
 def attempt(sample: Sample, engine: Any) -> Outcome:
@@ -103,38 +101,19 @@ def _difference(got: torch.Tensor, want: torch.Tensor) -> str:
     return ""
 
 
-def report(outcomes: Sequence[Outcome]) -> str:
-    """The page that says which operators have no binary for all sizes."""
-    tried = [outcome for outcome in outcomes if outcome.kind in ("equal", "refused", "differs")]
-    others = [outcome for outcome in tried if outcome.kind != "equal"]
-    equal = len(tried) - len(others)
-    rows = [f"| `{o.sample.target}` | {o.kind} | {one_line(o.detail)} |" for o in others]
-    return (
-        "# Operators on binaries for all sizes\n\n"
-        f"Of {len(tried)} operators that [emit one module for all sizes](operators-symbolic.md), IREE "
-        f"compiles {equal} ({100 * equal / len(tried):.1f}%) to one binary, whose results are eager's. All "
-        "sizes of all arguments vary here, a kernel's too. A segment with one of the others runs on ATen "
-        "until its sizes are compiled. `python -m tests.dynamic_binaries --report` writes this page.\n\n"
-        "| operator | outcome | reason |\n|---|---|---|\n" + "\n".join(sorted(rows)) + "\n"
-    )
-
-
 def main() -> int:
     """Try samples, the first of each operator; exit status 1 if any differs."""
     from tests.ops.test_ops import FIRST_OF_EACH
 
     parser = argparse.ArgumentParser(prog="python -m tests.dynamic_binaries", description=main.__doc__)
     parser.add_argument("--only", default="", help="operators whose name has this in it")
-    parser.add_argument("--report", action="store_true", help="write docs/operators-dynamic-binaries.md")
     given = parser.parse_args()
-    engine, outcomes = get_engine("iree"), list[Outcome]()
+    engine, counts = get_engine("iree"), Counter[str]()
     for sample in (sample for sample in FIRST_OF_EACH if given.only in sample.target):
-        outcomes.append(attempt(sample, engine))
-        print(f"{outcomes[-1].kind:12} {sample} {one_line(outcomes[-1].detail)}", flush=True)
-    counts = Counter(outcome.kind for outcome in outcomes)
+        outcome = attempt(sample, engine)
+        counts[outcome.kind] += 1
+        print(f"{outcome.kind:12} {sample} {one_line(outcome.detail)}", flush=True)
     print(dict(counts))
-    if given.report and not given.only:
-        _PAGE.write_text(report(outcomes))
     return int(bool(counts["differs"]))
 
 
