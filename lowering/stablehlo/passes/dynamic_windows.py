@@ -20,7 +20,8 @@ _MAX_TAPS, _MAX_GROUPS = 128, 64
 
 def rewrite(parsed: ParsedDynamic) -> None:
     for op in everywhere(parsed.block):
-        if not any(map(is_dynamic, op.operation.operands)):
+        is_window = op.operation.name in ("stablehlo.reduce_window", "stablehlo.convolution")
+        if not is_window or not any(map(is_dynamic, op.operation.operands)):
             continue
         with ir.InsertionPoint(op), op.operation.location:
             if op.operation.name == "stablehlo.reduce_window":
