@@ -40,7 +40,7 @@ def _rewrite(op: Any) -> None:
 
 
 def _is_one_row(sides: Sequence[_Side]) -> bool:
-    """IREE spells a product of one row by reshapes that it cannot do at such sizes."""
+    """An engine may spell a product of one row by reshapes that it cannot do at such sizes."""
     return _is_one(sides[0].batch_size) and any(_is_one(side.free_size) for side in sides)
 
 

@@ -31,7 +31,7 @@ def rewrite(parsed: ParsedDynamic) -> None:
 
 
 def _is_taken(op: Any) -> bool:
-    """Whether IREE takes a convolution: only the batch is known at the call, and there is one group."""
+    """Whether a convolution stays: a call says only its batch, and it has one group."""
     found = read_convolution(op)
     spaces = (*found.input.shape[1:], *found.kernel.shape) if found is not None else ()
     return found is not None and found.groups == 1 and not any_symbolic(spaces)

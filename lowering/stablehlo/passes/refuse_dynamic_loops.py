@@ -1,4 +1,4 @@
-"""Refuse loops over tensors whose sizes a call says: IREE ends some of them too early."""
+"""Refuse loops over tensors whose sizes a call says, for an engine that ends some of them too early."""
 
 from __future__ import annotations
 
