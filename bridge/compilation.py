@@ -123,9 +123,7 @@ class _Compilation:
         name: str,
         on_new_size: OnNewSize = OnNewSize.WAIT,
     ) -> None:
-        self._lowered = lowered
-        self.program = lowered.program
-        self.bounds_checks = lowered.bounds_checks
+        self.lowered = lowered
         self._configuration = configuration
         self._device = device
         self._name = name
@@ -141,7 +139,7 @@ class _Compilation:
     def build(self) -> Compiled:
         """Compile and load everything at the example sizes, and again after moving a failed node or segment
         to ATen."""
-        plan = self._moved(self._lowered.plan, self._configuration.moved)
+        plan = self._moved(self.lowered.plan, self._configuration.moved)
         while True:
             plan = self._settle(plan)
             compiled = self.executor(plan)
@@ -158,17 +156,17 @@ class _Compilation:
 
     def segments(self, only_kept: bool) -> tuple[Plan, dict[int, Built]]:
         """See `compiled_segments`."""
-        plan = self._moved(self._lowered.plan, self._configuration.moved)
+        plan = self._moved(self.lowered.plan, self._configuration.moved)
         if not only_kept:
             plan = self._settle(plan)
         found: dict[int, Built] = {}
         for segment in plan.segments:
-            if segment.placement is Placement.ATEN or has_data_sizes(self._lowered.functional, segment):
+            if segment.placement is Placement.ATEN or has_data_sizes(self.lowered.functional, segment):
                 continue
             if not only_kept:
                 found[segment.index] = self.compile(plan, segment, self._example)
                 continue
-            module, site = self._lowered.specialise(plan, segment, self._example), self._site(segment)
+            module, site = self.lowered.specialise(plan, segment, self._example), self._site(segment)
             kept = self.binaries.kept(module, site)
             if kept is not None:
                 before = self.binaries.kept(module.preflight, site) if module.preflight else None
@@ -180,17 +178,17 @@ class _Compilation:
         from runtime.executor import Compiled
 
         return Compiled(
-            self._lowered.functional,
+            self.lowered.functional,
             plan,
-            self._lowered.weights,
+            self.lowered.weights,
             partial(self.compile, plan),
             self._name,
             self._device.partition(":")[0],
-            types=container_types(self._lowered),
+            types=container_types(self.lowered),
             packed=self._configuration.packed,
             on_new_size=self._on_new_size,
             origin=_Origin(self, plan),
-            at_one=self._lowered.at_one,
+            at_one=self.lowered.at_one,
         )
 
     def _site(self, segment: Segment) -> Site:
@@ -205,7 +203,7 @@ class _Compilation:
         """Compile all segments at the example sizes; the plan with what the engine refuses on ATen."""
         while True:
             for segment in plan.segments:
-                if segment.placement is Placement.ATEN or has_data_sizes(self._lowered.functional, segment):
+                if segment.placement is Placement.ATEN or has_data_sizes(self.lowered.functional, segment):
                     continue
                 try:
                     self.compile(plan, segment, self._example)
@@ -222,7 +220,7 @@ class _Compilation:
         compiled anew.
         """
         segment = plan.segments[failure.segment]
-        module = self._lowered.specialise(plan, segment, self._example)
+        module = self.lowered.specialise(plan, segment, self._example)
         variants = (module, module.preflight, replace(module, donated=(), preflight=None))
         if self.binaries.drop([v for v in variants if v is not None], self._site(segment)):
             return plan
@@ -248,20 +246,20 @@ class _Compilation:
             return plan
         from lowering.passes.partition import partition
 
-        return partition(self._lowered.functional, {**plan.reasons, **moved})
+        return partition(self.lowered.functional, {**plan.reasons, **moved})
 
     def compile(self, plan: Plan, segment: Segment, sizes: Sizes) -> Built:
         """A segment's module and binaries at these sizes, cached. Raises EngineError."""
         try:
-            module = self._lowered.specialise(plan, segment, sizes)
+            module = self.lowered.specialise(plan, segment, sizes)
         except Unsupported as error:
             raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
         except ModuleNotFoundError as error:
             raise EngineError(f"to compile for new sizes {needs(error)}") from error
         kept = [at for at in self._kept if all(at.get(name, value) == value for name, value in sizes.items())]
         own = bool(kept)
-        if own and plan is self._lowered.plan and kept[0] is not self._example:
-            self._lowered.sized[segment.index, size_key(sizes)] = module
+        if own and plan is self.lowered.plan and kept[0] is not self._example:
+            self.lowered.sized[segment.index, size_key(sizes)] = module
         site = self._site(segment)
         with part(f"segment {segment.index + 1} of {len(plan.segments)}, {site.engine.name}"):
             return self._compiled(module, site, own)
@@ -269,12 +267,12 @@ class _Compilation:
     def compile_dynamic(self, plan: Plan, segment: Segment) -> BuiltDynamic:
         """A segment's module for all sizes and its binary, cached. Raises EngineError."""
         site = self._site(segment)
-        if plan is not self._lowered.plan:
+        if plan is not self.lowered.plan:
             raise EngineError("its nodes are other ones than the program's own plan has")
         if not isinstance(site.engine, CompilesDynamic):
             raise EngineError(f"{site.engine.name} compiles a module for each size")
         try:
-            module = self._lowered.dynamic_module(segment.index)
+            module = self.lowered.dynamic_module(segment.index)
             binary = self.binaries.of_dynamic(module, site)
         except UsageError as error:
             raise EngineError(str(error)) from error
@@ -285,10 +283,10 @@ class _Compilation:
     def is_at_hand(self, plan: Plan, segment: Segment, sizes: Sizes) -> bool:
         """Whether an artifact brought the segment's binary for these sizes."""
         place = segment.index, size_key(sizes)
-        if plan is not self._lowered.plan or place not in self._lowered.sized:
+        if plan is not self.lowered.plan or place not in self.lowered.sized:
             return False
         if place not in self._at_hand:
-            module = self._lowered.sized[place]
+            module = self.lowered.sized[place]
             self._at_hand[place] = self.binaries.kept(module, self._site(segment)) is not None
         return self._at_hand[place]
 
@@ -299,15 +297,15 @@ class _Compilation:
         """
         from bridge.artifact import save
 
-        target = path or self._lowered.artifact
+        target = path or self.lowered.artifact
         if target is None:
             raise UsageError("the program was not loaded from an artifact; give save_binaries a path")
-        if plan is not self._lowered.plan:
+        if plan is not self.lowered.plan:
             raise UsageError("no binaries of sizes are kept where the engine has moved nodes to ATen")
         for index, sizes in compiled:
             self._kept.append(sizes)
             self.compile(plan, plan.segments[index], sizes)
-        return save(self._lowered, target)
+        return save(self.lowered, target)
 
     def _compiled(self, module: Module, site: Site, own: bool) -> Built:
         """`own`: the artifact keeps the binary, which is of the example's sizes or of some asked for."""
@@ -329,7 +327,7 @@ class _Origin:
 
     @property
     def host_differs(self) -> bool:
-        return not self._compilation.bounds_checks
+        return not self._compilation.lowered.bounds_checks
 
     def dynamic(self, segment: Segment) -> BuiltDynamic:
         return self._compilation.compile_dynamic(self._plan, segment)
@@ -338,7 +336,7 @@ class _Origin:
         return self._compilation.is_at_hand(self._plan, segment, sizes)
 
     def symbols(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        return sizes_by_symbol(self._compilation.program, sizes)
+        return sizes_by_symbol(self._compilation.lowered.program, sizes)
 
     def save(self, sizes: Iterable[tuple[int, Sizes]], path: str | PathLike[str] | None) -> Path:
         return self._compilation.save(self._plan, sizes, None if path is None else Path(path))

@@ -26,7 +26,7 @@ from tests.symbolic import UNCHECKED, Outcome, choices, one_line, resized, symbo
 
 # At how many sizes a binary is called.
 _MOST = 4
-# Sums of halves are rounded otherwise.
+# An engine adds halves in an order of its own.
 _TOLERANCE = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
 

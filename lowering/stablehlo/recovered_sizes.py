@@ -153,6 +153,7 @@ def _each(block: ir.Block, visit: Callable[[ir.Operation], object]) -> None:
 
 
 def without_stamps(op: ir.Operation) -> None:
+    """Take the stamps off one operation: a copy whose sizes will be others has those of the original."""
     for name in (_STAMP, _NUMBERS):
         if name in op.attributes:
             del op.attributes[name]

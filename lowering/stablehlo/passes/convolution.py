@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from typing import Any
@@ -59,10 +59,6 @@ class Convolution:
     @property
     def spatial(self) -> int:
         return self.input.rank - 2
-
-    def of_group(self) -> Convolution:
-        """One group of it."""
-        return replace(self, groups=1)
 
     @property
     def is_product(self) -> bool:

@@ -8,11 +8,11 @@ from lowering.ir.types import DType
 from lowering.stablehlo import hlo
 from lowering.stablehlo.hlo import ir, stablehlo
 from lowering.stablehlo.passes.parsed_dynamic import ParsedDynamic, is_dynamic, refused
-from lowering.stablehlo.passes.rewrite import cx, everywhere, replace
+from lowering.stablehlo.passes.rewrite import clamped, cx, everywhere, replace, selected
 from lowering.stablehlo.size_questions import same_size
 from lowering.stablehlo.size_values import sizes_tensor
 from lowering.stablehlo.symbolic import any_symbolic
-from lowering.stablehlo.value import Value, binary, tensor_type
+from lowering.stablehlo.value import Value, tensor_type
 
 
 def rewrite(parsed: ParsedDynamic) -> None:
@@ -41,15 +41,14 @@ def _rewrite(op: Any, window: list[int]) -> None:
         return
     axis = _sliced_axis(numbers, value, indices, window)
     if axis is not None:
-        replace(op, Value(_slice(numbers, value, indices, axis, window[axis], result), result.shape))
+        places = _places(numbers, indices, axis, window[axis], value.shape[axis])
+        replace(op, selected(value, places, axis))
         return
     axis = _selected_axis(numbers, value, indices, window)
     if axis is None:
         raise refused(op.operation, f"windows of {window} from {list(value.shape)}")
     places = cx.convert(cx.reshape(indices, indices.shape[:-1]), DType.INT64)
-    places = binary(stablehlo.minimum, binary(stablehlo.maximum, places, 0), value.shape[axis] - 1)
-    made = stablehlo.torch_index_select(tensor_type(result.dtype, result.shape), value.ir, places.ir, axis, 0)
-    replace(op, Value(made, result.shape))
+    replace(op, selected(value, clamped(places, value.shape[axis] - 1), axis))
 
 
 def _sliced_axis(numbers: Any, value: Value, indices: Value, window: list[int]) -> int | None:
@@ -60,13 +59,11 @@ def _sliced_axis(numbers: Any, value: Value, indices: Value, window: list[int]) 
     return parts[0] if is_one and not list(numbers.operand_batching_dims) else None
 
 
-def _slice(numbers: Any, value: Value, indices: Value, axis: int, count: int, result: Value) -> ir.Value:
+def _places(numbers: Any, indices: Value, axis: int, count: int, size: int) -> Value:
+    """The places of a slice of `count` from an axis of `size`, which begins where all of it fits."""
     at = list(numbers.start_index_map).index(axis)
     start = cx.convert(cx.reshape(cx.slice_axis(indices, 0, at, at + 1), ()), DType.INT64)
-    start = binary(stablehlo.minimum, binary(stablehlo.maximum, start, 0), value.shape[axis] - count)
-    places = cx.iota(DType.INT64, (count,), 0) + cx.broadcast(start, (count,))
-    type_ = tensor_type(result.dtype, result.shape)
-    return stablehlo.torch_index_select(type_, value.ir, places.ir, axis, 0)
+    return cx.iota(DType.INT64, (count,), 0) + cx.broadcast(clamped(start, size - count), (count,))
 
 
 def _selected_axis(numbers: Any, value: Value, indices: Value, window: list[int]) -> int | None:

@@ -6,12 +6,12 @@ from functools import reduce
 from typing import Any
 
 from lowering.ir.types import DType
-from lowering.stablehlo.hlo import ir, stablehlo
+from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes.parsed_dynamic import ParsedDynamic, is_dynamic
-from lowering.stablehlo.passes.rewrite import cx, everywhere, replace
+from lowering.stablehlo.passes.rewrite import clamped, cx, everywhere, replace, selected
 from lowering.stablehlo.size_questions import same_size
 from lowering.stablehlo.symbolic import any_symbolic
-from lowering.stablehlo.value import Value, binary, broadcast_in_dim, tensor_type
+from lowering.stablehlo.value import Value, broadcast_in_dim
 
 
 def rewrite(parsed: ParsedDynamic) -> None:
@@ -30,21 +30,11 @@ def _rewrite(op: Any) -> None:
     for axis in written:
         size, count = shape[axis], update.shape[axis]
         # As the operation does, the first place is one where all of the update fits.
-        start = _between(cx.convert(starts[axis], DType.INT64), size - count)
+        start = clamped(cx.convert(starts[axis], DType.INT64), size - count)
         places = cx.iota(DType.INT64, (size,), 0) - cx.broadcast(start, (size,))
         inside.append(broadcast_in_dim((places >= 0) & (places < count), shape, (axis,)))
         if any_symbolic([count]) or count != 1:
-            update = _selected(update, _between(places, count - 1), axis)
+            update = selected(update, clamped(places, count - 1), axis)
     # An axis of which one place is written stretches.
     spread = cx.broadcast(update, shape)
     replace(op, cx.select(reduce(lambda a, b: a & b, inside), spread, value) if inside else update)
-
-
-def _between(places: Value, most: int) -> Value:
-    return binary(stablehlo.minimum, binary(stablehlo.maximum, places, 0), most)
-
-
-def _selected(value: Value, places: Value, axis: int) -> Value:
-    sizes = (*value.shape[:axis], *places.shape, *value.shape[axis + 1 :])
-    made = stablehlo.torch_index_select(tensor_type(value.dtype, sizes), value.ir, places.ir, axis, 0)
-    return Value(made, sizes)

@@ -74,7 +74,7 @@ def _by_groups(found: Convolution, input: Value, kernel: Value) -> Value:
     inner, outer = (size // found.groups for size in (input.shape[axis], kernel.shape[axis]))
     parts = [
         by_shifting(
-            found.of_group(),
+            replaced(found, groups=1),
             cx.slice_axis(input, axis, at * inner, (at + 1) * inner),
             cx.slice_axis(kernel, axis, at * outer, (at + 1) * outer),
         )

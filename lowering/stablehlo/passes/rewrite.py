@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from lowering.stablehlo.context import Vocabulary
-from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.hlo import ir, stablehlo
 from lowering.stablehlo.recovered_sizes import without_stamps
-from lowering.stablehlo.value import Value, tensor_type
+from lowering.stablehlo.value import Value, binary, tensor_type
 
 ELEMENTWISE = frozenset(
     f"stablehlo.{name}"
@@ -69,6 +69,18 @@ def clone(op: Any, operands: list[Value], shape: tuple[int, ...], **attributes: 
     result = copy.results[0]
     result.set_type(tensor_type(Value(result).dtype, shape))
     return Value(result)
+
+
+def clamped(places: Value, most: int) -> Value:
+    """Numbers, each between 0 and `most`."""
+    return binary(stablehlo.minimum, binary(stablehlo.maximum, places, 0), most)
+
+
+def selected(value: Value, places: Value, axis: int) -> Value:
+    """Whole slices along an axis, in the order of `places` (int64, any shape), which stands for the axis."""
+    sizes = (*value.shape[:axis], *places.shape, *value.shape[axis + 1 :])
+    type_ = tensor_type(value.dtype, sizes)
+    return Value(stablehlo.torch_index_select(type_, value.ir, places.ir, axis, 0), sizes)
 
 
 def rests_on(value: ir.Value, weights: set[ir.Value]) -> bool:
