@@ -16,7 +16,7 @@ from bridge.registration import bring_operators
 from bridge.sizes import sizes_by_symbol
 from lowering.ir.errors import EngineError, did_you_mean
 from lowering.targets import DEFAULT_ENGINE, ENGINES, engines, get_engine
-from lowering.targets.target import CPU, TargetOptions, target_of
+from lowering.targets.target import CPU, CompilesDynamic, TargetOptions, target_of
 from runtime.specialisations import OnNewSize
 
 if TYPE_CHECKING:
@@ -76,6 +76,11 @@ def check_engine(engine: str, device: str = "cpu", tune: float | None = None) ->
         raise UsageError(f"there is nothing to tune on the engine {engine}; tuning is for {AUTO}")
     if tune is not None and not tune >= 0:
         raise UsageError(f"tuning takes a number of seconds, 0 or more, not {tune}")
+
+
+def compiles_dynamic(engine: str) -> bool:
+    """Whether an engine of this name compiles a module for all sizes into one binary."""
+    return engine not in (ATEN, AUTO) and isinstance(get_engine(engine), CompilesDynamic)
 
 
 def check_device(device: str, engine: str = AUTO) -> None:

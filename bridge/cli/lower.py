@@ -29,7 +29,7 @@ from bridge.cli.options import (
 from bridge.cli.progress import working
 from bridge.cli.summary import print_gaps, print_summary, print_tuning, summary
 from bridge.configuration import ATEN, AUTO
-from bridge.dispatch import check_engine
+from bridge.dispatch import check_engine, compiles_dynamic
 from bridge.errors import UsageError
 from bridge.sizes import read_sizes
 from lowering.targets import DEFAULT_ENGINE, ENGINES
@@ -104,7 +104,9 @@ def command(
                 way = "dynamic" if dynamic else "wait"
                 report = lowered.compile(name, device, tune=seconds, sizes=asked, on_new_size=way).report
                 plan = report.plan
-                for index, why in getattr(report, "no_dynamic", {}).items():
+                # Where an engine has none for any program, the reason is not worth a line.
+                reasons = getattr(report, "no_dynamic", {}) if compiles_dynamic(name) else {}
+                for index, why in reasons.items():
                     note(f"{name}: segment {index} has no binary for all sizes: {why}")
             refused[name] = {n: why for n, why in plan.reasons.items() if n not in lowered.plan.reasons}
     if passes_until is not None:

@@ -29,9 +29,8 @@ from bridge.cli.options import (
 from bridge.cli.progress import working
 from bridge.cli.results import OUTPUTS, check_output, describe, results_of, write_results
 from bridge.configuration import ATEN, AUTO
-from bridge.dispatch import check_engine
-from lowering.targets import DEFAULT_ENGINE, get_engine
-from lowering.targets.target import CompilesDynamic
+from bridge.dispatch import check_engine, compiles_dynamic
+from lowering.targets import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
     from runtime.executor import Compiled
@@ -74,7 +73,9 @@ def command(
     args, kwargs = read_inputs(lowered, inputs or [], resize=resize)
     with working(f"compiling for {engine}"):
         example = {"args": args, "kwargs": kwargs} if engine == AUTO else {}
-        compiled = lowered.compile(engine, device, tune=tune, on_new_size=_way_of(engine), **example)
+        # A process that calls once does not move to ATen to save the time of a compiler.
+        way = "dynamic" if compiles_dynamic(engine) else "wait"
+        compiled = lowered.compile(engine, device, tune=tune, on_new_size=way, **example)
     if engine == AUTO:
         note_unmeasured(lowered)
     with nullcontext() if record is None else _recording(compiled, record):
@@ -94,12 +95,6 @@ def command(
         after = "" if kind == OUTPUTS else ", after the call"
         for row in rows:
             print(f"{kind[:-1]} {row['name']}{after}: {row['dtype']} {row['sizes']}\n{row['preview']}")
-
-
-def _way_of(engine: str) -> str:
-    """A process that calls once does not move to ATen to save the time of a compiler."""
-    has_dynamic = engine not in (ATEN, AUTO) and isinstance(get_engine(engine), CompilesDynamic)
-    return "dynamic" if has_dynamic else "wait"
 
 
 def _recording(compiled: Compiled | Interpreted, folder: Path) -> AbstractContextManager[Any]:
