@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.utils._pytree import tree_map_only
 
 from bridge.binaries import Site, after_passes
+from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.module import Module
 from lowering.ir.program import Program, Range, Ref
 from lowering.ir.symbol_parser import parse_srepr
@@ -113,8 +114,18 @@ def _term(size: Any) -> Any:
     return parse_srepr(sympy.srepr(size.node.expr))
 
 
-def attempt(sample: Sample, engine: Engine | None) -> Outcome:
-    """Emit a sample's program for all sizes, refine it at others, and compare; without an engine, emit."""
+class Emitted(NamedTuple):
+    """A program with symbolic sizes, the sample's own, the names of arguments and results, and the module."""
+
+    program: Program
+    example: dict[str, int]
+    inputs: list[str]
+    outputs: list[str]
+    module: DynamicModule
+
+
+def emitted(sample: Sample) -> Emitted | Outcome:
+    """A sample's module for all sizes, or the outcome of a sample that has none."""
     try:
         found = symbolic_program(sample)
     except Exception as error:
@@ -122,14 +133,23 @@ def attempt(sample: Sample, engine: Engine | None) -> Outcome:
     if found is None:
         return Outcome(sample, "static", "no size varies")
     program, example = found
-    names_in, names_out = ([ref.name for ref in refs if isinstance(ref, Ref)] for refs in
-                           (program.graph.inputs, program.graph.outputs))  # fmt: skip
+    inputs, outputs = ([ref.name for ref in refs if isinstance(ref, Ref)] for refs in
+                       (program.graph.inputs, program.graph.outputs))  # fmt: skip
     try:
-        module = emit_dynamic(program, program.graph.nodes, names_in, names_out, example, "sample")
+        module = emit_dynamic(program, program.graph.nodes, inputs, outputs, example, "sample")
     except Unsupported as error:
         return Outcome(sample, "specialised", error.reason)
     except Exception as error:
         return Outcome(sample, "failed", f"{type(error).__name__}: {str(error)[-300:]}")
+    return Emitted(program, example, inputs, outputs, module)
+
+
+def attempt(sample: Sample, engine: Engine | None) -> Outcome:
+    """Emit a sample's program for all sizes, refine it at others, and compare; without an engine, emit."""
+    found = emitted(sample)
+    if isinstance(found, Outcome):
+        return found
+    program, example, names_in, names_out, module = found
     guards = "; ".join(f"{to_text(g.condition)} ({g.site})" for g in module.guards if g.site != OWN)
     tried = 0
     if engine is None:
