@@ -91,6 +91,7 @@ def test_the_passes_of_iree_after_its_input_conversion() -> None:
         "copy-overwritten-values",
         "hold-insertions",
         "hold-checks",
+        "hold-lookups",
         "read-masks-as-bytes",
         "round-integers",
         "keep-roundings",
