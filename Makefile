@@ -23,7 +23,7 @@ demo: $(INSTALLED)
 
 # Style, types and layers, then the tests; what CI runs.
 test: lint
-	$(BIN)/python -m pytest -n 2 -m 'not conformance'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not conformance'
 
 # Those that compile on no engine, in two minutes: while you edit. tests/fast.py says what is left out.
 test-fast: $(INSTALLED)

@@ -36,7 +36,7 @@ _DRAWN = st.tuples(
 _OPTIONS: Any = {"deadline": None, "derandomize": True, "database": None}
 
 
-@settings(max_examples=100, **_OPTIONS)
+@settings(max_examples=60, **_OPTIONS)
 @given(_DRAWN)
 def test_random_programs(drawn: Any) -> None:
     check(*drawn)

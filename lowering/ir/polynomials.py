@@ -16,6 +16,8 @@ _DIVISIONS = frozenset({"FloorDiv", "CleanDiv"})
 _MODULI = frozenset({"Mod", "PythonMod"})
 _CHOICES = frozenset({"Max", "Min"})
 _MAX_POWER = 8
+# No size is greater.
+_GREATEST = 2**63 - 1
 
 
 def polynomial(term: Term) -> Polynomial:
@@ -39,7 +41,7 @@ def polynomial(term: Term) -> Polynomial:
     ):
         return polynomial(Apply("Mul", (term.args[0],) * term.args[1]))
     if term.op in _CHOICES:
-        return {(Apply(term.op, tuple(sorted(map(normal, term.args), key=to_text))),): 1}
+        return _chosen(term.op, term.args)
     if len(term.args) == 2:
         left, right = (polynomial(arg) for arg in term.args)
         if term.op in _DIVISIONS:
@@ -82,11 +84,12 @@ def multiplied(left: Polynomial, right: Polynomial) -> Polynomial:
 def floor_divided(left: Polynomial, right: Polynomial) -> Polynomial:
     """`left // right`, rounded down: without a division where `right` is one term that divides all of `left`.
 
-    Of a constant divisor the multiples leave the division: `(4*s + 6) // 4` is `s + 1 + 2 // 4`.
+    Of a constant divisor the multiples leave the division: `(4*s + 6) // 4` is `s + 1 + 2 // 4`. And
+    `(s // 4 + 1) // 2` is `(s + 4) // 8`.
     """
     if not left:
         return {}
-    exact = _quotient(left, right)
+    exact = quotient(left, right)
     if exact is not None:
         return exact
     divisor = right.get(())
@@ -98,11 +101,47 @@ def floor_divided(left: Polynomial, right: Polynomial) -> Polynomial:
         rest = added(rest, {(): constant % divisor})
         if not any(rest):
             return whole
+        inner = _of_division(rest, divisor)
+        if inner is not None:
+            return added(whole, inner)
         return added(whole, {(Apply("FloorDiv", (term_of(rest), divisor)),): 1})
     return {(Apply("FloorDiv", (term_of(left), term_of(right))),): 1}
 
 
-def _quotient(left: Polynomial, right: Polynomial) -> Polynomial | None:
+def _of_division(value: Polynomial, divisor: int) -> Polynomial | None:
+    """`(x // k + c) // divisor` as one division."""
+    factors = [(monomial, factor) for monomial, factor in value.items() if monomial]
+    if len(factors) != 1 or factors[0][1] != 1 or len(factors[0][0]) != 1:
+        return None
+    ((division,), _) = factors[0]
+    if not isinstance(division, Apply) or division.op not in _DIVISIONS:
+        return None
+    dividend, inner = division.args
+    if not isinstance(inner, int) or inner <= 0:
+        return None
+    return floor_divided(added(polynomial(dividend), {(): value.get((), 0)}, inner), {(): inner * divisor})
+
+
+def _chosen(op: str, args: Sequence[Term]) -> Polynomial:
+    """The greatest or the least of some terms, without those that another beats by a constant."""
+    sign = 1 if op == "Max" else -1
+    kept: list[Polynomial] = []
+    for arg in sorted(map(normal, args), key=lambda arg: arg == _GREATEST):
+        if op == "Min" and arg == _GREATEST and kept:
+            continue
+        ahead = [_constant(added(polynomial(arg), other, -1)) for other in kept]
+        if not any(by is not None and by * sign <= 0 for by in ahead):
+            kept = [other for other, by in zip(kept, ahead, strict=True) if by is None] + [polynomial(arg)]
+    if len(kept) == 1:
+        return kept[0]
+    return {(Apply(op, tuple(sorted(map(_term, kept), key=to_text))),): 1}
+
+
+def _constant(value: Polynomial) -> int | float | None:
+    return value.get((), 0) if not any(value) else None
+
+
+def quotient(left: Polynomial, right: Polynomial) -> Polynomial | None:
     """`left / right` where `right` is one monomial that divides each of `left`'s."""
     if len(right) != 1:
         return None
@@ -122,15 +161,19 @@ def _quotient(left: Polynomial, right: Polynomial) -> Polynomial | None:
 
 def term_of(value: Polynomial) -> Dim:
     """A polynomial with whole coefficients as a term, in an order that depends on nothing else."""
+    only = _term(value)
+    assert not isinstance(only, (float, bool))
+    return only
+
+
+def _term(value: Polynomial) -> Term:
     terms: list[Term] = []
     for monomial, coefficient in sorted(value.items(), key=_text_of_monomial):
         factors = monomial if coefficient == 1 and monomial else (coefficient, *monomial)
         terms.append(factors[0] if len(factors) == 1 else Apply("Mul", factors))
     if len(terms) > 1:
         return Apply("Add", tuple(terms))
-    only = terms[0] if terms else 0
-    assert not isinstance(only, (float, bool))
-    return only
+    return terms[0] if terms else 0
 
 
 def _text_of_monomial(item: tuple[Sequence[Term], int | float]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -358,19 +359,45 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_an_operator_that_exists_nowhere_is_named_by_every_command(command: str, extension: Path) -> None:
-    done = _python(extension, "-m", "bridge", "--quiet", *COMMANDS[command])
-    assert done.returncode == 1, done.stdout
-    (line,) = done.stderr.splitlines()
-    assert re.match(
-        r"bridge: node twice \(.*make\.py:4\): custom operator bridge_ext\.twice\.default is not registered: "
-        r"import the module that defines it \(.*--import <module>\)$",
-        line,
-    )
-    done = _python(extension, "-m", "bridge", "--quiet", *COMMANDS[command], "--import", "ext_operators")
-    # `ops --missing` fails where an operator runs on ATen.
-    assert done.returncode == (command == "ops"), done.stderr
+# In one process, for each of the commands of a JSON file: its exit status, and its errors.
+_EACH = """
+import contextlib, io, json, sys
+from bridge.cli import main
+done = []
+for command in json.load(open("commands.json")):
+    errors, sys.argv = io.StringIO(), ["bridge", "--quiet", *command]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
+        try:
+            status = main()
+        except SystemExit as ended:
+            status = ended.code
+    done.append((status or 0, errors.getvalue()))
+print(json.dumps(done))
+"""
+
+
+def _each(folder: Path, *more: str) -> dict[str, tuple[int, str]]:
+    (folder / "commands.json").write_text(json.dumps([[*command, *more] for command in COMMANDS.values()]))
+    done = _python(folder, "-c", _EACH)
+    assert not done.returncode, done.stderr
+    return dict(zip(COMMANDS, json.loads(done.stdout.splitlines()[-1]), strict=True))
+
+
+def test_an_operator_that_exists_nowhere_is_named_by_every_command(extension: Path) -> None:
+    for command, (status, errors) in _each(extension).items():
+        (line,) = errors.splitlines()
+        assert status == 1, command
+        assert re.match(
+            r"bridge: node twice \(.*make\.py:4\): custom operator bridge_ext\.twice\.default is not "
+            r"registered: import the module that defines it \(.*--import <module>\)$",
+            line,
+        )
+
+
+def test_an_operator_is_there_once_its_module_is_imported(extension: Path) -> None:
+    for command, (status, errors) in _each(extension, "--import", "ext_operators").items():
+        # `ops --missing` fails where an operator runs on ATen.
+        assert status == (command == "ops"), (command, errors)
 
 
 def test_entry_points_are_loaded_when_a_program_names_their_namespace(

@@ -188,7 +188,7 @@ def test_a_save_that_was_killed_between_two_steps_loses_nothing(tmp_path: Path) 
     assert sorted(os.listdir(tmp_path)) == ["a.bridge", "file"]
 
 
-@pytest.mark.parametrize("kills", [8])
+@pytest.mark.parametrize("kills", [3])
 def test_killed_saves(kills: int, tmp_path: Path) -> None:
     rng = random.Random(kills)
     path = lowered("mlp").save(tmp_path / "a.bridge")

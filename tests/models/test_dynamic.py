@@ -12,7 +12,7 @@ from lowering.ir.plan import Placement
 from tests.models.registry import models
 
 DYNAMIC = [name for name, entry in models().items() if entry.dynamic_shapes is not None]
-FAST = ("bert-dynamic", "gpt2-dynamic", "resnet-dynamic")
+FAST = ("bert-dynamic", "resnet-dynamic")
 
 
 def check(name: str, engine: str) -> None:

@@ -19,6 +19,11 @@ from tests.zoo.processes import recorded, write
 
 ROOT = Path(__file__).parents[2]
 
+# Of those with a published size, the ones that `make test` takes all the way.
+ALL_THE_WAY = """
+bert-base resnet-50 convnext-tiny whisper-tiny-encoder llama-decode
+""".split()
+
 # Of each category that no published model has, models that compile fast.
 QUICK = """
 min-gru centernet unet dense-experts unet-block graph-sage chosen-rows online-norm int8-convolutions
@@ -36,7 +41,13 @@ def report(request: pytest.FixtureRequest) -> Iterator[Callable[[Finding], None]
         write_pages(record.parent, recorded(record), "pytest tests/models/test_zoo.py --generate-reports")
 
 
-@pytest.mark.parametrize("name", published())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ALL_THE_WAY else pytest.mark.conformance)
+        for name in published()
+    ],
+)
 def test_is_one_segment_that_equals_eager_on_both_engines_and_as_an_artifact(
     name: str, tmp_path: Path
 ) -> None:
@@ -68,7 +79,7 @@ def test_each_category_has_several_models_and_a_quick_one() -> None:
     assert len(entries) >= 60
     for category in CATEGORIES:
         assert sum(category in entry.categories for entry in entries) >= 3, category
-        assert any(category in models()[name].categories for name in (*QUICK, *published())), category
+        assert any(category in models()[name].categories for name in (*QUICK, *ALL_THE_WAY)), category
 
 
 def test_the_docs_have_a_page_of_each_model() -> None:

@@ -1,4 +1,4 @@
-"""A fixed sample of the conformance run: the first sample of 100 operators, float32, on XLA."""
+"""A fixed sample of the conformance run: the first sample of 50 operators, float32, on XLA."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.opdb import cases, selection
 from tests.opdb.cases import Word, run_case
 from tests.opdb.fingerprint import Sources
 
-_COUNT = 100
+_COUNT = 50
 
 
 def test_first_samples_equal_eager() -> None:

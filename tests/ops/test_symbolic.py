@@ -14,7 +14,7 @@ from tests.ops.test_ops import FIRST_OF_EACH
 from tests.symbolic import attempt
 
 # Of how many operators `make test` compares one on XLA.
-_COMPARED = 90
+_COMPARED = 200
 
 # These have a form of their own for all sizes, and are compared too.
 _OWN_FORMS = ("aten.cumsum.default", "aten.searchsorted.Tensor", "aten.i0.default", "aten.median.dim",

@@ -10,7 +10,7 @@ from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.elementwise import log_add_exp
 from lowering.stablehlo.registry import add_rules, lowers
 from lowering.stablehlo.size_questions import most
-from lowering.stablehlo.symbolic import Specialised, is_symbolic
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Scalar, Value
 
 Combine = Callable[[Value, Value], Value]
@@ -234,8 +234,6 @@ def cumulative_trapezoid_dx(cx: Context, y: Value, dx: Scalar = 1, dim: int = -1
 @lowers("aten.cumulative_trapezoid.x")
 def cumulative_trapezoid_x(cx: Context, y: Value, x: Value, dim: int = -1) -> Value:
     axis = cx.axis(dim, y.rank)
-    if is_symbolic(y.shape[axis]):
-        raise Specialised("compilers draw its products and sums together, otherwise than at a plain size")
     return _running_sum(cx, _areas(cx, y, _spacings(cx, x, y, axis), axis), axis)
 
 

@@ -14,7 +14,7 @@ from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.spatial import per_axis
 from lowering.stablehlo.registry import add_rules
 from lowering.stablehlo.size_questions import at_least, most, same_size
-from lowering.stablehlo.symbolic import Specialised, any_symbolic, is_symbolic
+from lowering.stablehlo.symbolic import any_symbolic, is_symbolic
 from lowering.stablehlo.value import Scalar, Value, numpy_dtype
 
 Sizes = int | Sequence[int]
@@ -215,8 +215,6 @@ def _adaptive_avg_pool(axes: int) -> Callable:
         if cx.out.shape[first:] == (1,) * axes:
             total = cx.reduce_sum(total, range(first, self.rank), keepdim=True)
             return cx.convert(total / prod(self.shape[first:]), self.dtype)
-        if axes == 3 and any_symbolic((*self.shape[first:], *cx.out.shape[first:])):
-            raise Specialised("compilers sum its windows otherwise than at a plain size")
         for axis in range(first, self.rank):
             windows, count = _split(cx, total, axis, cx.out.shape[axis], 0)
             total = cx.reduce_sum(windows, axis + 1)

@@ -235,7 +235,7 @@ _OVERLOADS = (
     ("upsample_linear1d", 1, _LINEAR),
     ("upsample_bilinear2d", 2, _LINEAR),
     ("upsample_trilinear3d", 3, _LINEAR),
-    ("upsample_bicubic2d", 2, _by_taps(cubic)),
+    ("upsample_bicubic2d", 2, _by_taps(cubic, resize_any.cubic)),
     ("_upsample_bilinear2d_aa", 2, _by_filter(TRIANGLE)),
     ("_upsample_bicubic2d_aa", 2, _by_filter(CUBIC)),
     ("_upsample_lanczos2d_aa", 2, _by_filter(LANCZOS)),

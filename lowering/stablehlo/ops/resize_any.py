@@ -80,6 +80,26 @@ def linear(cx: Context, axis: _Axis) -> Taps:
     return [(index, 1.0 - rest), (after, rest)]
 
 
+def cubic(cx: Context, axis: _Axis) -> Taps:
+    """As of `resize.cubic`."""
+    index, rest = _base(cx, axis, _sources(cx, axis))
+    stored = DType(axis.stored.name)
+    taps: Taps = []
+    for tap in range(-1, 3):
+        weight = _keys(cx, cx.abs(rest - float(tap)), -0.75)
+        taps.append((cx.clamp(0, index + tap, axis.size - 1), cx.convert(weight, stored)))
+    return taps
+
+
+def _keys(cx: Context, distance: Value, a: float) -> Value:
+    """As of `resize._keys`."""
+    near = _product(cx, distance, a + 2) - (a + 3)
+    near = _product(cx, _product(cx, near, distance), distance) + 1.0
+    far = _product(cx, _product(cx, distance, a) - 5 * a, distance) + 8 * a
+    far = _product(cx, far, distance) - 4 * a
+    return cx.select(distance < 1.0, near, cx.select(distance < 2.0, far, 0.0))
+
+
 def weighted_sum(cx: Context, value: Value, at: int, taps: Taps) -> Value:
     """As of `resize._weighted_sum`."""
     terms: list[Value] = []

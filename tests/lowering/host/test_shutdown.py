@@ -46,7 +46,14 @@ sys.exit(7)
 """
 
 
-@pytest.mark.parametrize("engines", [("iree",), ("xla",), ("aten",), ("iree", "xla", "aten")], ids="+".join)
+@pytest.mark.parametrize(
+    "engines",
+    [
+        ("iree", "xla", "aten"),
+        *(pytest.param((engine,), marks=pytest.mark.conformance) for engine in ("iree", "xla", "aten")),
+    ],
+    ids="+".join,
+)
 def test_daemon_threads_that_call(engines: tuple[str, ...]) -> None:
     assert run(f"ENGINES = {engines}{_ENGINES}") == (7, "", "")
 
@@ -188,7 +195,7 @@ print(len(kept))
 """
 
 
-@pytest.mark.parametrize("engine", ["iree", "xla"])
+@pytest.mark.parametrize("engine", ["iree", pytest.param("xla", marks=pytest.mark.conformance)])
 def test_sizes_that_are_being_compiled(engine: str) -> None:
     """Neither an abort, nor an engine's complaint about what is left."""
     assert run(f"ENGINE = {engine!r}{_NEW_SIZES}") == (0, "16\n", "")

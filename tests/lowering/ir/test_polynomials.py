@@ -40,6 +40,15 @@ TERMS = [
     Apply("Max", (add(T, S), 1)),
     Apply("Min", (mul(2, S), add(S, S))),
     div(S, T),
+    div(div(add(S, 3), 4), 2),
+    div(add(div(add(S, 1), 2), 1), 2),
+    div(add(div(S, 2), T), 2),
+    div(add(mul(3, div(S, 2)), 1), 2),
+    div(div(S, 3), T),
+    Apply("Max", (S, add(S, -1), T)),
+    Apply("Min", (S, add(S, -1), 2**63 - 1)),
+    Apply("Min", (2**63 - 1, 2**63 - 1)),
+    Apply("Max", (S, 2.5)),
 ]
 
 
@@ -59,6 +68,9 @@ def test_a_normal_form_has_the_same_value(term: Term) -> None:
         (add(Apply("Mod", (S, 3)), mul(3, div(S, 3))), S),
         (div(add(S, 5), 2), add(div(add(1, S), 2), 2)),
         (Apply("Max", (add(T, S), 1)), Apply("Max", (1, add(S, T)))),
+        (div(add(div(add(S, 1), 2), 1), 2), div(add(S, 3), 4)),
+        (div(div(div(S, 2), 2), 2), div(S, 8)),
+        (Apply("Max", (add(S, -1), Apply("Min", (S, 2**63 - 1)))), S),
     ],
 )
 def test_equal_terms_have_one_form(left: Term, right: Term) -> None:

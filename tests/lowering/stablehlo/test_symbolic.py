@@ -52,6 +52,7 @@ def test_arithmetic_keeps_the_expression() -> None:
         lambda s, t: bool(s),
         lambda s, t: not s < 1,
         lambda s, t: s != 65,
+        lambda s, t: s * t > t,
     ],
 )
 def test_what_ranges_tell_is_no_guard(question: Callable[[Any, Any], bool]) -> None:
