@@ -53,6 +53,7 @@ conformance: $(INSTALLED)
 	$(BIN)/python -m tests.conformance
 	$(BIN)/python -m tests --source --output docs/zoo
 	$(BIN)/python -m tests.dynamic_binaries
+	$(BIN)/python -m tests.all_sizes --report
 	$(BIN)/python -m tests.determinism --report
 	$(BIN)/python -m tests.growth
 	$(BIN)/python -m tests.opdb --engine xla,iree,aten --dtype $(DTYPES) --jobs 2 --report

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from math import inf, prod
 
-from lowering.ir.polynomials import normal
+from lowering.ir.polynomials import Polynomial, added, polynomial, quotient, term_of
 from lowering.ir.program import Range
 from lowering.ir.symbols import Apply, Symbol, Term
 
 # Inclusive; infinite where nothing is known.
 Bounds = tuple[float, float]
 _UNKNOWN: Bounds = (-inf, inf)
+# How many common factors are taken out, one after another.
+_DEPTH = 3
 
 
 def bounds(term: Term, ranges: Mapping[str, Range]) -> Bounds:
     """The least and the greatest value that a term can have; wider than that where its symbols recur."""
-    return _bounds(normal(term), ranges)
+    return _of(polynomial(term), ranges, _DEPTH) if isinstance(term, Apply) else _bounds(term, ranges)
+
+
+def _of(value: Polynomial, ranges: Mapping[str, Range], depth: int) -> Bounds:
+    """`bounds` of a polynomial: `s * t - t` is `t * (s - 1)`, of which more can be told."""
+    low, high = _bounds(term_of(value), ranges)
+    uses = Counter(factor for monomial in value for factor in set(monomial))
+    for factor in (factor for factor, count in uses.items() if count > 1 and depth):
+        inside = {monomial: number for monomial, number in value.items() if factor in monomial}
+        inner = quotient(inside, {(factor,): 1}) or {}
+        product = _product([_bounds(factor, ranges), _of(inner, ranges, depth - 1)])
+        rest = _bounds(term_of(added(value, inside, -1)), ranges)
+        least, most = (a + b for a, b in zip(product, rest, strict=True))
+        low, high = max(low, least), min(high, most)
+    return low, high
 
 
 def _bounds(term: Term, ranges: Mapping[str, Range]) -> Bounds:

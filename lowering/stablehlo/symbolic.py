@@ -20,7 +20,6 @@ from lowering.ir.polynomials import (
     multiplied,
     normal,
     polynomial,
-    quotient,
     scaled,
     term_of,
 )
@@ -139,17 +138,10 @@ class Assumptions:
             return asked == "StrictLessThan" and difference[()] < 0
         if any(_proportional(difference, fact) for fact in self._zero):
             return asked == "Equality"
-        low, high = bounds(term_of(self._reduced(difference)), self.ranges)
+        low, high = bounds(term_of(difference), self.ranges)
         if asked == "Equality":
             return False if low > 0 or high < 0 else None
         return True if high < 0 else False if low >= 0 else None
-
-    def _reduced(self, difference: Polynomial) -> Polynomial:
-        """Without common factors of 1 or more: they change neither its sign nor whether it is 0."""
-        for factor in frozenset.intersection(*map(frozenset, difference)):
-            if bounds(factor, self.ranges)[0] >= 1:
-                difference = quotient(difference, {(factor,): 1}) or difference
-        return difference
 
     def _by_sizes(self, asked: str, difference: Polynomial) -> bool | None:
         """The answer that follows as no tensor is empty; the module is for no others then."""

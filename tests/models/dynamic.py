@@ -1,4 +1,4 @@
-"""Real architectures exported with a dynamic batch, and a dynamic length where they read text."""
+"""Real architectures exported with dynamic sizes: of batches, texts, pictures and sounds."""
 
 from __future__ import annotations
 

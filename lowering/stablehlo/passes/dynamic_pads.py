@@ -43,7 +43,7 @@ def _rewrite(op: Any, low: list[int], high: list[int], gaps: list[int]) -> None:
     value, fill = (Value(operand) for operand in list(op.operation.operands)[:2])
     if any_symbolic(gaps) or any(gaps):
         raise refused(op.operation, f"gaps of {gaps}")
-    if not all(map(_never_crops, (*low, *high))):
+    if not all(map(never_crops, (*low, *high))):
         raise refused(op.operation, f"amounts of {low} and {high} may crop")
     for axis in range(value.rank):
         parts: list[Value] = []
@@ -57,19 +57,37 @@ def _rewrite(op: Any, low: list[int], high: list[int], gaps: list[int]) -> None:
     replace(op, value)
 
 
-def _never_crops(amount: int) -> bool:
+def never_crops(amount: int) -> bool:
     """Whether an amount is 0 or more at all sizes: what fills up to a multiple is."""
     symbolic = first_symbolic([amount])
     if symbolic is None or surely_less(-1, amount):
         return surely_less(-1, amount)
-    least: Polynomial = {}
-    for monomial, count in polynomial(symbolic.term).items():
-        (factor,) = monomial if len(monomial) == 1 else (None,)
-        if isinstance(factor, Apply) and factor.op == "FloorDiv" and count < 0:
-            value, by = factor.args
-            if isinstance(by, int) and by > 0 and isinstance(count, int) and count % by == 0:
-                # A quotient that is rounded down is at most the exact one.
-                least = added(least, scaled(polynomial(value), count // by))
-                continue
-        least = added(least, {monomial: count})
+    value, least = polynomial(symbolic.term), Polynomial()
+    for monomial, count in value.items():
+        factor = monomial[0] if len(monomial) == 1 else None
+        bound = _bound(factor, count, value) if isinstance(factor, Apply) and count < 0 else None
+        least = added(least, {monomial: count} if bound is None else bound)
     return surely_less(-1, symbolic.assumptions.size(term_of(least)))
+
+
+def _bound(division: Apply, count: int | float, among: Polynomial) -> Polynomial | None:
+    """A lower bound of `count` times a quotient that is rounded down, for a negative count.
+
+    The quotient `x // 4` is at most `x / 4`, and half of `x // 2` where that is among the terms.
+    """
+    if division.op != "FloorDiv" or not isinstance(count, int):
+        return None
+    value, by = division.args
+    if not isinstance(by, int) or by <= 0:
+        return None
+    for (*_, other), _ in (item for item in among.items() if len(item[0]) == 1):
+        if (
+            isinstance(other, Apply)
+            and other.op == "FloorDiv"
+            and other.args[0] == value
+            and other != division
+        ):
+            inner = other.args[1]
+            if isinstance(inner, int) and inner > 0 and by % inner == 0 and count % (by // inner) == 0:
+                return {(other,): count // (by // inner)}
+    return scaled(polynomial(value), count // by) if count % by == 0 else None

@@ -109,6 +109,9 @@ CHECKS: Mapping[str, Sequence[Check]] = {
             ("multi_margin_loss", "multilabel_margin_loss", "multilabel_margin_loss_forward"), (fitting.rows,)
         ),
         **dict.fromkeys(
+            ("multi_margin_loss_backward", "multilabel_margin_loss_backward"), (fitting.margin_gradient,)
+        ),
+        **dict.fromkeys(
             ("_fused_moving_avg_obs_fq_helper", "fused_moving_avg_obs_fake_quant"),
             (fitting_layers.observed,),
         ),
@@ -132,8 +135,8 @@ CHECKS: Mapping[str, Sequence[Check]] = {
         ),
         "_weight_norm": (fitting_layers.weight_norm,),
         "_weight_norm_interface": (fitting_layers.weight_norm_interface, fitting_layers.weight_norm),
-        "_transformer_encoder_layer_fwd": (fitting_layers.heads,),
-        "_native_multi_head_attention": (fitting_layers.heads,),
+        "_transformer_encoder_layer_fwd": (fitting_layers.heads, fitting_layers.encoder_layer),
+        "_native_multi_head_attention": (fitting_layers.heads, fitting_layers.encoder_layer),
         "lstm": (fitting_layers.lstm,),
         "segment_reduce": (fitting.segments,),
     }.items()

@@ -269,6 +269,15 @@ def rows(given: Given) -> None:
     need(given["reduction"] == 0 or given["self"].numel() > 0, "a loss of no row")
 
 
+def margin_gradient(given: Given) -> None:
+    """The gradient of a loss of margins is one number, or one of each row."""
+    value, gradient = given["self"], given["grad_output"]
+    need(value.dim() <= 2 and value.numel() > 0, f"a loss of {described(value)}")
+    count = value.shape[0] if given["reduction"] == 0 and value.dim() == 2 else 1
+    fits = gradient.dim() <= 1 and gradient.numel() == count
+    need(fits, f"grad_output is {described(gradient)}, and the loss has {count} elements")
+
+
 def stretching(*names: str) -> Check:
     """These stretch to the size of `self`, axes of one element aside: ATen computes no more and no fewer."""
 

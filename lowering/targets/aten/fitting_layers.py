@@ -74,6 +74,16 @@ def heads(given: Given) -> None:
     need(count > 0 and given["embed_dim"] > 0, f"attention of {count} heads")
 
 
+def encoder_layer(given: Given) -> None:
+    """The weights of a fused layer are of its input's dtype, those of the projections of its width."""
+    source, width = given["src" if "src" in given else "query"], given["embed_dim"]
+    for name, sizes in {"qkv_weight": (3 * width, width), "qkv_bias": (3 * width,)}.items():
+        need(given[name].shape == sizes, f"{name} is {described(given[name])}, not {list(sizes)}")
+    for name, value in given.items():
+        if name.startswith(("qkv_", "proj_", "norm_weight", "norm_bias", "ffn_")):
+            need(value.dtype == source.dtype, f"{name} is {described(value)}, the input {described(source)}")
+
+
 def same_length(given: Given) -> None:
     """Attention has as many keys as values."""
     key, value = given["key"], given["value"]

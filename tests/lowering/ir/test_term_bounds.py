@@ -10,9 +10,9 @@ import pytest
 from lowering.ir.program import Range
 from lowering.ir.symbols import Apply, Symbol, Term, evaluate, to_text
 from lowering.ir.term_bounds import bounds
-from tests.lowering.ir.test_polynomials import TERMS, S
+from tests.lowering.ir.test_polynomials import TERMS, S, T
 
-RANGES = {"s": Range(2, 9), "t": Range(1, 5)}
+RANGES = {"s": Range(2, 9), "t": Range(1, 5), "v": Range(0, None)}
 
 
 @pytest.mark.parametrize("term", TERMS, ids=to_text)
@@ -33,6 +33,9 @@ def test_every_value_lies_within(term: Term) -> None:
         (Apply("Max", (S, 5)), (5, 9)),
         (Apply("Mul", (0, Symbol("u"))), (0, 0)),
         (Symbol("u"), (-inf, inf)),
+        (Apply("Add", (Apply("Mul", (S, T)), Apply("Mul", (-1, T)))), (1, 40)),
+        (Apply("Add", (Apply("Mul", (S, S, T)), Apply("Mul", (-2, S, T)), T)), (1, 320)),
+        (Apply("Add", (Apply("Mul", (S, Symbol("v"))), Apply("Mul", (-1, Symbol("v"))))), (0, inf)),
     ],
 )
 def test_bounds(term: Term, wanted: tuple[float, float]) -> None:

@@ -94,7 +94,7 @@ def test_a_module_admits_its_range_alone() -> None:
 def test_a_size_that_a_rule_takes_as_a_number_is_the_nodes_reason() -> None:
     class Larger(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.nn.functional.interpolate(x * 2 + 1, size=(9, 9), mode="bicubic")
+            return torch.nn.functional.interpolate(x * 2 + 1, size=(9, 9), mode="bicubic", antialias=True)
 
     program = bridge.lower(
         torch.export.export(Larger(), (torch.rand(1, 2, 4, 5),), dynamic_shapes=({2: AUTO},))

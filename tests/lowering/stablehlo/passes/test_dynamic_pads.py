@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lowering.ir.errors import EngineError
+from lowering.ir.program import Range
+from lowering.ir.symbols import Symbol
 from lowering.stablehlo.passes import stablehlo_pass
+from lowering.stablehlo.passes.dynamic_pads import never_crops
+from lowering.stablehlo.symbolic import Assumptions
 from tests.lowering.stablehlo.passes.through import dynamic_through
 
 PADS = stablehlo_pass("dynamic-pads")
@@ -45,6 +49,16 @@ def test_a_pad_is_a_join_with_the_fill() -> None:
 
 def test_an_amount_up_to_a_multiple_crops_nothing() -> None:
     assert "dynamic_pad" not in pad("%fill")
+
+
+def test_an_amount_up_to_a_multiple_of_multiples_crops_nothing() -> None:
+    assumptions = Assumptions({"n": Range(1, None)}, {"n": 40})
+    size = assumptions.size(Symbol("n"))
+    blocks = -(-size // 16)
+    of_blocks = -(-blocks // 16)
+    assert never_crops(16 * of_blocks - blocks)
+    assert not never_crops(15 * of_blocks - blocks)
+    assert not never_crops(16 * of_blocks - blocks - 1)
 
 
 def test_amounts_that_may_crop_and_gaps_are_refused() -> None:

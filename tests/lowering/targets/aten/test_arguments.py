@@ -64,6 +64,26 @@ UNFIT: dict[str, tuple[str, tuple[Any, ...], str]] = {
         (f(2, 1, 2, 2), f(1, 1, 4, 4)),
         "grad_output is float32[2, 1, 2, 2]",
     ),
+    "a gradient of a loss of margins": (
+        "aten.multi_margin_loss_backward.default",
+        (f(2, 3), f(4, 3), i, 1, 1.0, None, 0),
+        "grad_output is float32[2, 3], and the loss has 4 elements",
+    ),
+    "margins of no row": (
+        "aten.multi_margin_loss_backward.default",
+        (f(1), f(0, 3), i[:0], 1, 1.0, None, 1),
+        "a loss of float32[0, 3]",
+    ),
+    "a layer's bias of another dtype": (
+        "aten._transformer_encoder_layer_fwd.default",
+        (*LAYER[:2], 2, LAYER[3], f(24, dtype=torch.uint8), *LAYER[5:]),
+        "qkv_bias is uint8[24], the input float32[2, 3, 8]",
+    ),
+    "a layer's bias of another size": (
+        "aten._transformer_encoder_layer_fwd.default",
+        (*LAYER[:2], 2, LAYER[3], f(16), *LAYER[5:]),
+        "qkv_bias is float32[16], not [24]",
+    ),
     "channels": (
         "aten.native_batch_norm.default",
         (f(2, 3, 4), f(3), f(3), f(2), f(2), True, 0.1, 1e-5),
