@@ -276,7 +276,8 @@ def report(outcomes: Sequence[Outcome]) -> str:
         f"The rules of {equal} of these, {share:.1f}%, give one module for all sizes, "
         "without a guard but the program's own. The others are below: their segment has a module for each "
         "size. `python -m tests.symbolic --report` writes this page; without it, each is compared, "
-        "at other sizes, with the module of plain sizes, bit for bit.\n\n"
+        "at other sizes, with the module of plain sizes, bit for bit. Compilers contract products and "
+        f"sums, so that the last bit may differ of {', '.join(f'`{name}`' for name in ROUNDED)}.\n\n"
         "| overload | outcome | reason |\n|---|---|---|\n" + "\n".join(sorted(rows)) + "\n"
     )
 

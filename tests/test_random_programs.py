@@ -49,6 +49,15 @@ def test_many_random_programs(drawn: Any) -> None:
     check(*drawn)
 
 
+@pytest.mark.conformance
+@settings(max_examples=1000, **_OPTIONS)
+@given(_DRAWN)
+def test_many_random_programs_of_all_sizes(drawn: Any) -> None:
+    """Sizes are symbolic, and nothing is on ATen that need not be."""
+    lines, outputs, *_ = drawn
+    check(lines, outputs, True, 0, 1, "xla")
+
+
 def check(lines: list[Any], outputs: list[int], dynamic: bool, cut: int, least: int, engine: str) -> None:
     """Export, cut where the bits of `cut` say, and compare a call per size with eager's.
 
