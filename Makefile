@@ -47,9 +47,7 @@ lint: $(INSTALLED)
 # Slow and exhaustive: models at their published sizes, then torch's databases; the results go into docs/.
 DTYPES := float32,float64,float16,bfloat16,int64,int32,uint8,bool,complex64
 conformance: $(INSTALLED)
-	$(BIN)/python -m pytest -m conformance tests/test_random_programs.py tests/test_side_by_side.py tests/models/test_dynamic.py \
-	    tests/lowering/targets/iree/test_dynamic.py
-	$(BIN)/python -m pytest -n 2 -m conformance tests/ops/test_ops.py
+	$(BIN)/python -m pytest -n 2 -m conformance
 	$(BIN)/python -m tests.conformance
 	$(BIN)/python -m tests --source --output docs/zoo
 	$(BIN)/python -m tests.dynamic_binaries

@@ -72,6 +72,8 @@ def load_sample(path: Path) -> Pt2Sample:
 
 
 SAMPLES = [load_sample(path) for path in sorted(ROOT.glob("*/*.pt2"))]
+#: Those of the last torch: the others are the same programs.
+NEWEST = [sample for sample in SAMPLES if sample.path.parent.name == "torch-2.15.0"]
 
 
 def flat(result: Any) -> list[Any]:

@@ -70,8 +70,8 @@ def test_artifacts_run_through_iree_without_torch_and_jax(tmp_path: Path) -> Non
 import sys
 from pathlib import Path
 import bridge
-from tests.pt2_samples import DATA_DEPENDENT, SAMPLES
-for sample in SAMPLES:
+from tests.pt2_samples import DATA_DEPENDENT, NEWEST
+for sample in NEWEST:
     if sample.name != DATA_DEPENDENT:
         lowered = bridge.lower(sample.path)
         lowered.compile("iree")
@@ -87,8 +87,8 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 from pathlib import Path
 import bridge
-from tests.pt2_samples import DATA_DEPENDENT, SAMPLES, check_values
-for sample in SAMPLES:
+from tests.pt2_samples import DATA_DEPENDENT, NEWEST, check_values
+for sample in NEWEST:
     if sample.name != DATA_DEPENDENT:
         lowered = bridge.load(Path(sys.argv[1]) / str(sample))
         known = set(lowered.binaries)

@@ -19,7 +19,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("engine", ["xla", "iree", "aten"])
+@pytest.mark.parametrize("engine", ["xla", pytest.param("iree", marks=pytest.mark.conformance), "aten"])
 @pytest.mark.parametrize("name", examples.names())
 def test_equals_eager(name: str, engine: str) -> None:
     (case,) = examples.cases(name)

@@ -51,7 +51,14 @@ class Program(torch.nn.Module):
         return self.call(x)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.complex64], ids=str)
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.float32,
+        *(pytest.param(t, marks=pytest.mark.conformance) for t in (torch.int64, torch.complex64)),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_arguments_are_only_read(name: str, dtype: torch.dtype) -> None:
     if dtype.is_complex and name == "sort":
