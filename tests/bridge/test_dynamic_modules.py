@@ -94,7 +94,7 @@ def test_a_program_of_known_sizes_has_none(tmp_path: Path) -> None:
 def test_why_a_segment_has_one_module_for_each_size_is_told(tmp_path: Path) -> None:
     class Larger(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.nn.functional.interpolate(x, size=(9, 9), mode="bicubic")
+            return torch.nn.functional.interpolate(x, size=(9, 9), mode="bicubic", antialias=True)
 
     rows = {2: torch.export.Dim("rows", max=9)}
     program = torch.export.export(Larger(), (torch.rand(1, 2, 4, 5),), dynamic_shapes=(rows,))
