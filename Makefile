@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/python -m bridge demo
 
-# Style, types and layers, then the tests; what CI runs.
+# Style, types and layers, then the tests; what CI runs. A process without tests takes some of the other's.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not conformance'
 

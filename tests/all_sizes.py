@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +18,10 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import bridge
-from bridge.verification.compare import Difference, compare
+from bridge.verification.compare import compare
 from bridge.verification.draw import draw_inputs, example_call
 from bridge.verification.range_sizes import range_sizes
 from bridge.verification.tolerances import rounding_of
-from lowering.host.weights import materialise
 from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
@@ -32,14 +31,19 @@ from lowering.stablehlo.admitted import admits
 from lowering.stablehlo.size_facts import OWN
 from lowering.targets.iree.engine import Iree
 from lowering.targets.target import CPU
+from tests.dynamic_program import load_dynamic
 from tests.models.every_axis import MODELS
-from tests.models.registry import Entry, models
+from tests.models.registry import Entry, dynamic, models
 
 #: At how many sizes a model is called.
 COUNT = 8
 _PAGE = Path(__file__).parents[1] / "docs" / "dynamic-models.md"
 # How many times sizes are drawn for as many calls.
 _DRAWS = 2000
+
+
+# Results at sizes by symbol, of inputs drawn from a seed.
+Calls = Callable[[Mapping[str, int], int], list[torch.Tensor]]
 
 
 class Row(NamedTuple):
@@ -59,8 +63,8 @@ class Row(NamedTuple):
 
 
 def dynamic_models() -> dict[str, Entry]:
-    """The models of the zoo whose sizes a call says, and those of `tests.models.every_axis`."""
-    return {name: entry for name, entry in models().items() if entry.dynamic_shapes is not None} | MODELS
+    """The models of the zoo whose sizes a call says, and the models of `tests.models.every_axis`."""
+    return {name: models()[name] for name in dynamic()} | MODELS
 
 
 def sizes_of(lowered: bridge.Lowered, module: DynamicModule) -> Iterator[dict[str, int]]:
@@ -88,17 +92,18 @@ def attempt(name: str) -> Row:
     if len(lowered.plan.segments) != 1:
         return Row(name, len(module.ranges), guards, len(sizes), "several segments", "several segments")
     worst: dict[str, float | str] = {}
-    for engine, call in (("xla", _refined), ("iree", _binary)):
+    for engine, calls in (("xla", lambda: _refined(lowered)), ("iree", lambda: _binary(lowered, module))):
         try:
-            worst[engine] = max(_differences(lowered, exported.module(), sizes, call(lowered, module)))
+            worst[engine] = max(_differences(lowered, exported.module(), sizes, calls()))
         except (EngineError, AssertionError) as error:
             worst[engine] = " ".join(str(error).split())
     return Row(name, len(module.ranges), guards, len(sizes), worst["xla"], worst["iree"])
 
 
 def _differences(
-    lowered: bridge.Lowered, eager: Any, sizes: list[dict[str, int]], call: Any
+    lowered: bridge.Lowered, eager: Any, sizes: list[dict[str, int]], call: Calls
 ) -> Iterator[float]:
+    """The largest absolute difference of each result from eager's. AssertionError where one is too large."""
     kind = rounding_of(lowered.program)
     for seed, each in enumerate(sizes):
         args, kwargs = example_call(lowered, seed=seed, sizes=each)
@@ -107,12 +112,12 @@ def _differences(
         made = call(each, seed)
         assert len(made) == len(wanted), f"at {each}: {len(made)} results, eager gives {len(wanted)}"
         for got, want in zip(made, wanted, strict=True):
-            found: Difference = compare("a result", got, want, kind)
+            found = compare("a result", got, want, kind)
             assert found.passed, f"at {each}: {found.problem}"
             yield found.error
 
 
-def _refined(lowered: bridge.Lowered, module: DynamicModule) -> Any:
+def _refined(lowered: bridge.Lowered) -> Calls:
     """Calls of modules that are refined for their sizes, on XLA."""
     compiled = lowered.compile("xla", on_new_size="wait")
 
@@ -126,23 +131,18 @@ def _refined(lowered: bridge.Lowered, module: DynamicModule) -> Any:
     return call
 
 
-def _binary(lowered: bridge.Lowered, module: DynamicModule) -> Any:
+def _binary(lowered: bridge.Lowered, module: DynamicModule) -> Calls:
     """Calls of IREE's binary for all sizes."""
-    engine = Iree()
-    names = [port.weight for port in module.inputs if port.weight is not None]
-    loaded = engine.load_dynamic(
-        engine.compile_dynamic(module, CPU), module, CPU, materialise(lowered.weights, names)
-    )
+    engine, loaded = Iree(), load_dynamic(lowered, module)
     users = [spec.name for spec in lowered.program.signature.inputs if spec.kind is InputKind.USER]
-    results = len(module.outputs)
+    ports = [port.name for port in module.inputs if port.weight is None and port.symbol is None]
+    count = len(module.outputs) - bool(module.checks)
 
     def call(sizes: Mapping[str, int], seed: int) -> list[torch.Tensor]:
         given = dict(zip(users, draw_inputs(lowered.program, sizes, seed), strict=True))
-        ports = [port.name for port in module.inputs if port.weight is None and port.symbol is None]
         made = loaded.at(sizes)([engine.from_tensor(given[name], CPU) for name in ports])
-        failed = [flag for flag in made[results - bool(module.checks) :] if module.checks]
-        assert not any(engine.to_numpy(flag).any() for flag in failed), f"at {dict(sizes)}: a check fails"
-        return [engine.to_torch(handle) for handle in made[: results - bool(module.checks)]]
+        assert not any(engine.to_numpy(flag).any() for flag in made[count:]), f"at {sizes}: a check fails"
+        return [engine.to_torch(handle) for handle in made[:count]]
 
     return call
 

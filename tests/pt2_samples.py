@@ -72,8 +72,15 @@ def load_sample(path: Path) -> Pt2Sample:
 
 
 SAMPLES = [load_sample(path) for path in sorted(ROOT.glob("*/*.pt2"))]
-#: Those of the last torch: the others are the same programs.
-NEWEST = [sample for sample in SAMPLES if sample.path.parent.name == "torch-2.15.0"]
+
+
+def _torch(sample: Pt2Sample) -> tuple[int, ...]:
+    """The version of torch that wrote a sample."""
+    return tuple(map(int, sample.path.parent.name.removeprefix("torch-").split(".")))
+
+
+#: The samples of the newest torch; other versions wrote the same programs.
+NEWEST = [sample for sample in SAMPLES if _torch(sample) == max(map(_torch, SAMPLES))]
 
 
 def flat(result: Any) -> list[Any]:

@@ -24,8 +24,6 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.utils._pytree import tree_map_only
 
 from bridge.binaries import Site, after_passes
-from bridge.verification.compare import compare
-from bridge.verification.tolerances import Rounding
 from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.module import Module
 from lowering.ir.program import Program, Range, Ref
@@ -48,8 +46,11 @@ CHANGES = (lambda size: 1, lambda size: size + 1, lambda size: 2 * size + 3)
 #: Eager writes where indices say that it should: in tensors that are smaller, outside of these.
 UNCHECKED = ("aten._unsafe", "aten.adaptive_max_pool", "aten.max_pool", "aten.max_unpool")
 
+# By how many roundings of the largest element the results of `ROUNDED` may differ.
+_ROUNDINGS = 2
+
 #: Compilers contract products and sums by the constants around them, or add up windows by their sizes: the
-#: last bit of a result is the compiler's.
+#: last bits of a result are the compiler's.
 ROUNDED = (
     "aten._adaptive_avg_pool3d",
     "aten.adaptive_avg_pool3d",
@@ -60,7 +61,7 @@ ROUNDED = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a sample.
+    """The outcome of a sample.
 
     `kind`: equal, rounding (equal but for the last bits, of `ROUNDED`), guards, specialised, static, differs
     or failed.
@@ -206,9 +207,11 @@ def attempt(sample: Sample, engine: Engine | None) -> Outcome:
 
 
 def _is_close(actual: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether two results of one dtype and shape differ by a rounding or two."""
-    pair = (torch.from_numpy(each) for each in (actual, expected))
-    return actual.dtype.kind == "f" and compare("result", *pair, Rounding.POINTWISE).passed
+    """Whether floating-point results differ by `_ROUNDINGS` of the largest element at most."""
+    if actual.dtype.kind != "f":
+        return False
+    allowed = _ROUNDINGS * np.finfo(expected.dtype).eps * np.abs(expected).max(initial=0)
+    return bool(np.all(np.abs(actual - expected) <= allowed))
 
 
 def choices(example: Mapping[str, int], ranges: Mapping[str, Range]) -> Iterator[dict[str, int]]:
@@ -277,7 +280,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
         "without a guard but the program's own. The others are below: their segment has a module for each "
         "size. `python -m tests.symbolic --report` writes this page; without it, each is compared, "
         "at other sizes, with the module of plain sizes, bit for bit. Compilers contract products and "
-        f"sums, so that the last bit may differ of {', '.join(f'`{name}`' for name in ROUNDED)}.\n\n"
+        f"sums, so that the last bits may differ of {', '.join(f'`{name}`' for name in ROUNDED)}.\n\n"
         "| overload | outcome | reason |\n|---|---|---|\n" + "\n".join(sorted(rows)) + "\n"
     )
 

@@ -359,28 +359,21 @@ COMMANDS = {
 }
 
 
-# In one process, for each of the commands of a JSON file: its exit status, and its errors.
+# Runs the commands of a JSON file in one process; prints what each came to.
 _EACH = """
-import contextlib, io, json, sys
-from bridge.cli import main
-done = []
-for command in json.load(open("commands.json")):
-    errors, sys.argv = io.StringIO(), ["bridge", "--quiet", *command]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
-        try:
-            status = main()
-        except SystemExit as ended:
-            status = ended.code
-    done.append((status or 0, errors.getvalue()))
-print(json.dumps(done))
+import json
+from tests.bridge.command_line import bridge_cli
+print(json.dumps([bridge_cli(*command) for command in json.load(open("commands.json"))]))
 """
 
 
 def _each(folder: Path, *more: str) -> dict[str, tuple[int, str]]:
+    """By command: its exit status and its errors. `more`: arguments of each."""
     (folder / "commands.json").write_text(json.dumps([[*command, *more] for command in COMMANDS.values()]))
     done = _python(folder, "-c", _EACH)
     assert not done.returncode, done.stderr
-    return dict(zip(COMMANDS, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    results = json.loads(done.stdout)
+    return {name: (status, errors) for name, (status, _, errors) in zip(COMMANDS, results, strict=True)}
 
 
 def test_an_operator_that_exists_nowhere_is_named_by_every_command(extension: Path) -> None:

@@ -117,6 +117,11 @@ def published() -> list[str]:
     return [name for name, entry in models().items() if entry.published is not None]
 
 
+def dynamic() -> list[str]:
+    """Names of the models whose sizes a call says."""
+    return [name for name, entry in models().items() if entry.dynamic_shapes is not None]
+
+
 def selected(names: Sequence[str], categories: Sequence[str]) -> list[str]:
     """The models of these names and categories, or all. Raises ValueError for one that is not known."""
     check_known("category", categories, CATEGORIES)

@@ -9,9 +9,8 @@ import bridge
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import rounding_of
 from lowering.ir.plan import Placement
-from tests.models.registry import models
+from tests.models.registry import dynamic, models
 
-DYNAMIC = [name for name, entry in models().items() if entry.dynamic_shapes is not None]
 FAST = ("bert-dynamic", "resnet-dynamic")
 
 
@@ -53,6 +52,6 @@ def test_a_dynamic_model_equals_eager_at_all_sizes(name: str, engine: str) -> No
 
 @pytest.mark.conformance
 @pytest.mark.parametrize("engine", ["xla", "aten", "iree"])
-@pytest.mark.parametrize("name", DYNAMIC)
+@pytest.mark.parametrize("name", dynamic())
 def test_every_dynamic_model_equals_eager_at_all_sizes(name: str, engine: str) -> None:
     check(name, engine)

@@ -19,12 +19,12 @@ from tests.zoo.processes import recorded, write
 
 ROOT = Path(__file__).parents[2]
 
-# Of those with a published size, the ones that `make test` takes all the way.
+# Models with a published size that `make test` takes all the way.
 ALL_THE_WAY = """
 bert-base resnet-50 convnext-tiny whisper-tiny-encoder llama-decode
 """.split()
 
-# Of each category that those do not have, models that compile fast.
+# Models that compile fast, of each category that no model above has.
 QUICK = """
 min-gru centernet unet dense-experts unet-block graph-sage chosen-rows online-norm int8-convolutions
 tied-autoencoder

@@ -80,14 +80,10 @@ def _bound(division: Apply, count: int | float, among: Polynomial) -> Polynomial
     value, by = division.args
     if not isinstance(by, int) or by <= 0:
         return None
-    for (*_, other), _ in (item for item in among.items() if len(item[0]) == 1):
-        if (
-            isinstance(other, Apply)
-            and other.op == "FloorDiv"
-            and other.args[0] == value
-            and other != division
-        ):
-            inner = other.args[1]
-            if isinstance(inner, int) and inner > 0 and by % inner == 0 and count % (by // inner) == 0:
-                return {(other,): count // (by // inner)}
+    for other in (monomial[0] for monomial in among if len(monomial) == 1 and monomial != (division,)):
+        if not isinstance(other, Apply) or other.op != "FloorDiv" or other.args[0] != value:
+            continue
+        inner = other.args[1]
+        if isinstance(inner, int) and inner > 0 and by % inner == 0 and count % (by // inner) == 0:
+            return {(other,): count // (by // inner)}
     return scaled(polynomial(value), count // by) if count % by == 0 else None

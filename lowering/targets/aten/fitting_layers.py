@@ -75,7 +75,7 @@ def heads(given: Given) -> None:
 
 
 def encoder_layer(given: Given) -> None:
-    """The weights of a fused layer are of its input's dtype, those of the projections of its width."""
+    """The weights of a fused layer have its input's dtype. The projections have its width."""
     source, width = given["src" if "src" in given else "query"], given["embed_dim"]
     for name, sizes in {"qkv_weight": (3 * width, width), "qkv_bias": (3 * width,)}.items():
         need(given[name].shape == sizes, f"{name} is {described(given[name])}, not {list(sizes)}")

@@ -30,7 +30,7 @@ def hold_lookups(converted: Converted) -> None:
 
 
 def _is_computed(tensor: ir.Value) -> bool:
-    """Whether a loop nest makes the tensor of others, at sizes of a call. A fill looks nothing up."""
+    """Whether a loop nest makes the tensor of other tensors, at sizes of a call; a fill reads none."""
     if isinstance(tensor.owner, ir.Block) or ir.RankedTensorType(tensor.type).has_static_shape:
         return False
     maker = tensor.owner.operation

@@ -11,13 +11,12 @@ import pytest
 import torch
 
 import bridge
-from lowering.host.weights import materialise
 from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.errors import EngineError
 from lowering.ir.symbols import Symbol
-from lowering.targets.iree.dynamic import DynamicExecutable
 from lowering.targets.iree.engine import Iree
 from lowering.targets.target import CPU
+from tests.dynamic_program import load_dynamic
 from tests.lowering.stablehlo import test_emit_dynamic as attention
 from tests.lowering.stablehlo.passes.through import dynamic_module
 from tests.models.registry import models
@@ -45,11 +44,7 @@ class Compiled:
         self.names = list(exported.example_inputs[1])
         lowered = bridge.lower(exported)
         self.module: DynamicModule = attention.dynamic(lowered)
-        names = [port.weight for port in self.module.inputs if port.weight is not None]
-        engine = Iree()
-        binary = engine.compile_dynamic(self.module, CPU)
-        weights = materialise(lowered.weights, names)
-        self.executable: DynamicExecutable = engine.load_dynamic(binary, self.module, CPU, weights)
+        self.executable = load_dynamic(lowered, self.module)
 
     def sizes(self, tensors: Sequence[torch.Tensor]) -> dict[str, int]:
         ports = [port for port in self.module.inputs if port.weight is None and port.symbol is None]

@@ -51,7 +51,7 @@ def test_arguments_and_tensors_of_plain_sizes_stay(text: str) -> None:
 
 
 class Positions(torch.nn.Module):
-    """The positions of RoBERTa: a running sum over what is no padding, which is read again after it."""
+    """RoBERTa's positions: a running sum over a mask, and the mask is read again after the sum."""
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         mask = ids.ne(1).int()

@@ -66,7 +66,8 @@ def test_the_thunks_of_a_call() -> None:
     (result,), kernels = engine.trace(run, Built(module, binary, engine), given, lambda: run(given))
     assert engine.to_numpy(result).tolist() == np.ones((8, 8)).tolist()
     assert kernels
-    assert all(kernel.seconds > 0 and kernel.start >= 0 for kernel in kernels)
+    assert all(kernel.seconds >= 0 and kernel.start >= 0 for kernel in kernels)
+    assert any(kernel.seconds > 0 for kernel in kernels)
 
 
 def test_one_profiler_at_a_time() -> None:
