@@ -1,8 +1,9 @@
 """Every model, called again and again under load: `python -m tests.determinism`.
 
 Calls that are given the same must give the same, bit for bit: outputs, and buffers after the call. Each entry
-is a process of its own, held to two cores or to one, beside processes that never rest. IREE runs on its
-threads, small models too. What was measured is kept in a file of lines; a run goes on where one ended.
+is a process of its own, held to two cores or to one, beside processes that never rest. With `--jobs N`, N
+entries are measured at once, and each is load to the others. IREE runs on its threads, small models too.
+What was measured is kept in a file of lines; a run goes on where one ended.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import date
 from importlib.metadata import version
 from itertools import product
@@ -101,9 +103,13 @@ def measure(suite: str, name: str, engine: str, calls: int, load: int) -> None:
     print(json.dumps({**row, "on_aten": len(on_aten(compiled))}))
 
 
-def run(key: dict[str, Any], calls: int, load: int) -> dict[str, Any]:
-    """One row, from its process; with the last line of what it raised as its `problem`, if it did."""
-    held = set(sorted(os.sched_getaffinity(0))[: key["cores"]])
+def run(key: dict[str, Any], calls: int, load: int, place: int = 0) -> dict[str, Any]:
+    """One row, from its process; with the last line of what it raised as its `problem`, if it did.
+
+    Rows that run at once and have fewer cores than there are take different ones by their `place`.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    held = {cores[(place + index) % len(cores)] for index in range(key["cores"])}
     code = (
         f"import os; os.sched_setaffinity(0, {held})\nfrom tests.determinism import measure\n"
         f"measure({key['suite']!r}, {key['model']!r}, {key['engine']!r}, {calls}, {load})"
@@ -169,6 +175,7 @@ def main() -> int:
     parser.add_argument("--cores", default=",".join(map(str, CORES)), help="with commas; default: 2,1")
     parser.add_argument("--calls", type=int, default=1000, help="of each model; default: 1000")
     parser.add_argument("--load", type=int, default=4, help="processes that never rest; default: 4")
+    parser.add_argument("--jobs", type=int, default=1, help="entries measured at once; default: 1")
     parser.add_argument("--record", type=Path, default=RECORD, help="the file of lines that is kept")
     parser.add_argument(
         "--report", action="store_true", help="write docs/determinism-models.md, once all are there"
@@ -180,14 +187,15 @@ def main() -> int:
     )
     known = {tuple(row[name] for name in KEY) for row in record}
     cores = [int(count) for count in given.cores.split(",")]
-    for key in rows_of(given.suite.split(","), given.engine.split(","), cores):
-        if tuple(key.values()) in known:
-            continue
-        row = run(key, given.calls, given.load)
-        record.append(row)
-        with given.record.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+    rows = rows_of(given.suite.split(","), given.engine.split(","), cores)
+    wanted = [key for key in rows if tuple(key.values()) not in known]
+    with ThreadPoolExecutor(given.jobs) as pool:
+        jobs = [pool.submit(run, key, given.calls, given.load, place) for place, key in enumerate(wanted)]
+        for job in as_completed(jobs):
+            record.append(job.result())
+            with given.record.open("a") as file:
+                file.write(json.dumps(job.result()) + "\n")
+            print(json.dumps(job.result()), flush=True)
     if given.report:
         known = {tuple(row[name] for name in KEY) for row in record}
         missing = [key for key in rows_of(list(SUITES), ENGINES, CORES) if tuple(key.values()) not in known]

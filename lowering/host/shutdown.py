@@ -79,14 +79,22 @@ def close() -> None:
         setattr(owner, name, _closed(vars(owner)[name], threading.get_ident()))
     for end_other in list(_ends.values()):
         end_other()
+    _wait_until_quiet()
+
+
+def _wait_until_quiet() -> None:
+    """Return once all other threads wait for good, or none has been in a call for the time of grace."""
     end = time.monotonic() + _WAIT_S
     quiet = time.monotonic() + _GRACE_S
-    while time.monotonic() < min(end, quiet):
+    while time.monotonic() < end:
         states = _states()
         if all(state == _PARKED for state in states):
             return
+        # Under load a pause may last longer than the grace: only a look after it ends the wait.
         if _BUSY in states:
             quiet = time.monotonic() + _GRACE_S
+        elif time.monotonic() >= quiet:
+            return
         time.sleep(_PAUSE_S)
 
 

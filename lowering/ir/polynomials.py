@@ -84,8 +84,8 @@ def multiplied(left: Polynomial, right: Polynomial) -> Polynomial:
 def floor_divided(left: Polynomial, right: Polynomial) -> Polynomial:
     """`left // right`, rounded down: without a division where `right` is one term that divides all of `left`.
 
-    Of a constant divisor the multiples leave the division: `(4*s + 6) // 4` is `s + 1 + 2 // 4`. And
-    `(s // 4 + 1) // 2` is `(s + 4) // 8`.
+    Multiples of the divisor leave the division: `(4*s + 6) // 4` is `s + 1 + 2 // 4`, and `(s*t + 1) // t`
+    is `s + 1 // t`. And `(s // 4 + 1) // 2` is `(s + 4) // 8`.
     """
     if not left:
         return {}
@@ -105,7 +105,18 @@ def floor_divided(left: Polynomial, right: Polynomial) -> Polynomial:
         if inner is not None:
             return added(whole, inner)
         return added(whole, {(Apply("FloorDiv", (term_of(rest), divisor)),): 1})
-    return {(Apply("FloorDiv", (term_of(left), term_of(right))),): 1}
+    whole, rest = _multiples(left, right)
+    return added(whole, {(Apply("FloorDiv", (term_of(rest), term_of(right))),): 1})
+
+
+def _multiples(left: Polynomial, right: Polynomial) -> tuple[Polynomial, Polynomial]:
+    """How often `right`, if one monomial, is in those of `left` that it divides, and the rest of `left`."""
+    parts = {monomial: quotient({monomial: factor}, right) for monomial, factor in left.items()}
+    rest = {monomial: factor for monomial, factor in left.items() if parts[monomial] is None}
+    whole: Polynomial = {}
+    for part in parts.values():
+        whole = added(whole, part or {})
+    return whole, rest
 
 
 def _of_division(value: Polynomial, divisor: int) -> Polynomial | None:

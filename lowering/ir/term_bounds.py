@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from math import inf, prod
+from math import inf, isinf, prod
 
 from lowering.ir.polynomials import Polynomial, added, polynomial, quotient, term_of
 from lowering.ir.program import Range
@@ -33,7 +33,34 @@ def _of(value: Polynomial, ranges: Mapping[str, Range], depth: int) -> Bounds:
         rest = _bounds(term_of(added(value, inside, -1)), ranges)
         least, most = (a + b for a, b in zip(product, rest, strict=True))
         low, high = max(low, least), min(high, most)
+    for factor in uses if depth else ():
+        if low > -inf and high < inf:
+            break
+        least, most = _at_ends(value, factor, ranges, depth)
+        low, high = max(low, least), min(high, most)
     return low, high
+
+
+def _at_ends(value: Polynomial, factor: Term, ranges: Mapping[str, Range], depth: int) -> Bounds:
+    """`bounds` of a polynomial in which a factor is linear: `s * t - s - t` grows with `s` where `t` is above 1.
+
+    Then it is least, or greatest, where the factor is.
+    """
+    inside = {monomial: number for monomial, number in value.items() if factor in monomial}
+    slope = quotient(inside, {(factor,): 1}) or {}
+    if any(factor in monomial for monomial in slope):
+        return _UNKNOWN
+    rest = added(value, inside, -1)
+    falls, rises = _of(slope, ranges, depth - 1)
+    ends = _bounds(factor, ranges)
+    if rises <= 0:
+        ends = ends[::-1]
+    elif falls < 0:
+        return _UNKNOWN
+    first, last = (
+        _UNKNOWN if isinf(end) else _of(added(rest, slope, int(end)), ranges, depth - 1) for end in ends
+    )
+    return first[0], last[1]
 
 
 def _bounds(term: Term, ranges: Mapping[str, Range]) -> Bounds:

@@ -53,6 +53,7 @@ FAMILIES = (
     "sampling",
     "patches",
     "fft",
+    "short_time_fft",
     "linalg",
     "linalg_spectral",
     "linalg_ldl",

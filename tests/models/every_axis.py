@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch.export import Dim
 
-from tests.models import audio, convolutional, detection, diffusion, segmentation
+from tests.models import audio, convolutional, detection, diffusion, multi_input_output, segmentation
+from tests.models.model import ids
 from tests.models.registry import Builder, Entry
 
 
@@ -14,6 +15,9 @@ def _entry(name: str, builder: Builder, *sizes: int, wrapped: bool = True) -> En
     shapes = ((axes,),) if wrapped else (axes,)
     return Entry(name, builder, (sizes,), ("dynamic",), "", dynamic_shapes=shapes)
 
+
+#: A batch, and in it pictures of any size and bags of any number of words.
+_SAMPLE = {"picture": {0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO}, "words": {0: Dim.AUTO, 1: Dim.AUTO}}
 
 MODELS = {
     entry.name: entry
@@ -29,5 +33,14 @@ MODELS = {
         _entry("wav2vec2, every axis", audio.wav2vec2, 2, 400),
         _entry("wavenet, every axis", audio.wavenet, 2, 1, 24, wrapped=False),
         _entry("conv-tasnet, every axis", audio.conv_tasnet, 2, 1, 64, wrapped=False),
+        _entry("keyword-spotter, every axis", audio.keyword_spotter, 2, 128, wrapped=False),
+        Entry(
+            "many-tasks, every axis",
+            multi_input_output.many_tasks,
+            ({"picture": (2, 3, 12, 14), "words": ids(50, 2, 6)},),
+            ("dynamic",),
+            "",
+            dynamic_shapes=(_SAMPLE,),
+        ),
     )
 }

@@ -57,3 +57,32 @@ SAMPLES += [
     Sample("aten.istft.default", (_spectrum(5, 6), 8), {"window": HANN.double()}),
     Sample("aten.istft.default", (_spectrum(33, 6), 64), {"window": torch.hann_window(64)}),
 ]
+
+SIGNAL = torch.randn(2, 50, generator=torch.Generator().manual_seed(6))
+_CALLS = (
+    ((SIGNAL, 8), {"window": HANN}),
+    ((SIGNAL[0], 8, 3, 6, HANN[1:7]), {"normalized": True}),
+    ((SIGNAL, 9, 4, 5), {"onesided": False}),
+    ((SIGNAL, 16), {"window": torch.hann_window(16).double()}),
+    ((SIGNAL.double(), 40, 10), {}),
+    ((SIGNAL.to(torch.complex64), 8, 3), {"window": HANN}),
+    ((SIGNAL, 8), {"window": torch.complex(HANN, HANN), "onesided": False}),
+)
+SAMPLES += [
+    *(Sample("aten.stft.default", args, {**options, "return_complex": True}) for args, options in _CALLS),
+    Sample("aten.stft.default", (SIGNAL, 8, 2), {"return_complex": False}),
+    *(
+        Sample("aten.stft.default", (SIGNAL, 9, 4, size), {"return_complex": True, "align_to_window": align})
+        for size, align in ((4, True), (5, True), (5, False))
+    ),
+    *(Sample("aten.stft.center", args, {**options, "return_complex": True}) for args, options in _CALLS[:5]),
+    *(
+        Sample("aten.stft.center", (SIGNAL, 8), {"pad_mode": mode, "return_complex": True})
+        for mode in ("constant", "replicate", "circular")
+    ),
+    Sample(
+        "aten.stft.center",
+        (SIGNAL, 9, 4, 4),
+        {"center": False, "return_complex": False, "align_to_window": True},
+    ),
+]

@@ -12,6 +12,7 @@ from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.casts import cast
 from lowering.stablehlo.registry import add_rules, lowers
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Scalar, Value, numpy_dtype
 
 # Larger tables would bloat the module; they stay on ATen.
@@ -126,7 +127,7 @@ def progression(cx: Context, start: Scalar, step: Scalar) -> Value:
     """start, start + step, ... in the result's type; fractions are computed in float64 and rounded once."""
     out, shape = cx.out.dtype, cx.out.shape
     if out.is_integer:
-        start, step = int(start), int(step)  # pyright: ignore[reportArgumentType]
+        start, step = (number if is_symbolic(number) else int(number) for number in (start, step))  # pyright: ignore[reportArgumentType]
         return cx.iota(out, shape) * step + start
     count = shape[0]
     whole = float(start).is_integer() and float(step).is_integer()  # pyright: ignore[reportArgumentType]

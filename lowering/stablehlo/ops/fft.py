@@ -1,4 +1,4 @@
-"""Discrete Fourier transforms: the three kernels that all of torch.fft decomposes into, and istft."""
+"""Discrete Fourier transforms: the three kernels that all of torch.fft decomposes into."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DIVISORS = (lambda count: 1.0, sqrt, float)
 _DENSE = 32
 
 
-def _transform(cx: Context, value: Value, kind: str, axis: int, length: int) -> Value:
+def transform(cx: Context, value: Value, kind: str, axis: int, length: int) -> Value:
     """The plain sums of one transform (`FFT IFFT RFFT IRFFT`) along one axis."""
     moved = cx.move_axis(value, axis, -1)
     result = (_dense if length <= _DENSE else _fast)(cx, moved, kind, length)
@@ -84,7 +84,7 @@ def _fast(cx: Context, value: Value, kind: str, length: int) -> Value:
 def _complex_transforms(cx: Context, value: Value, axes: Sequence[int], forward: bool) -> Value:
     """Plain sums along several axes of a complex tensor."""
     for axis in axes:
-        value = _transform(cx, value, "FFT" if forward else "IFFT", axis, value.shape[axis])
+        value = transform(cx, value, "FFT" if forward else "IFFT", axis, value.shape[axis])
     return value
 
 
@@ -92,7 +92,8 @@ def _scale(cx: Context, value: Value, factor: float) -> Value:
     return value if factor == 1 else value * cx.constant(factor, value.dtype)
 
 
-def _normalise(cx: Context, value: Value, normalization: int, count: int) -> Value:
+def normalise(cx: Context, value: Value, normalization: int, count: int) -> Value:
+    """Plain sums of `count` points divided by 1, the root of `count`, or `count`: torch's 0, 1 and 2."""
     return _scale(cx, value, 1 / _DIVISORS[normalization](max(count, 1)))
 
 
@@ -101,7 +102,7 @@ def complex_to_complex(
     cx: Context, self: Value, dim: Sequence[int], normalization: int, forward: bool
 ) -> Value:
     result = _complex_transforms(cx, self, dim, forward)
-    return _normalise(cx, result, normalization, prod(self.shape[axis] for axis in dim))
+    return normalise(cx, result, normalization, prod(self.shape[axis] for axis in dim))
 
 
 @lowers("aten._fft_r2c.default")
@@ -112,11 +113,11 @@ def real_to_complex(
     *others, last = dim
     count = prod(self.shape[axis] for axis in dim)
     if onesided:
-        result = _transform(cx, self, "RFFT", last, self.shape[last])
+        result = transform(cx, self, "RFFT", last, self.shape[last])
         result = _complex_transforms(cx, result, others, forward=True)
     else:
         result = _complex_transforms(cx, cx.convert(self, cx.out.dtype), dim, forward=True)
-    return _normalise(cx, result, normalization, count)
+    return normalise(cx, result, normalization, count)
 
 
 @lowers("aten._fft_c2r.default")
@@ -126,60 +127,6 @@ def complex_to_real(
     """The inverse of a one-sided transform, of `last_dim_size` real points."""
     *others, last = dim
     half = _complex_transforms(cx, self, others, forward=False)
-    result = _transform(cx, half, "IRFFT", last, last_dim_size)
+    result = transform(cx, half, "IRFFT", last, last_dim_size)
     count = last_dim_size * prod(self.shape[axis] for axis in others)
-    return _normalise(cx, result, normalization, count)
-
-
-@lowers("aten.istft.default")
-def istft(
-    cx: Context, self: Value, n_fft: int, hop_length: int | None, win_length: int | None,
-    window: Value | None, center: bool, normalized: bool, onesided: bool | None, length: int | None,
-    return_complex: bool,
-) -> Value:  # fmt: skip
-    """self: complex [..., frequencies, frames]. Each frame's signal times the window, frames `hop_length`
-    apart added up and divided by the sum of the squared windows, which eager wants nowhere to be 0."""
-    hop = n_fft // 4 if hop_length is None else hop_length
-    window = _window(cx, n_fft, n_fft if win_length is None else win_length, window)
-    spectra = cx.move_axis(self, -2, -1)
-    last = spectra.rank - 1
-    if return_complex:
-        frames = _transform(cx, spectra, "IFFT", last, n_fft)
-    else:
-        half = cx.slice_axis(spectra, last, 0, n_fft // 2 + 1)
-        frames = _transform(cx, half, "IRFFT", last, n_fft)
-    frames = cx.convert(_normalise(cx, frames, 1 if normalized else 2, n_fft), cx.out.dtype)
-    signal = _overlapped(cx, frames * cx.convert(window, cx.out.dtype), hop)
-    envelope = _overlapped(cx, cx.broadcast(window * window, frames.shape[-2:]), hop)
-    # Without `center` a signal starts and ends with its frames.
-    margin = n_fft // 2 if center else 0
-    size = signal.shape[-1]
-    end = size - margin if length is None else min(margin + length, size)
-    signal, envelope = (cx.slice_axis(value, -1, margin, end) for value in (signal, envelope))
-    cx.fail_if(cx.abs(envelope) < 1e-11, "window overlap add min: 1: the window leaves parts without a frame")
-    signal = signal / cx.convert(envelope, cx.out.dtype)
-    high = [0] * (signal.rank - 1) + [cx.out.shape[-1] - signal.shape[-1]]
-    return cx.pad(signal, [0] * signal.rank, high)
-
-
-def _window(cx: Context, n_fft: int, size: int, window: Value | None) -> Value:
-    """The window, or ones, in the middle of `n_fft` points."""
-    if window is None:
-        window = cx.constant(1, cx.out.dtype, (size,))
-    left = (n_fft - size) // 2
-    return cx.pad(window, [left], [n_fft - size - left])
-
-
-def _overlapped(cx: Context, frames: Value, hop: int) -> Value:
-    """[..., frames, points] -> [..., (frames - 1) * hop + points], the sums of frames `hop` apart."""
-    *batch, count, points = frames.shape
-    pieces = -(-points // hop)
-    zeros = [0] * len(batch)
-    frames = cx.pad(frames, [*zeros, 0, 0], [*zeros, 0, pieces * hop - points])
-    total: Value | None = None
-    for at in range(pieces):
-        piece = cx.slice_axis(frames, -1, at * hop, (at + 1) * hop)
-        piece = cx.pad(piece, [*zeros, at, 0], [*zeros, pieces - 1 - at, 0])
-        total = piece if total is None else total + piece
-    assert total is not None
-    return cx.slice_axis(cx.reshape(total, (*batch, -1)), -1, 0, (count - 1) * hop + points)
+    return normalise(cx, result, normalization, count)

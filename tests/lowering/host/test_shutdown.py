@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lowering.host import shutdown
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -243,3 +245,20 @@ def _ends(pid: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def test_a_pause_longer_than_the_grace_does_not_end_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under load, where a thread gets the processor back late."""
+    states = iter([["busy"]] * 3 + [["elsewhere"]] * 100)
+    looks: list[list[str]] = []
+
+    def look() -> list[str]:
+        looks.append(next(states))
+        return looks[-1]
+
+    rest = time.sleep
+    monkeypatch.setattr(shutdown, "_states", look)
+    monkeypatch.setattr(shutdown.time, "sleep", lambda _: rest(2 * shutdown._GRACE_S))
+    shutdown._wait_until_quiet()
+    assert looks.count(["busy"]) == 3
+    assert looks[-1] == ["elsewhere"]

@@ -45,6 +45,8 @@ TERMS = [
     div(add(div(S, 2), T), 2),
     div(add(mul(3, div(S, 2)), 1), 2),
     div(div(S, 3), T),
+    div(add(mul(S, T), mul(2, T), -1), T),
+    div(add(mul(6, S, T), mul(3, T), 5), mul(3, T)),
     Apply("Max", (S, add(S, -1), T)),
     Apply("Min", (S, add(S, -1), 2**63 - 1)),
     Apply("Min", (2**63 - 1, 2**63 - 1)),
@@ -70,6 +72,7 @@ def test_a_normal_form_has_the_same_value(term: Term) -> None:
         (Apply("Max", (add(T, S), 1)), Apply("Max", (1, add(S, T)))),
         (div(add(div(add(S, 1), 2), 1), 2), div(add(S, 3), 4)),
         (div(div(div(S, 2), 2), 2), div(S, 8)),
+        (div(add(mul(S, T), T, -1), T), add(S, 1, div(-1, T))),
         (Apply("Max", (add(S, -1), Apply("Min", (S, 2**63 - 1)))), S),
     ],
 )

@@ -12,7 +12,12 @@ from lowering.ir.symbols import Apply, Symbol, Term, evaluate, to_text
 from lowering.ir.term_bounds import bounds
 from tests.lowering.ir.test_polynomials import TERMS, S, T
 
-RANGES = {"s": Range(2, 9), "t": Range(1, 5), "v": Range(0, None)}
+RANGES = {"s": Range(2, 9), "t": Range(1, 5), "v": Range(0, None), "w": Range(1, None), "x": Range(1, None)}
+V, W, X = Symbol("v"), Symbol("w"), Symbol("x")
+
+
+def _times(*factors: Term) -> Term:
+    return Apply("Mul", factors)
 
 
 @pytest.mark.parametrize("term", TERMS, ids=to_text)
@@ -36,6 +41,11 @@ def test_every_value_lies_within(term: Term) -> None:
         (Apply("Add", (Apply("Mul", (S, T)), Apply("Mul", (-1, T)))), (1, 40)),
         (Apply("Add", (Apply("Mul", (S, S, T)), Apply("Mul", (-2, S, T)), T)), (1, 320)),
         (Apply("Add", (Apply("Mul", (S, Symbol("v"))), Apply("Mul", (-1, Symbol("v"))))), (0, inf)),
+        (Apply("FloorDiv", (-1, W)), (-1, -1)),
+        (Apply("Add", (_times(W, X), _times(-1, W), _times(-1, X), 1)), (0, inf)),
+        (Apply("Add", (_times(-1, W, X), W, X, -1)), (-inf, 0)),
+        (Apply("Add", (_times(V, W, X), _times(-1, V, W), _times(-1, V, X), V)), (0, inf)),
+        (Apply("Add", (_times(V, W), _times(-1, X))), (-inf, inf)),
     ],
 )
 def test_bounds(term: Term, wanted: tuple[float, float]) -> None:

@@ -62,6 +62,29 @@ def test_one_module_for_all_sizes_without_a_guard() -> None:
     assert module.outputs[0].sizes == (*tokens.sizes, 8)
 
 
+class Spectrum(torch.nn.Module):
+    """Powers of a signal's frames."""
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        window = torch.hann_window(16)
+        return torch.stft(signal, 16, 4, window=window, return_complex=True).abs().square()
+
+
+@pytest.mark.parametrize(
+    ("module", "example"),
+    [
+        (Spectrum(), torch.zeros(3, 50)),
+        # Offsets of bags are a range whose step is a size.
+        (torch.nn.EmbeddingBag(11, 4), torch.zeros(3, 5, dtype=torch.int64)),
+    ],
+    ids=["frames of a signal", "bags of any number of words"],
+)
+def test_what_torch_composes_has_one_module_too(module: torch.nn.Module, example: torch.Tensor) -> None:
+    shapes = ({0: AUTO, 1: AUTO},)
+    lowered = bridge.lower(torch.export.export(module.eval(), (example,), dynamic_shapes=shapes))
+    assert [to_text(guard.condition) for guard in dynamic(lowered).guards] == []
+
+
 @pytest.mark.parametrize(("batch", "length"), [(1, 1), (16, 64), (3, 5), (2, 7)])
 def test_refined_it_is_static_and_gives_what_eager_gives(batch: int, length: int) -> None:
     import numpy as np
