@@ -56,6 +56,7 @@ ROUNDED = (
     "aten.adaptive_avg_pool3d",
     "aten.cumulative_trapezoid",
     "aten.upsample_bicubic2d",
+    "transformers.grouped_mm_fallback",
 )
 
 

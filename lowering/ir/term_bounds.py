@@ -42,7 +42,7 @@ def _of(value: Polynomial, ranges: Mapping[str, Range], depth: int) -> Bounds:
 
 
 def _at_ends(value: Polynomial, factor: Term, ranges: Mapping[str, Range], depth: int) -> Bounds:
-    """`bounds` of a polynomial in which a factor is linear: `s * t - s - t` grows with `s` where `t` is above 1.
+    """`bounds` where a factor is linear: `s * t - s - t` grows with `s` where `t` is above 1.
 
     Then it is least, or greatest, where the factor is.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from lowering.stablehlo.symbolic import Assumptions, Specialised, SymbolicSize, 
 
 
 class SizeValues:
-    """The sizes of a module as 0-d tensors of int64, each computed once, before all that needs it."""
+    """The sizes of a module as 0-d tensors, each computed once, before all that needs it.
+
+    They are of int64; of float64, as Python computes, where a program makes a float of a size.
+    """
 
     def __init__(
         self, place: ir.InsertionPoint, symbols: Mapping[str, ir.Value], assumptions: Assumptions
@@ -49,17 +53,18 @@ class SizeValues:
         if not isinstance(expression, Apply):
             if isinstance(expression, Symbol):
                 raise Specialised(f"no input shows the size {expression.name}")
-            return stablehlo.constant(dense(np.array(expression, np.int64), _scalar()))
+            is_float = isinstance(expression, float)
+            data = np.array(expression, np.float64 if is_float else np.int64)
+            return stablehlo.constant(dense(data, _float() if is_float else _scalar()))
         parts = [self.of(arg) for arg in expression.args]
         if expression.op == "FloorDiv":
             return self._floor(expression, *parts)
+        if expression.op in _OF_FLOATS or any(part.type == _float() for part in parts):
+            parts = [part if part.type == _float() else stablehlo.convert(_float(), part) for part in parts]
         combine = _OPERATIONS.get(expression.op)
-        if combine is None:
+        if combine is None and expression.op != "ToFloat":
             raise Specialised(f"a module does not compute the size {to_text(expression)}")
-        result = parts[0]
-        for part in parts[1:]:
-            result = combine(result, part)
-        return result
+        return parts[0] if combine is None else reduce(combine, parts)
 
     def _floor(self, expression: Apply, value: ir.Value, by: ir.Value) -> ir.Value:
         """StableHLO's division rounds towards zero."""
@@ -72,7 +77,11 @@ class SizeValues:
         return stablehlo.divide(stablehlo.subtract(value, rest), by)
 
 
+# Of more than 53 bits, Python divides exactly; no tensor has such sizes.
+_OF_FLOATS = ("ToFloat", "IntTrueDiv", "FloatTrueDiv")
 _OPERATIONS = {
+    "IntTrueDiv": stablehlo.divide,
+    "FloatTrueDiv": stablehlo.divide,
     "Add": stablehlo.add,
     "Mul": stablehlo.multiply,
     "Max": stablehlo.maximum,
@@ -82,6 +91,10 @@ _OPERATIONS = {
 
 def _scalar() -> ir.RankedTensorType:
     return ir.RankedTensorType.get([], ir.IntegerType.get_signless(64))
+
+
+def _float() -> ir.RankedTensorType:
+    return ir.RankedTensorType.get([], ir.F64Type.get())
 
 
 def read_size(value: ir.Value, axis: int) -> ir.Value:
@@ -100,7 +113,7 @@ def sizes_tensor(sizes: Sequence[int]) -> ir.Value:
 
 
 def size_value(size: SymbolicSize) -> ir.Value:
-    """A size as a 0-d tensor of int64."""
+    """A size as a 0-d tensor of int64, or of float64 where it is a float."""
     return size.assumptions.values.of(size.term)
 
 

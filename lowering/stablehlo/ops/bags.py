@@ -7,7 +7,6 @@ from lowering.stablehlo.build.reduce import Body
 from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.registry import lowers
-from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Scalar, Shape, Value
 
 SUM, MEAN, MAX = range(3)
@@ -108,15 +107,11 @@ def embedding_bag_composite(
 
 
 def _bag_of_each(cx: Context, offsets: Value, count: int) -> Value:
-    """The number of the bag that each of `count` places lies in: the offsets up to it, less one."""
-    starts, found = cx.convert(offsets, DType.INT64), ConcreteType(DType.INT64, (count,))
-    if any_symbolic((count, *offsets.shape)):
-        # IREE takes no loop over tensors of any size, such as a search.
-        ones = cx.constant(1, DType.INT64, offsets.shape)
-        begun = _summed(cx, (count,), cx.unsqueeze(starts, 1), ones)
-        return cx.call("aten.cumsum.default", begun, 0, outs=[found]) - 1
-    places = cx.iota(DType.INT64, (count,))
-    return cx.call("aten.searchsorted.Tensor", starts, places, right=True, outs=[found]) - 1
+    """The number of the bag that each of `count` places lies in: as in eager, the offsets up to it, less one."""
+    ones = cx.constant(1, DType.INT64, offsets.shape)
+    begun = _summed(cx, (count,), cx.unsqueeze(cx.convert(offsets, DType.INT64), 1), ones)
+    found = ConcreteType(DType.INT64, (count,))
+    return cx.call("aten.cumsum.default", begun, 0, outs=[found]) - 1
 
 
 def _summed(cx: Context, shape: Shape, place: Value, updates: Value) -> Value:

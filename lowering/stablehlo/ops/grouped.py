@@ -10,11 +10,13 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.registry import lowers
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Value
 
 INDEX = DType.INT32
-# The most and the least rows that are multiplied at a time.
+# The most and the least rows that are multiplied at a time; and those of a count that only a call says.
 _TILES = (16, 128)
+_TILE_OF_ANY = 32
 
 
 @lowers("transformers.grouped_mm_fallback.default")
@@ -44,9 +46,20 @@ def _rows_by_matrices(cx: Context, rows: Value, matrices: Value, ends: Value) ->
     count, (groups, inner, width) = rows.shape[0], matrices.shape
     dtype = cx.out.dtype
     result = cx.constant(0, dtype, (count, width))
-    if not (count and groups and inner and width):
+    if not (groups and inner and width) or not (is_symbolic(count) or count):
         return result
-    tile = _tile(count, groups)
+    if is_symbolic(count):
+        # A tile fits behind the last row, however few there are.
+        some = ((0, 0), (_TILE_OF_ANY, 0))
+        made = _in_tiles(cx, cx.pad(rows, *some), matrices, ends, count, _TILE_OF_ANY)
+        return cx.slice_axis(made, 0, 0, count)
+    return _in_tiles(cx, rows, matrices, ends, count, _tile(count, groups))
+
+
+def _in_tiles(cx: Context, rows: Value, matrices: Value, ends: Value, count: int, tile: int) -> Value:
+    """`_rows_by_matrices` of the first `count` rows, `tile` of the rows at a time."""
+    dtype, (size, (groups, inner, width)) = cx.out.dtype, (rows.shape[0], matrices.shape)
+    result = cx.constant(0, dtype, (size, width))
     ends = cx.minimum(cx.convert(ends, INDEX), count)
     last = cx.reshape(cx.slice_axis(ends, 0, groups - 1, groups), ())
 
@@ -56,7 +69,7 @@ def _rows_by_matrices(cx: Context, rows: Value, matrices: Value, ends: Value) ->
         zero = cx.constant(0, INDEX)
         matrix = cx.dynamic_slice(matrices, (group, zero, zero), (1, inner, width))
         # The last tile begins earlier: rows of other groups in it stay as they are.
-        start = cx.minimum(row, count - tile)
+        start = cx.minimum(row, size - tile)
         some = cx.dynamic_slice(rows, (start, zero), (tile, inner))
         made = cx.dot_general(some, cx.reshape(matrix, (inner, width)), ((1,), (0,)))
         place = cx.iota(INDEX, (tile, 1), 0) + start
