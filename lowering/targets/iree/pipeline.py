@@ -55,11 +55,10 @@ def dynamic_pipeline(device: str, machine: Machine) -> StableHloPipeline:
     )
 
 
-def converted_pipeline(device: str, machine: Machine, memory: bool = True) -> Pipeline[Converted]:
+def converted_pipeline(device: str, machine: Machine) -> Pipeline[Converted]:
     """The pipeline between IREE's input conversion and the rest of its compiler.
 
-    `memory`: whether there may be an entry with memory for a call, which only static sizes can have. Raises
-    ModuleNotFoundError where the compiler is not installed.
+    Raises ModuleNotFoundError where the compiler is not installed.
     """
     from lowering.targets.iree.bfloat16 import keep_roundings, round_integers
     from lowering.targets.iree.checks import hold_checks
@@ -82,7 +81,7 @@ def converted_pipeline(device: str, machine: Machine, memory: bool = True) -> Pi
         _converted_pass(round_integers, required=True),
         _converted_pass(keep_roundings, required=True),
         *([_converted_pass(rows_in_strips)] if is_cpu and not machine.has_bfloat16 else []),
-        _converted_pass(bind_weights, required=True, **({"memory": True} if is_cpu and memory else {})),
+        _converted_pass(bind_weights, required=True, **({"memory": True} if is_cpu else {})),
     ]
     return Pipeline(
         f"iree-converted-{device}",
