@@ -4,6 +4,10 @@ Where a module has weights, IREE packs matrices. IREE 3.13 computes what makes a
 packs it. At such sizes it then refuses the module: `all stack allocations need to be hoisted`, or `no basis
 element may be statically non-positive`. A matrix that is tied to its sizes is computed before.
 
+Where a number for each row meets a result, as the sums of a softmax do, IREE packs these numbers too. All
+results were NaN then, unless the rows filled tiles of 16. A result that is tied to its sizes is unpacked
+before.
+
 Scores times values in attention sum over as many terms as there are rows. Where IREE knows that, it sums up
 the terms of one tile of 64 only: results are wrong from 65 on. Behind a barrier, the count is a size of its
 own.
@@ -45,7 +49,7 @@ _AXES = re.compile(r"-> \(((?:d\d+(?:, )?)+)\)>")
 
 
 def tie_products(converted: Converted) -> None:
-    """Tie operands of products to their sizes where a call says them; the count of terms is its own size."""
+    """Tie products to their sizes where a call says them; the count of terms is a size of its own."""
     if all(port.weight is None for port in converted.source.inputs):
         return
     for op in converted.operations("linalg.generic", *_NAMED):
@@ -53,6 +57,7 @@ def tie_products(converted: Converted) -> None:
         if product is not None:
             with ir.InsertionPoint(op), op.location:
                 _tie(op, product)
+            _tie_result(op)
 
 
 def _of_loops(nest: ir.Operation) -> _Product | None:
@@ -81,6 +86,20 @@ def _tie(op: ir.Operation, product: _Product) -> None:
         if said:
             operands = [tensor, *(sizes[loop] for _, loop in said)]
             op.operands[place] = make("flow.tensor.tie_shape", operands, tensor.type)
+
+
+def _tie_result(op: ir.Operation) -> None:
+    """Tie the result to the sizes of the tensor that it is written to."""
+    result, output = op.results[0], op.operands[2]
+    axes = [axis for axis in range(result.type.rank) if result.type.is_dynamic_dim(axis)]
+    readers = [(use.owner, use.operand_number) for use in result.uses]
+    if not axes:
+        return
+    with ir.InsertionPoint.after(op), op.location:
+        sizes = [_size(output, axis, behind=False) for axis in axes]
+        tied = make("flow.tensor.tie_shape", [result, *sizes], result.type)
+    for reader, place in readers:
+        reader.operands[place] = tied
 
 
 def _size(tensor: ir.Value, axis: int, behind: bool) -> ir.Value:

@@ -1,4 +1,4 @@
-"""Operands of products are tied to their sizes where a call says them; a count of terms is its own size."""
+"""Products are tied to their sizes where a call says them; the count of terms is a size of its own."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def nest(*axes: str) -> str:
     )
 
 
-def test_each_operand_is_tied_and_both_share_the_count_of_terms() -> None:
+def test_operands_and_result_are_tied_and_operands_share_the_count_of_terms() -> None:
     assert_expected_inline(
         text_through(matmul("?x?", "?x8", "?x8"), tie_products, source=WEIGHTED),
         """\
@@ -63,7 +63,10 @@ module {
     %2 = flow.tensor.tie_shape %arg1 : tensor<?x8xf32>{%0}
     %3 = linalg.matmul ins(%1, %2 : tensor<?x?xf32>, tensor<?x8xf32>) outs(%arg2 : tensor<?x8xf32>)
         -> tensor<?x8xf32>
-    util.return %3 : tensor<?x8xf32>
+    %c0_1 = arith.constant 0 : index
+    %dim_2 = tensor.dim %arg2, %c0_1 : tensor<?x8xf32>
+    %4 = flow.tensor.tie_shape %3 : tensor<?x8xf32>{%dim_2}
+    util.return %4 : tensor<?x8xf32>
   }
 }
 """,
@@ -73,7 +76,7 @@ module {
 def test_a_loop_nest_that_sums_products_is_one_too() -> None:
     made = text_through(nest(LEFT, RIGHT, RESULT), tie_products, source=WEIGHTED)
     assert made.count("util.optimization_barrier") == 1
-    assert made.count("flow.tensor.tie_shape") == 2
+    assert made.count("flow.tensor.tie_shape") == 3
 
 
 @pytest.mark.parametrize(
@@ -91,6 +94,29 @@ def test_other_loop_nests_stay(axes: tuple[str, ...]) -> None:
 def test_plain_sizes_and_modules_without_weights_stay() -> None:
     assert "tie_shape" not in text_through(matmul("4x4", "4x8", "4x8"), tie_products, source=WEIGHTED)
     assert "tie_shape" not in text_through(matmul("?x?", "?x8", "?x8"), tie_products)
+
+
+class ScaledRows(torch.nn.Module):
+    """A product of a batch over a number for each of its rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.mix = torch.nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = torch.exp(x @ x.transpose(1, 2))
+        return self.mix(scores @ x / scores.sum(2, keepdim=True))
+
+
+def test_rows_that_fill_no_tile_are_divided() -> None:
+    sizes = {0: Dim("batch", max=8), 1: Dim("length", max=64)}
+    lowered = bridge.lower(ScaledRows(), (torch.randn(3, 7, 4),), dynamic_shapes=(sizes,))
+    compiled = lowered.compile("iree", on_new_size="dynamic")
+    for batch, length in ((1, 1), (3, 5), (2, 17), (1, 64)):
+        x = torch.randn(batch, length, 4)
+        torch.testing.assert_close(compiled(x), ScaledRows()(x), rtol=1e-5, atol=1e-5)
+    assert compiled.report.tiers["dynamic"] == 4
 
 
 class OneHead(torch.nn.Module):
