@@ -94,7 +94,7 @@ def _llama(small: bool) -> torch.nn.Module:
     return models()["llama-decode"].build(small).module.model
 
 
-def _qwen2(small: bool) -> torch.nn.Module:
+def qwen2(small: bool) -> torch.nn.Module:
     """Qwen2-0.5B's sizes, with weights of its initialisation: 494 million, of which 136 embed the tokens."""
     sizes = {
         "hidden_size": 896,
@@ -149,7 +149,7 @@ CASES: dict[str, Case] = {
     "gpt2": Case("GPT-2 124M, prefill", "128 tokens, all logits", partial(_from_zoo, "gpt2")),
     "gpt2-decode": Case("GPT-2 124M, decode", "token 129, cache of 256", partial(_decoder, _gpt2)),
     "llama-decode": Case("Llama 8 x 512, decode", "token 129, cache of 256", partial(_decoder, _llama)),
-    "qwen2-decode": Case("Qwen2 0.5B, decode", "token 129, cache of 256", partial(_decoder, _qwen2)),
+    "qwen2-decode": Case("Qwen2 0.5B, decode", "token 129, cache of 256", partial(_decoder, qwen2)),
     "t5": Case("T5-small, encoder", "128 tokens", _t5),
     "whisper": Case("Whisper-tiny, encoder", "3000 frames", partial(_from_zoo, "whisper-tiny-encoder")),
     "lstm": Case(

@@ -12,6 +12,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.hlo import ir, stablehlo
 from lowering.stablehlo.passes import winograd
 from lowering.stablehlo.passes.rewrite import ELEMENTWISE, cx, permuted, rests_on
+from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Value, broadcast_in_dim
 
 # More taps than these are left to the engine's own kernel: each is an operation.
@@ -123,6 +124,17 @@ def read_convolution(op: Any) -> Convolution | None:
     )
 
 
+def is_taken(op: Any) -> bool:
+    """Whether a convolution of any layout stays one: a call says no size, or only its batch, and it has one
+    group."""
+    batch = stablehlo.ConvDimensionNumbers(op.dimension_numbers).input_batch_dimension
+    input = Value(op.lhs).shape
+    if any_symbolic((*input[:batch], *input[batch + 1 :], *Value(op.rhs).shape)):
+        return False
+    grouped = any(_ints(op, name, 1) != (1,) for name in ("feature_group_count", "batch_group_count"))
+    return not grouped or not any_symbolic(input)
+
+
 def _ints(op: Any, name: str, count: int) -> tuple[int, ...]:
     """An attribute of integers, whose default is ones."""
     if name not in op.attributes:
@@ -204,7 +216,12 @@ def _behind_barrier(input: Value) -> Value:
     An engine may make a matmul's rows in tiles, if the tile divides the images' rows. A depthwise convolution
     is then computed by these tiles, a channel at a time.
     """
-    if input.shape[0] == 1 or input.shape[-2] % _TILE or not _is_made_depthwise(input):
+    if (
+        any_symbolic(input.shape)
+        or input.shape[0] == 1
+        or input.shape[-2] % _TILE
+        or not _is_made_depthwise(input)
+    ):
         return input
     return Value(stablehlo.OptimizationBarrierOp([input.ir]).results[0])
 

@@ -9,15 +9,17 @@ run before the second transposition instead. So it meets the first one of the ne
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 from lowering.stablehlo.build.reduce import padding_attribute
 from lowering.stablehlo.hlo import ir
-from lowering.stablehlo.passes.convolution import Choices, convolve_channels_last, read_convolution
+from lowering.stablehlo.passes.convolution import Choices, convolve_channels_last, is_taken, read_convolution
 from lowering.stablehlo.passes.parsed import ParsedModule
 from lowering.stablehlo.passes.rewrite import (
     ELEMENTWISE,
     Permutation,
+    broadcast_of,
     clone,
     cx,
     inverse,
@@ -26,6 +28,7 @@ from lowering.stablehlo.passes.rewrite import (
     replace,
     squeezed_broadcast,
 )
+from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Value, broadcast_in_dim
 
 # Given to transpositions that a region ends in; no engine ever sees it.
@@ -48,7 +51,7 @@ def rewrite(parsed: ParsedModule, **choices: bool) -> None:
 
 def _rewrite(op: Any, choices: Choices, weights: set[ir.Value]) -> None:
     found = read_convolution(op)
-    if found is not None:
+    if found is not None and is_taken(op):
         space = range(1, found.spatial + 1)
         _end_region(op, convolve_channels_last(found, choices, weights), (0, found.spatial + 1, *space))
         return
@@ -94,7 +97,7 @@ def _inside(value: ir.Value, permutation: Permutation) -> Value:
     if not whole.rank:
         return whole
     order = inverse(permutation)
-    made = maker(value, "stablehlo.broadcast_in_dim")
+    made = broadcast_of(value)
     if made is not None:
         operand, places = squeezed_broadcast(made)
         shape = tuple(whole.shape[axis] for axis in order)
@@ -128,8 +131,11 @@ def _is_cheap(value: ir.Value) -> bool:
     """Whether a value is one number, or spread from less than it has."""
     if not Value(value).rank:
         return True
-    made = maker(value, "stablehlo.broadcast_in_dim")
-    return made is not None and Value(made.operand).size < max(Value(value).size, 2)
+    made = broadcast_of(value)
+    if made is None:
+        return False
+    shape = Value(value).shape
+    return any_symbolic(shape) or Value(made.operand).size < max(prod(shape), 2)
 
 
 def _by_axis(*names: str) -> Callable[[Any, Permutation], _Moved]:

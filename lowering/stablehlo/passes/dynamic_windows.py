@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from lowering.stablehlo.hlo import ir
-from lowering.stablehlo.passes.convolution import Convolution, by_shifting, read_convolution
+from lowering.stablehlo.passes.convolution import Convolution, by_shifting, is_taken, read_convolution
 from lowering.stablehlo.passes.parsed_dynamic import ParsedDynamic, is_dynamic, refused
 from lowering.stablehlo.passes.rewrite import cx, everywhere, permuted, replace
 from lowering.stablehlo.symbolic import any_symbolic
@@ -26,15 +26,8 @@ def rewrite(parsed: ParsedDynamic) -> None:
         with ir.InsertionPoint(op), op.operation.location:
             if op.operation.name == "stablehlo.reduce_window":
                 replace(op, _reduced(op))
-            elif op.operation.name == "stablehlo.convolution" and not _is_taken(op):
+            elif op.operation.name == "stablehlo.convolution" and not is_taken(op):
                 replace(op, _convolved(op))
-
-
-def _is_taken(op: Any) -> bool:
-    """Whether a convolution stays: a call says only its batch, and it has one group."""
-    found = read_convolution(op)
-    spaces = (*found.input.shape[1:], *found.kernel.shape) if found is not None else ()
-    return found is not None and found.groups == 1 and not any_symbolic(spaces)
 
 
 def _convolved(op: Any) -> Value:

@@ -8,6 +8,7 @@ from typing import Any
 from lowering.stablehlo.context import Vocabulary
 from lowering.stablehlo.hlo import ir, stablehlo
 from lowering.stablehlo.recovered_sizes import without_stamps
+from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Value, binary, tensor_type
 
 ELEMENTWISE = frozenset(
@@ -33,6 +34,17 @@ def maker(value: ir.Value, name: str) -> Any | None:
     if isinstance(owner, ir.Block) or owner.name != name:
         return None
     return owner.opview
+
+
+def broadcast_of(value: ir.Value) -> Any | None:
+    """The broadcast that makes a value, whose own sizes a call may say; None where it says the operand's."""
+    owner = value.owner
+    if isinstance(owner, ir.Block) or owner.name not in _BROADCASTS:
+        return None
+    return None if any_symbolic(Value(owner.operands[0]).shape) else owner.opview
+
+
+_BROADCASTS = ("stablehlo.broadcast_in_dim", "stablehlo.dynamic_broadcast_in_dim")
 
 
 def splat_of(value: ir.Value) -> float | None:
@@ -84,7 +96,7 @@ def selected(value: Value, places: Value, axis: int) -> Value:
 
 
 def rests_on(value: ir.Value, weights: set[ir.Value]) -> bool:
-    """Whether a value depends on weights and constants alone."""
+    """Whether the elements of a value depend on weights and constants alone."""
     seen: set[ir.Value] = set()
     left = [value]
     while left:
@@ -95,7 +107,9 @@ def rests_on(value: ir.Value, weights: set[ir.Value]) -> bool:
         owner = found.owner
         if isinstance(owner, ir.Block) or list(owner.regions):
             return False
-        left += list(owner.operands)
+        operands = list(owner.operands)
+        # The second operand of one that a call sizes is the shape.
+        left += operands[:1] if owner.name == "stablehlo.dynamic_broadcast_in_dim" else operands
     return True
 
 
@@ -154,7 +168,7 @@ def permuted(value: Value, permutation: Permutation) -> Value:
 
 def channel_vector(value: ir.Value, axis: int) -> Value | None:
     """The vector that a broadcast spreads over all axes but this one; None for any other value."""
-    made = maker(value, "stablehlo.broadcast_in_dim")
+    made = broadcast_of(value)
     if made is None:
         return None
     operand = Value(made.operand)

@@ -81,13 +81,14 @@ def compile_dynamic(module: DynamicModule, target: TargetOptions) -> bytes:
     text, source = dynamic_source(module, target.device)
     flags, timeout = _flags(target)
     code = _iree_compile(text, (*_INPUT_FLAGS, *flags, *_TO_INPUT), module.name, timeout)
-    sources, more = _rewritten(code, source, target, memory=False)
+    sources, more = _rewritten(code, source, target)
     flags = (*flags, "--compile-from=input")
     # Its packing of matrices whose sizes a call says is young, too.
-    with suppress(_Refused):
-        return _without_races(sources[0], (*flags, *more), module.name, timeout)
+    for each in sources:
+        with suppress(_Refused):
+            return _without_races(each, (*flags, *more), module.name, timeout)
     more = [flag for flag in more if flag != _PACK_WEIGHTS]
-    return _without_races(sources[0], (*flags, *more), module.name, timeout)
+    return _without_races(sources[-1], (*flags, *more), module.name, timeout)
 
 
 def show_dispatches(module: Module, target: TargetOptions, with_memory: bool) -> tuple[str, str, str]:
@@ -131,13 +132,8 @@ def _flags(target: TargetOptions) -> tuple[tuple[str, ...], float]:
     return ("--mlir-print-debuginfo", *flags_for(target)), float(target.options.get("timeout", TIMEOUT_S))
 
 
-def _rewritten(
-    code: bytes, module: Module, target: TargetOptions, memory: bool = True
-) -> tuple[list[bytes], list[str]]:
-    """The converted module after the passes, with and without memory for a call; and flags for it.
-
-    `memory`: whether there may be an entry with memory for a call.
-    """
+def _rewritten(code: bytes, module: Module, target: TargetOptions) -> tuple[list[bytes], list[str]]:
+    """The converted module after the passes, with and without memory for a call; and flags for it."""
     from lowering.targets.iree.converted import converted
     from lowering.targets.iree.entries import check_entry, drop_memory
 
@@ -146,7 +142,7 @@ def _rewritten(
     with converted(code, module) as subject:
         check_entry(subject)
         check_limits(subject)
-        converted_pipeline(target.device, machine, memory).run(subject)
+        converted_pipeline(target.device, machine).run(subject)
         if target.device == "cpu" and not machine.has_bfloat16:
             flags += _widen_at_load(module)
         if target.device == "cpu" and subject.is_elementwise():

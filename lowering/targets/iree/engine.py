@@ -42,7 +42,7 @@ from lowering.targets.iree.declared import FLOAT8, Declared, allocated, view_add
 from lowering.targets.iree.drivers import choose_driver, device_of, driver_of
 from lowering.targets.iree.interface import MAIN, MAIN_IN, SCOPE
 from lowering.targets.iree.limits import explain
-from lowering.targets.iree.memory import NEEDED, CallMemory
+from lowering.targets.iree.memory import NEEDED, CallMemory, Need
 from lowering.targets.iree.pipeline import dynamic_pipeline, pipeline
 from lowering.targets.iree.weights import bound, lend
 from lowering.targets.target import Built, Kernel, Results, TargetOptions, this_machine
@@ -239,7 +239,7 @@ class IreeExecutable:
         self._starts = [start for start, _ in self._spans]
         self._lock = threading.Lock()
         self._memory: CallMemory | None = None
-        self._needed = 0
+        self._need: Need | None = None
         self._context, self._main = self._link(payload)
 
     def _link(self, payload: bytes) -> tuple[rt.VmContext, rt.VmFunction]:
@@ -262,9 +262,9 @@ class IreeExecutable:
             ) from None
         if main is None:
             raise EngineError(f"iree {self._module.name}: the binary has no function @{MAIN}")
-        if main_in is not None and NEEDED in main_in.reflection:
+        self._need = None if main_in is None else Need.of(modules[-1], main_in)
+        if main_in is not None and self._need is not None:
             self._memory = CallMemory.of(self._device)
-            self._needed = int(main_in.reflection[NEEDED])
             return context, main_in
         return context, main
 
@@ -277,6 +277,7 @@ class IreeExecutable:
         """The same binary, of a module for all sizes, as one of this module's sizes."""
         made = copy(self)
         made._module = module
+        made._need = None if self._need is None else self._need.anew()
         made._inputs = tuple(port for port in module.inputs if port.weight is None)
         made._outputs = tuple(map(Declared.of, module.outputs))
         return made
@@ -310,7 +311,7 @@ class IreeExecutable:
                 if memory is None:
                     self._context.invoke(self._main, arguments, results)
                 else:
-                    buffer = memory.take(self._needed)
+                    buffer = self._taken(memory, handles)
                     push(buffer)  # pyright: ignore[reportArgumentType]
                     self._context.invoke(self._main, arguments, results)
                     memory.give(buffer)
@@ -329,9 +330,13 @@ class IreeExecutable:
         for handle in handles:
             arguments.push_ref(handle.view)  # pyright: ignore[reportArgumentType]
         if self._memory is not None:
-            arguments.push_ref(self._memory.take(self._needed))  # pyright: ignore[reportArgumentType]
+            arguments.push_ref(self._taken(self._memory, handles))  # pyright: ignore[reportArgumentType]
         count = len(self._outputs)
         return lambda: self._context.invoke(self._main, arguments, rt.VmVariantList(count))
+
+    def _taken(self, memory: CallMemory, handles: Sequence[Handle]) -> rt.HalBuffer:
+        assert self._need is not None, "who takes memory says how much"
+        return memory.take(self._need.of_call(self._context, (h.view for h in handles), memory))
 
     def _collect(self, handles: Sequence[Handle], results: rt.VmVariantList) -> list[Handle]:
         """Handles over the results; one that shares memory with an argument, a weight or another is copied.

@@ -35,7 +35,7 @@ def bind_weights(converted: Converted, memory: bool = False) -> None:
 
     `memory`: whether to add `@main_in` too, where it pays. It has one argument more, a `!hal.buffer` for the
     intermediate values of a call. Its reflection has the size, in bytes, as
-    `iree.abi.transients.size.constant`.
+    `iree.abi.transients.size.constant`, or names a function that says it, as `iree.abi.transients.size`.
     """
     weights: dict[str, Port] = {}
     for port in converted.source.inputs:
@@ -46,15 +46,29 @@ def bind_weights(converted: Converted, memory: bool = False) -> None:
     body = converted.entry
     body.attributes["sym_name"] = ir.StringAttr.get(_BODY)
     body.attributes["sym_visibility"] = ir.StringAttr.get("private")
-    has_control_flow = any(op.name.startswith("scf.") for op in operations(body))
+    has_control_flow = any(op.name.startswith("scf.") and not _is_by_element(op) for op in operations(body))
     with ir.InsertionPoint.at_block_begin(converted.mlir.body):
         symbols = {
             weight: _global(f"bridge_weight_{number}", port)
             for number, (weight, port) in enumerate(weights.items())
         }
         _entry(MAIN, converted.source, symbols)
-        if memory and not has_control_flow and not is_small(converted.source):
+        if memory and not has_control_flow and not _is_small(converted.source):
             _entry(MAIN_IN, converted.source, symbols)
+
+
+def _is_by_element(op: ir.Operation) -> bool:
+    """Whether an operation is in a loop nest, and so is not the host's."""
+    around = op.parent
+    while around is not None and not around.name.startswith(("linalg.", "util.func")):
+        around = around.parent
+    return around is not None and around.name.startswith("linalg.")
+
+
+def _is_small(module: Module) -> bool:
+    """As `is_small`; no module is whose sizes a call says."""
+    ports = (*module.inputs, *module.outputs)
+    return not any(is_symbolic(size) for port in ports for size in port.sizes) and is_small(module)
 
 
 def drop_memory(converted: Converted) -> bool:

@@ -2,12 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
 from iree import runtime as rt
 
 NEEDED = "iree.abi.transients.size.constant"
 """What a function's reflection calls the bytes that it needs."""
+
+MEASURE = "iree.abi.transients.size"
+"""What it calls the function that says them for its arguments, where a call says sizes."""
+
+
+class Need:
+    """How many bytes calls of a function need. All have the same sizes.
+
+    `nbytes`: None until `measure`, a function of the same arguments, has said it.
+    """
+
+    def __init__(self, nbytes: int | None, measure: rt.VmFunction | None = None) -> None:
+        self.nbytes = nbytes
+        self._measure = measure
+
+    @staticmethod
+    def of(module: rt.VmModule, function: rt.VmFunction) -> Need | None:
+        """The one of a module's function; None where it does not say."""
+        said = function.reflection
+        if NEEDED in said:
+            return Need(int(said[NEEDED]))
+        measure = module.lookup_function(said[MEASURE]) if MEASURE in said else None
+        return None if measure is None else Need(None, measure)
+
+    def anew(self) -> Need:
+        """The one of calls of other sizes."""
+        return self if self._measure is None else Need(None, self._measure)
+
+    def of_call(self, context: rt.VmContext, views: Iterable[rt.HalBufferView], memory: CallMemory) -> int:
+        """The bytes that calls on such arguments need; raises what IREE raises."""
+        if self.nbytes is None:
+            assert self._measure is not None, "without a function the bytes are known"
+            arguments, results = rt.VmVariantList(1), rt.VmVariantList(1)
+            # It takes the memory, too, and does not look at it.
+            unread = memory.take(0)
+            for argument in (*views, unread):
+                arguments.push_ref(argument)  # pyright: ignore[reportArgumentType]
+            context.invoke(self._measure, arguments, results)
+            memory.give(unread)
+            self.nbytes = int(results.get_variant(0))
+        return self.nbytes
 
 
 class CallMemory:

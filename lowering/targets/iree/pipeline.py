@@ -39,9 +39,10 @@ def pipeline(device: str, machine: Machine) -> StableHloPipeline:
 
 
 def dynamic_pipeline(device: str, machine: Machine) -> StableHloPipeline:
-    """The pipeline of a segment's module for all sizes before IREE compiles it: what makes it right, and the
-    form that IREE takes."""
-    chosen = [item for item in _for_cpu(machine) if item.required] if device == "cpu" else []
+    """The pipeline of a segment's module for all sizes before IREE compiles it: what makes it right, what
+    makes it fast at any size, and the form that IREE takes."""
+    on_cpu = _for_cpu(machine) if device == "cpu" else []
+    chosen = [item for item in on_cpu if item.required or item.name in _AT_ALL_SIZES]
     return stablehlo_pipeline(
         f"iree-dynamic-{device}",
         *chosen,
@@ -54,11 +55,10 @@ def dynamic_pipeline(device: str, machine: Machine) -> StableHloPipeline:
     )
 
 
-def converted_pipeline(device: str, machine: Machine, memory: bool = True) -> Pipeline[Converted]:
+def converted_pipeline(device: str, machine: Machine) -> Pipeline[Converted]:
     """The pipeline between IREE's input conversion and the rest of its compiler.
 
-    `memory`: whether there may be an entry with memory for a call, which only static sizes can have. Raises
-    ModuleNotFoundError where the compiler is not installed.
+    Raises ModuleNotFoundError where the compiler is not installed.
     """
     from lowering.targets.iree.bfloat16 import keep_roundings, round_integers
     from lowering.targets.iree.checks import hold_checks
@@ -67,6 +67,7 @@ def converted_pipeline(device: str, machine: Machine, memory: bool = True) -> Pi
     from lowering.targets.iree.insertions import hold_insertions
     from lowering.targets.iree.lookups import hold_lookups
     from lowering.targets.iree.masks import read_masks_as_bytes
+    from lowering.targets.iree.products import tie_products
     from lowering.targets.iree.rows import rows_in_strips
 
     is_cpu = device == "cpu"
@@ -75,11 +76,12 @@ def converted_pipeline(device: str, machine: Machine, memory: bool = True) -> Pi
         _converted_pass(hold_insertions, required=True),
         _converted_pass(hold_checks, required=True),
         _converted_pass(hold_lookups, required=True),
+        _converted_pass(tie_products, required=True),
         _converted_pass(read_masks_as_bytes, required=True),
         _converted_pass(round_integers, required=True),
         _converted_pass(keep_roundings, required=True),
         *([_converted_pass(rows_in_strips)] if is_cpu and not machine.has_bfloat16 else []),
-        _converted_pass(bind_weights, required=True, **({"memory": True} if is_cpu and memory else {})),
+        _converted_pass(bind_weights, required=True, **({"memory": True} if is_cpu else {})),
     ]
     return Pipeline(
         f"iree-converted-{device}",
@@ -153,6 +155,10 @@ def _dynamic_forms() -> list[StableHloPass]:
         # It computes sizes that are tensors where it computes tensors, and waits for them.
         stablehlo_pass("sizes-as-index", required=True),
     ]
+
+
+# The passes for speed that are for modules for all sizes, too. The others ask how large something is.
+_AT_ALL_SIZES = ("fold-channel-scales", "convolutions-channels-last")
 
 
 def _for_cpu(machine: Machine) -> list[StableHloPass]:

@@ -92,6 +92,7 @@ def test_the_passes_of_iree_after_its_input_conversion() -> None:
         "hold-insertions",
         "hold-checks",
         "hold-lookups",
+        "tie-products",
         "read-masks-as-bytes",
         "round-integers",
         "keep-roundings",

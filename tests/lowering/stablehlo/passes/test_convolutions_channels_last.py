@@ -10,7 +10,13 @@ from torch import nn
 import bridge
 from lowering.stablehlo.passes import stablehlo_pass
 from tests.lowering.stablehlo.passes.models import CASES, lowered
-from tests.lowering.stablehlo.passes.through import operations, same_results, text_through, through
+from tests.lowering.stablehlo.passes.through import (
+    dynamic_through,
+    operations,
+    same_results,
+    text_through,
+    through,
+)
 
 CHANNELS_LAST = "convolutions-channels-last"
 FOLD = stablehlo_pass("fold-channel-scales")
@@ -91,3 +97,42 @@ module {
 }
 """,
     )
+
+
+def varying(groups: int, height: str = "16") -> str:
+    """A convolution of a batch that a call says, with a bias and a ReLU after it."""
+    t, n = f"tensor<?x8x{height}x16xf32>", "tensor<4xi64>"
+    kernel = f"tensor<8x{8 // groups}x1x1xf32>"
+    return f"""
+func.func public @main(%x: {t}, %w: {kernel}, %b: tensor<8x1x1xf32>) -> {t} {{
+  %zero = stablehlo.constant dense<0.0> : tensor<f32>
+  %rest = stablehlo.constant dense<[8, 16, 16]> : tensor<3xi64>
+  %d = stablehlo.get_dimension_size %x, dim = 0 : ({t}) -> tensor<i32>
+  %e = stablehlo.convert %d : (tensor<i32>) -> tensor<i64>
+  %f = stablehlo.reshape %e : (tensor<i64>) -> tensor<1xi64>
+  %n = stablehlo.concatenate %f, %rest, dim = 0 : (tensor<1xi64>, tensor<3xi64>) -> {n}
+  %0 = stablehlo.convolution(%x, %w) dim_numbers = [b, f, 0, 1]x[o, i, 0, 1]->[b, f, 0, 1], window = {{}}
+    {{batch_group_count = 1 : i64, feature_group_count = {groups} : i64}} : ({t}, {kernel}) -> {t}
+  %1 = stablehlo.dynamic_broadcast_in_dim %b, %n, dims = [1, 2, 3] : (tensor<8x1x1xf32>, {n}) -> {t}
+  %2 = stablehlo.add %0, %1 : {t}
+  %3 = stablehlo.dynamic_broadcast_in_dim %zero, %n, dims = [] : (tensor<f32>, {n}) -> {t}
+  %4 = stablehlo.maximum %2, %3 : {t}
+  return %4 : {t}
+}}
+"""
+
+
+def test_a_batch_that_a_call_says_is_in_a_region_too() -> None:
+    shapes = [("n", 8, 16, 16), (8, 8, 1, 1), (8, 1, 1)]
+    made = dynamic_through(varying(1), shapes, stablehlo_pass(CHANNELS_LAST))
+    assert "stablehlo.convolution" not in made
+    assert made.count("stablehlo.transpose") == 2
+    assert made.index("stablehlo.maximum") < made.rindex("stablehlo.transpose")
+
+
+@pytest.mark.parametrize(("groups", "height"), [(8, "16"), (1, "?")], ids=["groups", "height"])
+def test_what_no_engine_takes_at_such_sizes_stays(groups: int, height: str) -> None:
+    shapes = [("n", 8, "h" if height == "?" else 16, 16), (8, 8 // groups, 1, 1), (8, 1, 1)]
+    made = dynamic_through(varying(groups, height), shapes, stablehlo_pass(CHANNELS_LAST))
+    assert made.count("stablehlo.convolution") == 1
+    assert "stablehlo.transpose" not in made

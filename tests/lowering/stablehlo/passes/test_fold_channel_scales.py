@@ -6,7 +6,7 @@ import numpy as np
 from expecttest import assert_expected_inline
 
 from lowering.stablehlo.passes import stablehlo_pass
-from tests.lowering.stablehlo.passes.through import evaluated, text_through
+from tests.lowering.stablehlo.passes.through import dynamic_through, evaluated, text_through
 
 CLEAN_UP = stablehlo_pass("erase-dead-operations")
 GIVEN = """
@@ -66,3 +66,31 @@ def test_what_is_added_before_the_scale_is_scaled() -> None:
     given = [draw(size=sizes).astype(np.float32) for sizes in ((1, 3, 5, 5), (2, 3, 3, 3), 2, 2)]
     (found,), (wanted,) = evaluated(text, given, fold), evaluated(text, given)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+AT_ALL_SIZES = """
+func.func public @main(%x: tensor<?x3x5x5xf32>) -> tensor<?x2x3x3xf32> {
+  %k = stablehlo.constant dense<2.0> : tensor<2x3x3x3xf32>
+  %s = stablehlo.constant dense<[3.0, 4.0]> : tensor<2xf32>
+  %rest = stablehlo.constant dense<[2, 3, 3]> : tensor<3xi64>
+  %d = stablehlo.get_dimension_size %x, dim = 0 : (tensor<?x3x5x5xf32>) -> tensor<i32>
+  %e = stablehlo.convert %d : (tensor<i32>) -> tensor<i64>
+  %f = stablehlo.reshape %e : (tensor<i64>) -> tensor<1xi64>
+  %n = stablehlo.concatenate %f, %rest, dim = 0 : (tensor<1xi64>, tensor<3xi64>) -> tensor<4xi64>
+  %0 = "stablehlo.convolution"(%x, %k) {
+    batch_group_count = 1 : i64, feature_group_count = 1 : i64,
+    dimension_numbers = #stablehlo.conv<[b, f, 0, 1]x[o, i, 0, 1]->[b, f, 0, 1]>
+  } : (tensor<?x3x5x5xf32>, tensor<2x3x3x3xf32>) -> tensor<?x2x3x3xf32>
+  %1 = stablehlo.dynamic_broadcast_in_dim %s, %n, dims = [1]
+    : (tensor<2xf32>, tensor<4xi64>) -> tensor<?x2x3x3xf32>
+  %2 = stablehlo.multiply %0, %1 : tensor<?x2x3x3xf32>
+  return %2 : tensor<?x2x3x3xf32>
+}
+"""
+
+
+def test_a_scale_is_folded_where_a_call_says_the_batch() -> None:
+    made = dynamic_through(AT_ALL_SIZES, [("n", 3, 5, 5)], stablehlo_pass("fold-channel-scales"))
+    (product,) = (line for line in made.splitlines() if "stablehlo.multiply" in line)
+    assert product.endswith(": tensor<2x3x3x3xf32>")
+    assert "dynamic_broadcast_in_dim" not in made

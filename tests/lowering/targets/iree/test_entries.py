@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from expecttest import assert_expected_inline
@@ -13,7 +14,10 @@ from iree.compiler import ir
 
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
+from lowering.ir.program import Range
+from lowering.ir.symbols import Symbol
 from lowering.ir.types import DType
+from lowering.stablehlo.symbolic import Assumptions
 from lowering.targets.iree.converted import converted
 from lowering.targets.iree.entries import bind_weights, check_entry, drop_memory
 from tests.lowering.targets.iree.through import function, shown, text_through
@@ -103,6 +107,35 @@ def test_where_memory_gains_nothing() -> None:
     assert "main_in" not in text_through(text, bind_weights, source=source, memory=True)
     looped = GIVEN.replace("    util.return %x", f"    {LOOP}\n    util.return %r")
     assert "main_in" not in text_through(looped, bind_weights, source=SOURCE, memory=True)
+
+
+BY_ELEMENT = f"""%r = linalg.generic {{indexing_maps = [affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]}}
+      outs(%x : {T}) {{
+    ^bb0(%e: f32):
+      %yes = arith.constant true
+      %s = scf.if %yes -> (f32) {{
+        scf.yield %e : f32
+      }} else {{
+        scf.yield %e : f32
+      }}
+      linalg.yield %s : f32
+    }} -> {T}"""
+
+
+def test_a_choice_for_each_element_is_none_of_the_hosts() -> None:
+    chosen = GIVEN.replace("    util.return %x", f"    {BY_ELEMENT}\n    util.return %r")
+    assert "main_in" in text_through(chosen, bind_weights, source=SOURCE, memory=True)
+
+
+def test_memory_gains_for_a_module_whose_sizes_a_call_says() -> None:
+    size: Any = Assumptions({"n": Range(1, 8)}, {"n": 4}).size(Symbol("n"))
+    ports = Port("x", DType.FLOAT32, (size,)), Port("w", DType.FLOAT32, (4,), "w")
+    text = function(
+        "(%x: tensor<?xf32>, %w: tensor<4xf32>) -> tensor<?xf32>", "util.return %x : tensor<?xf32>"
+    )
+    source = Module(b"", ports, ports[:1])
+    assert "main_in" in text_through(text, bind_weights, source=source, memory=True)
 
 
 def test_a_module_without_weights_stays() -> None:

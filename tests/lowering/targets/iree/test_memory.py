@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -19,6 +20,7 @@ from lowering.targets.iree.engine import Iree, IreeExecutable
 from lowering.targets.iree.interface import MAIN, MAIN_IN
 from lowering.targets.iree.memory import CallMemory
 from lowering.targets.target import TargetOptions
+from tests.lowering.stablehlo.passes.through import dynamic_module
 from tests.lowering.targets.engine_modules import add_one, module, tensor
 
 CPU = TargetOptions(options={"driver": "local-task"})
@@ -56,6 +58,13 @@ def call(run: IreeExecutable, x: np.ndarray) -> np.ndarray:
     return Iree().to_numpy(result)
 
 
+def needed(run: IreeExecutable) -> int:
+    """The bytes that a call needs, which has been called."""
+    assert run._need is not None
+    assert run._need.nbytes is not None
+    return run._need.nbytes
+
+
 def functions(binary: bytes, program: Module) -> list[str]:
     """The public functions of a binary."""
     payload = binary[binary.index(b"}") + 1 :]
@@ -66,9 +75,9 @@ def functions(binary: bytes, program: Module) -> list[str]:
 def test_it_is_kept_and_no_result_lies_in_it() -> None:
     run = loaded(256)
     assert run._memory is not None
-    assert run._needed > 0
     x = np.random.default_rng(0).random((256, 256), np.float32)
     first = call(run, x)
+    assert needed(run) > 0
     (kept,) = run._memory._free
     second = call(run, x * 2)
     assert run._memory._free == [kept]
@@ -86,8 +95,38 @@ def test_modules_share_it_and_it_grows() -> None:
         np.testing.assert_allclose(
             call(run, np.ones((size, size), np.float32)), np.full((size, size), np.e), 1e-5
         )
-        assert [buffer.byte_length() >= run._needed for buffer in memory._free] == [True]
-    assert memory._free[0].byte_length() >= large._needed
+        assert [buffer.byte_length() >= needed(run) for buffer in memory._free] == [True]
+    assert memory._free[0].byte_length() >= needed(large)
+
+
+def test_a_binary_for_all_sizes_measures_its_need_at_each_size() -> None:
+    text = """
+func.func public @main(%x: tensor<?x64xf32>, %w: tensor<64x64xf32>) -> tensor<?x64xf32> {
+  %0 = stablehlo.dot_general %x, %w, contracting_dims = [1] x [0]
+    : (tensor<?x64xf32>, tensor<64x64xf32>) -> tensor<?x64xf32>
+  %1 = stablehlo.exponential %0 : tensor<?x64xf32>
+  %2 = stablehlo.dot_general %1, %w, contracting_dims = [1] x [0]
+    : (tensor<?x64xf32>, tensor<64x64xf32>) -> tensor<?x64xf32>
+  return %2 : tensor<?x64xf32>
+}
+"""
+    program = dynamic_module(text, [("n", 64), (64, 64)], [("n", 64)])
+    x, w = program.inputs
+    program = replace(program, inputs=(x, w._replace(weight="w")))
+    binary = Iree().compile_dynamic(program, CPU)
+    run = Iree().load_dynamic(binary, program, CPU, {"w": np.eye(64, dtype=np.float32)})
+    needs: list[int] = []
+    for rows in (64, 2, 33):
+        at_rows = run.at({"n": rows})
+        for factor in (1, 2):
+            x = np.full((rows, 64), factor, np.float32)
+            (result,) = at_rows([Iree().from_tensor(x, CPU)])
+            np.testing.assert_allclose(Iree().to_numpy(result), np.exp(x), rtol=1e-5)
+        needs.append(needed(at_rows._loaded))
+        memory = at_rows._loaded._memory
+        assert memory is not None
+        assert [buffer.byte_length() for buffer in memory._free] == [max(needs)]
+    assert needs[0] > needs[2] > needs[1] > 0
 
 
 def test_calls_at_a_time_have_their_own() -> None:
