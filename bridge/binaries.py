@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from bridge.compile_cache import open_cache
 from bridge.vetting import vetted
 from lowering.ir.dynamic_module import DynamicModule
-from lowering.ir.errors import EngineError
+from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.module import Module
 from lowering.passes.pipeline import is_observed
 from lowering.targets.sources import digest
@@ -112,6 +112,8 @@ class Binaries:
         """Have the engine compile, and keep the binary on disk. Raises EngineError."""
         try:
             code = compile()
+        except NoCompiler:
+            raise
         except EngineError as error:
             _add(self._refused, key, (str(error), error.node))
             raise
@@ -181,7 +183,7 @@ def after_passes(module: Module, site: Site) -> Module:
     if not has_passes():
         if any(item.required for item in pipeline.passes):
             lacks = "its passes need the package jax, which is not installed: pip install jax"
-            raise EngineError(f"{site.engine.name} {module.name}: {lacks}")
+            raise NoCompiler(f"{site.engine.name} {module.name}: {lacks}")
         return module
     from lowering.stablehlo.passes.parsed import rewritten
 

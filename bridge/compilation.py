@@ -16,7 +16,7 @@ from bridge.errors import UsageError
 from bridge.planned import Planned, SizeKey, Sizes, size_key
 from bridge.progress import part
 from bridge.sizes import sizes_by_symbol
-from lowering.ir.errors import EngineError
+from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.facts.namespaces import namespace_of
 from lowering.ir.homes import import_home
 from lowering.ir.module import Module
@@ -255,7 +255,7 @@ class _Compilation:
         except Unsupported as error:
             raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
         except ModuleNotFoundError as error:
-            raise EngineError(f"to compile for new sizes {needs(error)}") from error
+            raise NoCompiler(f"to compile for new sizes {needs(error)}") from error
         kept = [at for at in self._kept if all(at.get(name, value) == value for name, value in sizes.items())]
         own = bool(kept)
         if own and plan is self.lowered.plan and kept[0] is not self._example:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 
-from lowering.ir.errors import EngineError
+from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.plan import Placement, Segment
 from lowering.ir.program import Node
 from lowering.ir.symbols import Scalar, is_unbacked
@@ -89,6 +89,9 @@ class Step:
         if (found := self.ready(symbols)) is not None:
             return found
         key, sizes = self._key(symbols), self._sizes(symbols)
+        if self.segment.index in self._shared.report.no_compiler and not self._is_at_hand(sizes):
+            self._shared.report.deferred += 1
+            return None
         waits = self._waits()
         if waits and self.threshold and not self._specialisations.knows(key) and not self._pays(key, sizes):
             self._shared.report.postponed += 1
@@ -184,6 +187,9 @@ class Step:
         try:
             return load(self._shared, self.segment, sizes)
         except EngineError as error:
+            if isinstance(error, NoCompiler) and self._dynamic is not None:
+                self._shared.report.no_compiler[self.segment.index] = str(error)
+                return None
             self._shared.report.fall_back(Fallback(self.segment.index, sizes, str(error), error.node))
             return None
 
@@ -198,12 +204,10 @@ class Step:
         try:
             return HostCall(self._shared, self.segment, self._nodes)
         except ModuleNotFoundError as error:
-            if not self.on_engine:
-                raise
-            index, told = self.segment.index, self._shared.report.fallbacks
-            reason = next(
-                (f"; {fallback.reason}" for fallback in told[::-1] if fallback.segment == index), ""
-            )
+            index, report = self.segment.index, self._shared.report
+            told = [fallback.reason for fallback in report.fallbacks[::-1] if fallback.segment == index]
+            told += [report.plan.reasons[name] for name in self.segment.nodes if name in report.plan.reasons]
+            reason = f"; {told[0]}" if told else ""
             raise EngineError(
                 f"segment {index} has to run on {HOST_TITLE}, which {needs(error)}{reason}"
             ) from error
