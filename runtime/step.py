@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import threading
 from collections import OrderedDict
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 
+from lowering.host.machine import memory
 from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.plan import Placement, Segment
 from lowering.ir.program import Node
@@ -18,13 +20,15 @@ from lowering.targets import HOST_TITLE
 from lowering.targets.packages import needs
 from runtime.dynamic_call import DynamicCalls
 from runtime.engine_call import EngineCall, load
-from runtime.frame import Frame, Shared, Specialise
+from runtime.frame import Frame, Shared
 from runtime.host_call import HostCall
 from runtime.report import Fallback, Tier
 from runtime.specialisations import Key, OnNewSize, Specialisations
 
 # At which call with sizes from the data they are compiled for; until then the segment runs on the host.
 RECOMPILE_THRESHOLD = 2
+# Executables of sizes that come with calls hold so much of the machine's memory: an eighth.
+MEMORY_SHARE = 8
 # How many sizes from the data are remembered as seen.
 MAX_SEEN = 256
 
@@ -56,7 +60,9 @@ class Step:
             self._waits,
             self.threshold or 1,
             self._is_at_hand,
-            partial(_compiled, shared.specialise, segment),
+            None if shared.origin is None else partial(shared.origin.compile_aside, segment),
+            operator.attrgetter("own_bytes"),
+            memory() // MEMORY_SHARE,
         )
         self._compiled = 0
         self._seen: OrderedDict[Key, int] = OrderedDict()
@@ -211,9 +217,3 @@ class Step:
             raise EngineError(
                 f"segment {index} has to run on {HOST_TITLE}, which {needs(error)}{reason}"
             ) from error
-
-
-def _compiled(specialise: Specialise | None, segment: Segment, sizes: Mapping[str, Scalar]) -> None:
-    """Compile a segment, so that its binary is at hand when it is loaded."""
-    if specialise is not None:
-        specialise(segment, sizes)

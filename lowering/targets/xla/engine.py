@@ -216,11 +216,11 @@ class XlaExecutable:
                 bound[name] = engine.from_tensor(weights[name], target)
             return bound[name]
 
-        self._made = None
+        self._made: list[Made] = []
         if parts.load is not None:
             self._made = _made(parts, [weight(name) for name in parts.load_inputs], module.name, target)
             bound.clear()
-        made = self._made.arrays if self._made is not None else []
+        made = [result.array for result in self._made]
         if any(isinstance(source, int) and not 0 <= source < len(made) for source in parts.inputs):
             raise EngineError(
                 f"xla {self._name}: cannot load the binary: its part for load time is another's"
@@ -284,31 +284,41 @@ class XlaExecutable:
 
 
 class Made:
-    """The results of a load-time part, with its weights: no others shall lie at their addresses."""
+    """A result of a load-time part, with its weights: no others shall lie at their addresses."""
 
-    def __init__(self, arrays: list[Any], weights: Sequence[Handle]) -> None:
-        self.arrays = arrays
+    def __init__(self, array: Any, weights: Sequence[Handle]) -> None:
+        self.array = array
         self._weights = tuple(weights)
 
 
-# One for all segments and sizes with the same load-time part, as long as one of them lives.
+# One for all segments and sizes that need the same of the same weights, as long as one of them lives.
 _all_made: WeakValueDictionary[tuple[Any, ...], Made] = WeakValueDictionary()
 
 
-def _made(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOptions) -> Made:
-    """The results of a load-time part on these weights. Raises EngineError."""
-    key = (parts.load_key, target.place, *(handle.array.unsafe_buffer_pointer() for handle in weights))
-    found = _all_made.get(key)
-    if found is None:
-        assert parts.load is not None
-        try:
-            arrays = _loaded(parts.load, name, target).execute([handle.array for handle in weights])
-            for array in arrays:
-                array.block_until_ready()
-        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
-            raise EngineError(f"xla {name}: the part for load time failed: {first_line(error)}") from None
-        found = _all_made[key] = Made(arrays, weights)
-    return found
+def _made(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOptions) -> list[Made]:
+    """The results of a load-time part on these weights. Raises EngineError.
+
+    Some differ from size to size, as a table of places that is cut does: they are seldom large.
+    """
+    behind = [[weights[at] for at in places] for _, places in parts.made]
+    keys = [
+        (key, target.place, *(handle.array.unsafe_buffer_pointer() for handle in handles))
+        for (key, _), handles in zip(parts.made, behind, strict=True)
+    ]
+    found = [_all_made.get(key) for key in keys]
+    if None not in found:
+        return [made for made in found if made is not None]
+    assert parts.load is not None
+    try:
+        arrays = _loaded(parts.load, name, target).execute([handle.array for handle in weights])
+        for array in arrays:
+            array.block_until_ready()
+    except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+        raise EngineError(f"xla {name}: the part for load time failed: {first_line(error)}") from None
+    if len(arrays) != len(keys):
+        raise EngineError(f"xla {name}: cannot load the binary: its part for load time is another's")
+    every = zip(keys, found, arrays, behind, strict=True)
+    return [made or _all_made.setdefault(key, Made(array, rest)) for key, made, array, rest in every]
 
 
 def _compiled(module: Module, target: TargetOptions) -> bytes:
