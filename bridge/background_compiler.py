@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -24,6 +25,8 @@ from lowering.ir.errors import EngineError
 # The classes of requests and replies are those of that module, not of `__main__`.
 _COMMAND = ("-c", "from bridge.compile_worker import main; main()")
 
+# How long it may take to end the compilers that it has started, in seconds.
+_GRACE_S = 1.0
 # What reading and writing raise where the process has ended, or is another program.
 _GONE = (EOFError, OSError, MemoryError, pickle.UnpicklingError)
 
@@ -53,9 +56,10 @@ class BackgroundCompiler:
                 try:
                     return self._asked(child, request)
                 except _GONE:
+                    # Python ends. So does this thread, at once: its frames would hold on to an engine.
+                    if is_closing():
+                        raise SystemExit from None
                     status = self._end()
-                if is_closing():
-                    raise SystemExit
                 if status:
                     break
         reason = signal.Signals(-status).name if status < 0 else f"status {status}"
@@ -88,7 +92,7 @@ class BackgroundCompiler:
             start_new_session=True,
         )
         self._owner = os.getpid()
-        with ended_at_exit(child.terminate):
+        with ended_at_exit(partial(_stop, child)):
             try:
                 if receive(cast(BinaryIO, child.stdout)) != READY:
                     raise EOFError
@@ -99,7 +103,7 @@ class BackgroundCompiler:
 
     @staticmethod
     def _asked(child: subprocess.Popen[bytes], request: Request) -> Reply:
-        with ended_at_exit(child.terminate):
+        with ended_at_exit(partial(_stop, child)):
             send(request, cast(BinaryIO, child.stdin))
             return receive(cast(BinaryIO, child.stdout))
 
@@ -114,6 +118,15 @@ class BackgroundCompiler:
             child.wait(1)
         child.kill()
         return child.wait()
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """End it, and by that what it has started; at once where a compiler does not let go."""
+    child.terminate()
+    try:
+        child.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
 
 
 background_compiler = BackgroundCompiler()
