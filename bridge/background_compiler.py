@@ -27,7 +27,7 @@ _COMMAND = ("-c", "from bridge.compile_worker import main; main()")
 
 # How long it may take to end the compilers that it has started, in seconds.
 _GRACE_S = 1.0
-# What reading and writing raise where the process has ended, or is another program.
+# Reading and writing raise these where the process has ended, or is another program.
 _GONE = (EOFError, OSError, MemoryError, pickle.UnpicklingError)
 
 

@@ -24,7 +24,7 @@ from lowering.ir.symbols import Scalar
 from lowering.targets import get_engine
 from lowering.targets.target import TargetOptions
 
-# What `nice` adds where nothing is said: beside a busy thread, a compiler gets a tenth of a core.
+# As `nice` adds by default: beside a busy thread, a compiler gets a tenth of a core.
 NICENESS = 10
 # A process that nothing is asked of frees its memory, in seconds.
 IDLE_S = 30.0
@@ -103,7 +103,7 @@ def receive(stream: BinaryIO) -> Any:
 
 
 def serve(requests: BinaryIO, replies: BinaryIO, idle: float = IDLE_S) -> None:
-    """Answer requests until there are no more, or none comes for `idle` seconds."""
+    """Answer requests until they end, or none comes for `idle` seconds."""
     send(READY, replies)
     # A request comes after the reply to the one before: none of it is read ahead.
     while select.select([requests], [], [], idle)[0]:

@@ -169,7 +169,7 @@ class Specialisations(Generic[T]):
         if key in self._prepared:
             return True
         others = self._others()
-        # What one more will weigh is not known before it is there.
+        # Nothing tells the weight of one more before it is there: it counts as the largest.
         if not self._is_full(others, max(map(self._bytes, others), default=0)):
             return self._demand.count(key) >= self._threshold
         return self._demand.worth(key) > self._demand.worth(self._demand.least(others))
