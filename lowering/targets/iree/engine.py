@@ -249,15 +249,13 @@ class IreeExecutable:
         for name, array in self._weights.items():
             self._index.add_buffer(name, lend(array))
         try:
-            payload = without_initialiser(payload)
             modules = [
                 rt.create_hal_module(instance, self._device),
                 rt.create_io_parameters_module(instance, self._index.create_provider(scope=SCOPE)),
-                rt.VmModule.copy_buffer(instance, payload),
+                rt.VmModule.copy_buffer(instance, without_initialiser(payload)),
             ]
             context = rt.VmContext(instance, modules)
-            initialise = modules[-1].lookup_function(INITIALISER)
-            if initialise is not None:
+            if initialise := modules[-1].lookup_function(INITIALISER):
                 context.invoke(initialise, rt.VmVariantList(0), rt.VmVariantList(0))
             main = modules[-1].lookup_function(MAIN)
             main_in = modules[-1].lookup_function(MAIN_IN)
@@ -280,7 +278,7 @@ class IreeExecutable:
 
     @property
     def own_bytes(self) -> int:
-        """As much as its weights: a binary packs those that it multiplies by when it is loaded."""
+        """As its weights: a binary packs those that it multiplies by when it is loaded."""
         return sum(array.nbytes for array in self._weights.values())
 
     def resized(self, module: Module) -> IreeExecutable:
