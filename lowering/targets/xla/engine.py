@@ -12,7 +12,6 @@ from ctypes import string_at
 from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from lowering.targets.imports import ImportsTensors
 from lowering.targets.target import Built, Kernel, Results, TargetOptions, this_machine
 from lowering.targets.xla.binary import Parts, pack, unpack
 from lowering.targets.xla.donation import with_aliases
+from lowering.targets.xla.hoisted import Made, shared_results
 from lowering.targets.xla.pipeline import pipeline
 
 # XLA's C++ logs a line for each refused module and each unknown CPU feature; errors are raised anyway.
@@ -218,7 +218,9 @@ class XlaExecutable:
 
         self._made: list[Made] = []
         if parts.load is not None:
-            self._made = _made(parts, [weight(name) for name in parts.load_inputs], module.name, target)
+            self._made = _results_at_load(
+                parts, [weight(name) for name in parts.load_inputs], module.name, target
+            )
             bound.clear()
         made = [result.array for result in self._made]
         if any(isinstance(source, int) and not 0 <= source < len(made) for source in parts.inputs):
@@ -283,42 +285,23 @@ class XlaExecutable:
         return call
 
 
-class Made:
-    """A result of a load-time part, with its weights: no others shall lie at their addresses."""
+def _results_at_load(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOptions) -> list[Made]:
+    """The results of a load-time part on these weights. Raises EngineError."""
 
-    def __init__(self, array: Any, weights: Sequence[Handle]) -> None:
-        self.array = array
-        self._weights = tuple(weights)
+    def run() -> list[Any]:
+        assert parts.load is not None
+        try:
+            arrays = _loaded(parts.load, name, target).execute([handle.array for handle in weights])
+            for array in arrays:
+                array.block_until_ready()
+        except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
+            raise EngineError(f"xla {name}: the part for load time failed: {first_line(error)}") from None
+        if len(arrays) != len(parts.made):
+            raise EngineError(f"xla {name}: cannot load the binary: its part for load time is another's")
+        return arrays
 
-
-# One for all segments and sizes that need the same of the same weights, as long as one of them lives.
-_all_made: WeakValueDictionary[tuple[Any, ...], Made] = WeakValueDictionary()
-
-
-def _made(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOptions) -> list[Made]:
-    """The results of a load-time part on these weights. Raises EngineError.
-
-    Some differ from size to size, as a table of places that is cut does: they are seldom large.
-    """
-    behind = [[weights[at] for at in places] for _, places in parts.made]
-    keys = [
-        (key, target.place, *(handle.array.unsafe_buffer_pointer() for handle in handles))
-        for (key, _), handles in zip(parts.made, behind, strict=True)
-    ]
-    found = [_all_made.get(key) for key in keys]
-    if None not in found:
-        return [made for made in found if made is not None]
-    assert parts.load is not None
-    try:
-        arrays = _loaded(parts.load, name, target).execute([handle.array for handle in weights])
-        for array in arrays:
-            array.block_until_ready()
-    except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
-        raise EngineError(f"xla {name}: the part for load time failed: {first_line(error)}") from None
-    if len(arrays) != len(keys):
-        raise EngineError(f"xla {name}: cannot load the binary: its part for load time is another's")
-    every = zip(keys, found, arrays, behind, strict=True)
-    return [made or _all_made.setdefault(key, Made(array, rest)) for key, made, array, rest in every]
+    starts = [handle.array.unsafe_buffer_pointer() for handle in weights]
+    return shared_results(parts.made, weights, starts, target.place, run)
 
 
 def _compiled(module: Module, target: TargetOptions) -> bytes:

@@ -1,9 +1,11 @@
-"""The results of a load-time part: what each computes, apart from the others."""
+"""The results of a load-time part: what each computes, apart from the others; and one of each for all sizes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
 
 from lowering.ir.module import Module
 
@@ -44,3 +46,36 @@ def result_keys(load: Module) -> list[tuple[str, list[int]]]:
 
 def _name(load: Module) -> Callable[[int], str]:
     return lambda at: str(load.inputs[at].weight)
+
+
+class Made:
+    """A result of a load-time part, with its weights: no others shall lie at their addresses."""
+
+    def __init__(self, array: Any, weights: Sequence[Any]) -> None:
+        self.array = array
+        self._weights = tuple(weights)
+
+
+# One for all segments and sizes that need the same of the same weights, as long as one of them lives.
+all_made: WeakValueDictionary[tuple[Any, ...], Made] = WeakValueDictionary()
+
+
+def shared_results(
+    keys: Sequence[tuple[str, Sequence[int]]],
+    weights: Sequence[Any],
+    starts: Sequence[int],
+    place: str,
+    run: Callable[[], Sequence[Any]],
+) -> list[Made]:
+    """The results of a load-time part; `run`, which makes all of them, is called where one is not there yet.
+
+    `keys`: as `result_keys` gives them. `starts`: the weights' addresses on the device at `place`. Some
+    results differ from size to size, as a table of places that is cut does: they are seldom large.
+    """
+    found = [(key, place, *(starts[at] for at in places)) for key, places in keys]
+    made = [all_made.get(key) for key in found]
+    if None in made:
+        for at, (array, (_, places)) in enumerate(zip(run(), keys, strict=True)):
+            new = Made(array, [weights[place] for place in places])
+            made[at] = made[at] or all_made.setdefault(found[at], new)
+    return [each for each in made if each is not None]

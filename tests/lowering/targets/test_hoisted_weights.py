@@ -10,7 +10,7 @@ from torch import nn
 from torch.export import Dim
 
 import bridge
-from lowering.targets.xla import engine as xla
+from lowering.targets.xla import hoisted
 
 
 class Net(nn.Module):
@@ -30,22 +30,23 @@ class Net(nn.Module):
 
 def test_sizes_share_what_is_made_and_other_weights_do_not() -> None:
     gc.collect()
-    before = len(xla._all_made)
+    before = len(hoisted.all_made)
     x = torch.randn(2, 3, 8, 8)
     nets = [Net(seed).eval() for seed in (0, 1)]
     shapes = {"x": {0: Dim("batch", min=1, max=8)}}
     compiled = [bridge.lower(net, (x,), dynamic_shapes=shapes).compile("xla") for net in nets]
     made: list[int] = []
+    run = compiled[0]
     for batch in (2, 5, 7):
         given = torch.randn(batch, 3, 8, 8)
         for net, run in zip(nets, compiled, strict=True):
             torch.testing.assert_close(run(given), net(given))
-        made.append(len(xla._all_made) - before)
+        made.append(len(hoisted.all_made) - before)
     assert made[0] > 0
     assert made == [made[0]] * 3
     del compiled, run
     gc.collect()
-    assert len(xla._all_made) == before
+    assert len(hoisted.all_made) == before
 
 
 class Placed(nn.Module):
@@ -62,14 +63,14 @@ class Placed(nn.Module):
 
 def test_sizes_share_large_weights_where_small_ones_differ() -> None:
     gc.collect()
-    others = set(xla._all_made.keys())
+    others = set(hoisted.all_made.keys())
     net, x = Placed().eval(), torch.randn(3, 256)
     lowered = bridge.lower(net, (x,), dynamic_shapes={"x": {0: Dim("rows", min=2, max=16)}})
     compiled = lowered.compile("xla", on_new_size="wait")
     for rows in (3, 5, 7):
         given = torch.randn(rows, 256)
         torch.testing.assert_close(compiled(given), net(given))
-    shapes = [made.array.shape for key, made in xla._all_made.items() if key not in others]
+    shapes = [made.array.shape for key, made in hoisted.all_made.items() if key not in others]
     assert shapes.count((256, 256)) == 1
     assert len(shapes) > 1, "the places are cut at load, for each number of rows"
 
