@@ -1,4 +1,4 @@
-"""The results of a load-time part: what each computes, apart from the others; and one of each for all sizes."""
+"""The results of a load-time part: the key of each, apart from the others, and one of each for all sizes."""
 
 from __future__ import annotations
 
@@ -76,6 +76,6 @@ def shared_results(
     made = [all_made.get(key) for key in found]
     if None in made:
         for at, (array, (_, places)) in enumerate(zip(run(), keys, strict=True)):
-            new = Made(array, [weights[place] for place in places])
+            new = Made(array, [weights[each] for each in places])
             made[at] = made[at] or all_made.setdefault(found[at], new)
     return [each for each in made if each is not None]
