@@ -54,6 +54,7 @@ conformance: $(INSTALLED)
 	$(BIN)/python -m tests.all_sizes --report
 	$(BIN)/python -m tests.determinism --report
 	$(BIN)/python -m tests.growth
+	$(BIN)/python -m tests.serving
 	$(BIN)/python -m tests.opdb --engine xla,iree,aten --dtype $(DTYPES) --jobs 2 --report
 	$(BIN)/python -m tests.databases --jobs 2
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple, TypeVar
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, TypeVar
 from bridge.compile_cache import open_cache
 from bridge.vetting import vetted
 from lowering.ir.dynamic_module import DynamicModule
-from lowering.ir.errors import EngineError
+from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.module import Module
 from lowering.passes.pipeline import is_observed
 from lowering.targets.sources import digest
-from lowering.targets.target import CompilesDynamic, Engine, TargetOptions
+from lowering.targets.target import Built, CompilesDynamic, Engine, TargetOptions
 
 T = TypeVar("T")
 
@@ -79,6 +79,22 @@ class Binaries:
             _add(self._others, key, binary)
         return code
 
+    def built(self, module: Module, site: Site, own: bool) -> Built:
+        """The module with its binary, and with that of its preflight; without donations where the engine
+        refuses the preflight. Raises EngineError."""
+        preflight = b""
+        if module.preflight is not None:
+            try:
+                preflight = self.of(module.preflight, site, own)
+            except EngineError:
+                module = replace(module, donated=(), preflight=None)
+        return Built(module, self.of(module, site, own), *site, preflight)
+
+    def add(self, module: Module, site: Site, binary: bytes) -> None:
+        """Take the binary that another process made of a module."""
+        key = cache_key(module, *site)
+        _add(self._others, key, Binary(site.engine.name, site.engine.version(), site.target.device, binary))
+
     def of_dynamic(self, module: DynamicModule, site: Site) -> bytes:
         """The engine's binary of a module for all sizes, which an artifact keeps. Raises EngineError."""
         assert isinstance(site.engine, CompilesDynamic)
@@ -112,6 +128,8 @@ class Binaries:
         """Have the engine compile, and keep the binary on disk. Raises EngineError."""
         try:
             code = compile()
+        except NoCompiler:
+            raise
         except EngineError as error:
             _add(self._refused, key, (str(error), error.node))
             raise
@@ -181,7 +199,7 @@ def after_passes(module: Module, site: Site) -> Module:
     if not has_passes():
         if any(item.required for item in pipeline.passes):
             lacks = "its passes need the package jax, which is not installed: pip install jax"
-            raise EngineError(f"{site.engine.name} {module.name}: {lacks}")
+            raise NoCompiler(f"{site.engine.name} {module.name}: {lacks}")
         return module
     from lowering.stablehlo.passes.parsed import rewritten
 

@@ -6,17 +6,20 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bridge.background_compiler import background_compiler
 from bridge.binaries import Binaries, Site
+from bridge.compile_worker import Reply, Request
 from bridge.configuration import ATEN, AUTO, Configuration, choice_named
 from bridge.errors import UsageError
 from bridge.planned import Planned, SizeKey, Sizes, size_key
 from bridge.progress import part
 from bridge.sizes import sizes_by_symbol
-from lowering.ir.errors import EngineError
+from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.facts.namespaces import namespace_of
 from lowering.ir.homes import import_home
 from lowering.ir.module import Module
@@ -24,6 +27,7 @@ from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import all_nodes
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
+from lowering.passes.pipeline import is_observed
 from lowering.stablehlo.errors import Unsupported
 from lowering.targets import get_engine
 from lowering.targets.packages import needs
@@ -133,6 +137,8 @@ class _Compilation:
         self._moves = 0
         # Whether the binaries of modules that an artifact brought fit here.
         self._at_hand: dict[tuple[int, SizeKey], bool] = {}
+        # The modules that another process has compiled, until they are loaded.
+        self._replies: dict[tuple[int, SizeKey], Reply] = {}
         # The sizes whose binaries an artifact keeps.
         self._kept: list[Sizes] = [self._example]
 
@@ -250,19 +256,54 @@ class _Compilation:
 
     def compile(self, plan: Plan, segment: Segment, sizes: Sizes) -> Built:
         """A segment's module and binaries at these sizes, cached. Raises EngineError."""
-        try:
-            module = self.lowered.specialise(plan, segment, sizes)
-        except Unsupported as error:
-            raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
-        except ModuleNotFoundError as error:
-            raise EngineError(f"to compile for new sizes {needs(error)}") from error
+        reply = self._replies.pop((segment.index, size_key(sizes)), None)
+        if reply is not None and reply.refused is not None:
+            raise EngineError(*reply.refused)
+        module = reply.module if reply is not None else None
+        if module is None:
+            module = self._specialised(plan, segment, sizes)
         kept = [at for at in self._kept if all(at.get(name, value) == value for name, value in sizes.items())]
         own = bool(kept)
         if own and plan is self.lowered.plan and kept[0] is not self._example:
             self.lowered.sized[segment.index, size_key(sizes)] = module
         site = self._site(segment)
         with part(f"segment {segment.index + 1} of {len(plan.segments)}, {site.engine.name}"):
-            return self._compiled(module, site, own)
+            return self.binaries.built(module, site, own)
+
+    def _specialised(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module:
+        try:
+            return self.lowered.specialise(plan, segment, sizes)
+        except Unsupported as error:
+            raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
+        except ModuleNotFoundError as error:
+            raise NoCompiler(f"to compile for new sizes {needs(error)}") from error
+
+    def compile_aside(self, plan: Plan, segment: Segment, sizes: Sizes) -> None:
+        """Have another process make what `compile` gives for these sizes, which takes it then.
+
+        Where no process can, or passes are watched in this one, `compile` does it all. Raises EngineError.
+        """
+        if is_observed() or find_spec("jax") is None:
+            return
+        from lowering.ir.updates import donations
+
+        site = self._site(segment)
+        pairs = donations(self.lowered.functional, plan, segment)
+        module = self.lowered.dynamic_for(plan, segment, sizes) or self._specialised(plan, segment, sizes)
+        place = segment.index, size_key(sizes)
+        try:
+            reply = background_compiler.compile(
+                Request(module, dict(sizes), pairs, site.engine.name, site.target)
+            )
+        except EngineError as error:
+            reply = Reply(None, refused=(str(error), error.node))
+        if reply is None or (reply.module is None and reply.refused is None):
+            return
+        if reply.module is not None:
+            self.binaries.add(reply.module, site, reply.binary)
+            if reply.module.preflight is not None:
+                self.binaries.add(reply.module.preflight, site, reply.preflight)
+        self._replies[place] = reply
 
     def compile_dynamic(self, plan: Plan, segment: Segment) -> BuiltDynamic:
         """A segment's module for all sizes and its binary, cached. Raises EngineError."""
@@ -307,16 +348,6 @@ class _Compilation:
             self.compile(plan, plan.segments[index], sizes)
         return save(self.lowered, target)
 
-    def _compiled(self, module: Module, site: Site, own: bool) -> Built:
-        """`own`: the artifact keeps the binary, which is of the example's sizes or of some asked for."""
-        preflight = b""
-        if module.preflight is not None:
-            try:
-                preflight = self.binaries.of(module.preflight, site, own)
-            except EngineError:
-                module = replace(module, donated=(), preflight=None)
-        return Built(module, self.binaries.of(module, site, own), *site, preflight)
-
 
 class _Origin:
     """See `runtime.origin.Origin`."""
@@ -331,6 +362,9 @@ class _Origin:
 
     def dynamic(self, segment: Segment) -> BuiltDynamic:
         return self._compilation.compile_dynamic(self._plan, segment)
+
+    def compile_aside(self, segment: Segment, sizes: Sizes) -> None:
+        self._compilation.compile_aside(self._plan, segment, sizes)
 
     def is_at_hand(self, segment: Segment, sizes: Sizes) -> bool:
         return self._compilation.is_at_hand(self._plan, segment, sizes)

@@ -170,16 +170,22 @@ class Planned:
             )
         return self.dynamic[segment.index]
 
-    def _refined(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module | None:
-        """The module for all sizes at these; None where there is none for them."""
+    def dynamic_for(self, plan: Plan, segment: Segment, sizes: Sizes) -> DynamicModule | None:
+        """The module of a segment for all sizes; None where it has none, or none for these."""
         if plan is not self.plan or not sizes:
             return None
+        found = self._dynamic(segment)
+        return None if isinstance(found, str) or not found.admits(sizes) else found
+
+    def _refined(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module | None:
+        """The module for all sizes at these; None where there is none for them."""
         from lowering.stablehlo.errors import LoweringError
+
+        found = self.dynamic_for(plan, segment, sizes)
+        if found is None:
+            return None
         from lowering.stablehlo.refine import refined
 
-        found = self._dynamic(segment)
-        if isinstance(found, str) or not found.admits(sizes):
-            return None
         try:
             return refined(found, sizes)
         except LoweringError:

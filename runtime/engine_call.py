@@ -15,7 +15,7 @@ from lowering.ir.module import Module, Port
 from lowering.ir.plan import Segment
 from lowering.ir.symbols import Scalar
 from lowering.ir.types import SymType
-from lowering.targets.target import Built, Executable
+from lowering.targets.target import Built, Executable, Holding
 from runtime.checks import Checked, Preflighted
 from runtime.frame import Frame, Shared, import_tensor, read_scalar
 
@@ -58,6 +58,11 @@ class EngineCall:
         self.donated = tuple((places[given], made) for given, made in module.donated)
         values = shared.graph.values
         self._scalars = {port.name for port in self.inputs if isinstance(values.get(port.name), SymType)}
+
+    @property
+    def own_bytes(self) -> int:
+        """How much memory it holds, at most, that goes with it."""
+        return self.executable.own_bytes if isinstance(self.executable, Holding) else 0
 
     def __call__(self, frame: Frame, run: Executable | None = None, take: Take | None = None) -> None:
         """Call the segment. A profile puts `run` and `take` in the places of this object's own."""

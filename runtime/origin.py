@@ -26,6 +26,13 @@ class Origin(Protocol):
         """The binary of a segment for all sizes. Raises EngineError."""
         ...
 
+    def compile_aside(self, segment: Segment, sizes: Sizes) -> None:
+        """Have another process compile a segment, so that it is loaded without a compiler.
+
+        Raises EngineError.
+        """
+        ...
+
     def is_at_hand(self, segment: Segment, sizes: Sizes) -> bool:
         """Whether the binary for these sizes needs no compiler."""
         ...

@@ -49,7 +49,8 @@ class Report(ShortRepr):
     `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how often a
     segment ran on the host, since the data gave new sizes or too many. `deferred`: how often it ran there,
     or on its binary for all sizes, since its own were not compiled. `tiers`: how often segments with
-    dynamic sizes ran on each. `no_dynamic`: by segment, why it has no such binary. `unchecked_guards`: guards
+    dynamic sizes ran on each. `no_dynamic`: by segment, why it has no such binary. `no_compiler`: by segment,
+    what lacks to compile for new sizes; its binary for all sizes serves for good. `unchecked_guards`: guards
     that name something else than the inputs.
     """
 
@@ -65,6 +66,7 @@ class Report(ShortRepr):
     tiers: dict[str, int] = field(default_factory=lambda: {tier.value: 0 for tier in Tier})
     fallbacks: list[Fallback] = field(default_factory=list)
     no_dynamic: dict[int, str] = field(default_factory=dict)
+    no_compiler: dict[int, str] = field(default_factory=dict)
     unchecked_guards: tuple[str, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -106,5 +108,6 @@ class Report(ShortRepr):
             "cache": self.cache,
             "tiers": dict(self.tiers),
             "no_dynamic": dict(self.no_dynamic),
+            "no_compiler": dict(self.no_compiler),
             "unchecked_guards": list(self.unchecked_guards),
         }

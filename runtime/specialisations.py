@@ -54,6 +54,7 @@ class _Pending(Generic[T]):
 class Specialisations(Generic[T]):
     """Calls by the sizes that they are for: those that were prepared, and at most `capacity` others.
 
+    The others hold at most `most_bytes`, as `weigh` tells it of each, but one may stay in any case.
     Of these, the ones stay that save most time: see `runtime.demand`. Where calls wait, an executable saves
     its compilation. Where they do not, it saves the time of a call without it, which `took` tells.
 
@@ -73,6 +74,8 @@ class Specialisations(Generic[T]):
         threshold: int = 1,
         is_at_hand: Callable[[Sizes], bool] = lambda sizes: False,
         warm: Callable[[Sizes], None] | None = None,
+        weigh: Callable[[T], int] = lambda made: 0,
+        most_bytes: int = 0,
     ) -> None:
         self._compile = compile
         self._capacity = capacity
@@ -80,6 +83,8 @@ class Specialisations(Generic[T]):
         self._threshold = threshold
         self._is_at_hand = is_at_hand
         self._warm = warm or _nothing
+        self._weigh = weigh
+        self._most_bytes = most_bytes
         self.waits = waits
         self._ready: dict[Key, T | None] = {}
         self._pending: dict[Key, _Pending[T]] = {}
@@ -164,12 +169,23 @@ class Specialisations(Generic[T]):
         if key in self._prepared:
             return True
         others = self._others()
-        if len(others) < self._capacity:
+        # Nothing tells the weight of one more before it is there: it counts as the largest.
+        if not self._is_full(others, max(map(self._bytes, others), default=0)):
             return self._demand.count(key) >= self._threshold
         return self._demand.worth(key) > self._demand.worth(self._demand.least(others))
 
     def _others(self) -> list[Key]:
         return [key for key in self._ready if key not in self._prepared]
+
+    def _is_full(self, others: list[Key], more: int) -> bool:
+        """Whether one more, of so many bytes, takes the place of others."""
+        if not others:
+            return False
+        return len(others) >= self._capacity or sum(map(self._bytes, others)) + more > self._most_bytes > 0
+
+    def _bytes(self, key: Key) -> int:
+        made = self._ready[key]
+        return 0 if made is None else self._weigh(made)
 
     def begin(self, key: Key, sizes: Sizes) -> bool:
         """Count the compilation that begins; False where others have become worth more by now."""
@@ -199,8 +215,8 @@ class Specialisations(Generic[T]):
             del self._pending[key]
             if self.waits():
                 self._demand.cost(key, perf_counter() - start)
-            others = self._others()
-            if key not in self._prepared and len(others) >= self._capacity:
+            more = 0 if made is None else self._weigh(made)
+            while key not in self._prepared and self._is_full(others := self._others(), more):
                 del self._ready[self._demand.least(others)]
                 self._report.evictions += 1
             self._ready[key] = made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 import threading
 from collections import OrderedDict
@@ -9,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 
-from lowering.ir.errors import EngineError
+from lowering.host.machine import memory
+from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.plan import Placement, Segment
 from lowering.ir.program import Node
 from lowering.ir.symbols import Scalar, is_unbacked
@@ -18,13 +20,15 @@ from lowering.targets import HOST_TITLE
 from lowering.targets.packages import needs
 from runtime.dynamic_call import DynamicCalls
 from runtime.engine_call import EngineCall, load
-from runtime.frame import Frame, Shared, Specialise
+from runtime.frame import Frame, Shared
 from runtime.host_call import HostCall
 from runtime.report import Fallback, Tier
 from runtime.specialisations import Key, OnNewSize, Specialisations
 
 # At which call with sizes from the data they are compiled for; until then the segment runs on the host.
 RECOMPILE_THRESHOLD = 2
+# Executables of sizes that come with calls hold so much of the machine's memory: an eighth.
+MEMORY_SHARE = 8
 # How many sizes from the data are remembered as seen.
 MAX_SEEN = 256
 
@@ -56,7 +60,9 @@ class Step:
             self._waits,
             self.threshold or 1,
             self._is_at_hand,
-            partial(_compiled, shared.specialise, segment),
+            None if shared.origin is None else partial(shared.origin.compile_aside, segment),
+            operator.attrgetter("own_bytes"),
+            memory() // MEMORY_SHARE,
         )
         self._compiled = 0
         self._seen: OrderedDict[Key, int] = OrderedDict()
@@ -89,6 +95,9 @@ class Step:
         if (found := self.ready(symbols)) is not None:
             return found
         key, sizes = self._key(symbols), self._sizes(symbols)
+        if self.segment.index in self._shared.report.no_compiler and not self._is_at_hand(sizes):
+            self._shared.report.deferred += 1
+            return None
         waits = self._waits()
         if waits and self.threshold and not self._specialisations.knows(key) and not self._pays(key, sizes):
             self._shared.report.postponed += 1
@@ -184,6 +193,9 @@ class Step:
         try:
             return load(self._shared, self.segment, sizes)
         except EngineError as error:
+            if isinstance(error, NoCompiler) and self._dynamic is not None:
+                self._shared.report.no_compiler[self.segment.index] = str(error)
+                return None
             self._shared.report.fall_back(Fallback(self.segment.index, sizes, str(error), error.node))
             return None
 
@@ -198,18 +210,10 @@ class Step:
         try:
             return HostCall(self._shared, self.segment, self._nodes)
         except ModuleNotFoundError as error:
-            if not self.on_engine:
-                raise
-            index, told = self.segment.index, self._shared.report.fallbacks
-            reason = next(
-                (f"; {fallback.reason}" for fallback in told[::-1] if fallback.segment == index), ""
-            )
+            index, report = self.segment.index, self._shared.report
+            told = [fallback.reason for fallback in report.fallbacks[::-1] if fallback.segment == index]
+            told += [report.plan.reasons[name] for name in self.segment.nodes if name in report.plan.reasons]
+            reason = f"; {told[0]}" if told else ""
             raise EngineError(
                 f"segment {index} has to run on {HOST_TITLE}, which {needs(error)}{reason}"
             ) from error
-
-
-def _compiled(specialise: Specialise | None, segment: Segment, sizes: Mapping[str, Scalar]) -> None:
-    """Compile a segment, so that its binary is at hand when it is loaded."""
-    if specialise is not None:
-        specialise(segment, sizes)

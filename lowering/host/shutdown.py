@@ -63,6 +63,11 @@ def ended_at_exit(end: Callable[[], None]) -> Iterator[None]:
         del _ends[key]
 
 
+def is_closing() -> bool:
+    """Whether the interpreter ends: what has been ended by `ended_at_exit` did not fail."""
+    return _never.locked()
+
+
 def idle(function: F) -> F:
     """For a function that only waits for something to do: a thread in it is not in a call."""
     _idle.add(_function(function).__code__)

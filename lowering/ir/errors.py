@@ -20,6 +20,10 @@ class EngineError(BridgeError):
         self.node = node
 
 
+class NoCompiler(EngineError):
+    """Nothing is installed that compiles for the engine; its runtime may be."""
+
+
 def did_you_mean(name: str, names: Sequence[str]) -> str:
     """The end of a sentence about a name that is not one of `names`: the nearest, if one is near."""
     from difflib import get_close_matches

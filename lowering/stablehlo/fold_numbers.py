@@ -6,6 +6,7 @@ Rules compute them of sizes, which are known by then. Of plain sizes, NumPy comp
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ _EXACT: dict[str, Callable[..., Any]] = {
 }
 _COMPARED = {"EQ": np.equal, "NE": np.not_equal, "LT": np.less, "LE": np.less_equal, "GT": np.greater,
              "GE": np.greater_equal}  # fmt: skip
+
+# These have no operands.
+_SOURCES = frozenset({"constant", "iota"})
 
 Known = dict[ir.Value, np.ndarray]
 
@@ -79,12 +83,16 @@ def _is_floating(value: ir.Value) -> bool:
 
 def _found(op: ir.Operation, known: Known) -> np.ndarray | None:
     """The elements of an operation's result; None where they do not follow from constants."""
-    type_ = ir.RankedTensorType(op.results[0].type)
     name = op.name.removeprefix("stablehlo.")
+    operands = list(op.operands)
+    # Most operations end here: they read an argument, or what follows from one.
+    if name not in _SOURCES and not (operands and all(operand in known for operand in operands)):
+        return None
+    type_ = ir.RankedTensorType(op.results[0].type)
     if not type_.has_static_shape or not isinstance(type_.element_type, ir.FloatType | ir.IntegerType):
         return None
     dtype, shape = numpy_dtype(dtype_of(type_.element_type)), tuple(type_.shape)
-    if np.prod(shape) > _MOST or dtype.kind not in "fib":
+    if prod(shape) > _MOST or dtype.kind not in "fib":
         return None
     if name == "constant":
         return _constant(ir.DenseElementsAttr(op.attributes["value"]), dtype, shape)
@@ -93,9 +101,7 @@ def _found(op: ir.Operation, known: Known) -> np.ndarray | None:
         axis = ir.IntegerAttr(op.attributes["iota_dimension"]).value
         along[axis] = shape[axis]
         return np.broadcast_to(np.arange(shape[axis]).astype(dtype).reshape(along), shape)
-    parts = [known[operand] for operand in op.operands if operand in known]
-    if not parts or len(parts) != len(op.operands):
-        return None
+    parts = [known[operand] for operand in operands]
     with np.errstate(all="ignore"):
         return _combined(op, name, parts, dtype, shape)
 

@@ -28,7 +28,7 @@ def refined(module: DynamicModule, sizes: Mapping[str, Scalar]) -> Module:
             raise LoweringError(f"{module.name} cannot be made static: {error}") from error
         main = hlo.main_of(parsed)
         fold_numbers(main.entry_block)
-        code = hlo.serialize(parsed)
+        code = hlo.serialize_as_it_is(parsed)
         wanted = [tensor_type(port.dtype, port.sizes) for port in outputs]
         if list(main.type.results) != wanted:
             raise LoweringError(f"{module.name} cannot be made static at the sizes {dict(sizes)}")

@@ -6,11 +6,14 @@ from functools import cache
 
 from lowering.targets import ENGINES, facts
 
+# They bring the import of their own name.
+_OWN = ("torch", "jax", "jaxlib", "transformers", "typer", "rich")
+
 
 @cache
 def _distributions() -> dict[str, str]:
     """The distributions to install, by the name of the import."""
-    own = {"sklearn": "'bridge[demo]'"} | {name: name for name in ("torch", "jax", "jaxlib", "transformers")}
+    own = {"sklearn": "'bridge[demo]'"} | {name: name for name in _OWN}
     return {**own, **{name: found for engine in ENGINES for name, found in facts(engine, "PACKAGES").items()}}
 
 

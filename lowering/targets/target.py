@@ -115,6 +115,16 @@ class Executable(Protocol):
     def __call__(self, handles: Sequence[Any]) -> list[Any]: ...
 
 
+@runtime_checkable
+class Holding(Protocol):
+    """An executable that holds memory of its own, such as a copy of the weights in another layout."""
+
+    @property
+    def own_bytes(self) -> int:
+        """How much, at most, beside the weights and what it shares with others."""
+        ...
+
+
 class Kernel(NamedTuple):
     """A part of a segment that an engine ran as one: a thunk, a dispatch.
 

@@ -248,6 +248,8 @@ class FakeOrigin:
             raise EngineError("it has none")
         return self.build(segment)
 
+    def compile_aside(self, segment: Segment, sizes: Mapping[str, Any]) -> None: ...
+
     def is_at_hand(self, segment: Segment, sizes: Mapping[str, Any]) -> bool:
         return sizes in self.at_hand
 

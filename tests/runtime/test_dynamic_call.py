@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lowering.ir.dynamic_module import DynamicModule, DynamicPort
-from lowering.ir.errors import EngineError
+from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.module import Check, CheckKind
 from lowering.ir.program import Program, Range
 from lowering.ir.symbols import Symbol
@@ -117,3 +117,20 @@ def test_why_there_is_none_is_told() -> None:
     assert f.report.no_dynamic == {0: "it has no dynamic sorts"}
     assert f(torch.ones(2, 3)).tolist() == [[2.0] * 3] * 2
     assert f.report.json()["no_dynamic"] == {0: "it has no dynamic sorts"}
+
+
+def test_it_serves_for_good_where_nothing_compiles() -> None:
+    asked: list[int] = []
+
+    def refuse(segment: Any, sizes: Mapping[str, Any]) -> bool:
+        asked.append(sizes["s0"])
+        raise NoCompiler("it needs the package jax")
+
+    f, _, dynamic = doubled(module("s0"), refuse=refuse)
+    f.prepare({"s0": 2})
+    for rows in (2, 3, 4, 5):
+        assert f(torch.ones(rows, 3)).tolist() == [[102.0] * 3] * rows
+    assert asked == [2]
+    assert len(dynamic.calls) == 4
+    assert (f.report.fallbacks, f.report.deferred) == ([], 4)
+    assert f.report.json()["no_compiler"] == {0: "it needs the package jax"}

@@ -242,3 +242,41 @@ def test_a_program_goes_on_while_its_sizes_are_compiled() -> None:
     np.testing.assert_array_equal(f(torch.ones(2, 3)), np.full((2, 3), 2))
     assert engine.calls == calls + 1
     assert {sizes["s0"] for sizes in engine.loads} == {2, 3}
+
+
+def weighed(most: int, way: OnNewSize = OnNewSize.WAIT) -> tuple[Any, Report, Compiler]:
+    """Executables that weigh as much as their size, of which the others may hold `most` bytes."""
+    report, compiler = Report(Plan(()), "fake"), Compiler()
+
+    def weigh(made: str) -> int:
+        return int(made.removeprefix("for "))
+
+    waits = way is OnNewSize.WAIT
+    found = Specialisations(compiler, 16, report, lambda: waits, weigh=weigh, most_bytes=most)
+    return found, report, compiler
+
+
+def test_executables_hold_no_more_memory_than_they_may() -> None:
+    found, report, _ = weighed(10)
+    for size in (4, 5, 6, 1):
+        get(found, size)
+    assert sum(key[0] for key in found.keys()) <= 10  # noqa: SIM118 - a method of ours
+    assert report.evictions == 2
+    get(found, 100)
+    assert found.keys() == [(100,)], "one stays in any case"
+    found.prepare((50,), {"s": 50})
+    get(found, 3)
+    assert found.keys() == [(50,), (3,)]
+
+
+def test_in_the_background_one_more_must_be_worth_the_memory() -> None:
+    found, report, compiler = weighed(10, OnNewSize.ATEN)
+    for size in (6, 5):
+        get(found, size)
+        settled(found)
+    assert compiler.begun == [6]
+    for _ in range(3):
+        get(found, 5)
+        found.took((5,), 1.0)
+    settled(found)
+    assert (found.keys(), report.evictions) == ([(5,)], 1)

@@ -80,4 +80,4 @@ def rewritten(module: Module, pipeline: StableHloPipeline) -> Module:
     with hlo.make_context() as context, ir.Location.unknown():
         parsed = pipeline.run(ParsedModule(module, hlo.deserialize(module.code, context)))
         parsed.verify()
-        return replace(parsed.source, code=hlo.serialize(parsed.mlir))
+        return replace(parsed.source, code=hlo.serialize_as_it_is(parsed.mlir))

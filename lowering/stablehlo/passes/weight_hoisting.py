@@ -123,7 +123,7 @@ def _load(
     made.operation.verify()
     outputs = tuple(Port(name, Value(v).dtype, Value(v).shape) for v, name in results.items())
     inputs = tuple(weights[argument] for argument in used)
-    return Module(hlo.serialize(made), inputs, outputs, f"{module.name}_load")
+    return Module(hlo.serialize_as_it_is(made), inputs, outputs, f"{module.name}_load")
 
 
 def _rest(

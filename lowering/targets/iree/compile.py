@@ -21,7 +21,7 @@ from lowering.host.processor import processor
 from lowering.host.shutdown import ended_at_exit
 from lowering.ir.bytecode import DYNAMIC_OPERATIONS, check_operations
 from lowering.ir.dynamic_module import DynamicModule
-from lowering.ir.errors import EngineError
+from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.module import Module
 from lowering.ir.types import DType
 from lowering.targets.diagnostics import first_error, first_line
@@ -265,7 +265,7 @@ def _tool() -> str:
     try:
         from iree.compiler.tools.binaries import find_tool
     except ImportError:
-        raise EngineError(
+        raise NoCompiler(
             "iree's compiler is not installed: python -m pip install iree-base-compiler"
         ) from None
     return find_tool("iree-compile")

@@ -40,6 +40,7 @@ from lowering.targets.imports import ImportsTensors
 from lowering.targets.iree.compile import compile_dynamic, compile_module, flags_for
 from lowering.targets.iree.declared import FLOAT8, Declared, allocated, view_address
 from lowering.targets.iree.drivers import choose_driver, device_of, driver_of
+from lowering.targets.iree.initialisers import INITIALISER, without_initialiser
 from lowering.targets.iree.interface import MAIN, MAIN_IN, SCOPE
 from lowering.targets.iree.limits import explain
 from lowering.targets.iree.memory import NEEDED, CallMemory, Need
@@ -251,9 +252,11 @@ class IreeExecutable:
             modules = [
                 rt.create_hal_module(instance, self._device),
                 rt.create_io_parameters_module(instance, self._index.create_provider(scope=SCOPE)),
-                rt.VmModule.copy_buffer(instance, payload),
+                rt.VmModule.copy_buffer(instance, without_initialiser(payload)),
             ]
             context = rt.VmContext(instance, modules)
+            if initialise := modules[-1].lookup_function(INITIALISER):
+                context.invoke(initialise, rt.VmVariantList(0), rt.VmVariantList(0))
             main = modules[-1].lookup_function(MAIN)
             main_in = modules[-1].lookup_function(MAIN_IN)
         except Exception as error:
@@ -272,6 +275,11 @@ class IreeExecutable:
     def takes_memory(self) -> bool:
         """Whether a call brings the memory for what it makes and drops."""
         return self._memory is not None
+
+    @property
+    def own_bytes(self) -> int:
+        """As its weights: a binary packs those that it multiplies by when it is loaded."""
+        return sum(array.nbytes for array in self._weights.values())
 
     def resized(self, module: Module) -> IreeExecutable:
         """The same binary, of a module for all sizes, as one of this module's sizes."""

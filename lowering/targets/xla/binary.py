@@ -1,21 +1,22 @@
 """The engine `xla`'s binaries: XLA's own of a module and of its load-time part, and the sources of arguments.
 
-    u32 length | JSON {"inputs": [...], "load": [...], "load_key": "...", "bytes": [main, load]} | main | load
+    u32 length | JSON {"inputs": [...], "load": [...], "made": [...], "bytes": [main, load]} | main | load
 
 `inputs` has an entry for each argument of the main executable: null for a call's argument, a weight's name,
 or the number of a load-time result. The arguments of the load-time executable are the weights in `load`.
-`load_key` is the same for load-time parts that compute the same.
+`made` has, for each result of the load-time part, a key and the places of the weights that it comes from.
+Results of the same key compute the same from their weights: see `lowering.targets.xla.hoisted`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from dataclasses import dataclass
 
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
+from lowering.targets.xla.hoisted import result_keys
 
 _LENGTH = struct.Struct("<I")
 
@@ -28,7 +29,7 @@ class Parts:
     main: bytes
     load_inputs: tuple[str, ...] = ()
     load: bytes | None = None
-    load_key: str = ""
+    made: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
 
 def pack(module: Module, main: bytes, load: bytes | None) -> bytes:
@@ -39,10 +40,10 @@ def pack(module: Module, main: bytes, load: bytes | None) -> bytes:
         made = {port.name: index for index, port in enumerate(module.load.outputs)}
         sources = [port.weight for port in module.load.inputs if port.weight is not None]
     inputs = [None if p.weight is None else made.get(p.weight, p.weight) for p in module.inputs]
-    key = hashlib.sha256(module.load.code).hexdigest() if module.load is not None else ""
+    keys = result_keys(module.load) if module.load is not None else []
     blobs = [main] if load is None else [main, load]
     sizes = [len(blob) for blob in blobs]
-    head = json.dumps({"inputs": inputs, "load": sources, "load_key": key, "bytes": sizes}).encode()
+    head = json.dumps({"inputs": inputs, "load": sources, "made": keys, "bytes": sizes}).encode()
     return b"".join((_LENGTH.pack(len(head)), head, *blobs))
 
 
@@ -53,8 +54,10 @@ def unpack(payload: bytes, name: str) -> Parts:
         start = _LENGTH.size + length
         head = json.loads(payload[_LENGTH.size : start])
         inputs, sources, sizes = tuple(head["inputs"]), tuple(head["load"]), head["bytes"]
-        texts = (head["load_key"], *sources)
+        keys = tuple((key, tuple(places)) for key, places in head["made"])
+        texts = (*sources, *(key for key, _ in keys))
         sound = all(isinstance(text, str) for text in texts) and len(sizes) in (1, 2)
+        sound &= all(at in range(len(sources)) for _, places in keys for at in places)
         if not sound or not all(item is None or isinstance(item, str | int) for item in inputs):
             raise ValueError
         blobs = []
@@ -65,4 +68,4 @@ def unpack(payload: bytes, name: str) -> Parts:
             raise ValueError
     except (struct.error, ValueError, KeyError, TypeError):
         raise EngineError(f"xla {name}: cannot load the binary: it is not of this version") from None
-    return Parts(inputs, blobs[0], sources, blobs[1] if len(blobs) == 2 else None, head["load_key"])
+    return Parts(inputs, blobs[0], sources, blobs[1] if len(blobs) == 2 else None, keys)

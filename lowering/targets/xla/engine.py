@@ -12,7 +12,6 @@ from ctypes import string_at
 from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -37,6 +36,7 @@ from lowering.targets.imports import ImportsTensors
 from lowering.targets.target import Built, Kernel, Results, TargetOptions, this_machine
 from lowering.targets.xla.binary import Parts, pack, unpack
 from lowering.targets.xla.donation import with_aliases
+from lowering.targets.xla.hoisted import Made, shared_results
 from lowering.targets.xla.pipeline import pipeline
 
 # XLA's C++ logs a line for each refused module and each unknown CPU feature; errors are raised anyway.
@@ -216,11 +216,13 @@ class XlaExecutable:
                 bound[name] = engine.from_tensor(weights[name], target)
             return bound[name]
 
-        self._made = None
+        self._made: list[Made] = []
         if parts.load is not None:
-            self._made = _made(parts, [weight(name) for name in parts.load_inputs], module.name, target)
+            self._made = _results_at_load(
+                parts, [weight(name) for name in parts.load_inputs], module.name, target
+            )
             bound.clear()
-        made = self._made.arrays if self._made is not None else []
+        made = [result.array for result in self._made]
         if any(isinstance(source, int) and not 0 <= source < len(made) for source in parts.inputs):
             raise EngineError(
                 f"xla {self._name}: cannot load the binary: its part for load time is another's"
@@ -283,23 +285,10 @@ class XlaExecutable:
         return call
 
 
-class Made:
-    """The results of a load-time part, with its weights: no others shall lie at their addresses."""
-
-    def __init__(self, arrays: list[Any], weights: Sequence[Handle]) -> None:
-        self.arrays = arrays
-        self._weights = tuple(weights)
-
-
-# One for all segments and sizes with the same load-time part, as long as one of them lives.
-_all_made: WeakValueDictionary[tuple[Any, ...], Made] = WeakValueDictionary()
-
-
-def _made(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOptions) -> Made:
+def _results_at_load(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOptions) -> list[Made]:
     """The results of a load-time part on these weights. Raises EngineError."""
-    key = (parts.load_key, target.place, *(handle.array.unsafe_buffer_pointer() for handle in weights))
-    found = _all_made.get(key)
-    if found is None:
+
+    def run() -> list[Any]:
         assert parts.load is not None
         try:
             arrays = _loaded(parts.load, name, target).execute([handle.array for handle in weights])
@@ -307,8 +296,12 @@ def _made(parts: Parts, weights: Sequence[Handle], name: str, target: TargetOpti
                 array.block_until_ready()
         except (jax.errors.JaxRuntimeError, ValueError, RuntimeError) as error:
             raise EngineError(f"xla {name}: the part for load time failed: {first_line(error)}") from None
-        found = _all_made[key] = Made(arrays, weights)
-    return found
+        if len(arrays) != len(parts.made):
+            raise EngineError(f"xla {name}: cannot load the binary: its part for load time is another's")
+        return arrays
+
+    starts = [handle.array.unsafe_buffer_pointer() for handle in weights]
+    return shared_results(parts.made, weights, starts, target.place, run)
 
 
 def _compiled(module: Module, target: TargetOptions) -> bytes:

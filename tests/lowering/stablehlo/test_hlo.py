@@ -94,3 +94,16 @@ def test_text_with_and_without_locations(module: ir.Module) -> None:
     assert "99" not in hlo.text_of(code), "large constants are elided"
     assert 'loc("one"' in hlo.text_of(code, locations=True)
     assert '"model.py":3:0' in hlo.text_of(code, locations=True)
+
+
+def test_a_module_as_it_is_gives_the_same_bytes_and_stays(module: ir.Module) -> None:
+    module.operation.attributes["sym_name"] = ir.StringAttr.get("named")
+    with hlo.location("one", (("model.py", 3, "forward", ""),)):
+        entry = hlo.func.FuncOp("main", ir.FunctionType.get([], []))
+        with ir.InsertionPoint(entry.add_entry_block()):
+            hlo.func.ReturnOp([array(np.arange(3)).ir])
+    result = ir.RankedTensorType.get([3], ir.IntegerType.get_signless(64))
+    entry.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get([], [result]))
+    before = module.operation.get_asm(enable_debug_info=True)
+    assert hlo.serialize_as_it_is(module) == hlo.serialize(module)
+    assert module.operation.get_asm(enable_debug_info=True) == before

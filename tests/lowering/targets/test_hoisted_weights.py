@@ -10,7 +10,7 @@ from torch import nn
 from torch.export import Dim
 
 import bridge
-from lowering.targets.xla import engine as xla
+from lowering.targets.xla import hoisted
 
 
 class Net(nn.Module):
@@ -30,19 +30,49 @@ class Net(nn.Module):
 
 def test_sizes_share_what_is_made_and_other_weights_do_not() -> None:
     gc.collect()
-    before = len(xla._all_made)
+    before = len(hoisted.all_made)
     x = torch.randn(2, 3, 8, 8)
     nets = [Net(seed).eval() for seed in (0, 1)]
     shapes = {"x": {0: Dim("batch", min=1, max=8)}}
     compiled = [bridge.lower(net, (x,), dynamic_shapes=shapes).compile("xla") for net in nets]
+    made: list[int] = []
+    run = compiled[0]
     for batch in (2, 5, 7):
         given = torch.randn(batch, 3, 8, 8)
         for net, run in zip(nets, compiled, strict=True):
             torch.testing.assert_close(run(given), net(given))
-    assert len(xla._all_made) == before + 2
+        made.append(len(hoisted.all_made) - before)
+    assert made[0] > 0
+    assert made == [made[0]] * 3
     del compiled, run
     gc.collect()
-    assert len(xla._all_made) == before
+    assert len(hoisted.all_made) == before
+
+
+class Placed(nn.Module):
+    """A large weight, beside a table of places of which a call takes as many as it has rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(256, 256)
+        self.places = nn.Parameter(torch.randn(16, 256))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x + self.places[: x.shape[0]].exp())
+
+
+def test_sizes_share_large_weights_where_small_ones_differ() -> None:
+    gc.collect()
+    others = set(hoisted.all_made.keys())
+    net, x = Placed().eval(), torch.randn(3, 256)
+    lowered = bridge.lower(net, (x,), dynamic_shapes={"x": {0: Dim("rows", min=2, max=16)}})
+    compiled = lowered.compile("xla", on_new_size="wait")
+    for rows in (3, 5, 7):
+        given = torch.randn(rows, 256)
+        torch.testing.assert_close(compiled(given), net(given))
+    shapes = [made.array.shape for key, made in hoisted.all_made.items() if key not in others]
+    assert shapes.count((256, 256)) == 1
+    assert len(shapes) > 1, "the places are cut at load, for each number of rows"
 
 
 def test_an_artifact_brings_its_load_time_part(tmp_path: Path) -> None:
