@@ -1,4 +1,4 @@
-"""Rules of products, convolutions, factorisations and transforms: sums over axes other than the batch axis."""
+"""Rules of products, convolutions, factorisations and transforms, over axes other than the batch axis."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ def _dot_general(flow: Flow, op: Any) -> State:
         if left.axis in batching[0] and right.axis in batching[1]:
             place = batching[0].index(left.axis)
             if place == batching[1].index(right.axis):
-                return flow.batch.joined(
-                    Rows(place, state.layout, state.alike) for state in (left, right)
-                )
+                return flow.batch.joined(Rows(place, state.layout, state.alike) for state in (left, right))
         raise MixedRows("multiplies rows by one another")
     contracting = list(numbers.lhs_contracting_dimensions), list(numbers.rhs_contracting_dimensions)
     ranks = [len(flow.shape(operand)) for operand in op.operands]

@@ -80,7 +80,7 @@ class Flow:
         return [self._states[operand] for operand in operations[-1].operands]
 
     def elementwise(self, values: Iterable[ir.Value]) -> State:
-        """The state of what has an element for each place of these, or of those that are no scalars.
+        """The state of what has an element for each place of these, or of those with axes.
 
         Raises MixedRows.
         """

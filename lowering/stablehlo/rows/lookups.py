@@ -45,8 +45,9 @@ def _gather(flow: Flow, op: Any) -> State:
 def _own_rows(flow: Flow, op: Any, at: int, vector: int, moved: list[int], single: set[int]) -> bool:
     """Whether equal rows of a table and of places give equal elements, where each row takes its own.
 
-    `at`: which operand the places are, `vector`: their axis of one element for each axis `moved` of the table,
-    operand 0. `single`: axes of the table of which one element is taken. Raises MixedRows.
+    `at`: the number of the operand with the places. `vector`: their axis of one element for each axis
+    `moved` of the table, operand 0. `single`: axes of the table of which one element is taken. Raises
+    MixedRows.
     """
     table, shape = flow.rows(op.operands[0]), flow.shape(op.operands[0])
     if table.axis not in moved or table.axis not in single:
@@ -63,11 +64,10 @@ def _columns(places: ir.Value, axis: int, count: int) -> list[ir.Value]:
     """The tensors that were joined into places, one for each axis of the table. Raises MixedRows."""
     if count == 1:
         return [places]
-    op: Any = places.owner
-    is_joined = not isinstance(op, ir.Block) and op.name == "stablehlo.concatenate"
-    if not is_joined or ir.IntegerAttr(op.attributes["dimension"]).value != axis:
+    op = places.owner
+    if isinstance(op, ir.Block) or op.name != "stablehlo.concatenate" or len(op.operands) != count:
         raise MixedRows(_ACROSS)
-    if len(op.operands) != count:
+    if ir.IntegerAttr(op.attributes["dimension"]).value != axis:
         raise MixedRows(_ACROSS)
     return list(op.operands)
 

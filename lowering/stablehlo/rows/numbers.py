@@ -24,7 +24,7 @@ _WIDE = 32
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Integers that are `step * row + rest`, where `rest` is within bounds, or without one where that is None.
+    """Integers that are `step * row + rest`, where `rest` is within bounds; None: not bounded.
 
     `alike`: whether equal rows of the arguments give equal rests. Bounds are sizes, perhaps the batch size.
     """
@@ -102,6 +102,11 @@ def _is_integer(value: ir.Value) -> bool:
     return isinstance(type_, ir.RankedTensorType) and isinstance(type_.element_type, ir.IntegerType)
 
 
+def _width(value: ir.Value) -> int:
+    """The bits of an integer."""
+    return ir.IntegerType(ir.RankedTensorType(value.type).element_type).width
+
+
 def _whole(flow: Flow, known: Known | None) -> tuple[int | None, int | None]:
     """The bounds of the numbers themselves."""
     if known is None:
@@ -125,7 +130,7 @@ def _constant(flow: Flow, op: Any) -> Known | None:
     attribute = ir.DenseElementsAttr(op.attributes["value"])
     if not attribute.is_splat and len(attribute) > _FEW:
         return None
-    is_bool = ir.RankedTensorType(op.results[0].type).element_type.width == 1
+    is_bool = _width(op.results[0]) == 1
     found = [int(number) for number in ir.DenseIntElementsAttr(attribute)][:_FEW]
     numbers = [int(bool(number)) if is_bool else number for number in found]
     return Known(0, min(numbers), max(numbers)) if numbers else None
@@ -152,8 +157,8 @@ def _moved(flow: Flow, op: Any) -> Known | None:
 def _convert(flow: Flow, op: Any) -> Known | None:
     if not _is_integer(op.operands[0]):
         return None
-    widths = [ir.RankedTensorType(value.type).element_type.width for value in (op.operands[0], op.results[0])]
-    return flow.known(op.operands[0]) if widths[1] >= min(widths[0], _WIDE) else None
+    before, after = _width(op.operands[0]), _width(op.results[0])
+    return flow.known(op.operands[0]) if after >= min(before, _WIDE) else None
 
 
 def _joined(flow: Flow, op: Any) -> Known | None:
@@ -203,11 +208,12 @@ def _extreme(is_maximum: bool) -> _Rule:
         alike = all(flow.is_alike(operand) for operand in op.operands)
         near, far = (lows, highs) if is_maximum else (highs, lows)
         bound = next((bound for bound in near if bound is not None), None)
+        first, second = far
         beyond = None
-        if far[0] is not None and far[1] is not None:
-            ordered = far if flow.batch.at_most(far[0], far[1]) else far[::-1]
-            if flow.batch.at_most(ordered[0], ordered[1]):
-                beyond = ordered[1 if is_maximum else 0]
+        if _at_most(flow, first, second):
+            beyond = second if is_maximum else first
+        elif _at_most(flow, second, first):
+            beyond = first if is_maximum else second
         return Known(0, bound, beyond, alike) if is_maximum else Known(0, beyond, bound, alike)
 
     return rule

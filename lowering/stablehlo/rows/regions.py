@@ -13,7 +13,7 @@ from lowering.stablehlo.rows.states import SAME, Mixed, MixedRows, Rows, Same, S
 _IDEMPOTENT = frozenset({"stablehlo.and", "stablehlo.maximum", "stablehlo.minimum", "stablehlo.or"})
 
 
-def _reduce(flow: Flow, op: Any) -> State | list[State]:
+def _reduce(flow: Flow, op: Any) -> State | Sequence[State]:
     count = len(op.results)
     state = flow.elementwise(op.operands[:count])
     if not isinstance(state, Rows) or not _all_same(flow, op.operands[count:]):
@@ -40,7 +40,9 @@ def _windows(flow: Flow, op: Any) -> list[State]:
     names = ("window_dimensions", "window_strides", "base_dilations", "window_dilations")
     given = [getattr(view, name) for name in names]
     steps = [1 if part is None else list(part)[axis] for part in given]
-    padding = [] if view.padding is None else [int(number) for number in ir.DenseIntElementsAttr(view.padding)]
+    padding = (
+        [] if view.padding is None else [int(number) for number in ir.DenseIntElementsAttr(view.padding)]
+    )
     if any(step != 1 for step in steps) or any(padding[2 * axis : 2 * axis + 2]):
         raise MixedRows("has a window over the rows")
     return [state] * count

@@ -81,9 +81,11 @@ def reshaped(flow: Flow, state: Rows, before: Sequence[int], after: Sequence[int
         ahead, behind = product(after[:at]), product(after[at + 1 :])
         if batch.sizes(ahead) or batch.sizes(behind):
             continue
-        if state.layout is None and batch.equal(ahead, product(before[:axis])):
-            if batch.equal(behind, product(before[axis + 1 :])):
-                return Rows(at, None, state.alike)
+        stays = batch.equal(ahead, product(before[:axis])) and batch.equal(
+            behind, product(before[axis + 1 :])
+        )
+        if state.layout is None and stays:
+            return Rows(at, None, state.alike)
         parts = batch.quotient(outer, ahead), batch.quotient(inner, behind)
         if parts[0] is not None and parts[1] is not None:
             return Rows(at, Layout(parts[0], parts[1]), state.alike)
@@ -157,10 +159,10 @@ def _part(flow: Flow, state: Rows, size: int, start: int, limit: int, stride: in
     batch = flow.batch
     layout = state.layout or Layout(1, batch.per_row(size))
     block = batch.size * layout.inner
-    if batch.equal(limit - start, block) and batch.equal(stride, 1):
+    is_block = batch.equal(limit - start, block) and batch.quotient(start, block) is not None
+    if is_block and batch.equal(stride, 1):
         # One of the tensors that were joined along the batch axis.
-        if batch.quotient(start, block) is not None:
-            return Rows(state.axis, Layout(1, layout.inner), state.alike)
+        return Rows(state.axis, Layout(1, layout.inner), state.alike)
     if batch.equal(layout.outer, 1) and not any(map(batch.sizes, (start, limit, stride))):
         return SAME  # The first rows are the same however many follow.
     raise MixedRows("takes some of the rows")
@@ -178,7 +180,6 @@ def _pad(flow: Flow, op: Any) -> State:
     if not all(flow.batch.equal(part[state.axis], 0) for part in parts):
         raise MixedRows("adds rows, or takes some away")
     return state
-
 
 
 _BY_ELEMENT = """

@@ -118,10 +118,7 @@ class Batch:
         result: State = SAME
         rows = [state for state in states if isinstance(state, Rows)]
         for state in rows:
-            if isinstance(result, Rows):
-                result = self._both(result, state)
-            else:
-                result = state
+            result = self._both(result, state) if isinstance(result, Rows) else state
         return result
 
     def _both(self, left: Rows, right: Rows) -> Rows:
