@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from lowering.host.tensors import empty
 from lowering.ir.batch_axes import BatchAxes
@@ -66,7 +65,7 @@ class SegmentPadding:
             if len(inner.smaller) >= MAX_CALLS:
                 inner.smaller.clear()
             found = inner.smaller[key] = copy(inner)
-            found.smaller = {}
+            found.smaller, found.spare = {}, deque()
             found.padded = Padded(self, inner, sizes, larger, report)
             found.run = found.padded
         return found
@@ -75,23 +74,28 @@ class SegmentPadding:
 NO_PADDING: Mapping[int, SegmentPadding] = {}
 
 
-class _Grown(NamedTuple):
-    """An axis that becomes longer. `fill`: the new elements; None: the last ones along it, again."""
+class Grown(NamedTuple):
+    """An axis that becomes longer. `element`: each new one; None: the last ones along it, again."""
 
     axis: int
     size: int
-    fill: Scalar | None
+    element: Scalar | None
+
+
+# By place among the arguments, padded tensors and their handles.
+Memory = dict[int, tuple[Any, Any]]
 
 
 class Padded:
     """An executable of larger sizes, called with arguments of smaller ones."""
 
-    __slots__ = ("_cuts", "_engine", "_grown", "_report", "_run", "_target")
+    __slots__ = ("_cuts", "_engine", "_grown", "_report", "_run", "_spare", "_target")
 
     def __init__(
         self, padding: SegmentPadding, inner: EngineCall, sizes: Sizes, larger: Sizes, report: Report
     ) -> None:
         self._run = inner.run
+        self._spare = inner.spare
         self._engine: Engine = inner.engine
         self._target: TargetOptions = inner.target
         self._report = report
@@ -106,7 +110,10 @@ class Padded:
         }
 
     def __call__(self, handles: Sequence[Any]) -> list[Any]:
-        results = self._run(self.enlarged(handles))
+        # No call at the same time has this memory, and none before it reads it any more.
+        memory = self._spare.pop() if self._spare else {}
+        results = self._run(self.enlarged(handles, memory))
+        self._spare.append(memory)
         for place, cuts in self._cuts.items():
             value = self._value(results[place])
             for axis, size in cuts:
@@ -114,41 +121,53 @@ class Padded:
             results[place] = import_tensor(self._engine, self._target, self._report, value)
         return results
 
-    def enlarged(self, handles: Sequence[Any]) -> list[Any]:
-        """The arguments of the executable. Padded ones are copies."""
+    def enlarged(self, handles: Sequence[Any], memory: Memory | None = None) -> list[Any]:
+        """The arguments of the executable. Padded ones are copies, in memory of an earlier call if given."""
         given = list(handles)
+        memory = {} if memory is None else memory
         for place, axes in self._grown.items():
             value = self._value(given[place])
-            for grown in axes:
-                value = padded(value, *grown)
+            made, handle = memory.get(place) or self._new(value, axes)
+            fill(made, value, axes)
+            if handle is None:
+                # An accelerator has a copy of its own.
+                handle = self._engine.from_tensor(made, self._target)
+                if self._on_cpu:
+                    memory[place] = made, handle
             self._report.copies += 1
-            given[place] = self._engine.from_tensor(value, self._target)
+            given[place] = handle
         return given
+
+    def _new(self, value: Any, axes: Sequence[Grown]) -> tuple[Any, Any]:
+        shape = list(value.shape)
+        for grown in axes:
+            shape[grown.axis] = grown.size
+        return (empty(value.dtype, tuple(shape)) if self._on_cpu else value.new_empty(shape)), None
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self._target.device == "cpu"
 
     def _value(self, handle: Any) -> Any:
         """A tensor over a handle's memory: numpy's on the CPU, torch's elsewhere."""
-        on_cpu = self._target.device == "cpu"
-        return self._engine.to_numpy(handle) if on_cpu else self._engine.to_torch(handle)
+        return self._engine.to_numpy(handle) if self._on_cpu else self._engine.to_torch(handle)
 
 
-def padded(value: Any, axis: int, size: int, fill: Scalar | None) -> Any:
-    """A dense copy of a tensor whose axis has grown to a size. `fill`: see `_Grown`."""
-    before = value.shape[axis]
-    shape = (*value.shape[:axis], size, *value.shape[axis + 1 :])
-    if isinstance(value, np.ndarray):
-        made: Any = empty(value.dtype, shape)
-    else:
-        made = value.new_empty(shape)
-    ahead = (slice(None),) * axis
-    made[(*ahead, slice(before))] = value
-    last = value[(*ahead, slice(before - 1, before))]
-    made[(*ahead, slice(before, None))] = last if fill is None else fill
-    return made
+def fill(made: Any, value: Any, axes: Sequence[Grown]) -> None:
+    """Write a tensor and its padding to a larger one."""
+    region = [slice(size) for size in value.shape]
+    made[tuple(region)] = value
+    for axis, _, element in axes:
+        before = value.shape[axis]
+        last = made[(*region[:axis], slice(before - 1, before), *region[axis + 1 :])]
+        region[axis] = slice(before, None)
+        made[tuple(region)] = last if element is None else element
+        region[axis] = slice(None)
 
 
-def _grown(name: str, changed: Mapping[str, PaddedSymbol], larger: Sizes) -> list[_Grown]:
+def _grown(name: str, changed: Mapping[str, PaddedSymbol], larger: Sizes) -> list[Grown]:
     return [
-        _Grown(axis, int(larger[symbol]), padding.fill.get(name))
+        Grown(axis, int(larger[symbol]), padding.fill.get(name))
         for symbol, padding in changed.items()
         for axis in padding.axes.inputs.get(name, ())
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 import bridge
 from bridge.padding import batch_axes
@@ -38,8 +39,8 @@ def test_every_dynamic_model_is_eager_s_at_a_larger_size(name: str, engine: str)
         sizes = {**lowered.example_sizes, batch.symbol: size}
         args, kwargs = example_call(lowered, seed=seed, sizes=sizes)
         with torch.no_grad():
-            wanted = torch.utils._pytree.tree_leaves(eager(*args, **kwargs))
-        made = torch.utils._pytree.tree_leaves(compiled(*args, **kwargs))
+            wanted = tree_leaves(eager(*args, **kwargs))
+        made = tree_leaves(compiled(*args, **kwargs))
         rows = [compare("a result", got, want, kind) for got, want in zip(made, wanted, strict=True)]
         assert all(row.passed for row in rows), (size, [row.problem for row in rows])
     assert (compiled.report.padded, compiled.report.fallbacks) == (3, [])

@@ -14,7 +14,7 @@ from lowering.ir.dynamic_module import DynamicModule, DynamicPort, SizeGuard
 from lowering.ir.program import Program, Range
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import DType
-from runtime.padding import MAX_CALLS, PaddedSymbol, SegmentPadding, padded
+from runtime.padding import MAX_CALLS, Grown, PaddedSymbol, SegmentPadding, fill
 from runtime.specialisations import OnNewSize
 from tests.runtime.fakes import FakeOrigin, N, compiled, node, program, tensor
 
@@ -166,7 +166,20 @@ def test_a_profile_and_hooks_see_the_sizes_of_the_call() -> None:
     assert [span.kind for span in profile.spans].count("execute") == 1
 
 
-@pytest.mark.parametrize("value", [np.arange(6).reshape(2, 3), torch.arange(6).reshape(2, 3)])
-def test_an_axis_grows_by_its_last_elements_or_by_one_given(value: Any) -> None:
-    assert padded(value, 0, 4, None).tolist() == [[0, 1, 2], [3, 4, 5], [3, 4, 5], [3, 4, 5]]
-    assert padded(value, 1, 5, 9).tolist() == [[0, 1, 2, 9, 9], [3, 4, 5, 9, 9]]
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_axes_grow_by_their_last_elements_or_by_one_given(kind: Any) -> None:
+    value, made = kind(np.arange(6).reshape(2, 3)), kind(np.full((4, 5), -1))
+    fill(made, value, [Grown(0, 4, None), Grown(1, 5, 9)])
+    assert made.tolist() == [[0, 1, 2, 9, 9], *[[3, 4, 5, 9, 9]] * 3]
+
+
+def test_the_memory_of_arguments_is_of_one_call_at_a_time() -> None:
+    f, _ = compiled(doubling(), padding={0: padding()})
+    for n in (3, 2, 4, 1):
+        x = np.full((n, 3), n, np.float32)
+        first = f(x)
+        np.testing.assert_array_equal(f(np.zeros((n, 3), np.float32)), np.zeros((n, 3)))
+        np.testing.assert_array_equal(first, 2 * x)
+    inner = f._segments[0].peek({"s0": 4})
+    assert inner is not None
+    assert len(inner.spare) == 1
