@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bridge import ir
     from bridge.api import load, lower
+    from bridge.buckets import Buckets
     from bridge.errors import BridgeError
     from bridge.given_weights import read_weights, validate_weights
     from bridge.ir import execute, extract, read_program, read_schema
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ir": "bridge.ir",
     "BridgeError": "bridge.errors",
+    "Buckets": "bridge.buckets",
     "lower": "bridge.api",
     "load": "bridge.api",
     "execute": "bridge.ir",
@@ -47,6 +49,7 @@ _HOMES = {
 
 __all__ = [
     "BridgeError",
+    "Buckets",
     "Compiled",
     "Lowered",
     "Program",

@@ -13,7 +13,7 @@ from bridge.given_weights import with_weights
 from bridge.lowered import Lowered, lower_program
 from bridge.progress import part
 from bridge.sources import import_all, read
-from lowering.ir.program import Node
+from lowering.ir.text import described
 
 if TYPE_CHECKING:
     from bridge.given_weights import WeightSource
@@ -66,12 +66,6 @@ def require_lowered(lowered: Lowered) -> None:
         nodes = {node.name: node for node in lowered.functional.graph.nodes}
         gaps = lowered.plan.reasons.items()
         raise NotLowered({described(nodes[name]): reason for name, reason in gaps if name in nodes})
-
-
-def described(node: Node) -> str:
-    """A node's name, operator and source line."""
-    where = str(node.location)
-    return f"{node.name} ({node.target})" + (f" at {where}" if where else "")
 
 
 def load(

@@ -9,6 +9,7 @@
       modules/segment_0.mlirbc   portable StableHLO bytecode, one per StableHLO segment
       modules/segment_0_checks.mlirbc   its checks alone, for one that overwrites buffers
       dynamic.json         the modules for all sizes: their types over symbols, ranges and guards
+      buckets.json         the sizes that others are padded to, if any are
       modules/segment_0_dynamic.mlirbc   portable StableHLO bytecode for all sizes
       weights.json         which entry of the archive each weight is a view of
       weights.irpa         the weights, 64-byte aligned: mapped, never copied
@@ -30,6 +31,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bridge.binaries import Binary
+from bridge.buckets import from_json as buckets_from_json
+from bridge.buckets import to_json as buckets_to_json
 from bridge.consistency import check_consistent
 from bridge.dynamic_modules import from_json as dynamic_from_json
 from bridge.dynamic_modules import to_json as dynamic_to_json
@@ -186,6 +189,8 @@ def _read(contents: Contents, kind: type[P], ours: bool) -> P:
         if ours:
             lowered.dynamic.update(found[0])
             lowered.at_one.update(found[1])
+    if "buckets.json" in contents.files:
+        lowered.buckets = contents.parse("buckets.json", buckets_from_json)
     if "tuning.json" in contents.files:
         lowered.tuning = contents.parse("tuning.json", tuning_from_json)
     try:
@@ -230,6 +235,8 @@ def _write_contents(lowered: Planned, folder: Path) -> None:
         if module.preflight is not None:
             (folder / _preflight_file(index, place)).write_bytes(module.preflight.code)
     _write_dynamic(lowered, folder)
+    if lowered.buckets:
+        write_json(folder / "buckets.json", buckets_to_json(lowered.buckets))
     write_json(folder / "weights.json", save_weights(folder / "weights.irpa", lowered.weights))
     (folder / "binaries").mkdir()
     for key, binary in sorted(lowered.binaries.items()):

@@ -16,6 +16,7 @@ from bridge.binaries import Binaries, Site
 from bridge.compile_worker import Reply, Request
 from bridge.configuration import ATEN, AUTO, Configuration, choice_named
 from bridge.errors import UsageError
+from bridge.padding import paddings
 from bridge.planned import Planned, SizeKey, Sizes, size_key
 from bridge.progress import part
 from bridge.sizes import sizes_by_symbol
@@ -195,6 +196,7 @@ class _Compilation:
             on_new_size=self._on_new_size,
             origin=_Origin(self, plan),
             at_one=self.lowered.at_one,
+            padding=paddings(self.lowered, plan, self.lowered.buckets),
         )
 
     def _site(self, segment: Segment) -> Site:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bridge.buckets import read_buckets
+from bridge.errors import UsageError
 from bridge.planned import Planned
 from lowering.ir.allowed import refused_node
 from lowering.ir.module import Module, Port
@@ -32,6 +34,7 @@ def check_consistent(lowered: Planned) -> None:
         *_operators(lowered),
         *_modules(lowered),
         *_tuning(lowered),
+        *_buckets(lowered),
     )
     if complaints:
         raise ValueError(complaints[0])
@@ -61,6 +64,15 @@ def _tuning(lowered: Planned) -> Iterator[str]:
         for name in (*trial.configuration.others, *trial.configuration.moved):
             if name not in nodes:
                 yield f"what was measured is about the node {name!r}, which does not exist"
+
+
+def _buckets(lowered: Planned) -> Iterator[str]:
+    """Buckets are of sizes that the program has, and of elements that its inputs can have."""
+    for symbol, buckets in lowered.buckets.items():
+        try:
+            read_buckets(lowered.program, {symbol: buckets})
+        except UsageError as error:
+            yield f"its buckets do not fit: {error}"
 
 
 def _plan(lowered: Planned) -> Iterator[str]:

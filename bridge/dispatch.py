@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridge.buckets import read_buckets
 from bridge.compilation import compile_configured, interpreted
 from bridge.configuration import ATEN, AUTO, Configuration
 from bridge.errors import UsageError
 from bridge.given_weights import require_weights
+from bridge.padding import paddings
 from bridge.planned import Planned
 from bridge.registration import bring_operators
 from bridge.sizes import sizes_by_symbol
@@ -33,11 +35,14 @@ def compile_lowered(
     kwargs: Mapping[str, Any] | None = None,
     on_new_size: str = OnNewSize.DYNAMIC.value,
     sizes: Iterable[Mapping[str, int]] = (),
+    buckets: Mapping[str, Any] | None = None,
 ) -> Compiled | Interpreted:
     """Compile every segment of a program and load the weights; see `Lowered.compile`."""
     check_engine(engine, device, tune)
     policy = _policy(on_new_size)
     asked = [sizes_by_symbol(lowered.program, given) for given in sizes]
+    if buckets is not None:
+        use_buckets(lowered, buckets)
     require_weights(lowered)
     bring_operators(lowered.program)
     if lowered.not_functional:
@@ -49,6 +54,13 @@ def compile_lowered(
 
         return compile_tuned(lowered, device, tune, args, kwargs, policy, asked)
     return compile_configured(lowered, Configuration(engine), device, on_new_size=policy, sizes=asked)
+
+
+def use_buckets(lowered: Planned, buckets: Mapping[str, Any]) -> None:
+    """Have a program pad to these, from now on. Raises UsageError where that is not proved to be exact."""
+    found = read_buckets(lowered.program, buckets)
+    paddings(lowered, lowered.plan, found)
+    lowered.buckets = found
 
 
 def _policy(name: str) -> OnNewSize:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lowering.ir.batch_axes import BatchAxes, Mixing, RowAxis
 from lowering.ir.dynamic_module import DynamicModule, DynamicPort, SizeGuard
 from lowering.ir.json import term_to_json
 from lowering.ir.json_reader import dim_from_json, term_from_json
@@ -41,7 +42,18 @@ def _row(index: int, module: DynamicModule | str) -> dict[str, Any]:
         "ranges": {name: list(bounds) for name, bounds in sorted(module.ranges.items())},
         "guards": [[term_to_json(guard.condition), guard.site] for guard in module.guards],
         "checks": [[check.kind.value, check.message] for check in module.checks],
+        "batch_axes": {symbol: _axes_row(axes) for symbol, axes in sorted(module.batch_axes.items())},
     }
+
+
+def _axes_row(axes: BatchAxes | Mixing) -> dict[str, Any]:
+    if isinstance(axes, Mixing):
+        return {"reason": axes.reason, "node": axes.node}
+    outputs = {
+        name: [[axis, term_to_json(elements)] for axis, elements in found]
+        for name, found in axes.outputs.items()
+    }
+    return {"in": {name: list(found) for name, found in axes.inputs.items()}, "out": outputs}
 
 
 def from_json(
@@ -69,7 +81,27 @@ def _module(row: Mapping[str, Any], code: bytes) -> DynamicModule:
         tuple(SizeGuard(term_from_json(condition), _text(site)) for condition, site in row["guards"]),
         _text(row["name"]),
         tuple(Check(CheckKind(kind), _text(message)) for kind, message in row["checks"]),
+        # Older artifacts lack them; they are looked for when they are asked for.
+        {_text(symbol): _axes(found) for symbol, found in row.get("batch_axes", {}).items()},
     )
+
+
+def _axes(row: Mapping[str, Any]) -> BatchAxes | Mixing:
+    if "reason" in row:
+        return Mixing(_text(row["reason"]), _text(row["node"]))
+    return BatchAxes(
+        {_text(name): tuple(map(_place, found)) for name, found in row["in"].items()},
+        {
+            _text(name): tuple(RowAxis(_place(axis), dim_from_json(elements)) for axis, elements in found)
+            for name, found in row["out"].items()
+        },
+    )
+
+
+def _place(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r:.200} is not an axis")
+    return value
 
 
 def _port(row: Any) -> DynamicPort:

@@ -18,6 +18,7 @@ from lowering.stablehlo.errors import RuleError, Unsupported
 from lowering.targets import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
+    from bridge.buckets import Buckets
     from bridge.given_weights import WeightSource
     from bridge.memory import CallMemory
     from runtime.executor import Compiled
@@ -48,6 +49,7 @@ class Lowered(Planned):
         cast_weights: bool = False,
         on_new_size: str = "dynamic",
         sizes: Iterable[Mapping[str, int]] = (),
+        buckets: Mapping[str, Sequence[int] | Buckets] | None = None,
     ) -> Compiled | Interpreted:
         """Compile every segment and load the weights.
 
@@ -65,22 +67,26 @@ class Lowered(Planned):
         or on ATen where an engine or a segment has none; the sizes are compiled in the background. `aten`:
         the same without that binary. `wait`: it waits for the compiler, and calls at other sizes go on.
         `sizes`: those to compile for now, by symbol or by input and axis (`{"tokens.1": 64}`); `save` then
-        keeps their binaries as it does those of the example's sizes.
+        keeps their binaries as it does those of the example's sizes. `buckets`: the sizes that calls at
+        others are padded to, by symbol or by input and axis (`{"tokens.0": [1, 2, 4, 8]}`), where that is
+        proved to be exact, or `bridge.Buckets` states it. `save` keeps them, and without this argument those
+        are taken; they have no effect on ATen.
 
         For `auto` alone: `tune`: how many seconds the search may take, by default as long again as compiling
         takes. A started candidate is finished. With `tune`, an incomplete search goes on. `args`, `kwargs`:
         the call that is timed, by default one with drawn inputs of the example sizes.
 
-        Raises UsageError for an unknown engine or way, a missing device, or arguments that do not fit. Raises
+        Raises UsageError for an unknown engine or way, a missing device, arguments that do not fit, or an
+        axis that is not proved. Raises
         WeightsRefused for weights that do not fit, AbsentWeights for a program without weights.
         """
         from bridge.dispatch import compile_lowered
 
         given = self if weights is None else with_weights(self, weights, cast=cast_weights)
         compiled = compile_lowered(
-            given, engine, device or self.device, tune, args, kwargs, on_new_size, sizes
+            given, engine, device or self.device, tune, args, kwargs, on_new_size, sizes, buckets
         )
-        self.tuning = given.tuning
+        self.tuning, self.buckets = given.tuning, given.buckets
         return compiled
 
     def memory(self, engine: str = "", device: str | None = None) -> CallMemory:

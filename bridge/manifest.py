@@ -28,7 +28,7 @@ MAX_JSON_BYTES = 64 << 20
 _WEIGHTS = "weights.irpa"
 _REQUIRED = ("program.json", "plan.json", "modules.json", "weights.json", _WEIGHTS)
 _NAME = re.compile(
-    r"(program|functional|plan|modules|dynamic|weights|tuning)\.json|weights\.irpa"
+    r"(program|functional|plan|modules|dynamic|buckets|weights|tuning)\.json|weights\.irpa"
     r"|modules/segment_[0-9]{1,6}(_at_[0-9]{1,6})?(_checks|_dynamic)?\.mlirbc|binaries/[0-9a-f]{64}\.bin"
 )
 _FOLDERS = ("modules", "binaries")

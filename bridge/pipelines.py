@@ -41,9 +41,10 @@ def _of_programs() -> Iterator[Pipeline[Any]]:
 
 
 def _of_modules() -> Iterator[Pipeline[Any]]:
-    from lowering.stablehlo.pipeline import emitted
+    from lowering.stablehlo.pipeline import emitted, for_all_sizes
 
     yield emitted()
+    yield for_all_sizes()
 
 
 PIPELINES = (

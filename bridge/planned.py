@@ -21,6 +21,7 @@ from lowering.ir.weights import Weights
 
 if TYPE_CHECKING:
     from bridge.binaries import Binary
+    from bridge.buckets import Buckets
     from bridge.tuning_record import Tuning
 
 # Values of symbols by name.
@@ -60,6 +61,8 @@ class Planned:
     device: str = "cpu"
     #: Modules at other sizes that were asked for, by segment index and the values of its symbols.
     sized: dict[tuple[int, SizeKey], Module] = field(default_factory=dict)
+    #: The sizes that others are padded to, by symbol.
+    buckets: dict[str, Buckets] = field(default_factory=dict)
     #: The artifact that it was read from, or last written to.
     artifact: Path | None = None
 
@@ -145,7 +148,7 @@ class Planned:
         a segment has none. Without jax, those at hand."""
         with suppress(ModuleNotFoundError):
             for segment in self.plan.segments:
-                if segment.placement is Placement.STABLEHLO and self._symbols(segment):
+                if segment.placement is Placement.STABLEHLO and self.symbols(segment):
                     self._dynamic(segment)
         return self.dynamic
 
@@ -158,7 +161,8 @@ class Planned:
                 self.at_one.update(problems_at_one(self.functional, self.example_sizes))
         return self.at_one
 
-    def _symbols(self, segment: Segment) -> tuple[str, ...]:
+    def symbols(self, segment: Segment) -> tuple[str, ...]:
+        """The symbols that a segment depends on."""
         nodes = [node for node in self.functional.graph.nodes if node.name in set(segment.nodes)]
         return symbols_of(self.functional.graph, segment.inputs, nodes)
 
@@ -169,6 +173,25 @@ class Planned:
                 self.functional, segment, example, self.bounds_checks
             )
         return self.dynamic[segment.index]
+
+    def with_batch_axes(self, plan: Plan, segment: Segment) -> DynamicModule | str:
+        """The module of a segment for all sizes, with what is proved of its symbols; or why there is none.
+
+        Raises ModuleNotFoundError without jax where an artifact has not brought it.
+        """
+        if plan is self.plan:
+            found = self._dynamic(segment)
+        else:
+            example = {**typical_sizes(self.functional), **self.example_sizes}
+            found = dynamic_segment(self.functional, segment, example, self.bounds_checks)
+        if isinstance(found, str) or found.batch_axes:
+            return found
+        from lowering.stablehlo.pipeline import for_all_sizes
+
+        found = for_all_sizes().run(found)
+        if plan is self.plan:
+            self.dynamic[segment.index] = found
+        return found
 
     def dynamic_for(self, plan: Plan, segment: Segment, sizes: Sizes) -> DynamicModule | None:
         """The module of a segment for all sizes; None where it has none, or none for these."""

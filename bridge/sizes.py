@@ -30,10 +30,8 @@ def read_sizes(program: Program, words: Sequence[str]) -> list[dict[str, int]]:
     """
     choices: dict[str, list[int]] = {}
     for word in words:
-        name, is_named, spec = word.partition("=")
-        if not is_named:
-            raise UsageError(f"sizes are given as NAME=1,8 or NAME=16..512:16, not {word!r}")
-        found = [_symbol_value(program, name, size) for size in _numbers(word, spec)]
+        name, numbers = read_numbers(word)
+        found = [symbol_value(program, name, size) for size in numbers]
         choices[found[0][0]] = list(dict.fromkeys(value for _, value in found))
     if prod(map(len, choices.values())) > MOST:
         raise UsageError(
@@ -43,9 +41,17 @@ def read_sizes(program: Program, words: Sequence[str]) -> list[dict[str, int]]:
     return [{**example, **dict(zip(choices, values, strict=True))} for values in product(*choices.values())]
 
 
+def read_numbers(word: str) -> tuple[str, list[int]]:
+    """The name and the sizes of `NAME=1,8` or `NAME=16..512:16`. Raises UsageError for anything else."""
+    name, is_named, spec = word.partition("=")
+    if not is_named:
+        raise UsageError(f"sizes are given as NAME=1,8 or NAME=16..512:16, not {word!r}")
+    return name, _numbers(word, spec)
+
+
 def sizes_by_symbol(program: Program, sizes: Mapping[str, int]) -> dict[str, int]:
     """Sizes by symbol, of a mapping by input and axis (`tokens.1`) or by symbol. Raises UsageError."""
-    named = dict(_symbol_value(program, name, size) for name, size in sizes.items())
+    named = dict(symbol_value(program, name, size) for name, size in sizes.items())
     return {**example_sizes(program), **named}
 
 
@@ -60,7 +66,7 @@ def dynamic_axes(program: Program) -> dict[str, Dim]:
     }
 
 
-def _symbol_value(program: Program, name: str, size: int) -> tuple[str, int]:
+def symbol_value(program: Program, name: str, size: int) -> tuple[str, int]:
     """The symbol of a name, and its value where the axis has this size. Raises UsageError."""
     axes = dynamic_axes(program)
     symbols = sorted({symbol for term in axes.values() for symbol in free_symbols(term)})

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from lowering.targets.target import Built, Executable, Holding
 from runtime.checks import Checked, Preflighted
 from runtime.frame import Frame, Shared, import_tensor, read_scalar
 
+if TYPE_CHECKING:
+    from runtime.padding import Memory, Padded
+
 Take = Callable[[Frame, Port, Any], Any]
 
 
@@ -28,11 +32,13 @@ class EngineCall:
     `run`: the call. `executable`: the engine's own, without the checks of the data around it. `built`: gives
     what was loaded. `inputs`: the ports that come with each call. `outputs`: the results' names. `donated`:
     places of the inputs that a call overwrites, and the names of the results that lie there then.
+    `smaller`: the calls at smaller sizes that run on this, see `runtime.padding`. `padded`: the `run` of one.
+    `spare`: memory for their arguments, a set for each call that runs at a time.
     """
 
     __slots__ = (
-        "_scalars", "_shared", "built", "donated", "engine", "executable", "inputs", "outputs", "run",
-        "target",
+        "_scalars", "_shared", "built", "donated", "engine", "executable", "inputs", "outputs", "padded",
+        "run", "smaller", "spare", "target",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +51,9 @@ class EngineCall:
     ) -> None:
         module = built.module
         self._shared = shared
+        self.smaller: dict[tuple[Scalar, ...], EngineCall] = {}
+        self.spare: deque[Memory] = deque()
+        self.padded: Padded | None = None
         self.run = run
         self.executable = executable
         # Not the thing itself: nothing but a profile needs the binary again.

@@ -34,6 +34,7 @@ from runtime.frame import Frame, Shared, Specialise
 from runtime.hooks import Callback, Hook, Hooks
 from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.origin import Origin
+from runtime.padding import NO_PADDING, SegmentPadding
 from runtime.profile import Profile, Profiler
 from runtime.report import Fallback, Report
 from runtime.results import Results, Written, read_contract
@@ -53,7 +54,7 @@ class Compiled:
     tensors may come from, besides the CPU. `cache_size`: how many sizes of a segment are kept. `types`:
     containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`. `on_new_size`: the
     way of a call whose sizes are not compiled yet. `origin`: the lowered program, if it can be asked.
-    `at_one`: what is known of sizes of 1.
+    `at_one`: what is known of sizes of 1. `padding`: by segment, the sizes that others are padded to.
 
     Raises WeightError for a weight that is missing, UnknownOperator for an operator that the host target does
     not have.
@@ -73,6 +74,7 @@ class Compiled:
         on_new_size: OnNewSize = OnNewSize.WAIT,
         origin: Origin | None = None,
         at_one: AtOne = NOTHING_KNOWN,
+        padding: Mapping[int, SegmentPadding] = NO_PADDING,
     ) -> None:
         self.program = program
         self._binder = Binder(program, tuple(dict.fromkeys(("cpu", device))), types)
@@ -100,7 +102,7 @@ class Compiled:
             origin,
         )
         self._results = Results(self._shared, self._contract, self._binder.leaves)
-        self._segments = self._build_steps(plan, cache_size)
+        self._segments = self._build_steps(plan, cache_size, padding)
         # Of each segment the values that nothing reads after it.
         self._dead = self._lifetimes(plan.segments)
         self._steps = tuple(zip([step.call for step in self._segments], self._dead, strict=True))
@@ -117,10 +119,18 @@ class Compiled:
 
     # ------------------------------------------------------------------------------------- construction
 
-    def _build_steps(self, plan: Plan, cache_size: int) -> tuple[Step, ...]:
+    def _build_steps(
+        self, plan: Plan, cache_size: int, padding: Mapping[int, SegmentPadding]
+    ) -> tuple[Step, ...]:
         nodes = {node.name: node for node in self.program.graph.nodes}
         return tuple(
-            Step(self._shared, segment, [nodes[name] for name in segment.nodes], cache_size)
+            Step(
+                self._shared,
+                segment,
+                [nodes[name] for name in segment.nodes],
+                cache_size,
+                padding.get(segment.index),
+            )
             for segment in plan.segments
         )
 

@@ -182,7 +182,8 @@ class Profiler:
             results, kernels = run(), []
         else:
             called = self._now()
-            results, kernels = engine.trace(call.executable, call.built(), given, run)
+            handles = given if call.padded is None else call.padded.enlarged(given)
+            results, kernels = engine.trace(call.executable, call.built(), handles, run)
             # The clock stood from the one call to the other, and stands since.
             self._start += self._now() - last + first - called
             first, last = called, called + last - first

@@ -49,9 +49,10 @@ class Report(ShortRepr):
     `hits`, `misses`, `evictions`: of the cache of segments specialised to sizes. `postponed`: how often a
     segment ran on the host, since the data gave new sizes or too many. `deferred`: how often it ran there,
     or on its binary for all sizes, since its own were not compiled. `tiers`: how often segments with
-    dynamic sizes ran on each. `no_dynamic`: by segment, why it has no such binary. `no_compiler`: by segment,
-    what lacks to compile for new sizes; its binary for all sizes serves for good. `unchecked_guards`: guards
-    that name something else than the inputs.
+    dynamic sizes ran on each. `padded`: how many runs on an executable for sizes were at smaller ones.
+    `padding`: by segment and symbol, the sizes that others are padded to. `no_dynamic`: by segment, why it
+    has no such binary. `no_compiler`: by segment, what lacks to compile for new sizes; its binary for all
+    sizes serves for good. `unchecked_guards`: guards that name something else than the inputs.
     """
 
     plan: Plan
@@ -64,16 +65,19 @@ class Report(ShortRepr):
     postponed: int = 0
     deferred: int = 0
     tiers: dict[str, int] = field(default_factory=lambda: {tier.value: 0 for tier in Tier})
+    padded: int = 0
+    padding: dict[int, dict[str, tuple[int, ...]]] = field(default_factory=dict)
     fallbacks: list[Fallback] = field(default_factory=list)
     no_dynamic: dict[int, str] = field(default_factory=dict)
     no_compiler: dict[int, str] = field(default_factory=dict)
     unchecked_guards: tuple[str, ...] = ()
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def serve(self, tier: Tier) -> None:
-        """Count one run of a segment."""
+    def serve(self, tier: Tier, padded: bool = False) -> None:
+        """Count one run of a segment. `padded`: at smaller sizes than those of the executable."""
         with self._lock:
             self.tiers[tier.value] += 1
+            self.padded += padded
 
     def fall_back(self, fallback: Fallback) -> None:
         """Note a fallback, once for each segment and sizes."""
@@ -107,6 +111,11 @@ class Report(ShortRepr):
             "copies": self.copies,
             "cache": self.cache,
             "tiers": dict(self.tiers),
+            "padded": self.padded,
+            "padding": {
+                str(segment): {name: list(sizes) for name, sizes in symbols.items()}
+                for segment, symbols in self.padding.items()
+            },
             "no_dynamic": dict(self.no_dynamic),
             "no_compiler": dict(self.no_compiler),
             "unchecked_guards": list(self.unchecked_guards),

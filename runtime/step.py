@@ -22,6 +22,7 @@ from runtime.dynamic_call import DynamicCalls
 from runtime.engine_call import EngineCall, load
 from runtime.frame import Frame, Shared
 from runtime.host_call import HostCall
+from runtime.padding import SegmentPadding
 from runtime.report import Fallback, Tier
 from runtime.specialisations import Key, OnNewSize, Specialisations
 
@@ -31,6 +32,7 @@ RECOMPILE_THRESHOLD = 2
 MEMORY_SHARE = 8
 # How many sizes from the data are remembered as seen.
 MAX_SEEN = 256
+_NOT_YET: Mapping[str, Scalar] = {}
 
 
 class Step:
@@ -38,11 +40,24 @@ class Step:
 
     On an engine it is specialised to the sizes of a call, from a bounded cache. At sizes that the engine
     refuses, or that are still being compiled, it runs on its binary for all sizes, or on the host. The report
-    says so. A segment that the plan places on the host is compiled once, for all sizes.
+    says so. `padding`: the larger sizes that calls run at. A segment that the plan places on the host is
+    compiled once, for all sizes.
     """
 
-    def __init__(self, shared: Shared, segment: Segment, nodes: Sequence[Node], capacity: int) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        segment: Segment,
+        nodes: Sequence[Node],
+        capacity: int,
+        padding: SegmentPadding | None = None,
+    ) -> None:
         self.segment = segment
+        self._padding = padding
+        if padding is not None:
+            shared.report.padding[segment.index] = {n: s.sizes for n, s in padding.symbols.items()}
+        # The larger sizes that calls run at, as found.
+        self._larger: dict[Key, Mapping[str, Scalar] | None] = {}
         self.on_engine = segment.placement is Placement.STABLEHLO
         self._shared = shared
         self._nodes = nodes
@@ -84,7 +99,8 @@ class Step:
             return
         start = perf_counter()
         self._meanwhile(frame.symbols)(frame)
-        self._specialisations.took(self._key(frame.symbols), perf_counter() - start)
+        key = self._key(self._padded(frame.symbols) or frame.symbols)
+        self._specialisations.took(key, perf_counter() - start)
 
     def chosen(self, symbols: Mapping[str, Scalar]) -> EngineCall | HostCall:
         """The call that runs the segment at these sizes."""
@@ -94,7 +110,8 @@ class Step:
         """The call for these sizes; None where it is the host's, or is not compiled yet."""
         if (found := self.ready(symbols)) is not None:
             return found
-        key, sizes = self._key(symbols), self._sizes(symbols)
+        larger = self._padded(symbols)
+        key, sizes = self._key(larger or symbols), self._sizes(larger or symbols)
         if self.segment.index in self._shared.report.no_compiler and not self._is_at_hand(sizes):
             self._shared.report.deferred += 1
             return None
@@ -102,9 +119,36 @@ class Step:
         if waits and self.threshold and not self._specialisations.knows(key) and not self._pays(key, sizes):
             self._shared.report.postponed += 1
             return None
-        found = self._specialisations.get(key, sizes)
-        if found is not None:
-            self._shared.report.serve(Tier.STATIC)
+        return self._served(self._specialisations.get(key, sizes), symbols, larger)
+
+    def _served(
+        self,
+        found: EngineCall | None,
+        symbols: Mapping[str, Scalar],
+        larger: Mapping[str, Scalar] | None,
+        counts: bool = True,
+    ) -> EngineCall | None:
+        """A call that is there, on whose executable others of smaller sizes run."""
+        if found is None:
+            return None
+        report = self._shared.report
+        if counts:
+            report.serve(Tier.STATIC, padded=larger is not None)
+        if self._padding is None or larger is None:
+            return found
+        return self._padding.call(found, self._sizes(symbols), larger, report)
+
+    def _padded(self, symbols: Mapping[str, Scalar]) -> Mapping[str, Scalar] | None:
+        """The larger sizes that a call at these runs at; None where it runs at its own."""
+        if self._padding is None:
+            return None
+        key = self._key(symbols)
+        # Others may clear it meanwhile.
+        found = self._larger.get(key, _NOT_YET)
+        if found is _NOT_YET:
+            if len(self._larger) >= MAX_SEEN:
+                self._larger.clear()
+            found = self._larger[key] = self._padding.larger(self._sizes(symbols))
         return found
 
     def _meanwhile(self, symbols: Mapping[str, Scalar]) -> EngineCall | HostCall:
@@ -118,9 +162,10 @@ class Step:
         if not self.symbols:
             return self.static
         found = self._specialisations.ready(self._key(symbols))
-        if found is not None:
-            self._shared.report.serve(Tier.STATIC)
-        return found
+        larger = self._padded(symbols) if found is None else None
+        if larger is not None:
+            found = self._specialisations.ready(self._key(larger))
+        return self._served(found, symbols, larger)
 
     def prepare(self, symbols: Mapping[str, Scalar]) -> None:
         """Load the segment for these sizes, and keep it. Sizes from the data are not known beforehand."""
@@ -177,7 +222,11 @@ class Step:
         """The call that is loaded for these sizes, without loading or counting."""
         if not self.symbols:
             return self.static
-        return self._specialisations.peek(self._key(symbols))
+        found = self._specialisations.peek(self._key(symbols))
+        larger = self._padded(symbols) if found is None else None
+        if larger is not None:
+            found = self._specialisations.peek(self._key(larger))
+        return self._served(found, symbols, larger, counts=False)
 
     def _load_dynamic(self) -> DynamicCalls | None:
         shared = self._shared

@@ -25,6 +25,7 @@ tests/bridge/test_cli.py
 tests/bridge/test_collectives.py
 tests/bridge/test_dynamic_modules.py
 tests/bridge/test_given_weights.py
+tests/bridge/test_padding.py
 tests/lowering/passes/functionalise/test_random_programs.py
 tests/lowering/passes/test_adding_a_pass.py
 tests/lowering/stablehlo/passes/test_convolution.py
@@ -41,6 +42,7 @@ tests/runtime/test_sharing.py
 tests/test_docs.py
 tests/test_gpu.py
 tests/test_layers.py
+tests/test_padded_programs.py
 tests/test_portable.py
 tests/test_programs.py
 tests/test_properties.py

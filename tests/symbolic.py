@@ -193,7 +193,7 @@ def attempt(sample: Sample, engine: Engine | None) -> Outcome:
             continue  # eager reads what is not there, or has no lowering
         try:
             own = refined(module, sizes)
-            got, want = (_run(each, inputs, engine) for each in (own, static))
+            got, want = (run(each, inputs, engine) for each in (own, static))
         except Exception as error:
             return Outcome(sample, "failed", f"at {dict(sizes)}: {type(error).__name__}: {str(error)[-300:]}")
         # One of the two may need a check that the bounds of the other's values spare.
@@ -255,7 +255,8 @@ def resized(sample: Sample, program: Program, sizes: Mapping[str, int]) -> Sampl
     return replace(sample, args=args, kwargs=kwargs, name=str(sample))
 
 
-def _run(module: Module, inputs: Sequence[torch.Tensor], engine: Engine) -> list[np.ndarray]:
+def run(module: Module, inputs: Sequence[torch.Tensor], engine: Engine) -> list[np.ndarray]:
+    """The results of a module, compiled and called on an engine."""
     target = TargetOptions()
     binary = engine.compile(after_passes(module, Site(engine, target)), target)
     executable = engine.load(binary, module, target, {})

@@ -9,15 +9,19 @@ import typer
 
 from bridge.api import require_lowered
 from bridge.artifact import check_target
+from bridge.buckets import bucket_sizes, read_words
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.observation import PassesUntil, PrintAfter, PrintChanged, TimePasses, observing
 from bridge.cli.options import (
+    BucketSizes,
     CastWeights,
     Device,
+    Fill,
     Imports,
     Json,
     Model,
     Sizes,
+    StatedBuckets,
     Tune,
     Weights,
     note,
@@ -29,7 +33,7 @@ from bridge.cli.options import (
 from bridge.cli.progress import working
 from bridge.cli.summary import print_gaps, print_summary, print_tuning, summary
 from bridge.configuration import ATEN, AUTO
-from bridge.dispatch import check_engine, compiles_dynamic
+from bridge.dispatch import check_engine, compiles_dynamic, use_buckets
 from bridge.errors import UsageError
 from bridge.sizes import read_sizes
 from lowering.targets import DEFAULT_ENGINE, ENGINES
@@ -50,6 +54,9 @@ def command(
     device: Device = "cpu",
     tune: Tune = None,
     sizes: Sizes = None,
+    buckets: BucketSizes = None,
+    stated_buckets: StatedBuckets = None,
+    fill: Fill = None,
     dynamic: Annotated[
         bool,
         typer.Option(help="Compile a binary for all sizes too, where the engine has one."),
@@ -98,6 +105,10 @@ def command(
         if strict:
             require_lowered(lowered)
         asked = read_sizes(lowered.program, sizes) if sizes else []
+        if buckets or stated_buckets or fill:
+            given = read_words(buckets or [], stated_buckets or [], fill or [])
+            use_buckets(lowered, given)
+        asked += [s for s in bucket_sizes(lowered.program, lowered.buckets) if s not in asked]
         for name in engines:
             with working(f"compiling for {name}"):
                 seconds = tune if name == AUTO else None

@@ -47,6 +47,27 @@ Sizes = Annotated[
         help="Sizes of a dynamic axis, as tokens.1=16..512:16 (input and axis) or s27=1,8 (symbol).",
     ),
 ]
+BucketSizes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--buckets",
+        help="Sizes that calls at others are padded to, as x.0=1,2,4,8, where that is proved to be exact.",
+    ),
+]
+StatedBuckets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stated-buckets",
+        help="The same of an axis that is not proved: you state that results, cut, are right.",
+    ),
+]
+Fill = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fill",
+        help="Elements of the padding of --stated-buckets, as mask=0; default: the last ones again.",
+    ),
+]
 Weights = Annotated[
     Path | None,
     typer.Option(

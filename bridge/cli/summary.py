@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
-from bridge.api import described
+from bridge.buckets import to_json as to_json_buckets
 from bridge.cli.results import output_names, returned
+from bridge.errors import UsageError
 from bridge.memory import CallMemory
+from bridge.padding import batch_axes
 from bridge.planned import Planned
 from bridge.tuning_record import Tuning, to_json
 from lowering.ir.plan import Placement
 from lowering.ir.program import MUTATIONS, InputKind, Node, Program, Ref, all_nodes
-from lowering.ir.text import print_type
+from lowering.ir.text import described, print_type
 
 
 def summary(lowered: Planned, memory: Sequence[CallMemory] = ()) -> dict[str, Any]:
@@ -24,14 +26,21 @@ def summary(lowered: Planned, memory: Sequence[CallMemory] = ()) -> dict[str, An
     """
     signature = lowered.functional.signature
     nodes = _nodes(lowered)
+    batch = _batch_axes(lowered)
     return {
         "torch": lowered.program.torch_version,
         "inputs": _inputs(lowered.program),
         "outputs": _outputs(lowered.program),
         "symbols": {
-            name: {"low": bounds.low, "high": bounds.high, "example": lowered.program.hints.get(name)}
+            name: {
+                "low": bounds.low,
+                "high": bounds.high,
+                "example": lowered.program.hints.get(name),
+                **batch.get(name, {}),
+            }
             for name, bounds in lowered.program.ranges.items()
         },
+        "buckets": to_json_buckets(lowered.buckets),
         "writes": [
             {"kind": spec.kind.value.removesuffix("_mutation"), "name": spec.destination}
             for spec in signature.outputs
@@ -72,7 +81,10 @@ def print_contract(data: Mapping[str, Any]) -> None:
     for name, bounds in data["symbols"].items():
         low, high = ("any" if bounds[end] is None else bounds[end] for end in ("low", "high"))
         example = "" if bounds["example"] is None else f", {bounds['example']} in the example"
-        print(f"symbol {name}: {low} to {high}{example}")
+        print(f"symbol {name}: {low} to {high}{example}{_batch_axis(bounds)}")
+    for symbol, entry in data["buckets"].items():
+        how = "proved" if entry["fill"] is None else "as was stated"
+        print(f"symbol {symbol} is padded to {', '.join(map(str, entry['sizes']))}, {how}")
     for item in data["writes"]:
         print(f"writes {item['kind']} {item['name']}")
     weights = data["weights"]
@@ -82,6 +94,22 @@ def print_contract(data: Mapping[str, Any]) -> None:
             f"compiled for {item['engine']} on {item['device']}, {readable(item['bytes'])}, "
             f"by {item['version']}"
         )
+
+
+def _batch_axes(lowered: Planned) -> dict[str, dict[str, Any]]:
+    """By symbol, whether calls may be padded: `not_batch_axis` says why not. Empty where jax is missing."""
+    try:
+        found = batch_axes(lowered)
+    except UsageError:
+        return {}
+    return {axis.symbol: {"axis": axis.name, "not_batch_axis": axis.problem} for axis in found}
+
+
+def _batch_axis(symbol: Mapping[str, Any]) -> str:
+    if "not_batch_axis" not in symbol:
+        return ""
+    problem = symbol["not_batch_axis"]
+    return f"; {symbol['axis']} is {f'not a batch axis: {problem}' if problem else 'a batch axis'}"
 
 
 def print_memory(rows: Sequence[CallMemory]) -> None:

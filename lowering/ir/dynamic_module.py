@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from lowering.ir.batch_axes import BatchAxes, Mixing
 from lowering.ir.module import Check, Module, Port
 from lowering.ir.program import Range
 from lowering.ir.short_repr import ShortRepr
@@ -42,7 +43,8 @@ class SizeGuard(NamedTuple):
 class DynamicModule(ShortRepr):
     """A module as portable bytecode, whose tensors have sizes that a call says.
 
-    It is for the sizes within `ranges` for which each guard holds. `checks` as of a `Module`.
+    It is for the sizes within `ranges` for which each guard holds. `checks` as of a `Module`. `batch_axes`:
+    by symbol what is proved of it, as far as anybody has asked.
     """
 
     code: bytes
@@ -52,6 +54,7 @@ class DynamicModule(ShortRepr):
     guards: tuple[SizeGuard, ...] = ()
     name: str = "main"
     checks: tuple[Check, ...] = ()
+    batch_axes: Mapping[str, BatchAxes | Mixing] = field(default_factory=dict)
 
     def at(self, sizes: Mapping[str, Scalar]) -> Module:
         """The ports at these sizes, around the code for all of them. Raises SymbolError."""

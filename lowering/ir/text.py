@@ -135,6 +135,12 @@ def _argument(argument: Argument) -> str:
     return f"{argument.name}={print_arg(argument.value)}" if argument.name else print_arg(argument.value)
 
 
+def described(node: Node) -> str:
+    """A node's name, operator and source line."""
+    where = str(node.location)
+    return f"{node.name} ({node.target})" + (f" at {where}" if where else "")
+
+
 def print_arg(arg: Arg) -> str:
     """An argument as text: `%x`, `[1, 2]`, `f32`, `'mean'`; a graph by its name."""
     if isinstance(arg, tuple):

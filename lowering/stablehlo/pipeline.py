@@ -1,13 +1,18 @@
-"""The pipeline of a module as it is emitted, before an engine's own passes."""
+"""The pipelines of a module as it is emitted, and of one for all sizes, before an engine's own passes."""
 
 from __future__ import annotations
 
 from functools import partial
 
+from lowering.ir.batch_axes import BatchAxes
+from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.module import Module
+from lowering.ir.polynomials import normal
+from lowering.ir.symbols import Apply, Symbol
 from lowering.passes.pipeline import Pass, Pipeline
 from lowering.stablehlo import hlo
 from lowering.stablehlo.donation import donate
+from lowering.stablehlo.rows.proof import PROVE_BATCH_AXES
 
 
 def emitted(donations: tuple[tuple[str, str], ...] = ()) -> Pipeline[Module]:
@@ -19,6 +24,12 @@ def emitted(donations: tuple[tuple[str, str], ...] = ()) -> Pipeline[Module]:
         "Let calls overwrite buffers whose old value nothing reads any more, after the module's checks.",
     )
     return Pipeline("emitted", "StableHLO module as emitted", (donating,), verify, text)
+
+
+def for_all_sizes() -> Pipeline[DynamicModule]:
+    """The pipeline of a module for all sizes that is to be padded."""
+    name = "StableHLO module for all sizes"
+    return Pipeline("for-all-sizes", name, (PROVE_BATCH_AXES,), verify_dynamic, dynamic_text)
 
 
 def verify(module: Module) -> None:
@@ -42,4 +53,33 @@ def text(module: Module) -> str:
     shown += [f"// {made} in the place of {given}" for given, made in module.donated]
     if module.preflight is not None:
         shown.append(f"// before a call overwrites its inputs\n{hlo.text_of(module.preflight.code)}")
+    return "\n".join(shown)
+
+
+def verify_dynamic(module: DynamicModule) -> None:
+    """Raise ValueError for batch axes whose sizes are not those of their symbol.
+
+    Raise MLIRError for invalid code.
+    """
+    for symbol, axes in module.batch_axes.items():
+        if not isinstance(axes, BatchAxes):
+            continue
+        inputs, outputs = (
+            {port.name: port.sizes for port in side} for side in (module.inputs, module.outputs)
+        )
+        places = [(inputs[name][axis], 1) for name, found in axes.inputs.items() for axis in found]
+        places += [
+            (outputs[name][axis], rows) for name, found in axes.outputs.items() for axis, rows in found
+        ]
+        for size, rows in places:
+            if normal(size) != normal(Apply("Mul", (Symbol(symbol), rows))):
+                raise ValueError(f"{module.name} has {size} elements along the batch axis of {symbol}")
+    with hlo.make_context() as context:
+        hlo.deserialize(module.code, context).operation.verify()
+
+
+def dynamic_text(module: DynamicModule) -> str:
+    """MLIR text; what is proved of its symbols comes last."""
+    shown = [hlo.text_of(module.code)]
+    shown += [f"// {symbol}: {axes}" for symbol, axes in sorted(module.batch_axes.items())]
     return "\n".join(shown)

@@ -225,6 +225,12 @@ def _vector(at: int) -> _Rule:
     return lambda sizes, op, _: sizes.numbers(op.operands[at])
 
 
+def _as_bits(sizes: RecoveredSizes, op: Any, _: int) -> Shape:
+    """Elements of another width share the last axis, which comes or goes."""
+    shape, type_ = sizes.of(op.operands[0]), ir.RankedTensorType(op.results[0].type)
+    return (*shape, type_.shape[-1]) if type_.rank > len(shape) else shape[: type_.rank]
+
+
 def _transposed(sizes: RecoveredSizes, op: Any, _: int) -> list[int]:
     shape = sizes.of(op.operands[0])
     return [shape[axis] for axis in op.opview.permutation]
@@ -345,7 +351,7 @@ def _branch(sizes: RecoveredSizes, op: Any, at: int) -> Shape:
 
 
 _BY_ELEMENT = """
-    abs add and atan2 bitcast_convert cbrt ceil compare complex convert cosine count_leading_zeros divide
+    abs add and atan2 cbrt ceil compare complex convert cosine count_leading_zeros divide
     exponential exponential_minus_one floor imag is_finite log log_plus_one logistic maximum minimum multiply
     negate not or popcnt power real reduce_precision remainder reverse round_nearest_afz round_nearest_even
     rsqrt shift_left shift_right_arithmetic shift_right_logical sign sine sqrt subtract tan tanh xor
@@ -355,6 +361,7 @@ _BY_ELEMENT = """
 _RULES: dict[str, _Rule] = {
     **{f"stablehlo.{name}": _operand(0) for name in _BY_ELEMENT},
     **{f"stablehlo.{name}": _own_operand for name in ("optimization_barrier", "scatter", "sort", "while")},
+    "stablehlo.bitcast_convert": _as_bits,
     "stablehlo.case": _branch,
     "stablehlo.clamp": _operand(1),
     "stablehlo.concatenate": _joined,

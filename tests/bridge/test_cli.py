@@ -90,7 +90,7 @@ def test_info_as_json(artifact: Path) -> None:
     assert data["binaries"][0]["engine"] == "iree"
     assert data["weights"]["names"] == 4
     symbols = json.loads(ok("info", path_of("mlp_dynamic"), "--json"))["symbols"]
-    assert symbols == {"s77": {"low": None, "high": 64, "example": 3}}
+    assert symbols == {"s77": {"low": None, "high": 64, "example": 3, "axis": "x.0", "not_batch_axis": ""}}
     assert json.loads(ok("info", MLP, "--json", "--program"))["graph"]["nodes"]
     assert "stablehlo." in json.loads(ok("info", MLP, "--json", "--stablehlo", 0))["stablehlo"]
     assert "module @" in ok("info", MLP, "--stablehlo", 0)

@@ -16,6 +16,7 @@ import bridge
 from bridge import planned
 from bridge.dynamic_modules import from_json, to_json
 from bridge.errors import UsageError
+from lowering.ir.batch_axes import BatchAxes, Mixing, RowAxis
 from lowering.ir.dynamic_module import DynamicModule, DynamicPort, SizeGuard
 from lowering.ir.module import Check, CheckKind
 from lowering.ir.program import Range
@@ -35,6 +36,10 @@ MODULE = DynamicModule(
     (SizeGuard(Apply("StrictLessThan", (S, 16)), "ops/x.py:3"),),
     "segment_0",
     (Check(CheckKind.INDEX, "out of bounds"),),
+    {
+        "s0": BatchAxes({"x": (0,)}, {"y": (RowAxis(0, Apply("Mul", (2, Symbol("s1")))),)}),
+        "s1": Mixing("sums over the rows", "mean"),
+    },
 )
 
 
@@ -54,6 +59,9 @@ def test_json_keeps_all_of_a_module() -> None:
         {"in": [["x", "int64", [1.5], None, None]]},
         {"guards": [[["StrictLessThan", "s0"], 3]]},
         {"name": 3},
+        {"batch_axes": {"s0": {"in": {"x": [-1]}, "out": {}}}},
+        {"batch_axes": {"s0": {"in": {}, "out": {"y": [[0, 1.5]]}}}},
+        {"batch_axes": {"s0": {"reason": 3, "node": ""}}},
     ],
     ids=str,
 )
