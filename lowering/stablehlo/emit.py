@@ -10,22 +10,26 @@ from lowering.ir.custom_operators import schema_of
 from lowering.ir.facts.checks import is_check
 from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.module import Check, Module, Port
-from lowering.ir.program import STORED, Arg, Graph, Node, Program, Ref
+from lowering.ir.program import STORED, Arg, Graph, Node, Program, Range, Ref, leaves_of
 from lowering.ir.symbols import Scalar, SymbolError, Term, UnboundSymbol, evaluate
 from lowering.ir.types import DType, Layout, ObjectType, SymType, TensorType, TokenType, ValueType
 from lowering.ir.unbacked import gives_number
 from lowering.stablehlo import hlo
 from lowering.stablehlo.checks import Checks
 from lowering.stablehlo.context import ConcreteType, Context
+from lowering.stablehlo.data_number import ELEMENTS, DataNumber, is_data_number
 from lowering.stablehlo.errors import RuleError, Unsupported
 from lowering.stablehlo.hlo import func, ir
+from lowering.stablehlo.number_nodes import check_number, number_of, tells
 from lowering.stablehlo.registry import OPTIONS, Rule, rule_for
 from lowering.stablehlo.size_questions import are_equal
 from lowering.stablehlo.symbolic import SymbolicSizes, any_symbolic
 from lowering.stablehlo.value import Value, constant, tensor_type, types_text
 
 Sizes = Mapping[str, int]
+Env = dict[str, Value | DataNumber]
 
+NO_RANGES: Mapping[str, Range] = {}
 NO_REASONS: Mapping[str, str] = {}
 
 # The name of the output that says which checks failed.
@@ -46,20 +50,20 @@ def emit_module(
 ) -> Module:
     """Lower these nodes of the program's graph into a portable StableHLO module named `name`.
 
-    `inputs` and `outputs` are tensor values of the main graph; `sizes` gives every symbol its value.
-    `bounds_checks`: whether the module reports indices that are out of bounds. Raises Unsupported where a
-    node has no lowering at these sizes, RuleError where a rule is wrong.
+    `inputs` and `outputs` are values of the main graph, tensors and numbers from data; `sizes` gives every
+    symbol that sizes tensors its value. `bounds_checks`: whether the module reports indices that are out of
+    bounds. Raises Unsupported where a node has no lowering at these sizes, RuleError where a rule is wrong.
     """
     values = program.graph.values
     weights = weight_names(program)
     in_ports = tuple(_port(value, values[value], sizes, weights.get(value)) for value in inputs)
     with hlo.make_context(), ir.Location.unknown():
         module, entry = open_module(name, in_ports)
-        emitter = Emitter(sizes, bounds_checks=bounds_checks)
-        env: dict[str, Value] = dict(zip(inputs, map(Value, entry.entry_block.arguments), strict=True))
+        emitter = Emitter(sizes, bounds_checks=bounds_checks, ranges=program.ranges)
+        env = bound_inputs(program.graph, inputs, map(Value, entry.entry_block.arguments))
         with ir.InsertionPoint(entry.entry_block):
             emitter.emit_nodes(program.graph, nodes, env)
-            results = [env[value] for value in outputs]
+            results = [result_of(env[value]) for value in outputs]
             checks = emitter.checks.found()
             if checks:
                 results.append(flags(list(checks.values())))
@@ -76,11 +80,11 @@ def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REAS
     reasons; these are among what is returned.
     """
     graph = program.graph
-    emitter = Emitter(sizes, reasons=dict(known))
+    emitter = Emitter(sizes, reasons=dict(known), ranges=program.ranges)
     with hlo.make_context(), ir.Location.unknown():
         _, entry = open_module("trial", ())
         with ir.InsertionPoint(entry.entry_block):
-            env: dict[str, Value] = {}
+            env: Env = {}
             for item in graph.inputs:
                 if isinstance(item, Ref):
                     emitter.bind_placeholder(item.name, graph.values[item.name], env)
@@ -138,6 +142,7 @@ class Emitter:
     With `reasons`, a node that does not lower is noted there and its results become placeholders; without,
     Unsupported passes through. Any other error of a rule becomes a RuleError that names the node. `depth`:
     how many graphs this one lies in. `bounds_checks`: whether the module tells of indices out of bounds.
+    `ranges`: of the program's symbols.
     """
 
     def __init__(
@@ -146,14 +151,16 @@ class Emitter:
         reasons: dict[str, str] | None = None,
         depth: int = 0,
         bounds_checks: bool = True,
+        ranges: Mapping[str, Range] = NO_RANGES,
     ) -> None:
         self.sizes = sizes
         self.reasons = reasons
         self.depth = depth
         self.bounds_checks = bounds_checks
+        self.ranges = ranges
         self.checks = Checks()
 
-    def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: dict[str, Value]) -> None:
+    def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: Env) -> None:
         """Emit nodes in order; `env` holds the values they read and gains those they define."""
         for node in nodes:
             try:
@@ -176,15 +183,18 @@ class Emitter:
                     f"node {node.name}, {node.target}{where}: {type(error).__name__}: {error}"
                 ) from error
 
-    def emit_node(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
+    def emit_node(self, graph: Graph, node: Node, env: Env) -> None:
         results = list(node.results())
         types = [graph.values[name] for name in results]
         if is_check(node.target):
             self._check(graph, node, env)
             return
-        if gives_number(graph, node):
-            raise Unsupported("its value is known only once the data is")
-        if self._is_known(types):
+        if types and all(isinstance(type_, SymType) for type_ in types):
+            if gives_number(graph, node) or not self._is_known(types):
+                arguments = [self._argument(value, graph, env) for _, value, _ in node.args]
+                (name,), (type_,) = results, types
+                assert isinstance(type_, SymType)
+                env[name] = number_of(Context(self, node, (), graph), node, type_, arguments, self.ranges)
             return
         if not results and rule_for(node.target) is None:
             raise Unsupported("run for its effect alone, and StableHLO has none")
@@ -230,6 +240,8 @@ class Emitter:
     def _decompose(self, cx: Context, target: str, arguments: dict[str, Any]) -> list[Value]:
         from lowering.stablehlo.decompose import decompose
 
+        if any(map(is_data_number, leaves_of(tuple(arguments.values())))):
+            raise Unsupported(f"{target} has no rule, and takes a number that only the data tells")
         graph, operands = decompose(target, arguments, cx.outs)
         return list(self.inline_graph(graph, operands))
 
@@ -241,8 +253,10 @@ class Emitter:
             raise Unsupported(f"its graph {graph.name} takes {len(tensors)} tensors, given {len(operands)}")
         if self.depth == MAX_DEPTH:
             raise Unsupported(f"graphs lie more than {MAX_DEPTH} deep in graphs")
-        env = dict(zip(tensors, operands, strict=True))
-        inner = Emitter(self.sizes, depth=self.depth + 1, bounds_checks=self.bounds_checks)
+        env: Env = dict(zip(tensors, operands, strict=True))
+        inner = Emitter(
+            self.sizes, depth=self.depth + 1, bounds_checks=self.bounds_checks, ranges=self.ranges
+        )
         inner.checks = self.checks
         for node in graph.nodes:
             frames = node.location.frames
@@ -270,8 +284,12 @@ class Emitter:
         *strides, offset = (cast(int, scalar_of(term, self.sizes)) for term in terms)
         return tuple(strides), offset
 
-    def bind_placeholder(self, name: str, type_: ValueType, env: dict[str, Value]) -> None:
+    def bind_placeholder(self, name: str, type_: ValueType, env: Env) -> None:
         """A value of the right type that nothing made; none where StableHLO has no such type."""
+        if isinstance(type_, SymType):
+            if not self._is_known((type_,)):
+                env[name] = DataNumber(constant(0, ELEMENTS[type_.kind]))
+            return
         try:
             out = concrete(type_, self.sizes)
             env[name] = constant(0, out.dtype, out.shape)
@@ -279,26 +297,28 @@ class Emitter:
             env.pop(name, None)
 
     def _is_known(self, types: Sequence[ValueType]) -> bool:
-        """Whether all results are symbolic scalars; Unsupported where the sizes do not tell their values."""
-        if not types or not all(isinstance(type_, SymType) for type_ in types):
+        """Whether the sizes tell the values of symbolic scalars; else the data does."""
+        if not tells(self.sizes, types):
             return False
         for type_ in types:
             assert isinstance(type_, SymType)
             scalar_of(type_.value, self.sizes)
         return True
 
-    def _check(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
+    def _check(self, graph: Graph, node: Node, env: Env) -> None:
         """A node that only checks. Unsupported where it reads what is not known, or where it does not hold:
-        ATen then raises what eager raises."""
+        ATen then raises what eager raises. Of a number from the data it becomes a check of the module."""
         arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args}
-        if not _holds(arguments):
+        if any(map(is_data_number, arguments.values())):
+            check_number(Context(self, node, (), graph), graph, node, arguments)
+        elif not _holds(arguments):
             raise Unsupported("an assertion that does not hold at these sizes")
 
-    def _argument(self, arg: Arg, graph: Graph, env: dict[str, Value]) -> Any:
+    def _argument(self, arg: Arg, graph: Graph, env: Env) -> Any:
         """An IR argument as a rule sees it: Values, tuples, Python scalars, enums, nested graphs."""
         if isinstance(arg, Ref):
             type_ = graph.values[arg.name]
-            if isinstance(type_, SymType):
+            if isinstance(type_, SymType) and arg.name not in env:
                 return scalar_of(type_.value, self.sizes)
             if arg.name not in env:
                 concrete(type_, self.sizes)
@@ -389,8 +409,28 @@ def _flatten(produced: Any) -> list[Value]:
 
 
 def _port(name: str, type_: ValueType, sizes: Sizes, weight: str | None) -> Port:
-    out = concrete(type_, sizes)
+    out = port_type(type_, sizes)
     return Port(name, out.dtype, out.shape, weight)
+
+
+def port_type(type_: ValueType, sizes: Sizes) -> ConcreteType:
+    """The type of a segment's argument: a number from data is a 0-d tensor."""
+    if isinstance(type_, SymType):
+        return ConcreteType(ELEMENTS[type_.kind], ())
+    return concrete(type_, sizes)
+
+
+def bound_inputs(graph: Graph, names: Sequence[str], arguments: Iterable[Value]) -> Env:
+    """The arguments of a module as rules take them: tensors, and numbers from data."""
+    return {
+        name: DataNumber(value) if isinstance(graph.values[name], SymType) else value
+        for name, value in zip(names, arguments, strict=True)
+    }
+
+
+def result_of(made: Value | DataNumber) -> Value:
+    """A value of a program as a result of its module."""
+    return made if isinstance(made, Value) else made.value
 
 
 def open_module(name: str, ports: Sequence[Port]) -> tuple[ir.Module, func.FuncOp]:
