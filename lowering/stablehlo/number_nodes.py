@@ -57,8 +57,7 @@ def check_number(cx: Context, graph: Graph, node: Node, arguments: Mapping[str, 
         number = _checked(arguments["self"])
         message = str(arguments.get("assert_msg", ""))
         found = claim(message, graph)
-        told = f"the data breaks what the program takes: {found.text}{found.where}" if found else message
-        cx.fail_if(number == 0, told)
+        cx.fail_if(number == 0, f"the program takes {found.text}" if found else message)
         return
     number = _checked(arguments["size"])
     low, high = arguments.get("min"), arguments.get("max")
