@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lowering.ir.claims import claim
+from lowering.ir.facts.data import takes_item
 from lowering.ir.program import Graph, Node, Range
 from lowering.ir.symbols import free_symbols, is_unbacked
 from lowering.ir.term_bounds import bounds
@@ -15,8 +16,6 @@ from lowering.stablehlo.data_number import ELEMENTS, DataNumber, is_data_number
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.numbers import computed, number_from
 from lowering.stablehlo.value import Value
-
-_ITEMS = ("aten.item.default", "aten._local_scalar_dense.default")
 
 
 def tells(sizes: Mapping[str, int], types: Iterable[ValueType]) -> bool:
@@ -30,7 +29,7 @@ def number_of(
     cx: Context, node: Node, type_: SymType, arguments: Sequence[Any], ranges: Mapping[str, Range]
 ) -> DataNumber:
     """The number that a node takes out of the data, or computes with such numbers. Raises Unsupported."""
-    if node.target in _ITEMS and isinstance(arguments[0], Value):
+    if takes_item(node.target) and isinstance(arguments[0], Value):
         number = number_from(cx, arguments[0])
     elif node.target.startswith("aten."):
         raise Unsupported("its value is known only once the data is")
