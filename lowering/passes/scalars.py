@@ -13,30 +13,48 @@ if TYPE_CHECKING:
 
 
 def narrowed(builder: Builder, start: Arg, size: Arg, length: Arg) -> tuple[Arg, Arg]:
-    """Where a slice begins and ends that `narrow` takes of an axis of this size.
+    """Where a slice begins and ends that `narrow` takes of an axis of this size."""
+    low = wrapped(builder, start, size)
+    return low, added(builder, low, length)
 
-    A start that is negative counts from the end.
-    """
-    if not isinstance(start, int) or start < 0:
-        wrapped = added(builder, start, size)
-        start = wrapped if isinstance(start, int) else _where_negative(builder, start, wrapped)
-    return start, added(builder, start, length)
+
+def wrapped(builder: Builder, number: Arg, size: Arg) -> Arg:
+    """A place on an axis: a number that is negative counts from the end."""
+    if isinstance(number, int) and (number >= 0 or isinstance(size, int)):
+        return number if number >= 0 else added(builder, number, size)
+    other, term = added(builder, number, size), _term(builder, number)
+    if isinstance(number, int):
+        return other
+    below = Apply("StrictLessThan", (term, 0))
+    condition = builder.call("_operator.lt", SymType(SymKind.BOOL, below), a=number, b=0)
+    type_ = SymType(SymKind.INT, Apply("Piecewise", (_term(builder, other), below, term, True)))
+    return Ref(builder.call("torch.sym_ite", type_, b=Ref(condition), t=other, f=number))
 
 
 def added(builder: Builder, a: Arg, b: Arg) -> Arg:
     """The sum of two integers."""
     if isinstance(a, int) and isinstance(b, int):
         return a + b
-    type_ = SymType(SymKind.INT, Apply("Add", (_term(builder, a), _term(builder, b))))
-    return Ref(builder.call("_operator.add", type_, a=a, b=b))
+    return _combined(builder, "_operator.add", "Add", a, b)
 
 
-def _where_negative(builder: Builder, number: Arg, other: Arg) -> Arg:
-    term = _term(builder, number)
-    below = Apply("StrictLessThan", (term, 0))
-    condition = builder.call("_operator.lt", SymType(SymKind.BOOL, below), a=number, b=0)
-    type_ = SymType(SymKind.INT, Apply("Piecewise", (_term(builder, other), below, term, True)))
-    return Ref(builder.call("torch.sym_ite", type_, b=Ref(condition), t=other, f=number))
+def greater(builder: Builder, a: Arg, b: Arg) -> Arg:
+    """The greater of two integers."""
+    if isinstance(a, int) and isinstance(b, int):
+        return max(a, b)
+    return _combined(builder, "torch.sym_max", "Max", a, b)
+
+
+def smaller(builder: Builder, a: Arg, b: Arg) -> Arg:
+    """The smaller of two integers."""
+    if isinstance(a, int) and isinstance(b, int):
+        return min(a, b)
+    return _combined(builder, "torch.sym_min", "Min", a, b)
+
+
+def _combined(builder: Builder, target: str, op: str, a: Arg, b: Arg) -> Arg:
+    type_ = SymType(SymKind.INT, Apply(op, (_term(builder, a), _term(builder, b))))
+    return Ref(builder.call(target, type_, a=a, b=b))
 
 
 def _term(builder: Builder, arg: Arg) -> Term:
