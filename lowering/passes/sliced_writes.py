@@ -81,11 +81,8 @@ def _matched(graph: Graph, scatter: Node) -> _Write | None:
         return None
     if (source.rank >= behind and source.sizes[-behind] != 1) or not 0 < length <= size:
         return None
-    own = (
-        (taken, spread, copy, scatter)
-        if value != _given(copy)[source_name] and spread
-        else (taken, copy, scatter)
-    )
+    expanded = () if spread is None or value == _given(copy)[source_name] else (spread,)
+    own = (taken, *expanded, copy, scatter)
     return _Write(own, value, length, symbol) if _is_alone(graph, own, symbol, size) else None
 
 

@@ -16,7 +16,7 @@ from lowering.ir.types import DType, Layout, ObjectType, SymType, TensorType, To
 from lowering.ir.unbacked import gives_number
 from lowering.stablehlo import hlo
 from lowering.stablehlo.checks import Checks
-from lowering.stablehlo.context import ConcreteType, Context
+from lowering.stablehlo.context import ConcreteType, Context, Operand
 from lowering.stablehlo.data_number import ELEMENTS, DataNumber, is_data_number
 from lowering.stablehlo.errors import RuleError, Unsupported
 from lowering.stablehlo.hlo import func, ir
@@ -27,7 +27,7 @@ from lowering.stablehlo.symbolic import SymbolicSizes, any_symbolic
 from lowering.stablehlo.value import Value, constant, tensor_type, types_text
 
 Sizes = Mapping[str, int]
-Env = dict[str, Value | DataNumber]
+Env = dict[str, Operand]
 
 NO_RANGES: Mapping[str, Range] = {}
 NO_REASONS: Mapping[str, str] = {}
@@ -245,15 +245,16 @@ class Emitter:
         graph, operands = decompose(target, arguments, cx.outs)
         return list(self.inline_graph(graph, operands))
 
-    def inline_graph(self, graph: Graph, operands: Sequence[Value]) -> tuple[Value, ...]:
+    def inline_graph(self, graph: Graph, operands: Sequence[Operand]) -> tuple[Value, ...]:
         """Emit a nested graph's nodes; a node in it that does not lower makes the whole not lower."""
         names = [item.name for item in graph.inputs if isinstance(item, Ref)]
-        tensors = [name for name in names if isinstance(graph.values[name], TensorType)]
-        if len(tensors) != len(operands):
-            raise Unsupported(f"its graph {graph.name} takes {len(tensors)} tensors, given {len(operands)}")
+        types = [(name, graph.values[name]) for name in names]
+        taken = [n for n, t in types if isinstance(t, TensorType) or not tells(self.sizes, (t,))]
+        if len(taken) != len(operands):
+            raise Unsupported(f"its graph {graph.name} takes {len(taken)} tensors, given {len(operands)}")
         if self.depth == MAX_DEPTH:
             raise Unsupported(f"graphs lie more than {MAX_DEPTH} deep in graphs")
-        env: Env = dict(zip(tensors, operands, strict=True))
+        env: Env = dict(zip(taken, operands, strict=True))
         inner = Emitter(
             self.sizes, depth=self.depth + 1, bounds_checks=self.bounds_checks, ranges=self.ranges
         )
@@ -428,7 +429,7 @@ def bound_inputs(graph: Graph, names: Sequence[str], arguments: Iterable[Value])
     }
 
 
-def result_of(made: Value | DataNumber) -> Value:
+def result_of(made: Operand) -> Value:
     """A value of a program as a result of its module."""
     return made if isinstance(made, Value) else made.value
 
