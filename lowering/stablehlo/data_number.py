@@ -85,10 +85,8 @@ class DataNumber:
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __bool__ = __int__ = __index__ = __float__ = __complex__ = _refuse
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _refuse
+    __hash__ = _refuse  # pyright: ignore[reportAssignmentType]
     __and__ = __rand__ = __or__ = __ror__ = __lshift__ = __rshift__ = __abs__ = _refuse
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def __repr__(self) -> str:
         return f"a {self.__class__.__name__} from the data"

@@ -21,6 +21,7 @@ from lowering.stablehlo.data_number import ELEMENTS, DataNumber, is_data_number
 from lowering.stablehlo.errors import RuleError, Unsupported
 from lowering.stablehlo.hlo import func, ir
 from lowering.stablehlo.number_nodes import check_number, number_of, tells
+from lowering.stablehlo.number_ranges import check_ranges
 from lowering.stablehlo.registry import OPTIONS, Rule, rule_for
 from lowering.stablehlo.size_questions import are_equal
 from lowering.stablehlo.symbolic import SymbolicSizes, any_symbolic
@@ -205,6 +206,7 @@ class Emitter:
             positional = tuple(self._argument(value, graph, env) for name, value, _ in node.args if not name)
         else:
             positional = ()
+        check_ranges(cx, node.target, arguments)
         produced = self._run(cx, node.target, positional, arguments)
         for name, value in zip(results, produced, strict=True):
             env[name] = value
