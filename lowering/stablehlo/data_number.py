@@ -10,19 +10,12 @@ from collections.abc import Callable
 from operator import add, mul, sub, truediv
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
-from lowering.ir.types import DType, SymKind
+from lowering.ir.types import DType
 from lowering.stablehlo.errors import Unsupported
 
 if TYPE_CHECKING:
     from lowering.stablehlo.value import Value
 
-#: The element type that holds every number of a kind: Python's floats are float64. Its integers have no end;
-#: arithmetic checks that they fit.
-ELEMENTS: dict[SymKind, DType] = {
-    SymKind.INT: DType.INT64,
-    SymKind.FLOAT: DType.FLOAT64,
-    SymKind.BOOL: DType.BOOL,
-}
 _CLASSES: dict[DType, type] = {DType.INT64: int, DType.FLOAT64: float, DType.BOOL: bool}
 
 

@@ -17,7 +17,7 @@ from lowering.ir.unbacked import gives_number
 from lowering.stablehlo import hlo
 from lowering.stablehlo.checks import Checks
 from lowering.stablehlo.context import ConcreteType, Context, Operand
-from lowering.stablehlo.data_number import ELEMENTS, DataNumber, is_data_number
+from lowering.stablehlo.data_number import DataNumber, is_data_number
 from lowering.stablehlo.errors import RuleError, Unsupported
 from lowering.stablehlo.hlo import func, ir
 from lowering.stablehlo.number_nodes import check_number, number_of, tells
@@ -291,7 +291,7 @@ class Emitter:
         """A value of the right type that nothing made; none where StableHLO has no such type."""
         if isinstance(type_, SymType):
             if not self._is_known((type_,)):
-                env[name] = DataNumber(constant(0, ELEMENTS[type_.kind]))
+                env[name] = DataNumber(constant(0, type_.kind.element))
             return
         try:
             out = concrete(type_, self.sizes)
@@ -419,7 +419,7 @@ def _port(name: str, type_: ValueType, sizes: Sizes, weight: str | None) -> Port
 def port_type(type_: ValueType, sizes: Sizes) -> ConcreteType:
     """The type of a segment's argument: a number from data is a 0-d tensor."""
     if isinstance(type_, SymType):
-        return ConcreteType(ELEMENTS[type_.kind], ())
+        return ConcreteType(type_.kind.element, ())
     return concrete(type_, sizes)
 
 

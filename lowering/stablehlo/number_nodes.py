@@ -12,7 +12,7 @@ from lowering.ir.symbols import free_symbols, is_unbacked
 from lowering.ir.term_bounds import bounds
 from lowering.ir.types import SymKind, SymType, ValueType
 from lowering.stablehlo.context import Context
-from lowering.stablehlo.data_number import ELEMENTS, DataNumber, is_data_number
+from lowering.stablehlo.data_number import DataNumber, is_data_number
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.numbers import computed, number_from
 from lowering.stablehlo.value import Value
@@ -35,7 +35,7 @@ def number_of(
         raise Unsupported("its value is known only once the data is")
     else:
         number = computed(cx, node.target, list(arguments), _fits(type_, ranges))
-    if number.value.dtype is not ELEMENTS[type_.kind]:
+    if number.value.dtype is not type_.kind.element:
         raise Unsupported(
             f"the program takes a {number.value.dtype} from the data for its {type_.kind.value}"
         )
