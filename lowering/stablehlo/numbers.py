@@ -14,6 +14,7 @@ from lowering.stablehlo.bounds import interval
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.data_number import DataNumber, is_data_number
 from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Value
 
@@ -89,9 +90,10 @@ class _Arithmetic:
         return self.same(a, b)
 
     def as_float(self, value: Value) -> Value:
-        """A number as a float, without rounding."""
+        """A number as a float, without rounding: one that is no float64 is a failed check."""
         if value.dtype is INT and not _within(value, -_EXACT, _EXACT):
-            raise Unsupported("an int from the data that may be no float64")
+            outside = (value < -_EXACT) | (value > _EXACT)
+            self.cx.fail_if(outside, "an integer from the data is too large to be a float")
         return self.cx.convert(value, FLOAT)
 
     def overflow(self, failed: Value) -> None:
@@ -179,9 +181,19 @@ def _quotient(at: _Arithmetic, a: Value, b: Value) -> Value:
 
 
 def _true_quotient(at: _Arithmetic, a: Value, b: Value) -> Value:
-    a, b = at.as_float(a), at.as_float(b)
-    at.cx.fail_if(b == 0, "ZeroDivisionError")
-    return a / b
+    if not _is_literal(b):
+        at.cx.fail_if(b == 0, "ZeroDivisionError")
+    return at.as_float(a) / at.as_float(b)
+
+
+def _is_literal(value: Value) -> bool:
+    """Whether a number is a literal of the program, and not 0."""
+    owner = value.ir.owner
+    if isinstance(owner, ir.Block) or owner.name != "stablehlo.constant":
+        return False
+    attribute = owner.attributes["value"]
+    kind = ir.DenseFPElementsAttr if value.dtype is FLOAT else ir.DenseIntElementsAttr
+    return all(number != 0 for number in kind(attribute))
 
 
 def _square(at: _Arithmetic, a: Value) -> Value:

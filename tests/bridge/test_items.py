@@ -138,8 +138,8 @@ def test_places_from_the_data(body: Callable[..., Any], engine: str) -> None:
             # Where the exporter asserts first, it is a RuntimeError, as of `ep.module()`.
             assert isinstance(got.error, IndexError | RuntimeError)
             module.cache.copy_(before)
-        for cache in compiled.buffers.values():
-            torch.testing.assert_close(torch.as_tensor(cache), module.cache, rtol=0, atol=0)
+        for kept in compiled.buffers.values():
+            torch.testing.assert_close(torch.as_tensor(kept), module.cache, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
