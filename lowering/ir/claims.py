@@ -1,4 +1,4 @@
-"""What the exporter claims of sizes and numbers, in the program's words rather than in symbols."""
+"""Claims of the exporter about sizes and numbers, in the program's words rather than in symbols."""
 
 from __future__ import annotations
 

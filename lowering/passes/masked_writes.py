@@ -37,7 +37,7 @@ class _Picked(NamedTuple):
 
 @dataclass
 class _Found:
-    """What is computed with picked elements.
+    """All that is computed with picked elements.
 
     `picks`, `derived`: by value, what it is and what it is made of. `writes`: nodes that write such back.
     `counting`: nodes about their number alone. `counts`: by symbol, whose number it is. `spoiled`: those that

@@ -90,7 +90,7 @@ class _Arithmetic:
         return self.same(a, b)
 
     def as_float(self, value: Value) -> Value:
-        """A number as a float, without rounding: one that is no float64 is a failed check."""
+        """A number as a float, without rounding: another is a failed check."""
         if value.dtype is INT and not _within(value, -_EXACT, _EXACT):
             outside = (value < -_EXACT) | (value > _EXACT)
             self.cx.fail_if(outside, "an integer from the data is too large to be a float")
@@ -126,7 +126,7 @@ def _multiplied(at: _Arithmetic, a: Value, b: Value) -> Value:
     a, b = at.same(a, b)
     made = a * b
     if made.dtype is INT and not at.fits:
-        # The quotient gives the other factor back, but for the one that is no number of 64 bits.
+        # The quotient gives the other factor back, but for one that 64 bits do not hold.
         by = at.cx.select((b == 0) | (b == -1), 1, b)
         at.overflow(((made / by != a) & (by == b)) | ((b == -1) & (a == _LEAST)))
     return made

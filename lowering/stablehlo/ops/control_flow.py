@@ -21,7 +21,7 @@ def _tensors(values: Sequence[object]) -> list[Value]:
 
 
 def _operands(values: Sequence[object]) -> list[Operand]:
-    """What a graph takes: tensors, and numbers that only the data tells."""
+    """The tensors that a graph takes, and the numbers that only the data tells."""
     return [value for value in values if isinstance(value, Value) or is_data_number(value)]
 
 
