@@ -10,31 +10,35 @@ from lowering.ir.custom_operators import schema_of
 from lowering.ir.facts.checks import is_check
 from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.module import Check, Module, Port
-from lowering.ir.program import STORED, Arg, Graph, Node, Program, Range, Ref, leaves_of
-from lowering.ir.symbols import Scalar, SymbolError, Term, UnboundSymbol, evaluate
-from lowering.ir.types import DType, Layout, ObjectType, SymType, TensorType, TokenType, ValueType
+from lowering.ir.program import Arg, Graph, Node, Program, Range, Ref, leaves_of
+from lowering.ir.types import SymType, TensorType, ValueType
 from lowering.ir.unbacked import gives_number
 from lowering.stablehlo import hlo
 from lowering.stablehlo.checks import Checks
+from lowering.stablehlo.concrete import Sizes, concrete, scalar_of
 from lowering.stablehlo.context import ConcreteType, Context, Operand
 from lowering.stablehlo.data_number import DataNumber, is_data_number
+from lowering.stablehlo.entry import (
+    CHECKS,
+    Env,
+    bound_inputs,
+    close_module,
+    flags,
+    open_module,
+    port_of,
+    result_of,
+    weight_names,
+)
 from lowering.stablehlo.errors import RuleError, Unsupported
-from lowering.stablehlo.hlo import func, ir
+from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.number_nodes import check_number, number_of, tells
 from lowering.stablehlo.number_ranges import check_ranges
 from lowering.stablehlo.registry import OPTIONS, Rule, rule_for
 from lowering.stablehlo.size_questions import are_equal
-from lowering.stablehlo.symbolic import SymbolicSizes, any_symbolic
-from lowering.stablehlo.value import Value, constant, tensor_type, types_text
-
-Sizes = Mapping[str, int]
-Env = dict[str, Operand]
+from lowering.stablehlo.value import Value, constant, types_text
 
 NO_RANGES: Mapping[str, Range] = {}
 NO_REASONS: Mapping[str, str] = {}
-
-# The name of the output that says which checks failed.
-CHECKS = "checks"
 
 # How deep graphs may lie in graphs: each level costs a dozen frames of Python's stack.
 MAX_DEPTH = 32
@@ -57,7 +61,7 @@ def emit_module(
     """
     values = program.graph.values
     weights = weight_names(program)
-    in_ports = tuple(_port(value, values[value], sizes, weights.get(value)) for value in inputs)
+    in_ports = tuple(port_of(value, values[value], sizes, weights.get(value)) for value in inputs)
     with hlo.make_context(), ir.Location.unknown():
         module, entry = open_module(name, in_ports)
         emitter = Emitter(sizes, bounds_checks=bounds_checks, ranges=program.ranges)
@@ -92,49 +96,6 @@ def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REAS
             emitter.emit_nodes(graph, graph.nodes, env)
     assert emitter.reasons is not None
     return emitter.reasons
-
-
-def weight_names(program: Program) -> dict[str, str]:
-    """Full weight names by value name, of the inputs whose bytes never change between calls."""
-    written = {spec.destination for spec in program.signature.outputs if spec.destination is not None}
-    return {
-        spec.name: spec.fqn
-        for spec in program.signature.inputs
-        if spec.kind in STORED and spec.fqn is not None and spec.fqn not in written
-    }
-
-
-_KINDS = {SymType: "a Python number", ObjectType: "a script object", TokenType: "a token"}
-
-
-def concrete(type_: ValueType, sizes: Sizes) -> ConcreteType:
-    """A tensor's dtype and sizes for these symbols; Unsupported where they are not known before the call."""
-    if not isinstance(type_, TensorType):
-        raise Unsupported(f"{_KINDS[type(type_)]} is not a tensor")
-    if type_.layout is not Layout.STRIDED:
-        raise Unsupported(f"StableHLO has no {type_.layout.value} tensors")
-    if type_.device.type == "meta":
-        raise Unsupported("a tensor on the device meta has no data")
-    shape = tuple(scalar_of(size, sizes, "its size ") for size in type_.sizes)
-    if any_symbolic(shape):
-        return ConcreteType(type_.dtype, tuple(cast(Sequence[int], shape)))
-    for size, term in zip(shape, type_.sizes, strict=True):
-        if not isinstance(size, int) or not 0 <= size < 1 << 63:
-            raise Unsupported(f"its size {term} would be {size}")
-    return ConcreteType(type_.dtype, tuple(int(size) for size in shape))
-
-
-def scalar_of(term: Term, sizes: Sizes, what: str = "") -> Scalar:
-    """The value of a symbolic scalar; Unsupported where it is not known before the call, or has none."""
-    if isinstance(term, int | float | bool):
-        return term
-    try:
-        symbolic = sizes.scalar(term) if isinstance(sizes, SymbolicSizes) else None
-        return evaluate(term, sizes) if symbolic is None else symbolic
-    except UnboundSymbol as error:
-        raise Unsupported(f"{what}{error.name} is known only once the data is") from None
-    except SymbolError as error:
-        raise Unsupported(f"{what}has no value at these sizes: {error}") from None
 
 
 class Emitter:
@@ -356,12 +317,6 @@ def _holds(arguments: Mapping[str, Any]) -> bool:
     return (low is None or size >= low) and (high is None or size <= high)
 
 
-def flags(failed: Sequence[Value]) -> Value:
-    """0-d bools as one tensor."""
-    rows = [Value(hlo.stablehlo.reshape(tensor_type(DType.BOOL, (1,)), value.ir)).ir for value in failed]
-    return Value(hlo.stablehlo.concatenate(rows, 0))
-
-
 def _schema(target: str) -> OpSchema:
     found = schema_of(target)
     if found is None:
@@ -409,58 +364,3 @@ def _flatten(produced: Any) -> list[Value]:
     if produced is None:
         return []
     return [value for item in produced for value in _flatten(item)]
-
-
-def _port(name: str, type_: ValueType, sizes: Sizes, weight: str | None) -> Port:
-    out = port_type(type_, sizes)
-    return Port(name, out.dtype, out.shape, weight)
-
-
-def port_type(type_: ValueType, sizes: Sizes) -> ConcreteType:
-    """The type of a segment's argument: a number from data is a 0-d tensor."""
-    if isinstance(type_, SymType):
-        return ConcreteType(type_.kind.element, ())
-    return concrete(type_, sizes)
-
-
-def bound_inputs(graph: Graph, names: Sequence[str], arguments: Iterable[Value]) -> Env:
-    """The arguments of a module as rules take them: tensors, and numbers from data."""
-    return {
-        name: DataNumber(value) if isinstance(graph.values[name], SymType) else value
-        for name, value in zip(names, arguments, strict=True)
-    }
-
-
-def result_of(made: Operand) -> Value:
-    """A value of a program as a result of its module."""
-    return made if isinstance(made, Value) else made.value
-
-
-def open_module(name: str, ports: Sequence[Port]) -> tuple[ir.Module, func.FuncOp]:
-    """A module with an empty public `@main` taking these ports. Sizes of theirs may be symbolic."""
-    module = ir.Module.create()
-    module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
-    types = [tensor_type(port.dtype, port.sizes) for port in ports]
-    with ir.InsertionPoint(module.body):
-        entry = func.FuncOp("main", ir.FunctionType.get(types, []))
-        entry.add_entry_block([hlo.location(port.name, ()) for port in ports])
-    return module, entry
-
-
-def close_module(module: ir.Module, entry: func.FuncOp, results: Sequence[Value]) -> bytes:
-    """The portable bytecode of a module whose `@main` returns these. Raises RuleError if it is invalid."""
-    with ir.InsertionPoint(entry.entry_block):
-        func.ReturnOp([value.ir for value in results])
-    entry.attributes["function_type"] = ir.TypeAttr.get(
-        ir.FunctionType.get(list(entry.type.inputs), [value.ir.type for value in results])
-    )
-    _verify(module)
-    hlo.legalise_chlo(module)
-    return hlo.serialize(module)
-
-
-def _verify(module: ir.Module) -> None:
-    try:
-        module.operation.verify()
-    except ir.MLIRError as error:
-        raise RuleError(f"a rule emitted invalid StableHLO: {error}") from error

@@ -14,16 +14,15 @@ from lowering.ir.types import DType, TensorType
 from lowering.ir.unbacked import symbols_of
 from lowering.stablehlo import hlo
 from lowering.stablehlo.admitted import conditions
-from lowering.stablehlo.emit import (
+from lowering.stablehlo.concrete import port_type
+from lowering.stablehlo.emit import NO_REASONS, Emitter
+from lowering.stablehlo.entry import (
     CHECKS,
-    NO_REASONS,
-    Emitter,
     Env,
     bound_inputs,
     close_module,
     flags,
     open_module,
-    port_type,
     result_of,
     weight_names,
 )

@@ -9,6 +9,7 @@ import numpy as np
 from lowering.ir.types import DType
 from lowering.stablehlo.bounds import interval
 from lowering.stablehlo.context import Context
+from lowering.stablehlo.data_number import is_data_number
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.casts import cast
 from lowering.stablehlo.registry import add_rules, lowers
@@ -126,7 +127,9 @@ def progression(cx: Context, start: Scalar, step: Scalar) -> Value:
     """start, start + step, ... in the result's type; fractions are computed in float64 and rounded once."""
     out, shape = cx.out.dtype, cx.out.shape
     if out.is_integer:
-        start, step = int(start), int(step)  # pyright: ignore[reportArgumentType]
+        if not is_data_number(start):
+            start = int(start)  # pyright: ignore[reportArgumentType]
+        step = int(step)  # pyright: ignore[reportArgumentType]
         return cx.iota(out, shape) * step + start
     count = shape[0]
     whole = float(start).is_integer() and float(step).is_integer()  # pyright: ignore[reportArgumentType]
@@ -226,20 +229,23 @@ def eye_m(cx: Context, n: int, m: int, dtype: DType | None) -> Value:
     return eye(cx, n, dtype)
 
 
-def _clipped(diagonal: int, self: Value) -> int:
+def _clipped(cx: Context, diagonal: int, self: Value) -> int | Value:
     """Diagonals beyond the matrix are all alike; clipped, they fit int32."""
-    return max(-self.shape[-2] - 1, min(diagonal, self.shape[-1] + 1))
+    low, high = -self.shape[-2] - 1, self.shape[-1] + 1
+    if is_data_number(diagonal):
+        return cx.convert(cx.clamp(low, diagonal.value, high), DType.INT32)
+    return max(low, min(diagonal, high))
 
 
 @lowers("aten.tril.default")
 def tril(cx: Context, self: Value, diagonal: int) -> Value:
-    keep = _diagonal_offsets(cx, *self.shape[-2:]) <= _clipped(diagonal, self)
+    keep = _diagonal_offsets(cx, *self.shape[-2:]) <= _clipped(cx, diagonal, self)
     return cx.select(keep, self, 0)
 
 
 @lowers("aten.triu.default")
 def triu(cx: Context, self: Value, diagonal: int) -> Value:
-    keep = _diagonal_offsets(cx, *self.shape[-2:]) >= _clipped(diagonal, self)
+    keep = _diagonal_offsets(cx, *self.shape[-2:]) >= _clipped(cx, diagonal, self)
     return cx.select(keep, self, 0)
 
 
