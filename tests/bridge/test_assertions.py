@@ -58,8 +58,7 @@ def of_a_size(x: torch.Tensor) -> torch.Tensor:
 
 X = torch.tensor([4.0, 5.0])
 POSITIVE, ONE = "the sum is positive", "Expected Tensor with single nonzero value"
-# A part of what eager says and of what is said here, and whether it is in StableHLO. Eager names the exporter's
-# symbol u0.
+# A part of what eager says, where u0 is the exporter's symbol; of what is said here; whether in StableHLO.
 CASES: dict[str, tuple[Any, str, str, bool]] = {
     "_assert_async": (asynchronous, POSITIVE, POSITIVE, True),
     "_assert_async without a message": (without_message, ONE, ONE, True),
