@@ -157,6 +157,8 @@ def _donations(lowered: Planned, module: Module, segment: Segment) -> Iterator[s
 
 def _fits(port: Port, lowered: Planned) -> bool:
     type_ = lowered.functional.graph.values.get(port.name)
+    if isinstance(type_, SymType):
+        return type_.kind.element is port.dtype and not port.sizes
     if not isinstance(type_, TensorType) or type_.dtype is not port.dtype or type_.rank != len(port.sizes):
         return False
     known = lowered.example_sizes

@@ -11,6 +11,7 @@ from lowering.host.memory import base, private_copy, torch_can_view, with_stride
 from lowering.host.tensors import numpy_to_torch
 from lowering.ir.plan import Segment
 from lowering.ir.program import Node
+from lowering.ir.symbols import Symbol
 from lowering.ir.types import SymType, TensorType, TokenType
 from lowering.targets import get_host
 from lowering.targets.target import ROLLBACK, HostRun, NodeSegment
@@ -45,6 +46,12 @@ class HostCall:
         self._tensors = [name for name, type_ in types.items() if isinstance(type_, TensorType)]
         self._tokens = [name for name, type_ in types.items() if isinstance(type_, TokenType)]
         self._scalars = [name for name, type_ in types.items() if isinstance(type_, SymType)]
+        # Symbols of numbers that other segments took out of the data.
+        self._named = {
+            name: type_.value.name
+            for name, type_ in types.items()
+            if isinstance(type_, SymType) and isinstance(type_.value, Symbol)
+        }
         # Nodes that see memory find the strides that the exporter saw, whichever segment takes a value first.
         self._strided = {
             name: type_
@@ -62,7 +69,9 @@ class HostCall:
         for name in self._scalars:
             # Others follow from the symbols, of which this segment itself may be what binds them.
             if name in host or name in handles:
-                values[name] = read_scalar(self._shared, frame, name)
+                values[name] = number = read_scalar(self._shared, frame, name)
+                if name in self._named:
+                    frame.symbols[self._named[name]] = number
         for name in self._tokens:
             values[name] = None
         passing = {base(values[name]) for name in self._passing} if self._passing else ()

@@ -25,6 +25,7 @@ tests/bridge/test_cli.py
 tests/bridge/test_collectives.py
 tests/bridge/test_dynamic_modules.py
 tests/bridge/test_given_weights.py
+tests/bridge/test_items.py
 tests/bridge/test_padding.py
 tests/lowering/passes/functionalise/test_random_programs.py
 tests/lowering/passes/test_adding_a_pass.py

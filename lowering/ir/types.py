@@ -149,6 +149,12 @@ class SymKind(Enum):
     FLOAT = "float"
     BOOL = "bool"
 
+    @property
+    def element(self) -> DType:
+        """The element type of a tensor of such a number: Python's floats are float64, its integers have no
+        end."""
+        return {SymKind.INT: DType.INT64, SymKind.FLOAT: DType.FLOAT64}.get(self, DType.BOOL)
+
 
 @dataclass(frozen=True, slots=True)
 class SymType:

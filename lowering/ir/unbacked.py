@@ -1,17 +1,18 @@
 """Symbols whose values only the data gives: the nodes that bind them and depend on them.
 
-A node binds a symbol if the symbol appears in its results and in nothing before. All that follows from the
-symbols, sizes and numbers alike, is known once those nodes have run.
+A node binds a symbol if the symbol appears in its results and in nothing before. A symbol that sizes tensors
+is known to the executor once that node has run. Any other is a number: a value like a tensor's, which
+segments compute and pass on.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 
 from lowering.ir.facts.data import depends_on_data
 from lowering.ir.plan import Segment
-from lowering.ir.program import Graph, Node, Program
+from lowering.ir.program import Graph, Node, Program, graphs_of
 from lowering.ir.symbols import free_symbols, is_unbacked
 from lowering.ir.types import SymType, TensorType, ValueType
 from lowering.ir.uses import input_names
@@ -31,6 +32,29 @@ def unbacked(type_: ValueType | None) -> frozenset[str]:
     # Most types are of integers alone, and every value of a program is asked for.
     symbolic = [term for term in terms if not isinstance(term, int)]
     return frozenset(name for term in symbolic for name in free_symbols(term) if is_unbacked(name))
+
+
+def sizing(graph: Graph) -> frozenset[str]:
+    """The symbols from data that the sizes or strides of tensors depend on, here or in a nested graph."""
+    found: set[str] = set()
+    for type_ in graph.values.values():
+        if isinstance(type_, TensorType):
+            for term in (*type_.sizes, *type_.strides):
+                if not isinstance(term, int):
+                    found.update(filter(is_unbacked, free_symbols(term)))
+    for node in graph.nodes:
+        for inner in graphs_of(node):
+            found |= sizing(inner)
+    return frozenset(found)
+
+
+def is_number(graph: Graph, name: str, sizing_symbols: Set[str]) -> bool:
+    """Whether a value is a Python number from data that is passed on as a value, and not by its symbols.
+
+    `sizing_symbols`: as `sizing` gives them.
+    """
+    type_ = graph.values.get(name)
+    return isinstance(type_, SymType) and not unbacked(type_) <= sizing_symbols
 
 
 def binders(graph: Graph) -> dict[str, str]:
@@ -55,10 +79,12 @@ def gives_number(graph: Graph, node: Node) -> bool:
 
 
 def typical_sizes(program: Program) -> dict[str, int]:
-    """A value for every integer from data of the main graph, to try nodes with; within its range."""
+    """A value for every integer from data that sizes tensors of the main graph, to try nodes with; within its
+    range."""
     sizes: dict[str, int] = {}
+    wanted = sizing(program.graph)
     for symbol in binders(program.graph):
-        if re.fullmatch(r"u\d+", symbol):
+        if symbol in wanted and re.fullmatch(r"u\d+", symbol):
             bounds = program.ranges.get(symbol)
             low = max(_TYPICAL, bounds.low or 0) if bounds else _TYPICAL
             sizes[symbol] = low if bounds is None or bounds.high is None else min(low, bounds.high)
@@ -70,7 +96,11 @@ def symbols_of(graph: Graph, inputs: Iterable[str], nodes: Iterable[Node]) -> tu
 
     `inputs`: names of the values that it takes.
     """
-    return tuple(sorted(set(_symbols(graph, inputs, nodes))))
+    found = set(_symbols(graph, inputs, nodes))
+    if any(map(is_unbacked, found)):
+        wanted = sizing(graph)
+        found = {name for name in found if name in wanted or not is_unbacked(name)}
+    return tuple(sorted(found))
 
 
 def _symbols(graph: Graph, inputs: Iterable[str], nodes: Iterable[Node]) -> Iterator[str]:

@@ -26,6 +26,7 @@ class Form(Enum):
     PERMUTE = "permute"  # (the source's axis of each axis)
     SELECT = "select"  # (axis, index)
     SLICE = "slice"  # (axis, start, end, step)
+    NARROW = "narrow"  # (axis, start, length), of which only a call may tell the start, and its sign
     DIAGONAL = "diagonal"  # (offset, axis 1, axis 2)
     AS_STRIDED = "as_strided"  # (sizes, strides, offset)
     BITCAST = "bitcast"  # another dtype over the same bits
@@ -277,11 +278,14 @@ def _slice(call: _Call) -> _Shape:
 
 
 def _narrow(call: _Call) -> _Shape:
-    dim, start = call.dim("dim"), _integer(call.bound["start"])
+    dim, start = call.dim("dim"), call.bound["start"]
     size, length = call.source.sizes[dim], call.result.sizes[dim]
-    if start < 0:
-        start += _integer(size)
-    return Form.SLICE, (dim, start, start + _integer(length), 1)
+    if isinstance(start, int) and isinstance(size, int) and isinstance(length, int):
+        start = start + size if start < 0 else start
+        return Form.SLICE, (dim, start, start + length, 1)
+    if not isinstance(start, int | Ref):
+        raise _Unknown
+    return Form.NARROW, (dim, start, call.bound["length"])
 
 
 def _unbind(call: _Call) -> _Shape:
@@ -400,6 +404,8 @@ def view_type(view: View, source: TensorType, recorded: TensorType, original: Te
     elif view.form is Form.SELECT:
         axis = _integer(view.data[0])
         strides = source.strides[:axis] + source.strides[axis + 1 :]
+    elif view.form is Form.NARROW:
+        strides = source.strides
     elif view.form is Form.SLICE:
         axis, step = _integer(view.data[0]) % source.rank, _integer(view.data[3])
         strides = (*source.strides[:axis], product((source.strides[axis], step)), *source.strides[axis + 1 :])

@@ -9,6 +9,7 @@ from lowering.ir.program import Arg, Argument, Graph, Location, Node, Ref
 from lowering.ir.symbols import Dim
 from lowering.ir.types import DType, SymKind, SymType, TensorType, ValueType
 from lowering.ir.views import Form, View, view_type
+from lowering.passes.scalars import narrowed
 
 
 class Builder:
@@ -110,6 +111,11 @@ class Builder:
                 return self.call(
                     "aten.slice.Tensor", type_, self=given, dim=dim, start=start, end=end, step=step
                 )
+            case Form.NARROW:
+                dim, start, length = view.data
+                return self.call(
+                    "aten.narrow.default", type_, self=given, dim=dim, start=start, length=length
+                )
             case Form.DIAGONAL:
                 offset, dim1, dim2 = view.data
                 return self.call(
@@ -153,6 +159,13 @@ class Builder:
                 dim, start, end, step = view.data
                 return self.call(
                     "aten.slice_scatter.default", type_, **parts, dim=dim, start=start, end=end, step=step
+                )
+            case Form.NARROW:
+                dim, start, length = view.data
+                assert isinstance(dim, int)
+                start, end = narrowed(self, start, self.sizes(old)[dim], length)
+                return self.call(
+                    "aten.slice_scatter.default", type_, **parts, dim=dim, start=start, end=end, step=1
                 )
             case Form.DIAGONAL:
                 offset, dim1, dim2 = view.data

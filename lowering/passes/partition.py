@@ -24,7 +24,7 @@ from lowering.ir.facts.views import is_view
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import Graph, Node, Program
 from lowering.ir.types import SymType, TensorType
-from lowering.ir.unbacked import binders, gives_number, symbols_of_node
+from lowering.ir.unbacked import binders, gives_number, is_number, sizing, symbols_of_node
 from lowering.ir.uses import output_names, producers, used_by
 
 # A smaller StableHLO segment between ATen ones costs more than it saves: a crossing costs about three small
@@ -35,20 +35,21 @@ TOO_SMALL = "too little beside ATen nodes to pay for a segment"
 # or for a dear one.
 MIN_DATA_NODES = 8
 TOO_SMALL_FOR_DATA = "too little to compile for each size that the data gives"
+_A_SIZE = "its value is the size of a tensor, known only once the data is"
 
 
 def data_reasons(graph: Graph) -> dict[str, str]:
-    """The nodes that ATen has to run even with a rule: they give or check numbers that only the data
-    tells."""
-    binding = set(binders(graph).values())
+    """The nodes that ATen has to run even with a rule: they give or check what sizes tensors and only the
+    data tells."""
+    sizes = sizing(graph)
+    binding = {name for symbol, name in binders(graph).items() if symbol in sizes}
     reasons: dict[str, str] = {}
     for node in graph.nodes:
-        if gives_number(graph, node):
-            reasons[node.name] = "its value is known only once the data is"
-        elif node.name in binding:
-            reasons[node.name] = "the size of its result depends on the data"
-        elif is_check(node.target) and symbols_of_node(graph, node):
-            reasons[node.name] = "checks a number that is known only once the data is"
+        if node.name in binding:
+            of_number = gives_number(graph, node)
+            reasons[node.name] = _A_SIZE if of_number else "the size of its result depends on the data"
+        elif is_check(node.target) and (symbols := symbols_of_node(graph, node)) and symbols <= sizes:
+            reasons[node.name] = "checks a size that is known only once the data is"
     return reasons
 
 
@@ -60,12 +61,13 @@ def partition(program: Program, reasons: Mapping[str, str]) -> Plan:
     """
     graph = program.graph
     reasons = dict(reasons)
-    nodes = [node for node in graph.nodes if node.name in reasons or not _is_free(node, graph)]
-    waits = _waits(nodes, reasons, graph)
+    sizes = sizing(graph)
+    nodes = [node for node in graph.nodes if node.name in reasons or not _is_free(node, graph, sizes)]
+    waits = _waits(nodes, reasons, graph, sizes)
     computing = {node.name for node in nodes if computes(node, graph)}
     for name in _views_on_aten(waits, reasons, computing):
         reasons[name] = f"{TOO_SMALL} (a view that only they read)"
-    data = {node.name for node in nodes if symbols_of_node(graph, node)}
+    data = {node.name for node in nodes if symbols_of_node(graph, node) & sizes}
     dear = {node.name for node in nodes if is_dear(node.target)}
     while True:
         kinds = {node.name: _kind(node.name, reasons, data) for node in nodes}
@@ -105,12 +107,13 @@ class _Batch:
     nodes: tuple[Node, ...]
 
 
-def _is_free(node: Node, graph: Graph) -> bool:
-    """Whether a node produces no tensor: a size computation or a check that is done before the call."""
+def _is_free(node: Node, graph: Graph, sizes: Set[str]) -> bool:
+    """Whether a node needs not run: it computes a size, or checks what is done before the call."""
     if needs_no_code(node.target):
         return not symbols_of_node(graph, node)
-    results = [graph.values[name] for name in node.results()]
-    return bool(results) and all(isinstance(type_, SymType) for type_ in results)
+    results = list(node.results())
+    scalars = all(isinstance(graph.values[name], SymType) for name in results)
+    return bool(results) and scalars and not any(is_number(graph, name, sizes) for name in results)
 
 
 def computes(node: Node, graph: Graph) -> bool:
@@ -119,7 +122,9 @@ def computes(node: Node, graph: Graph) -> bool:
     return not is_view(node.target) and any(isinstance(type_, TensorType) for type_ in types)
 
 
-def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> dict[str, set[str]]:
+def _waits(
+    nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph, sizes: Set[str]
+) -> dict[str, set[str]]:
     """The nodes before each node: its operands, the binders of its sizes, and the ATen effect before an ATen
     effect."""
     defined_by = producers(nodes)
@@ -128,7 +133,7 @@ def _waits(nodes: Sequence[Node], reasons: Mapping[str, str], graph: Graph) -> d
     last_effect: str | None = None
     for node in nodes:
         before = {defined_by[ref].name for ref in node.refs() if ref in defined_by}
-        before |= {found_by[symbol] for symbol in symbols_of_node(graph, node)}
+        before |= {found_by[symbol] for symbol in symbols_of_node(graph, node) & sizes}
         waits[node.name] = before & waits.keys()
         if node.name in reasons and has_effect(node):
             if last_effect is not None:
@@ -237,13 +242,15 @@ def _segments(program: Program, batches: Sequence[_Batch]) -> tuple[Segment, ...
         if name in made_in:
             wanted[made_in[name]].add(name)
     reads: list[list[str]] = []
+    sizes = sizing(graph)
     for i, batch in enumerate(batches):
         read = [ref for ref in used_by(batch.nodes) if made_in.get(ref) != i]
         for ref in read:
             if ref in made_in:
                 wanted[made_in[ref]].add(ref)
-        # Symbolic scalars come from the sizes, or from the node that computed them, never through a port.
-        reads.append([ref for ref in read if not isinstance(graph.values[ref], SymType)])
+        # Other symbolic scalars follow from the sizes, and come through no port.
+        scalars = {ref for ref in read if isinstance(graph.values[ref], SymType)}
+        reads.append([ref for ref in read if ref not in scalars or is_number(graph, ref, sizes)])
     return tuple(
         Segment(
             i,
@@ -259,7 +266,7 @@ def _segments(program: Program, batches: Sequence[_Batch]) -> tuple[Segment, ...
 def all_on_aten(program: Program, reason: str) -> Plan:
     """One ATen segment with every node that runs, for the one reason."""
     graph = program.graph
-    from_data = data_reasons(graph)
-    nodes = tuple(node for node in graph.nodes if node.name in from_data or not _is_free(node, graph))
+    from_data, sizes = data_reasons(graph), sizing(graph)
+    nodes = tuple(node for node in graph.nodes if node.name in from_data or not _is_free(node, graph, sizes))
     batches = [_Batch(Placement.ATEN, nodes)] if nodes else []
     return Plan(_segments(program, batches), {node.name: reason for node in nodes})

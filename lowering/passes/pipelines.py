@@ -30,5 +30,8 @@ def canonical(weights: Weights | None = None, schema_of: SchemaOf = schema) -> P
         _pass("batch_maps:BATCH_MAPS"),
         _pass("merge_tied_weights:merge_tied_weights", weights),
         _pass("functionalise:functionalise", weights, schema_of),
+        _pass("offset_claims:OFFSET_CLAIMS"),
         _pass("eliminate_dead_code:eliminate_dead_code", schema_of),
+        _pass("sliced_writes:SLICED_WRITES"),
+        _pass("masked_writes:MASKED_WRITES"),
     )

@@ -17,6 +17,7 @@ from lowering.stablehlo.build.elementwise import Elementwise
 from lowering.stablehlo.build.index import Indexing
 from lowering.stablehlo.build.reduce import Reductions
 from lowering.stablehlo.build.regions import Checked, Regions
+from lowering.stablehlo.data_number import DataNumber
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.symbolic import any_symbolic
 from lowering.stablehlo.value import Shape, Value
@@ -24,6 +25,10 @@ from lowering.stablehlo.value import Shape, Value
 if TYPE_CHECKING:
     from lowering.ir.program import Graph, Node
     from lowering.stablehlo.emit import Emitter
+
+
+#: A value that a rule is given, or that a nested graph takes.
+Operand = Value | DataNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class Context(Vocabulary, Regions):
         """Lower another overload in place, with its arguments by name. `outs` default to this node's."""
         return self._emitter.call(self, target, args, kwargs, self.outs if outs is None else tuple(outs))
 
-    def graph(self, graph: Graph, operands: Sequence[Value]) -> tuple[Value, ...]:
+    def graph(self, graph: Graph, operands: Sequence[Operand]) -> tuple[Value, ...]:
         """Emit a nested graph's nodes here, its inputs bound to `operands`; returns its outputs."""
         return self._emitter.inline_graph(graph, operands)
 

@@ -10,26 +10,35 @@ from lowering.ir.custom_operators import schema_of
 from lowering.ir.facts.checks import is_check
 from lowering.ir.facts.namespaces import is_higher_order
 from lowering.ir.module import Check, Module, Port
-from lowering.ir.program import STORED, Arg, Graph, Node, Program, Ref
-from lowering.ir.symbols import Scalar, SymbolError, Term, UnboundSymbol, evaluate
-from lowering.ir.types import DType, Layout, ObjectType, SymType, TensorType, TokenType, ValueType
+from lowering.ir.program import Arg, Graph, Node, Program, Range, Ref, leaves_of
+from lowering.ir.types import SymType, TensorType, ValueType
 from lowering.ir.unbacked import gives_number
 from lowering.stablehlo import hlo
 from lowering.stablehlo.checks import Checks
-from lowering.stablehlo.context import ConcreteType, Context
+from lowering.stablehlo.concrete import Sizes, concrete, scalar_of
+from lowering.stablehlo.context import ConcreteType, Context, Operand
+from lowering.stablehlo.data_number import DataNumber, is_data_number
+from lowering.stablehlo.entry import (
+    CHECKS,
+    Env,
+    bound_inputs,
+    close_module,
+    flags,
+    open_module,
+    port_of,
+    result_of,
+    weight_names,
+)
 from lowering.stablehlo.errors import RuleError, Unsupported
-from lowering.stablehlo.hlo import func, ir
+from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.number_nodes import check_number, number_of, tells
+from lowering.stablehlo.number_ranges import check_ranges
 from lowering.stablehlo.registry import OPTIONS, Rule, rule_for
 from lowering.stablehlo.size_questions import are_equal
-from lowering.stablehlo.symbolic import SymbolicSizes, any_symbolic
-from lowering.stablehlo.value import Value, constant, tensor_type, types_text
+from lowering.stablehlo.value import Value, constant, types_text
 
-Sizes = Mapping[str, int]
-
+NO_RANGES: Mapping[str, Range] = {}
 NO_REASONS: Mapping[str, str] = {}
-
-# The name of the output that says which checks failed.
-CHECKS = "checks"
 
 # How deep graphs may lie in graphs: each level costs a dozen frames of Python's stack.
 MAX_DEPTH = 32
@@ -46,20 +55,20 @@ def emit_module(
 ) -> Module:
     """Lower these nodes of the program's graph into a portable StableHLO module named `name`.
 
-    `inputs` and `outputs` are tensor values of the main graph; `sizes` gives every symbol its value.
-    `bounds_checks`: whether the module reports indices that are out of bounds. Raises Unsupported where a
-    node has no lowering at these sizes, RuleError where a rule is wrong.
+    `inputs` and `outputs` are values of the main graph, tensors and numbers from data; `sizes` gives every
+    symbol that sizes tensors its value. `bounds_checks`: whether the module reports indices that are out of
+    bounds. Raises Unsupported where a node has no lowering at these sizes, RuleError where a rule is wrong.
     """
     values = program.graph.values
     weights = weight_names(program)
-    in_ports = tuple(_port(value, values[value], sizes, weights.get(value)) for value in inputs)
+    in_ports = tuple(port_of(value, values[value], sizes, weights.get(value)) for value in inputs)
     with hlo.make_context(), ir.Location.unknown():
         module, entry = open_module(name, in_ports)
-        emitter = Emitter(sizes, bounds_checks=bounds_checks)
-        env: dict[str, Value] = dict(zip(inputs, map(Value, entry.entry_block.arguments), strict=True))
+        emitter = Emitter(sizes, bounds_checks=bounds_checks, ranges=program.ranges)
+        env = bound_inputs(program.graph, inputs, map(Value, entry.entry_block.arguments))
         with ir.InsertionPoint(entry.entry_block):
             emitter.emit_nodes(program.graph, nodes, env)
-            results = [env[value] for value in outputs]
+            results = [result_of(env[value]) for value in outputs]
             checks = emitter.checks.found()
             if checks:
                 results.append(flags(list(checks.values())))
@@ -76,11 +85,11 @@ def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REAS
     reasons; these are among what is returned.
     """
     graph = program.graph
-    emitter = Emitter(sizes, reasons=dict(known))
+    emitter = Emitter(sizes, reasons=dict(known), ranges=program.ranges)
     with hlo.make_context(), ir.Location.unknown():
         _, entry = open_module("trial", ())
         with ir.InsertionPoint(entry.entry_block):
-            env: dict[str, Value] = {}
+            env: Env = {}
             for item in graph.inputs:
                 if isinstance(item, Ref):
                     emitter.bind_placeholder(item.name, graph.values[item.name], env)
@@ -89,55 +98,13 @@ def try_nodes(program: Program, sizes: Sizes, known: Mapping[str, str] = NO_REAS
     return emitter.reasons
 
 
-def weight_names(program: Program) -> dict[str, str]:
-    """Full weight names by value name, of the inputs whose bytes never change between calls."""
-    written = {spec.destination for spec in program.signature.outputs if spec.destination is not None}
-    return {
-        spec.name: spec.fqn
-        for spec in program.signature.inputs
-        if spec.kind in STORED and spec.fqn is not None and spec.fqn not in written
-    }
-
-
-_KINDS = {SymType: "a Python number", ObjectType: "a script object", TokenType: "a token"}
-
-
-def concrete(type_: ValueType, sizes: Sizes) -> ConcreteType:
-    """A tensor's dtype and sizes for these symbols; Unsupported where they are not known before the call."""
-    if not isinstance(type_, TensorType):
-        raise Unsupported(f"{_KINDS[type(type_)]} is not a tensor")
-    if type_.layout is not Layout.STRIDED:
-        raise Unsupported(f"StableHLO has no {type_.layout.value} tensors")
-    if type_.device.type == "meta":
-        raise Unsupported("a tensor on the device meta has no data")
-    shape = tuple(scalar_of(size, sizes, "its size ") for size in type_.sizes)
-    if any_symbolic(shape):
-        return ConcreteType(type_.dtype, tuple(cast(Sequence[int], shape)))
-    for size, term in zip(shape, type_.sizes, strict=True):
-        if not isinstance(size, int) or not 0 <= size < 1 << 63:
-            raise Unsupported(f"its size {term} would be {size}")
-    return ConcreteType(type_.dtype, tuple(int(size) for size in shape))
-
-
-def scalar_of(term: Term, sizes: Sizes, what: str = "") -> Scalar:
-    """The value of a symbolic scalar; Unsupported where it is not known before the call, or has none."""
-    if isinstance(term, int | float | bool):
-        return term
-    try:
-        symbolic = sizes.scalar(term) if isinstance(sizes, SymbolicSizes) else None
-        return evaluate(term, sizes) if symbolic is None else symbolic
-    except UnboundSymbol as error:
-        raise Unsupported(f"{what}{error.name} is known only once the data is") from None
-    except SymbolError as error:
-        raise Unsupported(f"{what}has no value at these sizes: {error}") from None
-
-
 class Emitter:
     """Walks nodes, calling their rules at the current insertion point.
 
     With `reasons`, a node that does not lower is noted there and its results become placeholders; without,
     Unsupported passes through. Any other error of a rule becomes a RuleError that names the node. `depth`:
     how many graphs this one lies in. `bounds_checks`: whether the module tells of indices out of bounds.
+    `ranges`: of the program's symbols.
     """
 
     def __init__(
@@ -146,14 +113,16 @@ class Emitter:
         reasons: dict[str, str] | None = None,
         depth: int = 0,
         bounds_checks: bool = True,
+        ranges: Mapping[str, Range] = NO_RANGES,
     ) -> None:
         self.sizes = sizes
         self.reasons = reasons
         self.depth = depth
         self.bounds_checks = bounds_checks
+        self.ranges = ranges
         self.checks = Checks()
 
-    def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: dict[str, Value]) -> None:
+    def emit_nodes(self, graph: Graph, nodes: Iterable[Node], env: Env) -> None:
         """Emit nodes in order; `env` holds the values they read and gains those they define."""
         for node in nodes:
             try:
@@ -176,15 +145,18 @@ class Emitter:
                     f"node {node.name}, {node.target}{where}: {type(error).__name__}: {error}"
                 ) from error
 
-    def emit_node(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
+    def emit_node(self, graph: Graph, node: Node, env: Env) -> None:
         results = list(node.results())
         types = [graph.values[name] for name in results]
         if is_check(node.target):
             self._check(graph, node, env)
             return
-        if gives_number(graph, node):
-            raise Unsupported("its value is known only once the data is")
-        if self._is_known(types):
+        if types and all(isinstance(type_, SymType) for type_ in types):
+            if gives_number(graph, node) or not self._is_known(types):
+                arguments = [self._argument(value, graph, env) for _, value, _ in node.args]
+                (name,), (type_,) = results, types
+                assert isinstance(type_, SymType)
+                env[name] = number_of(Context(self, node, (), graph), node, type_, arguments, self.ranges)
             return
         if not results and rule_for(node.target) is None:
             raise Unsupported("run for its effect alone, and StableHLO has none")
@@ -195,6 +167,7 @@ class Emitter:
             positional = tuple(self._argument(value, graph, env) for name, value, _ in node.args if not name)
         else:
             positional = ()
+        check_ranges(cx, node.target, arguments)
         produced = self._run(cx, node.target, positional, arguments)
         for name, value in zip(results, produced, strict=True):
             env[name] = value
@@ -230,19 +203,24 @@ class Emitter:
     def _decompose(self, cx: Context, target: str, arguments: dict[str, Any]) -> list[Value]:
         from lowering.stablehlo.decompose import decompose
 
+        if any(map(is_data_number, leaves_of(tuple(arguments.values())))):
+            raise Unsupported(f"{target} has no rule, and takes a number that only the data tells")
         graph, operands = decompose(target, arguments, cx.outs)
         return list(self.inline_graph(graph, operands))
 
-    def inline_graph(self, graph: Graph, operands: Sequence[Value]) -> tuple[Value, ...]:
+    def inline_graph(self, graph: Graph, operands: Sequence[Operand]) -> tuple[Value, ...]:
         """Emit a nested graph's nodes; a node in it that does not lower makes the whole not lower."""
         names = [item.name for item in graph.inputs if isinstance(item, Ref)]
-        tensors = [name for name in names if isinstance(graph.values[name], TensorType)]
-        if len(tensors) != len(operands):
-            raise Unsupported(f"its graph {graph.name} takes {len(tensors)} tensors, given {len(operands)}")
+        types = [(name, graph.values[name]) for name in names]
+        taken = [n for n, t in types if isinstance(t, TensorType) or not tells(self.sizes, (t,))]
+        if len(taken) != len(operands):
+            raise Unsupported(f"its graph {graph.name} takes {len(taken)} tensors, given {len(operands)}")
         if self.depth == MAX_DEPTH:
             raise Unsupported(f"graphs lie more than {MAX_DEPTH} deep in graphs")
-        env = dict(zip(tensors, operands, strict=True))
-        inner = Emitter(self.sizes, depth=self.depth + 1, bounds_checks=self.bounds_checks)
+        env: Env = dict(zip(taken, operands, strict=True))
+        inner = Emitter(
+            self.sizes, depth=self.depth + 1, bounds_checks=self.bounds_checks, ranges=self.ranges
+        )
         inner.checks = self.checks
         for node in graph.nodes:
             frames = node.location.frames
@@ -270,8 +248,12 @@ class Emitter:
         *strides, offset = (cast(int, scalar_of(term, self.sizes)) for term in terms)
         return tuple(strides), offset
 
-    def bind_placeholder(self, name: str, type_: ValueType, env: dict[str, Value]) -> None:
+    def bind_placeholder(self, name: str, type_: ValueType, env: Env) -> None:
         """A value of the right type that nothing made; none where StableHLO has no such type."""
+        if isinstance(type_, SymType):
+            if not self._is_known((type_,)):
+                env[name] = DataNumber(constant(0, type_.kind.element))
+            return
         try:
             out = concrete(type_, self.sizes)
             env[name] = constant(0, out.dtype, out.shape)
@@ -279,26 +261,28 @@ class Emitter:
             env.pop(name, None)
 
     def _is_known(self, types: Sequence[ValueType]) -> bool:
-        """Whether all results are symbolic scalars; Unsupported where the sizes do not tell their values."""
-        if not types or not all(isinstance(type_, SymType) for type_ in types):
+        """Whether the sizes tell the values of symbolic scalars; else the data does."""
+        if not tells(self.sizes, types):
             return False
         for type_ in types:
             assert isinstance(type_, SymType)
             scalar_of(type_.value, self.sizes)
         return True
 
-    def _check(self, graph: Graph, node: Node, env: dict[str, Value]) -> None:
+    def _check(self, graph: Graph, node: Node, env: Env) -> None:
         """A node that only checks. Unsupported where it reads what is not known, or where it does not hold:
-        ATen then raises what eager raises."""
+        ATen then raises what eager raises. Of a number from the data it becomes a check of the module."""
         arguments = {name: self._argument(value, graph, env) for name, value, _ in node.args}
-        if not _holds(arguments):
+        if any(map(is_data_number, arguments.values())):
+            check_number(Context(self, node, (), graph), graph, node, arguments)
+        elif not _holds(arguments):
             raise Unsupported("an assertion that does not hold at these sizes")
 
-    def _argument(self, arg: Arg, graph: Graph, env: dict[str, Value]) -> Any:
+    def _argument(self, arg: Arg, graph: Graph, env: Env) -> Any:
         """An IR argument as a rule sees it: Values, tuples, Python scalars, enums, nested graphs."""
         if isinstance(arg, Ref):
             type_ = graph.values[arg.name]
-            if isinstance(type_, SymType):
+            if isinstance(type_, SymType) and arg.name not in env:
                 return scalar_of(type_.value, self.sizes)
             if arg.name not in env:
                 concrete(type_, self.sizes)
@@ -331,12 +315,6 @@ def _holds(arguments: Mapping[str, Any]) -> bool:
         return bool(arguments["self"])
     size, low, high = arguments["size"], arguments.get("min"), arguments.get("max")
     return (low is None or size >= low) and (high is None or size <= high)
-
-
-def flags(failed: Sequence[Value]) -> Value:
-    """0-d bools as one tensor."""
-    rows = [Value(hlo.stablehlo.reshape(tensor_type(DType.BOOL, (1,)), value.ir)).ir for value in failed]
-    return Value(hlo.stablehlo.concatenate(rows, 0))
 
 
 def _schema(target: str) -> OpSchema:
@@ -386,38 +364,3 @@ def _flatten(produced: Any) -> list[Value]:
     if produced is None:
         return []
     return [value for item in produced for value in _flatten(item)]
-
-
-def _port(name: str, type_: ValueType, sizes: Sizes, weight: str | None) -> Port:
-    out = concrete(type_, sizes)
-    return Port(name, out.dtype, out.shape, weight)
-
-
-def open_module(name: str, ports: Sequence[Port]) -> tuple[ir.Module, func.FuncOp]:
-    """A module with an empty public `@main` taking these ports. Sizes of theirs may be symbolic."""
-    module = ir.Module.create()
-    module.operation.attributes["sym_name"] = ir.StringAttr.get(name)
-    types = [tensor_type(port.dtype, port.sizes) for port in ports]
-    with ir.InsertionPoint(module.body):
-        entry = func.FuncOp("main", ir.FunctionType.get(types, []))
-        entry.add_entry_block([hlo.location(port.name, ()) for port in ports])
-    return module, entry
-
-
-def close_module(module: ir.Module, entry: func.FuncOp, results: Sequence[Value]) -> bytes:
-    """The portable bytecode of a module whose `@main` returns these. Raises RuleError if it is invalid."""
-    with ir.InsertionPoint(entry.entry_block):
-        func.ReturnOp([value.ir for value in results])
-    entry.attributes["function_type"] = ir.TypeAttr.get(
-        ir.FunctionType.get(list(entry.type.inputs), [value.ir.type for value in results])
-    )
-    _verify(module)
-    hlo.legalise_chlo(module)
-    return hlo.serialize(module)
-
-
-def _verify(module: ir.Module) -> None:
-    try:
-        module.operation.verify()
-    except ir.MLIRError as error:
-        raise RuleError(f"a rule emitted invalid StableHLO: {error}") from error

@@ -14,14 +14,16 @@ from lowering.ir.types import DType, TensorType
 from lowering.ir.unbacked import symbols_of
 from lowering.stablehlo import hlo
 from lowering.stablehlo.admitted import conditions
-from lowering.stablehlo.emit import (
+from lowering.stablehlo.concrete import port_type
+from lowering.stablehlo.emit import NO_REASONS, Emitter
+from lowering.stablehlo.entry import (
     CHECKS,
-    NO_REASONS,
-    Emitter,
+    Env,
+    bound_inputs,
     close_module,
-    concrete,
     flags,
     open_module,
+    result_of,
     weight_names,
 )
 from lowering.stablehlo.hlo import ir
@@ -51,13 +53,13 @@ def emit_dynamic(
     assumptions = assumed(program, {symbol: example[symbol] for symbol in used if symbol in example})
     sizes = SymbolicSizes(assumptions)
     with hlo.make_context(), ir.Location.unknown():
-        types = [concrete(values[value], sizes) for value in inputs]
+        types = [port_type(values[value], sizes) for value in inputs]
         ports = [Port(v, t.dtype, t.shape, weights.get(v)) for v, t in zip(inputs, types, strict=True)]
         places = shown(ports, used)
         ports += [Port(symbol, DType.INT64, ()) for symbol in used if symbol not in places]
         module, entry = open_module(name, ports)
         arguments = [Value(a, p.sizes) for a, p in zip(entry.entry_block.arguments, ports, strict=True)]
-        emitter = Emitter(sizes, bounds_checks=bounds_checks)
+        emitter = Emitter(sizes, bounds_checks=bounds_checks, ranges=program.ranges)
         with ir.InsertionPoint(entry.entry_block):
             symbols = {s: shown_size(arguments[at], *how) for s, (at, *how) in places.items()}
             symbols |= {p.name: a.ir for p, a in zip(ports, arguments, strict=True) if p.name in used}
@@ -65,9 +67,9 @@ def emit_dynamic(
             head = constant(0, DType.INT64).ir
             place = ir.InsertionPoint(head.owner)
             assumptions.values = SizeValues(place, symbols, assumptions)
-            env = dict(zip(inputs, arguments, strict=False))
+            env = bound_inputs(program.graph, inputs, arguments[: len(inputs)])
             emitter.emit_nodes(program.graph, nodes, env)
-            results = [env[value] for value in outputs]
+            results = [result_of(env[value]) for value in outputs]
             checks = emitter.checks.found()
             if checks:
                 results.append(flags(list(checks.values())))
@@ -91,11 +93,11 @@ def try_symbolically(
     """Run every node's rule on symbolic sizes and keep nothing: the reasons of those that have none, by node
     name, and what was assumed."""
     assumptions = assumed(program, example)
-    emitter = Emitter(SymbolicSizes(assumptions), reasons=dict(known))
+    emitter = Emitter(SymbolicSizes(assumptions), reasons=dict(known), ranges=program.ranges)
     with hlo.make_context(), ir.Location.unknown():
         _, entry = open_module("trial", ())
         with ir.InsertionPoint(entry.entry_block):
-            env: dict[str, Value] = {}
+            env: Env = {}
             symbols = {name: constant(value, DType.INT64).ir for name, value in example.items()}
             head = constant(0, DType.INT64).ir
             assumptions.values = SizeValues(ir.InsertionPoint(head.owner), symbols, assumptions)

@@ -40,6 +40,7 @@ FAMILIES = (
     "packed_products",
     "grouped",
     "shape",
+    "slicing",
     "joining",
     "indexing",
     "scattering",

@@ -12,6 +12,7 @@ import numpy as np
 
 from lowering.host import tensors
 from lowering.ir.types import DType
+from lowering.stablehlo.data_number import DataNumber, is_data_number
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import dense, dtype_of, element_type, ir, stablehlo
 from lowering.stablehlo.size_questions import are_equal, same
@@ -170,8 +171,10 @@ def constant(value: Scalar, dtype: DType, shape: Shape = ()) -> Value:
     """A tensor full of one scalar, rounded to `dtype` once.
 
     Integers out of the range of an integer `dtype` wrap around, as in torch. A size that is known only at the
-    call is read then.
+    call is read then, and a number that only the data tells is converted.
     """
+    if is_data_number(value):
+        return broadcast(_from_data(value, dtype), shape)
     if is_symbolic(value):
         read = Value(size_value(cast(SymbolicSize, value)))
         return broadcast(converted(read, dtype), shape)
@@ -184,6 +187,18 @@ def constant(value: Scalar, dtype: DType, shape: Shape = ()) -> Value:
         scalar = np.asarray(value).astype(numpy_dtype(dtype))
     result = Value(stablehlo.constant(dense(scalar, tensor_type(dtype, ()))))
     return broadcast(result, shape)
+
+
+def _from_data(number: DataNumber, dtype: DType) -> Value:
+    """A number as eager converts a Python number: to a type of fewer than 32 bits through float32."""
+    value = number.value
+    if dtype.is_complex or (value.dtype is DType.FLOAT64 and not dtype.is_floating):
+        raise Unsupported(f"a {value.dtype} from the data would become a {dtype}")
+    if dtype is DType.BOOL and value.dtype is not DType.BOOL:
+        return compare(value, 0, "NE")
+    if dtype.is_floating and dtype.itemsize < 4:
+        value = converted(value, DType.FLOAT32)
+    return converted(value, dtype)
 
 
 def broadcast_in_dim(value: Value, shape: Shape, dims: tuple[int, ...]) -> Value:

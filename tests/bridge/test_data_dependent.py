@@ -87,7 +87,7 @@ CASES = [
     Case(counted, (ATEN, HLO)),
     Case(repeated, (ATEN, HLO)),
     Case(few, (ATEN,)),
-    Case(scaled, (ATEN,)),
+    Case(scaled, (HLO,)),
 ]
 
 

@@ -29,6 +29,7 @@ from lowering.ir.program import (
 from lowering.ir.symbols import Symbol, evaluate
 from lowering.ir.tree import LEAF, TreeSpec
 from lowering.ir.types import DType, SymType, TensorType, ValueType, contiguous
+from lowering.ir.unbacked import is_number, sizing
 from lowering.ir.weights import Storage, Weights, WeightView
 from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
 from lowering.targets.aten.routine import Routine
@@ -166,13 +167,18 @@ class FakeEngine:
 
         def port(name: str) -> Port:
             type_ = self.program.graph.values[name]
+            if isinstance(type_, SymType):
+                return Port(name, type_.kind.element, ())
             assert isinstance(type_, TensorType)
             concrete = tuple(int(evaluate(size, sizes)) for size in type_.sizes)
             return Port(name, type_.dtype, concrete, stored.get(name))
 
-        values = self.program.graph.values
-        names = [name for name in segment.inputs if isinstance(values[name], TensorType)]
-        outputs = [name for name in segment.outputs if isinstance(values[name], TensorType)]
+        graph, of_sizes = self.program.graph, sizing(self.program.graph)
+
+        def passed(name: str) -> bool:
+            return isinstance(graph.values[name], TensorType) or is_number(graph, name, of_sizes)
+
+        names, outputs = filter(passed, segment.inputs), filter(passed, segment.outputs)
         module = Module(b"", tuple(map(port, names)), tuple(map(port, outputs)))
         return Built(module, str(segment.index).encode(), self)
 
@@ -199,6 +205,8 @@ class FakeEngine:
         given = [port.name for port in module.inputs if port.weight is None]
         bound = {p.name: numpy_to_torch(weights[p.weight]) for p in module.inputs if p.weight is not None}
         sizes = self.loads[-1]
+        values = self.program.graph.values
+        numbers = {name for name in given if isinstance(values[name], SymType)}
 
         def run(handles: Sequence[np.ndarray]) -> list[np.ndarray]:
             self.calls += 1
@@ -208,8 +216,11 @@ class FakeEngine:
                 assert handle.shape == port.sizes, port.name
                 assert dtype_of(handle) is port.dtype, port.name
             env = {**bound, **dict(zip(given, map(numpy_to_torch, handles), strict=True))}
+            for name in env.keys() & numbers:
+                env[name] = env[name].item()
             routine(env, dict(sizes))
-            return [aligned_copy(torch_to_numpy(env[port.name])) for port in module.outputs]
+            made = [env[port.name] for port in module.outputs]
+            return [aligned_copy(torch_to_numpy(torch.as_tensor(value))) for value in made]
 
         return run
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from lowering.ir.plan import Placement
-from lowering.ir.types import DType, TensorType
+from lowering.ir.symbols import Apply, Symbol
+from lowering.ir.types import DType, SymKind, SymType, TensorType
+from lowering.targets.errors import ExecutionError
 from runtime.frame import Frame
 from tests.runtime.fakes import compiled, node, program, tensor, weights
 
@@ -56,3 +59,27 @@ def test_a_handle_of_an_old_value_goes_when_the_host_makes_a_new_one() -> None:
     step.call(frame)
     assert frame.host["y"].tolist() == [-1, -1, -1]
     assert frame.handles == {}
+
+
+def test_a_number_of_another_segment_gives_its_symbol_a_value() -> None:
+    """An assertion that fails on the host names the number."""
+    u0 = Symbol("u0")
+    types = {
+        "p": TensorType(DType.INT64, (), ()),
+        "n": SymType(SymKind.INT, u0),
+        "le": SymType(SymKind.BOOL, Apply("LessThan", (u0, 4))),
+        "y": T3,
+    }
+    text = "Runtime assertion failed for expression u0 <= 4 on node 'le'"
+    check = node("aten._assert_scalar.default", (), self="%le", assert_msg=text)
+    nodes = [
+        node("aten.item.default", "n", self="%p"),
+        node("_operator.le", "le", a="%n", b=4),
+        check,
+        node("aten.mul.Tensor", "y", self="%x", other="%n"),
+    ]
+    p = program({"x": T3, "p": types["p"]}, nodes, ["%y"], types)
+    f, _ = compiled(p, (HLO, ["n"]), (ATEN, ["le", check.name, "y"]))
+    assert f(torch.ones(3), torch.tensor(4)).tolist() == [4, 4, 4]
+    with pytest.raises(ExecutionError, match="the program takes n <= 4, but n is 5"):
+        f(torch.ones(3), torch.tensor(5))

@@ -19,3 +19,8 @@ def depends_on_data(target: str) -> bool:
 def tags_depend_on_data(tags: Collection[str]) -> bool:
     """The same of an operator's tags, for one that the table does not have."""
     return not _TAGS.isdisjoint(tags)
+
+
+def takes_item(target: str) -> bool:
+    """Whether an operator gives the one element of a tensor as a Python number."""
+    return target in ("aten.item.default", "aten._local_scalar_dense.default")

@@ -121,3 +121,13 @@ def addresses(target: str) -> Addresses | None:
 def may_sum_in_any_order(target: str) -> bool:
     """Whether ATen may give other bits of `self`, of float32, each time it is called with `accumulate`."""
     return is_aten(target) and base_name(target) in _IN_ANY_ORDER
+
+
+def takes_points(target: str) -> bool:
+    """Whether an operator gives the elements at `indices`, one for each leading axis or mask."""
+    return is_aten(target) and base_name(target) in ("index", "_unsafe_index")
+
+
+def puts_points(target: str) -> bool:
+    """Whether an operator writes `values` to the elements at `indices`."""
+    return addresses(target) is Addresses.POINT

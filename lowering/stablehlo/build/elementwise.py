@@ -11,7 +11,6 @@ from lowering.stablehlo.build.exponents import from_exponents, to_exponents
 from lowering.stablehlo.build.truncate import truncated
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import chlo, stablehlo
-from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import (
     Scalar,
     Shape,
@@ -210,7 +209,7 @@ class Elementwise:
         groups: list[list[DType]] = [[], [], []]
         for operand in operands:
             if not isinstance(operand, Value):
-                groups[2].append(DType.INT64 if is_symbolic(operand) else _SCALAR_TYPES[type(operand)])
+                groups[2].append(_SCALAR_TYPES[operand.__class__])
             else:
                 groups[0 if operand.rank else 1].append(operand.dtype)
         best: DType | None = None

@@ -107,7 +107,7 @@ def embedding_bag_composite(
 
 
 def _bag_of_each(cx: Context, offsets: Value, count: int) -> Value:
-    """The number of the bag that each of `count` places lies in: as in eager, the offsets up to it, less one."""
+    """The bag that each of `count` places lies in: as in eager, the number of offsets up to it, less one."""
     ones = cx.constant(1, DType.INT64, offsets.shape)
     begun = _summed(cx, (count,), cx.unsqueeze(cx.convert(offsets, DType.INT64), 1), ones)
     found = ConcreteType(DType.INT64, (count,))

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from lowering.ir.program import Graph
 from lowering.ir.types import DType
-from lowering.stablehlo.context import ConcreteType, Context
+from lowering.stablehlo.context import ConcreteType, Context, Operand
+from lowering.stablehlo.data_number import is_data_number
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.registry import lowers
 from lowering.stablehlo.value import Value
@@ -17,6 +18,11 @@ from lowering.stablehlo.value import Value
 
 def _tensors(values: Sequence[object]) -> list[Value]:
     return [value for value in values if isinstance(value, Value)]
+
+
+def _operands(values: Sequence[object]) -> list[Operand]:
+    """The tensors that a graph takes, and the numbers that only the data tells."""
+    return [value for value in values if isinstance(value, Value) or is_data_number(value)]
 
 
 def _truth(cx: Context, predicate: Value) -> Value:
@@ -34,7 +40,9 @@ def cond(
     cx: Context, predicate: Value | bool, yes: Graph, no: Graph, operands: Sequence[object] = ()
 ) -> tuple[Value, ...]:
     """Run one of two graphs. A predicate over sizes is known, and only its branch is emitted."""
-    inputs = _tensors(operands)
+    inputs = _operands(operands)
+    if is_data_number(predicate):
+        predicate = predicate.value
     if not isinstance(predicate, Value):
         return cx.graph(yes if predicate else no, inputs)
 
@@ -53,7 +61,7 @@ def while_loop(
     cx: Context, test: Graph, body: Graph, carried: Sequence[object], additional: Sequence[object] = ()
 ) -> tuple[Value, ...]:
     """`while test(*carried, *additional): carried = body(*carried, *additional)`."""
-    state, rest = _tensors(carried), _tensors(additional)
+    state, rest = _tensors(carried), _operands(additional)
     if len(state) != len(carried):
         raise Unsupported("a loop that carries a Python number")
 
@@ -76,7 +84,7 @@ def map_rows(
     cx: Context, function: Graph, mapped: Sequence[object], additional: Sequence[object] = ()
 ) -> tuple[Value, ...]:
     """`function` of each row along the first axes, its results stacked."""
-    return _scan(cx, function, [], _tensors(mapped), _tensors(additional))
+    return _scan(cx, function, [], _tensors(mapped), _operands(additional))
 
 
 @lowers("higher_order.scan")
@@ -88,11 +96,11 @@ def scan(
     additional: Sequence[object] = (),
 ) -> tuple[Value, ...]:
     """`carry, y = combine(carry, row)` over the rows: the last carry and all `y`, stacked."""
-    return _scan(cx, combine, _tensors(init), _tensors(rows), _tensors(additional))
+    return _scan(cx, combine, _tensors(init), _tensors(rows), _operands(additional))
 
 
 def _scan(
-    cx: Context, combine: Graph, init: list[Value], rows: list[Value], rest: list[Value]
+    cx: Context, combine: Graph, init: list[Value], rows: list[Value], rest: list[Operand]
 ) -> tuple[Value, ...]:
     """One loop, which writes row after row into its results."""
     stacked = [cx.constant(0, out.dtype, out.shape) for out in cx.outs[len(init) :]]
@@ -137,4 +145,4 @@ def with_autocast(
 
 @lowers("higher_order.invoke_subgraph")
 def invoke_subgraph(cx: Context, graph: Graph, identifier: object, *operands: object) -> tuple[Value, ...]:
-    return cx.graph(graph, _tensors(operands))
+    return cx.graph(graph, _operands(operands))

@@ -9,6 +9,7 @@ import numpy as np
 from lowering.ir.types import DType
 from lowering.stablehlo.bounds import interval
 from lowering.stablehlo.context import Context
+from lowering.stablehlo.data_number import is_data_number
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.casts import cast
 from lowering.stablehlo.registry import add_rules, lowers
@@ -123,11 +124,18 @@ def shape_as_tensor(cx: Context, self: Value) -> Value:
     return table(cx, np.array(self.shape, dtype=np.int64))
 
 
+def _whole(number: Scalar) -> Scalar:
+    """A number as an integer; one that only the call or the data tells is one."""
+    if is_symbolic(number) or is_data_number(number):
+        return number
+    return int(number)  # pyright: ignore[reportArgumentType]
+
+
 def progression(cx: Context, start: Scalar, step: Scalar) -> Value:
     """start, start + step, ... in the result's type; fractions are computed in float64 and rounded once."""
     out, shape = cx.out.dtype, cx.out.shape
     if out.is_integer:
-        start, step = (number if is_symbolic(number) else int(number) for number in (start, step))  # pyright: ignore[reportArgumentType]
+        start, step = _whole(start), _whole(step)
         return cx.iota(out, shape) * step + start
     count = shape[0]
     whole = float(start).is_integer() and float(step).is_integer()  # pyright: ignore[reportArgumentType]
@@ -227,20 +235,23 @@ def eye_m(cx: Context, n: int, m: int, dtype: DType | None) -> Value:
     return eye(cx, n, dtype)
 
 
-def _clipped(diagonal: int, self: Value) -> int:
+def _clipped(cx: Context, diagonal: int, self: Value) -> int | Value:
     """Diagonals beyond the matrix are all alike; clipped, they fit int32."""
-    return max(-self.shape[-2] - 1, min(diagonal, self.shape[-1] + 1))
+    low, high = -self.shape[-2] - 1, self.shape[-1] + 1
+    if is_data_number(diagonal):
+        return cx.convert(cx.clamp(low, diagonal.value, high), DType.INT32)
+    return max(low, min(diagonal, high))
 
 
 @lowers("aten.tril.default")
 def tril(cx: Context, self: Value, diagonal: int) -> Value:
-    keep = _diagonal_offsets(cx, *self.shape[-2:]) <= _clipped(diagonal, self)
+    keep = _diagonal_offsets(cx, *self.shape[-2:]) <= _clipped(cx, diagonal, self)
     return cx.select(keep, self, 0)
 
 
 @lowers("aten.triu.default")
 def triu(cx: Context, self: Value, diagonal: int) -> Value:
-    keep = _diagonal_offsets(cx, *self.shape[-2:]) >= _clipped(diagonal, self)
+    keep = _diagonal_offsets(cx, *self.shape[-2:]) >= _clipped(cx, diagonal, self)
     return cx.select(keep, self, 0)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
+from lowering.stablehlo.data_number import is_data_number
 from lowering.stablehlo.ops.bits import is_negative
 from lowering.stablehlo.ops.unary import trunc
 from lowering.stablehlo.registry import add_rules, lowers
@@ -38,7 +39,7 @@ def scaled_sum(cx: Context, a: Operand, b: Operand, alpha: Scalar, sign: int) ->
 
     Eager's half kernels see scalars, `alpha` included, rounded to the common type.
     """
-    if alpha == 1:
+    if not is_data_number(alpha) and alpha == 1:
         return narrowed(cx, lambda x, y: x + y if sign > 0 else x - y, a, b)
     return narrowed(cx, lambda x, y, k: x + k * y, a, b, sign * alpha)
 

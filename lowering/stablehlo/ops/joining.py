@@ -9,7 +9,7 @@ import numpy as np
 
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
-from lowering.stablehlo.ops.shape import slice_bounds
+from lowering.stablehlo.ops.slicing import slice_bounds
 from lowering.stablehlo.registry import lowers
 from lowering.stablehlo.value import Value
 

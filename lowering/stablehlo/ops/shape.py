@@ -10,8 +10,8 @@ from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import stablehlo
 from lowering.stablehlo.registry import lowers
-from lowering.stablehlo.size_questions import at_least, at_most, fits, same_size, surely_less
-from lowering.stablehlo.symbolic import any_symbolic, is_symbolic
+from lowering.stablehlo.size_questions import at_least, at_most, fits, same_size
+from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Shape, Value, tensor_type
 
 
@@ -238,44 +238,6 @@ def meshgrid(cx: Context, tensors: tuple[Value, ...], indexing: str = "ij") -> l
 
 
 # ---- windows ----
-
-
-@lowers(*with_copies("aten.slice.Tensor"))
-def slice_(cx: Context, self: Value, dim: int, start: int | None, end: int | None, step: int) -> Value:
-    low, high = slice_bounds(start, end, self.shape[dim])
-    return cx.slice_axis(self, dim, low, high, step)
-
-
-def slice_bounds(start: int | None, end: int | None, size: int) -> tuple[int, int]:
-    """Python's reading of `start:end` on an axis of this size, with an empty range as (low, low)."""
-    if not any_symbolic((start, end, size)):
-        low, high, _ = slice(start, end).indices(size)
-        return low, max(low, high)
-    low, high = (
-        at_least(bound + size, 0) if surely_less(bound, 0) else at_most(bound, size)
-        for bound in (start if start is not None else 0, end if end is not None else size)
-    )
-    return low, at_least(high, low)
-
-
-@lowers("aten.narrow.default", "aten.narrow_copy.default")
-def narrow(cx: Context, self: Value, dim: int, start: int, length: int) -> Value:
-    low = start + self.shape[dim] if start < 0 else start
-    return cx.slice_axis(self, dim, low, low + length)
-
-
-@lowers("aten.narrow.Tensor")
-def narrow_tensor(cx: Context, self: Value, dim: int, start: Value, length: int) -> Value:
-    axis = cx.axis(dim, self.rank)
-    low = cx.convert(cx.reshape(start, ()), DType.INT64)
-    low = cx.index_in(cx.select(low < 0, low + self.shape[axis], low), self.shape[axis] - length + 1)
-    return cx.dynamic_slice(self, [low if i == axis else 0 for i in range(self.rank)], cx.out.shape)
-
-
-@lowers(*with_copies("aten.select.int"))
-def select(cx: Context, self: Value, dim: int, index: int) -> Value:
-    low = index + self.shape[dim] if index < 0 else index
-    return cx.reshape(cx.slice_axis(self, dim, low, low + 1), cx.out.shape)
 
 
 @lowers(*with_copies("aten.unfold.default"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
+from lowering.stablehlo.data_number import is_data_number
 from lowering.stablehlo.ops.scattering import replace, scatter_flat
-from lowering.stablehlo.ops.shape import embed_diagonal, slice_bounds, storage_index
+from lowering.stablehlo.ops.shape import embed_diagonal, storage_index
+from lowering.stablehlo.ops.slicing import at, place, slice_bounds, slice_start
 from lowering.stablehlo.registry import lowers
 from lowering.stablehlo.value import Scalar, Shape, Value
 
@@ -15,12 +17,15 @@ def slice_scatter(
     cx: Context, self: Value, src: Value, dim: int, start: int | None, end: int | None, step: int
 ) -> Value:
     axis, size = cx.axis(dim, self.rank), self.shape[dim]
-    low, _ = slice_bounds(start, end, size)
     src = cx.convert(src, self.dtype)
     if not src.size:
         return self
+    if is_data_number(start) or is_data_number(end):
+        first = slice_start(cx, start, size, src.shape[axis], step)
+        return cx.dynamic_update_slice(self, src, at(first, axis, self.rank))
+    low, _ = slice_bounds(start, end, size)
     if step == 1:
-        return cx.dynamic_update_slice(self, src, [low if a == axis else 0 for a in range(self.rank)])
+        return cx.dynamic_update_slice(self, src, at(low, axis, self.rank))
     position = cx.iota(DType.INT64, (size,)) - low
     last = low + (src.shape[axis] - 1) * step
     hit = (
@@ -41,9 +46,9 @@ def _at(value: Value, axis: int, amount: int) -> list[int]:
 @lowers("aten.select_scatter.default")
 def select_scatter(cx: Context, self: Value, src: Value, dim: int, index: int) -> Value:
     axis = cx.axis(dim, self.rank)
-    low = index + self.shape[axis] if index < 0 else index
+    low = place(cx, index, self.shape[axis])
     row = cx.unsqueeze(cx.convert(src, self.dtype), axis)
-    return cx.dynamic_update_slice(self, row, _at(self, axis, low)) if self.size else self
+    return cx.dynamic_update_slice(self, row, at(low, axis, self.rank)) if self.size else self
 
 
 @lowers("aten.diagonal_scatter.default")

@@ -2,61 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from lowering.ir.program import Graph, Node
-from lowering.ir.symbol_parser import parse_guard
-from lowering.ir.symbols import Scalar, Symbol, SymbolError, free_symbols, substituted, to_text
-from lowering.ir.types import SymType, TensorType
-from lowering.ir.unbacked import binders
-from lowering.ir.uses import input_names
-
-_TEXT = re.compile(r"Runtime assertion failed for expression (.+) on node '\w+'")
+from lowering.ir.claims import claim
+from lowering.ir.program import Graph
+from lowering.ir.symbols import Scalar
 
 
 def told(text: str, graph: Graph, symbols: Mapping[str, Scalar]) -> str | None:
     """The exporter's `... failed for expression u0 <= 10 ...` as `the program takes item <= 10, but item is
     11`, where `item` is the node that found u0, followed by its source line; None where it says other things.
     """
-    match = _TEXT.fullmatch(text)
-    if match is None:
+    found = claim(text, graph)
+    if found is None:
         return None
-    try:
-        condition = parse_guard(match[1])
-    except SymbolError:
-        return None
-    found_by = binders(graph)
-    nodes = {node.name: node for node in graph.nodes}
-    names = [name for name in sorted(free_symbols(condition)) if name in symbols]
-    words: dict[str, str] = {}
-    places: dict[str, None] = {}
-    for name in names:
-        node = nodes.get(found_by.get(name, ""))
-        words[name] = _access(graph, node, name) if node is not None else _size(graph, name)
-        if node is not None and str(node.location):
-            places[str(node.location)] = None
-    shown = to_text(substituted(condition, {name: Symbol(word) for name, word in words.items()}))
-    came = ", ".join(f"{words[name]} is {symbols[name]}" for name in names)
-    where = f" ({', '.join(places)})" if places else ""
-    return f"the program takes {shown}, but {came}{where}"
-
-
-def _access(graph: Graph, node: Node, symbol: str) -> str:
-    """The source of a node's symbol: `item`, `nonzero.size(0)`."""
-    return _shown(graph, list(node.results()), symbol) or symbol
-
-
-def _size(graph: Graph, symbol: str) -> str:
-    """The input's size that shows a symbol: `x.size(0)`."""
-    return _shown(graph, input_names(graph), symbol) or symbol
-
-
-def _shown(graph: Graph, names: list[str], symbol: str) -> str | None:
-    for name in names:
-        type_ = graph.values.get(name)
-        if isinstance(type_, SymType) and type_.value == Symbol(symbol):
-            return name
-        if isinstance(type_, TensorType) and Symbol(symbol) in type_.sizes:
-            return f"{name}.size({type_.sizes.index(Symbol(symbol))})"
-    return None
+    came = ", ".join(f"{word} is {symbols[name]}" for name, word in found.words.items() if name in symbols)
+    return f"the program takes {found.text}{', but ' * bool(came)}{came}{found.where}"

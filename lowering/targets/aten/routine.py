@@ -224,7 +224,7 @@ class _Compiler:
             items = {key: self.reader(item) for key, item in arg.items()}
             return lambda env, symbols: {key: read(env, symbols) for key, read in items.items()}
         if isinstance(arg, Graph):
-            function = Function(arg)
+            function = Nested(arg)
             return lambda env, symbols: function
         if isinstance(arg, Operator):
             op = operators.resolve(arg.target)
@@ -402,6 +402,13 @@ class Function:
         env = {name: value for name, value in zip(self.names, values, strict=True) if name is not None}
         self.routine(env, symbols)
         return [read(env, symbols) for read in self.outputs]
+
+
+class Nested(Function):
+    """A graph in a graph, which may run many times: numbers that it takes out of the data are its own."""
+
+    def __call__(self, symbols: Symbols, *values: Any) -> list[Any]:
+        return super().__call__(dict(symbols), *values)
 
 
 def run_graph(graph: Graph, env: Mapping[str, Any], symbols: Symbols) -> list[Any]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lowering.ir.plan import Placement, Plan
 from lowering.ir.program import Node, Program
-from lowering.ir.symbols import Symbol
+from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import DType, SymKind, SymType, TensorType
 from lowering.passes.partition import MIN_NODES, TOO_SMALL, all_on_aten, data_reasons, partition
 from tests.lowering.graphs import chain, f32, graph, node, program
@@ -330,3 +330,48 @@ def test_long_programs_take_work_in_proportion(every: int) -> None:
         return lambda: partition(whole, reasons)
 
     assert growth(work, 400) < 2.2
+
+
+def numbers(reads: str) -> tuple[Program, dict[str, str]]:
+    """A number that one segment takes out of the data, and that a segment behind ATen's reads."""
+    u0 = Symbol("u0")
+    types = {
+        "n": SymType(SymKind.INT, u0),
+        "more": SymType(SymKind.INT, Apply("Add", (u0, 1))),
+    }
+    nodes = [
+        *adds("free", "x"),
+        node("n", "aten.item.default", self="%free2"),
+        node("more", "_operator.add", a="%n", b=1),
+        node("gap", "aten.roll.default", self="%free2", shifts="%more", dims=0),
+        *adds("late", "gap"),
+        node("last", "aten.mul.Tensor", self="%late2", other=reads),
+    ]
+    return program(["x"], nodes, ["%last", "%more"], types), on_aten("gap")
+
+
+def test_a_number_from_the_data_is_a_port() -> None:
+    whole, reasons = numbers("%n")
+    plan = partition(whole, reasons)
+    assert placements(plan) == ["stablehlo", "aten", "stablehlo"]
+    first, second, third = plan.segments
+    assert first.nodes == ("free0", "free1", "free2", "n", "more")
+    assert first.outputs == ("free2", "n", "more")
+    assert second.inputs == ("free2", "more")
+    assert third.inputs == ("gap", "x", "n")
+    assert data_reasons(whole.graph) == {}
+
+
+def test_a_size_from_the_data_is_no_port() -> None:
+    u0 = Symbol("u0")
+    types = {"n": SymType(SymKind.INT, u0), "y": TensorType(DType.FLOAT32, (u0,), (1,))}
+    nodes = [
+        node("n", "aten.item.default", self="%x"),
+        node("y", "aten.zeros.default", size=("%n",)),
+    ]
+    whole = program(["x"], nodes, ["%y"], types)
+    assert data_reasons(whole.graph) == {
+        "n": "its value is the size of a tensor, known only once the data is"
+    }
+    plan = partition(whole, data_reasons(whole.graph))
+    assert all("n" not in segment.inputs for segment in plan.segments)

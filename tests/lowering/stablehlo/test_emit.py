@@ -156,7 +156,7 @@ def sized(*sizes: Any) -> TensorType:
         ),
         (
             one("aten.item.default", {"y": SymType(SymKind.INT, U0)}, self="%x"),
-            "its value is known only once the data is",
+            "the item of a tensor that has not one element",
         ),
         (
             one("aten.abs.default", {"x": contiguous(DType.COMPLEX32, (2,)), "y": f32(2)}, self="%x"),
@@ -199,13 +199,13 @@ def test_after_a_refusal_the_others_are_tried_all_the_same() -> None:
     ("value", "reason"),
     [
         (True, None),
-        (U0, "u0 is known only once the data is"),
+        (U0, None),
         (Apply("GreaterThan", (S0, 3)), None),
         (Apply("GreaterThan", (S0, 4)), "an assertion that does not hold at these sizes"),
     ],
 )
 def test_assertions_about_sizes(value: Any, reason: str | None) -> None:
-    """Where one does not hold, ATen runs it, and raises what eager raises."""
+    """Where one does not hold, ATen runs it, and raises what eager raises; one of the data is a check."""
     test = node("test", "_operator.ge", a=1, b=1)
     check = Node("check", "aten._assert_scalar.default", node("", "", self="%test").args, ())
     whole = program(["x"], [test, check], [], {"test": SymType(SymKind.BOOL, value)})
@@ -213,13 +213,16 @@ def test_assertions_about_sizes(value: Any, reason: str | None) -> None:
     assert found.get("check") == reason
 
 
-def test_a_range_of_a_number_from_the_data_is_for_aten() -> None:
+def test_a_range_of_a_number_from_the_data_is_a_check() -> None:
     constrain = Node(
         "c", "aten.sym_constrain_range_for_size.default", node("", "", size="%n", min=2).args, ()
     )
-    for symbol, reasons in ((U0, {"c": "u0 is known only once the data is"}), (S0, {})):
+    for symbol, messages in ((U0, ["the program takes numbers of 2 or more here"]), (S0, [])):
         whole = program(["n"], [constrain], [], {"n": SymType(SymKind.INT, symbol)})
-        assert try_nodes(whole, {"s0": 3}) == reasons
+        assert try_nodes(whole, {"s0": 3}) == {}
+        inputs = ["n"] if messages else []
+        found = emit_module(whole, [constrain], inputs, [], {"s0": 3}, "m").checks
+        assert [check.message.partition(": ")[2] for check in found] == messages
 
 
 # ------------------------------------------------------------------------------------------- rules at fault

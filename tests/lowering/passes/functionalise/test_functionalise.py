@@ -269,3 +269,18 @@ def test_elements_at_strides_that_are_not_known_may_be_the_same() -> None:
     assert not _disjoint(type_, (2, 1))
     assert not _disjoint(type_, (Symbol("s0"), 1))
     assert not _disjoint(replace(type_, sizes=(Symbol("s0"), 3)), (1, Symbol("s1")))
+
+
+@pytest.mark.parametrize("place", [0, 1, 3, -1, -4])
+def test_a_narrow_that_begins_where_the_data_says(place: int) -> None:
+    """Counted from the end where it is negative; a view that was taken before sees later writes."""
+
+    def body(state, x, p):
+        part = state.narrow(1, p.item(), 1)
+        part.mul_(2)
+        state.add_(x)
+        return state * 1, part + 1
+
+    x = torch.arange(12.0).reshape(3, 4)
+    functional = check(Body(body), (x, torch.tensor(1)), call=(x, torch.tensor(place)))
+    assert "aten.slice_scatter.default" in str(functional)

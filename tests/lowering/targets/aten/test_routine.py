@@ -178,6 +178,22 @@ def test_while_loop():
     assert y.data_ptr() != X.data_ptr()
 
 
+def test_an_item_in_a_loop_is_another_each_time():
+    test = graph(["i", "v"], [node("aten.lt.Scalar", "c", self="%i", other=3)], ["%c"])
+    nodes = [
+        node("aten.item.default", "n", self="%i"),
+        node("aten.add.Scalar", "j", self="%i", other=1),
+        node("aten.add.Scalar", "w", self="%v", other="%n"),
+    ]
+    body = graph(["i", "v"], nodes, ["%j", "%w"], n=SymType(SymKind.INT, Symbol("u0")))
+    loop = [node("higher_order.while_loop", ("n", "y"), test, body, ("%i", "%x"), ())]
+    symbols = {}
+    n, y = run(loop, "%n", "%y", i=torch.tensor(0), x=X, symbols=symbols)
+    assert n.item() == 3
+    torch.testing.assert_close(y, X + 3)
+    assert symbols == {}
+
+
 def test_map_and_scan():
     square = graph(["v", "k"], [node("aten.mul.Tensor", "r", self="%v", other="%k")], ["%r"])
     (y,) = run(
