@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -124,11 +125,11 @@ def shape_as_tensor(cx: Context, self: Value) -> Value:
     return table(cx, np.array(self.shape, dtype=np.int64))
 
 
-def _whole(number: Scalar) -> Scalar:
+def _whole(number: Any) -> Any:
     """A number as an integer; one that only the call or the data tells is one."""
     if is_symbolic(number) or is_data_number(number):
         return number
-    return int(number)  # pyright: ignore[reportArgumentType]
+    return int(number)
 
 
 def progression(cx: Context, start: Scalar, step: Scalar) -> Value:
