@@ -40,6 +40,8 @@ COUNT = 8
 _PAGE = Path(__file__).parents[1] / "docs" / "dynamic-models.md"
 # How many times sizes are drawn for as many calls.
 _DRAWS = 2000
+# Engines compute in tiles of up to 64. A size beyond: the first of these that is allowed, of as many symbols.
+_WIDE, _WIDENED = (131, 67, 96, 80, 128), 2
 
 
 # Results at sizes by symbol, of inputs drawn from a seed.
@@ -68,16 +70,22 @@ def dynamic_models() -> dict[str, Entry]:
 
 
 def sizes_of(lowered: bridge.Lowered, module: DynamicModule) -> Iterator[dict[str, int]]:
-    """Sizes that the program allows: the ends of the ranges and a prime between, then drawn ones."""
+    """Sizes that the program allows: its ranges' ends and a prime between, wide ones, then drawn ones."""
     program, example = lowered.program, lowered.example_sizes
     generator = random.Random(0)
-    found = [example]
-    found += [sizes for sizes in range_sizes(program).values() if module.admits(sizes)]
+
+    def allowed(sizes: dict[str, int]) -> bool:
+        return admits(program, sizes) and module.admits(sizes)
+
+    found = [dict(example)]
+    found += [dict(sizes) for sizes in range_sizes(program).values() if module.admits(sizes)]
+    wide = [[{**example, name: size} for size in _WIDE] for name in example]
+    found += [first for tries in wide if (first := next(filter(allowed, tries), None))][-_WIDENED:]
     for _ in range(_DRAWS):
         if len(found) >= COUNT:
             break
         drawn = {name: generator.randint(1, 2 * size + 9) for name, size in example.items()}
-        if drawn not in found and admits(program, drawn) and module.admits(drawn):
+        if drawn not in found and allowed(drawn):
             found.append(drawn)
     yield from found[:COUNT]
 
