@@ -35,6 +35,7 @@ TOO_SMALL = "too little beside ATen nodes to pay for a segment"
 # or for a dear one.
 MIN_DATA_NODES = 8
 TOO_SMALL_FOR_DATA = "too little to compile for each size that the data gives"
+_AS_A_SIZE = "its value has to be a size of an input"
 _A_SIZE = "its value is the size of a tensor, known only once the data is"
 
 
@@ -48,6 +49,8 @@ def data_reasons(graph: Graph) -> dict[str, str]:
         if node.name in binding:
             of_number = gives_number(graph, node)
             reasons[node.name] = _A_SIZE if of_number else "the size of its result depends on the data"
+        elif gives_number(graph, node) and not any(is_number(graph, at, sizes) for at in node.results()):
+            reasons[node.name] = _AS_A_SIZE
         elif is_check(node.target) and (symbols := symbols_of_node(graph, node)) and symbols <= sizes:
             reasons[node.name] = "checks a size that is known only once the data is"
     return reasons

@@ -42,7 +42,7 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
             "    for name in output_names(graph):\n        if name in made_in:",
             "    for name in ():\n        if name in made_in:",
         ),
-        ("        elif node.name in binding:\n", "        elif False:\n"),
+        ("        if node.name in binding:\n", "        if False:\n"),
     ),
     "lowering/passes/eliminate_dead_code.py": (
         ("            not results\n            or node.name in binding", "            node.name in binding"),
@@ -159,8 +159,8 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
     "runtime/step.py": (("        if seen < self.threshold:\n", "        if seen <= self.threshold:\n"),),
     "runtime/specialisations.py": (
         (
-            "            if key not in self._prepared and len(others) >= self._capacity:\n",
-            "            if len(others) >= self._capacity:\n",
+            "            while key not in self._prepared and self._is_full(",
+            "            while self._is_full(",
         ),
     ),
     "runtime/frame.py": (("    elif value.data_ptr() % ALIGNMENT:\n", "    elif False:\n"),),

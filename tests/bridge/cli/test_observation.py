@@ -31,7 +31,7 @@ def test_nothing_is_told_unasked(tmp_path: Path) -> None:
 def test_printing_after_passes(tmp_path: Path) -> None:
     words = ("--print-after", "eliminate-dead-code", "--print-after", "fold-vmaps")
     told = lowered(tmp_path / "a.bridge", *words)
-    assert heads(told) == ["// 1: import, after fold-vmaps", "// 8: canonical, after eliminate-dead-code"]
+    assert heads(told) == ["// 1: import, after fold-vmaps", "// 9: canonical, after eliminate-dead-code"]
     artifact = bridge.load(tmp_path / "a.bridge")
     assert told.split("eliminate-dead-code\n")[1].rstrip("\n") == str(artifact.functional).rstrip("\n")
 
@@ -42,7 +42,7 @@ def test_passes_of_a_target_are_printed_too(tmp_path: Path) -> None:
         "lower", SOURCE, "-e", "aten", "-o", target, "--print-after", "constant-folding"
     )
     assert status == 0
-    assert heads(err) == ["// 10: aten, after constant-folding"]
+    assert heads(err) == ["// 13: aten, after constant-folding"]
     assert "aten.add_.Tensor" in err
 
 
@@ -50,7 +50,7 @@ def test_printing_what_changed(tmp_path: Path) -> None:
     told = lowered(tmp_path / "a.bridge", "--print-changed")
     assert heads(told) == [
         "// 7: canonical, after functionalise",
-        "// 8: canonical, after eliminate-dead-code",
+        "// 9: canonical, after eliminate-dead-code",
     ]
 
 
@@ -76,7 +76,7 @@ def test_times_are_summed_by_pass(tmp_path: Path) -> None:
         "import: fold-vmaps",
         "import: meta-to-cpu",
     ]
-    assert last.split()[1:] == ["9", "all"]
+    assert last.split()[1:] == ["12", "all"]
 
 
 def test_a_pass_that_does_not_exist_is_refused(tmp_path: Path) -> None:
