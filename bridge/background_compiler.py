@@ -99,6 +99,8 @@ class BackgroundCompiler:
             except _GONE:
                 child.kill()
                 raise
+        # A process that ends for want of work would stay a zombie until it is asked again.
+        threading.Thread(target=child.wait, name="bridge-compiler-end", daemon=True).start()
         return child
 
     @staticmethod

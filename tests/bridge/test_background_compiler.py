@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 import bridge
@@ -71,6 +74,21 @@ def test_one_that_ended_for_want_of_work_is_started_again() -> None:
     pid = pid_of(compiler)
     with pytest.raises(EngineError, match="status 0"):
         compiler.compile(REQUEST._replace(engine="exit"))
+    assert pid_of(compiler) != pid
+    ended(compiler)
+
+
+def test_one_that_ends_unasked_leaves_no_zombie() -> None:
+    compiler = fake()
+    pid = pid_of(compiler)
+    os.kill(pid, signal.SIGKILL)
+    for _ in range(600):
+        # As it looks from outside: to ask for its status would remove it.
+        if not psutil.pid_exists(pid):
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("a zombie is left")
     assert pid_of(compiler) != pid
     ended(compiler)
 
