@@ -2,7 +2,7 @@
 
     python -m benchmarks.dynamic_measure '{"model": "mlp", ...}' lines.jsonl
 
-For `benchmarks.dynamic`, which starts it. What counts is the ratio of the least times of two sides.
+For `benchmarks.dynamic`, which starts it. A row compares the least times of two sides.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def build(subject: VaryingSubject, names: list[str]) -> tuple[dict[str, AtSizes]
 def at_sizes(
     subject: VaryingSubject, sides: dict[str, AtSizes], sizes: Sizes, seconds: float, clock: Clock
 ) -> dict[str, Any]:
-    """What each side takes at these sizes: in its first call, and the least of many."""
+    """Seconds of each side at these sizes: of its first call, and the least of many."""
     given = subject.model.inputs(sizes)
     want = subject.model.module(*given)
     kind = rounding_of(subject.lowered.program)

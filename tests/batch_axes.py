@@ -25,7 +25,7 @@ from lowering.stablehlo.rows.proof import with_batch_axes
 from lowering.targets import get_engine
 from lowering.targets.target import Engine
 from tests.ops.driver import Sample
-from tests.symbolic import UNCHECKED, Emitted, Outcome, choices, emitted, resized, run
+from tests.symbolic import UNCHECKED, Emitted, Outcome, choices, emitted, is_close, resized, run
 
 # By how many rows the batch grows.
 _MORE = 3
@@ -72,7 +72,7 @@ def _difference(
     sizes: tuple[dict[str, int], dict[str, int]],
     engine: Engine,
 ) -> str:
-    """What differs between the results at a size and those at a larger one, cut; empty if nothing does."""
+    """How the results at a size differ from those at a larger one, cut; empty if they do not."""
     given = dict(zip(found.inputs, _tensors(sample), strict=True))
     more = {name: padded(tensor, axes.inputs.get(name, ()), _MORE) for name, tensor in given.items()}
     try:
@@ -120,9 +120,7 @@ def _close(actual: np.ndarray, expected: np.ndarray) -> bool:
         return bool(
             np.array_equal(actual.astype(expected.dtype), expected, equal_nan=expected.dtype.kind in "fc")
         )
-    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
-    allowed = _ROUNDINGS * np.finfo(expected.dtype).eps * largest
-    return np.allclose(actual, expected, rtol=0, atol=allowed, equal_nan=True)
+    return is_close(actual, expected, _ROUNDINGS)
 
 
 def main() -> int:

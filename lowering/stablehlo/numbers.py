@@ -245,7 +245,7 @@ def _whole(rounded: Callable[[Context, Value], Value] | None) -> Function:
         if a.dtype is not FLOAT:
             return at.cx.convert(a, INT)
         inside = (a >= float(_LEAST)) & (a < -float(_LEAST))
-        at.cx.fail_if(~inside, "OverflowError: a float from the data is no integer of 64 bits")
+        at.cx.fail_if(~inside, "OverflowError: a float from the data is not an integer of 64 bits")
         a = at.cx.select(inside, a, 0.0)
         return at.cx.convert(rounded(at.cx, a) if rounded else a, INT)
 

@@ -10,6 +10,20 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+#: Code for the head of a program: as where IREE's runtime is installed, and no compiler, jax or torch.
+RUNTIME_ALONE = """
+import sys
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "jax", "jaxlib") or name.startswith("iree.compiler"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
+"""
+
 
 def environment(folder: Path, *names: str) -> Path:
     """The Python of a new environment that has these packages, what they require, and nothing else.

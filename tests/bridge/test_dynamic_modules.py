@@ -22,6 +22,7 @@ from lowering.ir.module import Check, CheckKind
 from lowering.ir.program import Range
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import DType
+from tests.bridge.environments import RUNTIME_ALONE
 from tests.lowering.stablehlo.test_emit_dynamic import Attention, exported
 
 S = Symbol("s0")
@@ -162,18 +163,8 @@ def test_the_binary_for_all_sizes_serves_where_nothing_else_is(tmp_path: Path) -
     torch.testing.assert_close(serving(tokens), Attention().eval()(tokens), rtol=1e-5, atol=1e-5)
     assert (serving.report.tiers["dynamic"], serving.report.fallbacks) == (1, [])
     path = lowered.save(tmp_path / "model.bridge")
-    code = f"""
-import sys
+    code = f"""{RUNTIME_ALONE}
 import numpy as np
-
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "jax", "jaxlib") or name.startswith("iree.compiler"):
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-
-sys.meta_path.insert(0, Absent())
 import bridge
 
 compiled = bridge.load({str(path)!r}).compile("iree", on_new_size="dynamic")

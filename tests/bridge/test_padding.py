@@ -15,6 +15,7 @@ import bridge
 from bridge.errors import UsageError
 from bridge.padding import batch_axes
 from tests.bridge.command_line import ok, refused
+from tests.bridge.environments import RUNTIME_ALONE
 from tests.bridge.test_buckets import Masked
 from tests.lowering.stablehlo.test_emit_dynamic import Attention
 from tests.lowering.stablehlo.test_emit_dynamic import exported as attention
@@ -171,18 +172,8 @@ def test_an_artifact_keeps_the_buckets_the_proof_and_the_binaries(tmp_path: Path
     torch.testing.assert_close(f(tokens), Attention().eval()(tokens), rtol=1e-5, atol=1e-5)
     path = lowered.save(tmp_path / "model.bridge")
     assert bridge.load(path).buckets == lowered.buckets
-    code = f"""
-import sys
+    code = f"""{RUNTIME_ALONE}
 import numpy as np
-
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "jax", "jaxlib") or name.startswith("iree.compiler"):
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-
-sys.meta_path.insert(0, Absent())
 import bridge
 
 compiled = bridge.load({str(path)!r}).compile("iree")

@@ -11,7 +11,7 @@ NEEDED = "iree.abi.transients.size.constant"
 """What a function's reflection calls the bytes that it needs."""
 
 MEASURE = "iree.abi.transients.size"
-"""What it calls the function that says them for its arguments, where a call says sizes."""
+"""The same, of the function that gives the bytes for a call's arguments."""
 
 
 class Need:
@@ -91,7 +91,7 @@ class CallMemory:
             allowed_usage=rt.BufferUsage.DEFAULT | rt.BufferUsage.MAPPING,
             allocation_size=max(nbytes, 1),
         )
-        assert isinstance(buffer, rt.HalBuffer), "without an element type it is no view"
+        assert isinstance(buffer, rt.HalBuffer), "without an element type it is not a view"
         return buffer
 
 

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from lowering.ir.types import DType
-from lowering.stablehlo import hlo
 from lowering.stablehlo.build.elementwise import Elementwise
 from lowering.stablehlo.data_number import DataNumber, is_data_number
 from lowering.stablehlo.errors import Unsupported
-from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.value import constant
 
-
-@pytest.fixture(autouse=True)
-def module() -> Iterator[ir.Module]:
-    with hlo.make_context(), ir.Location.unknown():
-        module = ir.Module.create()
-        with ir.InsertionPoint(module.body):
-            yield module
-        assert module.operation.verify()
+pytestmark = pytest.mark.usefixtures("module")
 
 
 def number(dtype: DType) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,14 +14,7 @@ from lowering.stablehlo.hlo import func, ir
 from lowering.stablehlo.inline_jax import inline_jax
 from lowering.stablehlo.value import Value, constant
 
-
-@pytest.fixture(autouse=True)
-def module() -> Iterator[ir.Module]:
-    with hlo.make_context(), ir.Location.unknown():
-        module = ir.Module.create()
-        with ir.InsertionPoint(module.body):
-            yield module
-        assert module.operation.verify()
+pytestmark = pytest.mark.usefixtures("module")
 
 
 def values(*dtypes: DType) -> list[Value]:

@@ -14,7 +14,7 @@ from tests.lowering.graphs import node, program
 
 U0 = Symbol("u0")
 INT, FLOAT, BOOL = SymKind.INT, SymKind.FLOAT, SymKind.BOOL
-ENDLESS = "OverflowError: a float from the data is no integer of 64 bits"
+ENDLESS = "OverflowError: a float from the data is not an integer of 64 bits"
 POWER = "a power of a number from the data, other than the square"
 SINE = "math.sin of a number from the data is not computed in StableHLO"
 FLOOR = "a quotient of floats from the data, rounded down"

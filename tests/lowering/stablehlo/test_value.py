@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from lowering.ir.types import DType
-from lowering.stablehlo import hlo
 from lowering.stablehlo.build.elementwise import promote
-from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.value import Value, broadcast, compare, constant
 
-
-@pytest.fixture(autouse=True)
-def module() -> Iterator[ir.Module]:
-    with hlo.make_context(), ir.Location.unknown():
-        module = ir.Module.create()
-        with ir.InsertionPoint(module.body):
-            yield module
-        assert module.operation.verify()
+pytestmark = pytest.mark.usefixtures("module")
 
 
 def f32(*shape: int) -> Value:
