@@ -343,7 +343,7 @@ class IreeExecutable:
         return lambda: self._context.invoke(self._main, arguments, rt.VmVariantList(count))
 
     def _taken(self, memory: CallMemory, handles: Sequence[Handle]) -> rt.HalBuffer:
-        assert self._need is not None, "who takes memory says how much"
+        assert self._need is not None, "a binary that takes memory says how much"
         return memory.take(self._need.of_call(self._context, (h.view for h in handles), memory))
 
     def _collect(self, handles: Sequence[Handle], results: rt.VmVariantList) -> list[Handle]:

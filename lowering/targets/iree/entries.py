@@ -66,7 +66,7 @@ def _is_by_element(op: ir.Operation) -> bool:
 
 
 def _is_small(module: Module) -> bool:
-    """As `is_small`; no module is whose sizes a call says."""
+    """As `is_small`; a module whose sizes a call says is not small."""
     ports = (*module.inputs, *module.outputs)
     return not any(is_symbolic(size) for port in ports for size in port.sizes) and is_small(module)
 
