@@ -12,17 +12,14 @@ from lowering.ir.facts.checks import asserts_number
 from lowering.ir.program import Graph, Node, Ref
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import SymType, TensorType
+from lowering.ir.unbacked import binders
 from lowering.passes.program import FUNCTIONAL, graph_pass
 from lowering.passes.rewriting import defined_values, with_graphs
 
 
 def without_offset_claims(graph: Graph) -> Graph:
     """The graph, nested ones included, without assertions that an offset of a view is 0 or more."""
-    offsets = {
-        type_.offset
-        for type_ in graph.values.values()
-        if isinstance(type_, TensorType) and isinstance(type_.offset, Symbol)
-    }
+    offsets = _made_up(graph)
     kept = tuple(
         with_graphs(node, without_offset_claims)
         for node in graph.nodes
@@ -31,6 +28,18 @@ def without_offset_claims(graph: Graph) -> Graph:
     if len(kept) == len(graph.nodes) and all(a is b for a, b in zip(kept, graph.nodes, strict=True)):
         return graph
     return replace(graph, nodes=kept, values=defined_values(graph.inputs, kept, graph.values))
+
+
+def _made_up(graph: Graph) -> set[Symbol]:
+    """The symbols that offsets of views are the first to show. An offset that is an item is the data's."""
+    found_by = binders(graph)
+    found: set[Symbol] = set()
+    for node in graph.nodes:
+        for type_ in map(graph.values.get, node.results()):
+            offset = type_.offset if isinstance(type_, TensorType) else None
+            if isinstance(offset, Symbol) and found_by.get(offset.name) == node.name:
+                found.add(offset)
+    return found
 
 
 def _is_claim(graph: Graph, node: Node, offsets: set[Symbol]) -> bool:

@@ -156,6 +156,22 @@ def test_an_assertion_names_what_the_program_takes(engine: str) -> None:
         compiled(X, torch.tensor(5))
 
 
+def not_negative(m: Any, x: Any, p: Any) -> Any:
+    """Along an axis of stride 1 the exporter takes the number itself for the view's offset."""
+    p = p.item()
+    torch._check(p >= 0)
+    torch._check(p < 8)
+    return x[p] * 2
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_assertion_on_an_offset_stays(engine: str) -> None:
+    compiled = whole(not_negative, ROW, TWO).compile(engine)
+    torch.testing.assert_close(compiled(ROW, torch.tensor(7)), ROW[7] * 2)
+    with pytest.raises(RuntimeError, match=r"the program takes item >= 0"):
+        compiled(ROW, torch.tensor(-1))
+
+
 # ------------------------------------------------------------------------------------------------ numbers
 
 

@@ -18,6 +18,8 @@ def test_only_what_always_holds_goes() -> None:
         "p": contiguous(DType.INT64, ()),
         "at": SymType(SymKind.INT, U0),
         "row": TensorType(DType.FLOAT32, (3,), (1,), U1),
+        # Of an axis of stride 1 the item is the offset.
+        "one": TensorType(DType.FLOAT32, (), (), U0),
         "offset": SymType(SymKind.INT, U1),
         "ge": SymType(SymKind.BOOL, Apply("GreaterThan", (U1, 0))),
         "le": SymType(SymKind.BOOL, Apply("LessThan", (U1, 9))),
@@ -26,6 +28,7 @@ def test_only_what_always_holds_goes() -> None:
     nodes = [
         node("at", "aten.item.default", self="%p"),
         node("row", "aten.select.int", self="%x", dim=0, index="%at"),
+        node("one", "aten.select.int", self="%y", dim=0, index="%at"),
         node("offset", "aten.sym_storage_offset.default", self="%row"),
         node("ge", "_operator.ge", a="%offset", b=0),
         node("a", "aten._assert_scalar.default", self="%ge", assert_msg="no", outputs=()),
@@ -34,16 +37,18 @@ def test_only_what_always_holds_goes() -> None:
         node("own", "_operator.ge", a="%at", b=0),
         node("c", "aten._assert_scalar.default", self="%own", assert_msg="no", outputs=()),
     ]
-    found = rewritten(OFFSET_CLAIMS, program(["x", "p"], nodes, ["%row"], types))
+    found = rewritten(OFFSET_CLAIMS, program(["x", "p", "y"], nodes, ["%row", "%one"], types))
     assert_expected_inline(
         found.partition("=>\n")[2],
         """\
 main(
   %x: f32[2, 3]  # user
   %p: i64[]  # user
+  %y: f32[2, 3]  # user
 ) {
   %at: int(u0) = aten.item.default(self=%p)
   %row: f32[3; offset u1] = aten.select.int(self=%x, dim=0, index=%at)
+  %one: f32[; offset u0] = aten.select.int(self=%y, dim=0, index=%at)
   %offset: int(u1) = aten.sym_storage_offset.default(self=%row)
   %ge: bool(u1 >= 0) = _operator.ge(a=%offset, b=0)
   %le: bool(u1 <= 9) = _operator.le(a=%offset, b=9)
@@ -52,6 +57,7 @@ main(
   aten._assert_scalar.default(self=%own, assert_msg='no')  # node c
   return (
     %row
+    %one
   )
 }
 """,
