@@ -20,6 +20,7 @@ from bridge.padding import paddings
 from bridge.planned import Planned, SizeKey, Sizes, size_key
 from bridge.progress import part
 from bridge.sizes import sizes_by_symbol
+from bridge.weight_origin import OwnedWeights
 from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.facts.namespaces import namespace_of
 from lowering.ir.homes import import_home
@@ -100,7 +101,11 @@ def interpreted(lowered: Planned) -> Interpreted:
     for namespace in {namespace_of(node.target) for node in all_nodes(lowered.program.graph.nodes)}:
         import_home(namespace)
     return Interpreted(
-        lowered.program, _aten_plan(lowered, _ASKED_FOR), lowered.weights, container_types(lowered)
+        lowered.program,
+        _aten_plan(lowered, _ASKED_FOR),
+        lowered.weights,
+        container_types(lowered),
+        OwnedWeights(_Compilation(lowered, Configuration(ATEN), "cpu", ATEN)),
     )
 
 
@@ -287,12 +292,14 @@ class _Compilation:
         """
         if is_observed() or find_spec("jax") is None:
             return
+        place = segment.index, size_key(sizes)
+        if place in self._replies:
+            return
         from lowering.ir.updates import donations
 
         site = self._site(segment)
         pairs = donations(self.lowered.functional, plan, segment)
         module = self.lowered.dynamic_for(plan, segment, sizes) or self._specialised(plan, segment, sizes)
-        place = segment.index, size_key(sizes)
         try:
             reply = background_compiler.compile(
                 Request(module, dict(sizes), pairs, site.engine.name, site.target)
@@ -351,10 +358,11 @@ class _Compilation:
         return save(self.lowered, target)
 
 
-class _Origin:
+class _Origin(OwnedWeights):
     """See `runtime.origin.Origin`."""
 
     def __init__(self, compilation: _Compilation, plan: Plan) -> None:
+        super().__init__(compilation)
         self._compilation = compilation
         self._plan = plan
 

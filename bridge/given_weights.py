@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from bridge.errors import BridgeError
-from lowering.host.tensors import numpy_dtype
+from lowering.host.tensors import aligned_copy, numpy_dtype
 from lowering.host.weights import materialise
 from lowering.ir.program import STORED, InputKind, InputSpec, Program
 from lowering.ir.types import DType, TensorType, contiguous_strides, view_nbytes
@@ -40,6 +40,7 @@ class WeightCheck:
 
     `missing`: the program has it, the weights do not. `unexpected`: the reverse. `sizes`, `dtypes`: what the
     program has and what was given. `untied`: names of one tensor in the program whose given values differ.
+    `parts`: given ones that share elements with others, which are not given.
     """
 
     missing: tuple[str, ...] = ()
@@ -47,10 +48,11 @@ class WeightCheck:
     sizes: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] | None = None
     dtypes: Mapping[str, tuple[str, str]] | None = None
     untied: tuple[tuple[str, ...], ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
 
     @property
     def fits(self) -> bool:
-        return not (self.missing or self.unexpected or self.sizes or self.dtypes or self.untied)
+        return not (self.missing or self.unexpected or self.sizes or self.dtypes or self.untied or self.parts)
 
     def __bool__(self) -> bool:
         return self.fits
@@ -66,6 +68,7 @@ class WeightCheck:
             ),
             *(f"dtype of {n}: {ours}, not {theirs}" for n, (ours, theirs) in (self.dtypes or {}).items()),
             *(f"tied in the program, but given values differ: {', '.join(names)}" for names in self.untied),
+            *(f"{one} shares elements with {other}: give both" for one, other in self.parts),
         ]
         if not lines:
             return "the weights fit the program"
@@ -134,6 +137,42 @@ def with_weights(lowered: P, source: WeightSource, *, cast: bool = False) -> P:
     return replace(lowered, weights=Weights(storages, _tied_again(views, tied)), artifact=None)
 
 
+def replaced_weights(lowered: Planned, source: WeightSource, *, cast: bool = False) -> Weights:
+    """The weights of a program, with those of a source in their places: all of them, or some.
+
+    Tied weights stay tied. A caller's own tensors are copied, so that later writes to them do not show; files
+    stay mapped. Raises WeightsRefused with everything that does not fit, AbsentWeights for one without
+    values, BridgeError for a source that cannot be read.
+    """
+    program, own = lowered.program, lowered.weights
+    tied = _tied(program, own)
+    given = _with_twins(read_weights(source), tied)
+    check = _check(program, given, tied, cast, partial=True)
+    check = replace(check, parts=tuple(_left_alone(given, own)))
+    if not check:
+        raise WeightsRefused(check)
+    types = {spec.fqn or "": type_ for spec, type_ in _weights_of(program)}
+    storages, views = dict(own.storages), dict(own.views)
+    made: dict[WeightView, WeightView] = {}
+    keys: dict[str, str] = {}
+    for name, view in given.views.items():
+        storage, dtype = given.storages[view.storage], types[name].dtype
+        if storage.absent:
+            raise AbsentWeights(name)
+        if view.dtype is not dtype or storage.borrowed:
+            if view not in made:
+                key = _free_key(f"given/{name}", storages)
+                part = _cast(given, name, dtype, key) if view.dtype is not dtype else (storage, view)
+                storages[key], made[view] = _copied(*part, key)
+            views[name] = made[view]
+            continue
+        if view.storage not in keys:
+            keys[view.storage] = key = _free_key(f"given/{view.storage}", storages)
+            storages[key] = storage
+        views[name] = replace(view, storage=keys[view.storage])
+    return Weights(storages, _tied_again(views, tied)).only(views)
+
+
 def require_weights(lowered: Planned) -> None:
     """Raise AbsentWeights, naming one, where a weight of the program has no values."""
     absent = [
@@ -153,9 +192,16 @@ def _weights_of(program: Program) -> Iterator[tuple[InputSpec, TensorType]]:
             yield spec, type_
 
 
-def _check(program: Program, given: Weights, tied: list[tuple[str, ...]], cast: bool) -> WeightCheck:
+def _check(
+    program: Program, given: Weights, tied: list[tuple[str, ...]], cast: bool, partial: bool = False
+) -> WeightCheck:
+    """`partial`: nothing is missing."""
     known = {spec.fqn or "": (spec, type_) for spec, type_ in _weights_of(program)}
-    missing = [name for name, (spec, _) in known.items() if name not in given.views and _is_stored(spec)]
+    missing = [
+        name
+        for name, (spec, _) in known.items()
+        if not partial and name not in given.views and _is_stored(spec)
+    ]
     sizes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
     dtypes: dict[str, tuple[str, str]] = {}
     for name, view in given.views.items():
@@ -201,6 +247,44 @@ def _with_twins(given: Weights, tied: list[tuple[str, ...]]) -> Weights:
 def _tied_again(views: Mapping[str, WeightView], tied: list[tuple[str, ...]]) -> dict[str, WeightView]:
     """A write of the program through one name must show through the others of its group."""
     return {**views, **{name: views[names[0]] for names in tied for name in names}}
+
+
+def _left_alone(given: Weights, own: Weights) -> Iterator[tuple[str, str]]:
+    """Given weights that in the program share elements with others, of other places, which are not given."""
+    by_storage: dict[str, list[str]] = {}
+    for name, view in own.views.items():
+        by_storage.setdefault(view.storage, []).append(name)
+    for name in given.views:
+        view = own.views.get(name)
+        for other in by_storage[view.storage] if view is not None else ():
+            if other not in given.views and own.views[other] != view and _meet(view, own.views[other]):
+                yield name, other
+
+
+def _meet(one: WeightView, other: WeightView) -> bool:
+    """Whether the bytes from first to last element of two views of a storage meet."""
+    (start, end), (low, high) = _reach(one), _reach(other)
+    return start < high and low < end
+
+
+def _reach(view: WeightView) -> tuple[int, int]:
+    """The bytes of a storage from a view's first element to its last."""
+    size = view.dtype.itemsize
+    return view.offset * size, view_nbytes(view.dtype, view.sizes, view.strides, view.offset)
+
+
+def _copied(storage: Storage, view: WeightView, key: str) -> tuple[Storage, WeightView]:
+    """The bytes of a view in memory of our own, on a 64-byte boundary."""
+    start, end = _reach(view)
+    raw = aligned_copy(storage.open()[start:end])
+    raw.flags.writeable = False
+    return Storage(raw.nbytes, lambda: raw), replace(view, storage=key, offset=0)
+
+
+def _free_key(key: str, taken: Mapping[str, Any]) -> str:
+    while key in taken:
+        key += "_"
+    return key
 
 
 def _equal(given: Weights, names: tuple[str, ...]) -> bool:

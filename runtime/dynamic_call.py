@@ -10,8 +10,9 @@ from functools import partial
 
 from lowering.ir.symbols import Scalar
 from lowering.targets.target import Built, BuiltDynamic
+from runtime.bound_weights import BoundWeights
 from runtime.checks import Checked
-from runtime.engine_call import EngineCall, bound_weights
+from runtime.engine_call import EngineCall
 from runtime.frame import Shared
 
 # How many sizes' types are kept: they are small.
@@ -21,11 +22,11 @@ MAX_SIZES = 256
 class DynamicCalls:
     """The calls of one segment on its binary for all sizes, by the values of its symbols."""
 
-    def __init__(self, shared: Shared, built: BuiltDynamic) -> None:
+    def __init__(self, shared: Shared, weights: BoundWeights, built: BuiltDynamic) -> None:
         self._shared = shared
-        self._built = built
-        weights = bound_weights(shared, (port.weight for port in built.module.inputs))
-        self._loaded = built.engine.load_dynamic(built.binary, built.module, built.target, weights)
+        self.built = built
+        given = weights.arrays(port.weight for port in built.module.inputs)
+        self._loaded = built.engine.load_dynamic(built.binary, built.module, built.target, given)
         self._calls: OrderedDict[tuple[Scalar, ...], EngineCall] = OrderedDict()
         self._lock = threading.Lock()
         shared.engines[built.engine.handle] = built.engine
@@ -37,7 +38,7 @@ class DynamicCalls:
             if key in self._calls:
                 self._calls.move_to_end(key)
                 return self._calls[key]
-        if not self._built.module.admits(sizes):
+        if not self.built.module.admits(sizes):
             return None
         call = self._made(dict(sizes))
         with self._lock:
@@ -47,7 +48,7 @@ class DynamicCalls:
         return call
 
     def _made(self, sizes: Mapping[str, Scalar]) -> EngineCall:
-        dynamic = self._built
+        dynamic = self.built
         module = dynamic.module.at(sizes)
         # Sizes that are arguments of their own are the executable's to give.
         shown = [

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lowering.host.tensors import numpy_dtype
-from lowering.host.weights import materialise
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
 from lowering.ir.plan import Segment
 from lowering.ir.symbols import Scalar
 from lowering.ir.types import SymType
 from lowering.targets.target import Built, Executable, Holding
+from runtime.bound_weights import BoundWeights
 from runtime.checks import Checked, Preflighted
 from runtime.frame import Frame, Shared, import_tensor, read_scalar
 
@@ -102,31 +102,23 @@ class EngineCall:
         return handle
 
 
-def load(shared: Shared, segment: Segment, sizes: Mapping[str, Scalar]) -> EngineCall:
+def load(shared: Shared, weights: BoundWeights, segment: Segment, sizes: Mapping[str, Scalar]) -> EngineCall:
     """Compile a segment for these sizes and load it. Raises EngineError."""
     if shared.specialise is None:
         raise EngineError("no engine was given")
     rebuild = partial(shared.specialise, segment, dict(sizes))
     built = rebuild()
     module = built.module
-    run = executable = _bind(shared, built, module, built.binary)
+    run = executable = _bind(weights, built, module, built.binary)
     if module.preflight is not None:
-        run = Preflighted(run, _bind(shared, built, module.preflight, built.preflight), built)
+        run = Preflighted(run, _bind(weights, built, module.preflight, built.preflight), built)
     elif module.checks:
         run = Checked(run, built, module.checks)
     shared.engines[built.engine.handle] = built.engine
     return EngineCall(shared, run, executable, built, rebuild)
 
 
-def _bind(shared: Shared, built: Built, module: Module, binary: bytes) -> Executable:
+def _bind(weights: BoundWeights, built: Built, module: Module, binary: bytes) -> Executable:
     """A module loaded with its weights."""
-    weights = bound_weights(shared, (port.weight for port in module.inputs))
-    return built.engine.load(binary, module, built.target, weights)
-
-
-def bound_weights(shared: Shared, weights: Iterable[str | None]) -> dict[str, np.ndarray]:
-    """One array per weight, the same for all segments. None stands for no weight."""
-    names = dict.fromkeys(name for name in weights if name is not None)
-    with shared.binding:
-        shared.arrays.update(materialise(shared.weights, [n for n in names if n not in shared.arrays]))
-    return {name: shared.arrays[name] for name in names}
+    given = weights.arrays(port.weight for port in module.inputs)
+    return built.engine.load(binary, module, built.target, given)

@@ -13,8 +13,7 @@ from __future__ import annotations
 import operator
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -22,29 +21,34 @@ from typing import Any
 
 from lowering.host.memory import in_kind, private_copy
 from lowering.host.shutdown import closed_at_exit
-from lowering.ir.plan import Plan, Segment
-from lowering.ir.program import Program, Ref
+from lowering.ir.plan import Plan
+from lowering.ir.program import Program
 from lowering.ir.tree import NodeType, TreeSpec, unflatten
 from lowering.ir.types import TensorType
 from lowering.ir.updates import updates
 from lowering.ir.weights import Weights
-from lowering.targets import HOST_NAME, HOST_TITLE, get_host
+from lowering.targets import HOST_NAME, HOST_TITLE
+from runtime.bound_weights import BoundWeights
 from runtime.fast_call import FastCall
 from runtime.frame import Frame, Shared, Specialise
 from runtime.hooks import Callback, Hook, Hooks
 from runtime.inputs import NO_TYPES, Binder, Bound
+from runtime.loaded import Loaded
 from runtime.origin import Origin
 from runtime.padding import NO_PADDING, SegmentPadding
 from runtime.profile import Profile, Profiler
 from runtime.report import Fallback, Report
-from runtime.results import Results, Written, read_contract
+from runtime.results import Written, read_contract
 from runtime.small_sizes import NOTHING_KNOWN, AtOne, SmallSizes
 from runtime.specialisations import OnNewSize
 from runtime.state import State
 from runtime.step import Step
 
+# No short way, and none is learnt.
+_NO_SHORT: tuple[FastCall | None, bool] = (None, False)
 
-@closed_at_exit("__init__", "__call__", "profile_call", "load_at", "buffers")
+
+@closed_at_exit("__init__", "__call__", "profile_call", "load_at", "set_weights", "buffers")
 class Compiled:
     """A functional program on engines and on the host target.
 
@@ -81,100 +85,40 @@ class Compiled:
         self.report = Report(plan, engine, unchecked_guards=self._binder.unchecked_guards)
         self._contract = read_contract(program, self._binder.leaves)
         buffers = self._contract.buffers
-        self._state = State(weights, buffers) if buffers else None
+        self._state = State(weights.only(buffers), buffers) if buffers else None
         places = [place for _, place in self._contract.input_writes]
         self.written = Written(
             tuple(self._binder.leaves[place].spec.name for place in places), (*buffers, *self._contract.tied)
         )
         self._lock = threading.Lock()
         self._hooking = threading.Lock()
+        self._setting = threading.Lock()
         # Whether the last call's tensors were torch's.
         self._uses_torch: bool | None = None
         self._shared = Shared(
             program.graph,
             self._contract.constants,
             updates(program),
-            weights,
             specialise,
             self.report,
             packed,
             on_new_size,
             origin,
         )
-        self._results = Results(self._shared, self._contract, self._binder.leaves)
-        self._segments = self._build_steps(plan, cache_size, padding)
-        # Of each segment the values that nothing reads after it.
-        self._dead = self._lifetimes(plan.segments)
-        self._steps = tuple(zip([step.call for step in self._segments], self._dead, strict=True))
-        self._without_gradients = get_host().without_gradients if self._shared.on_host else nullcontext
         self._rebuild = _rebuilder(program.signature.out_spec, types)
+        bound, nodes = BoundWeights(weights), {node.name: node for node in program.graph.nodes}
+        steps = tuple(
+            Step(self._shared, bound, s, [nodes[n] for n in s.nodes], cache_size, padding.get(s.index))
+            for s in plan.segments
+        )
+        self._loaded = Loaded(
+            self._shared, bound, steps, self._contract, self._binder, self._rebuild, program.signature
+        )
         self._small = SmallSizes(program, at_one)
-        step = self._only_step()
-        self._fast = self._fast_path({}) if step is not None and step.static else None
-        self._learns = step is not None and bool(step.symbols)
         self._hooks = Hooks(self._shared)
         # The short way and whether it is learnt, while hooks see the steps of the long one.
-        self._short: tuple[FastCall | None, bool] = (None, False)
+        self._short = _NO_SHORT
         self._hooked = False
-
-    # ------------------------------------------------------------------------------------- construction
-
-    def _build_steps(
-        self, plan: Plan, cache_size: int, padding: Mapping[int, SegmentPadding]
-    ) -> tuple[Step, ...]:
-        nodes = {node.name: node for node in self.program.graph.nodes}
-        return tuple(
-            Step(
-                self._shared,
-                segment,
-                [nodes[name] for name in segment.nodes],
-                cache_size,
-                padding.get(segment.index),
-            )
-            for segment in plan.segments
-        )
-
-    def _lifetimes(self, segments: Sequence[Segment]) -> list[tuple[str, ...]]:
-        needed = {spec.value.name for spec in self.program.signature.outputs if isinstance(spec.value, Ref)}
-        dead: list[tuple[str, ...]] = []
-        for segment in reversed(segments):
-            names = dict.fromkeys((*segment.inputs, *segment.outputs))
-            dead.append(tuple(name for name in names if name not in needed))
-            needed.update(names)
-        return dead[::-1]
-
-    def _only_step(self) -> Step | None:
-        """The step of a program that is one segment on an engine, has plain tensors and no effects."""
-        contract = self._contract
-        if contract.buffer_writes or contract.input_writes or not self._binder.plain:
-            return None
-        return self._segments[0] if len(self._segments) == 1 and self._segments[0].on_engine else None
-
-    def _fast_path(self, symbols: Mapping[str, Any]) -> FastCall | None:
-        """The short way for such a program, once its segment is loaded for some sizes; else None."""
-        contract, step = self._contract, self._only_step()
-        loaded = step.peek(symbols) if step is not None else None
-        if step is None or loaded is None:
-            return None
-        places = {leaf.spec.name: index for index, leaf in enumerate(self._binder.leaves)}
-        names = [value.name if isinstance(value, Ref) else "" for value in contract.returned]
-        tensors = all(isinstance(self.program.graph.values.get(name), TensorType) for name in names)
-        distinct = len(set(names)) == len(names) and set(names) <= set(loaded.outputs)
-        if not tensors or not distinct or not all(port.name in places for port in loaded.inputs):
-            return None
-        order = tuple(places[port.name] for port in loaded.inputs)
-        picked = tuple(loaded.outputs.index(name) for name in names)
-        everything = picked == tuple(range(len(loaded.outputs)))
-        picked = None if everything else picked
-        return FastCall(step, loaded, order, picked, self._binder, self.report, self._rebuild)
-
-    def _learn(self, args: tuple[Any, ...], bound: Bound) -> None:
-        """Remember that a call with these shapes is right, so that the next one takes the short way."""
-        if self._fast is None:
-            self._fast = self._fast_path(bound.symbols)
-            self._learns = self._fast is not None
-        if self._fast is not None:
-            self._fast.learn(tuple(given.shape for given in args), bound.symbols)
 
     # --------------------------------------------------------------------------------------------- calls
 
@@ -186,18 +130,21 @@ class Compiled:
         value that a segment before the failing one wrote. Where an engine fails while it overwrites buffers,
         for want of memory say, their values are lost.
         """
-        if self._fast is not None and not kwargs:
-            result = self._fast(args)
+        # Once: others may come with other weights while this call runs.
+        loaded = self._loaded
+        fast = loaded.fast
+        if fast is not None and not kwargs:
+            result = fast(args)
             if result is not NotImplemented:
                 return result
         bound = self._binder.bind(args, kwargs)
-        self._results.check_writable(bound)
+        loaded.results.check_writable(bound)
         if self._state is not None:
             with self._lock:
-                return self._run(bound)
-        result = self._run(bound)
-        if self._learns and not kwargs and not self._small.problem(bound.symbols):
-            self._learn(args, bound)
+                return self._run(bound, self._loaded)
+        result = self._run(bound, loaded)
+        if loaded.learns and not kwargs and not self._small.problem(bound.symbols):
+            loaded.learn(args, bound.symbols)
         return result
 
     def profile(self, *args: Any, **kwargs: Any) -> Profile:
@@ -212,9 +159,9 @@ class Compiled:
         """The same; without `kernels`, engines are not asked for what they run inside a segment."""
         profiler = Profiler(self.program, self.report, kernels)
         bound = self._binder.bind(args, kwargs)
-        self._results.check_writable(bound)
+        self._loaded.results.check_writable(bound)
         with self._lock:
-            self._run(bound, profiler)
+            self._run(bound, self._loaded, profiler)
         return profiler.profile()
 
     def on_step(self, callback: Callback) -> Hook:
@@ -225,27 +172,26 @@ class Compiled:
         """
         with self._hooking:
             if not self._hooked:
-                self._short = (self._fast, self._learns)
-                self._fast, self._learns, self._hooked = None, False, True
+                self._short, self._hooked = self._loaded.set_short(_NO_SHORT), True
             return self._hooks.add(callback, self._unhook)
 
     def _unhook(self, hook: Hook) -> None:
         with self._hooking:
             if self._hooks.discard(hook) and self._hooked:
-                self._fast, self._learns = self._short
+                self._loaded.set_short(self._short)
                 self._hooked = False
 
-    def _run(self, bound: Bound, profiler: Profiler | None = None) -> Any:
+    def _run(self, bound: Bound, loaded: Loaded, profiler: Profiler | None = None) -> Any:
         frame = self._enter(bound)
         host, handles = frame.host, frame.handles
         problem = self._small.problem(bound.symbols)
-        steps = self._steps_on_host(bound.symbols, problem) if problem else self._steps
+        steps = self._steps_on_host(loaded, bound.symbols, problem) if problem else loaded.calls
         if profiler is not None or self._hooked:
-            steps = self._watched(bool(problem), bound.torch, profiler)
+            steps = self._watched(loaded, bool(problem), bound.torch, profiler)
         if profiler is not None:
             profiler.mark("bind")
         try:
-            with self._without_gradients():
+            with loaded.without_gradients():
                 for step, dead in steps:
                     step(frame)
                     for name in dead:
@@ -257,7 +203,7 @@ class Compiled:
             if self._state is not None:
                 self._state.keep(frame.handles, frame.overwritten)
             raise
-        leaves = self._results.finish(frame, bound, self._state)
+        leaves = loaded.results.finish(frame, bound, self._state)
         self.report.calls += 1
         self._uses_torch = bound.torch
         result = self._rebuild(leaves)
@@ -266,7 +212,7 @@ class Compiled:
         return result
 
     def _watched(
-        self, on_host: bool, is_torch: bool, profiler: Profiler | None
+        self, loaded: Loaded, on_host: bool, is_torch: bool, profiler: Profiler | None
     ) -> list[tuple[Callable[[Frame], None], tuple[str, ...]]]:
         """The steps, which hooks and a profiler see."""
 
@@ -281,19 +227,19 @@ class Compiled:
 
             return run
 
-        return [(watched(step), dead) for step, dead in zip(self._segments, self._dead, strict=True)]
+        return [(watched(step), dead) for step, dead in zip(loaded.steps, loaded.dead, strict=True)]
 
     def _steps_on_host(
-        self, symbols: Mapping[str, Any], problem: str
+        self, loaded: Loaded, symbols: Mapping[str, Any], problem: str
     ) -> list[tuple[Callable[[Frame], None], tuple[str, ...]]]:
         """The steps, all of them on the host, for sizes at which the program's types do not hold."""
         reason = f"these sizes run on {HOST_TITLE}: {problem}"
-        for step in self._segments:
+        for step in loaded.steps:
             if step.on_engine:
                 fallback = Fallback(step.segment.index, dict(symbols), reason)
                 if fallback not in self.report.fallbacks:
                     self.report.fallbacks.append(fallback)
-        return [(step.on_host(), dead) for step, dead in zip(self._segments, self._dead, strict=True)]
+        return [(step.on_host(), dead) for step, dead in zip(loaded.steps, loaded.dead, strict=True)]
 
     def _enter(self, bound: Bound) -> Frame:
         """The values that a call begins with."""
@@ -320,8 +266,9 @@ class Compiled:
 
     def load_at(self, symbols: Mapping[str, int]) -> None:
         """The same for these values of the program's symbols."""
-        for step in self._segments:
-            step.prepare(symbols)
+        with self._setting:
+            for step in self._loaded.steps:
+                step.prepare(symbols)
 
     def save_binaries(self, path: str | PathLike[str] | None = None) -> Path:
         """Write the artifact anew, with the binaries of all sizes that are compiled by now.
@@ -332,11 +279,38 @@ class Compiled:
         origin = self._shared.origin
         if origin is None:
             raise TypeError("a program that was put together by hand has no artifact")
-        return origin.save([(s.segment.index, sizes) for s in self._segments for sizes in s.compiled], path)
+        steps = self._loaded.steps
+        return origin.save([(s.segment.index, sizes) for s in steps for sizes in s.compiled], path)
+
+    def set_weights(self, source: Any, *, cast_weights: bool = False) -> None:
+        """Give weights other values, all or some, without compiling anything.
+
+        `source`: as `Lowered.compile` takes it; weights that it does not have keep their values. Tensors of a
+        state dict are copied. A call has all old values or all new ones; each that begins after this has the
+        new ones. A buffer that calls write keeps its value until `reset` gives it the new one.
+        `cast_weights`: round them to the program's dtypes, if they have other floating-point ones.
+
+        Raises WeightsRefused for weights that do not fit, BridgeError for a source that cannot be read,
+        EngineError where an engine cannot load them. Then nothing has changed.
+        """
+        origin = self._shared.origin
+        if origin is None:
+            raise TypeError("a program that was put together by hand keeps its weights")
+        with self._setting:
+            weights = origin.read_weights(source, cast_weights)
+            loaded = self._loaded.with_weights(BoundWeights(weights, self._loaded.weights))
+            origin.keep_weights(weights)
+            with self._hooking:
+                if self._hooked:
+                    self._short = loaded.set_short(_NO_SHORT)
+                self._loaded = loaded
+            if self._state is not None:
+                self._state.initial = weights.only(self._state.values_of)
+            loaded.settle()
 
     def compile_at_once(self) -> None:
         """Compile for sizes that the data gives when they first come, as verification wants it."""
-        for step in self._segments:
+        for step in self._loaded.steps:
             step.threshold = min(step.threshold, 1)
 
     def reset(self) -> None:

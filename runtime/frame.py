@@ -5,7 +5,6 @@ Values pass between steps by name: as an engine's handle, as a tensor in host fo
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,8 +18,7 @@ from lowering.ir.plan import Segment
 from lowering.ir.program import Graph
 from lowering.ir.symbols import Scalar, evaluate
 from lowering.ir.types import SymType
-from lowering.ir.weights import Weights
-from lowering.targets.target import Built, Engine, HostExecutable, TargetOptions
+from lowering.targets.target import Built, Engine, TargetOptions
 from runtime.origin import Origin
 from runtime.report import Report
 from runtime.specialisations import OnNewSize
@@ -47,26 +45,21 @@ class Frame(NamedTuple):
 class Shared:
     """The data that all steps of a program share.
 
-    `constants`: full names of the unchanging weights by value name. `updates`: the buffers' values that a
-    call may overwrite, and the new values that take their place. `packed`: see `NodeSegment`. `arrays`:
-    weights bound to engines. `on_host`: the segments that run on the host, fallbacks included. `engines`: the
-    engines that loaded a segment, by the type of their handles. `binding`: held while weights are bound.
-    `origin`: the lowered program, if it can be asked.
+    `constants`: full names of the weights that no call writes, by value name. `updates`: the buffers' values
+    that a call may overwrite, and the new values that take their place. `packed`: see `NodeSegment`.
+    `engines`: the engines that loaded a segment, by the type of their handles. `origin`: the lowered program,
+    if it can be asked.
     """
 
     graph: Graph
     constants: Mapping[str, str]
     updates: Mapping[str, str]
-    weights: Weights
     specialise: Specialise | None
     report: Report
     packed: bool
     on_new_size: OnNewSize = OnNewSize.WAIT
     origin: Origin | None = None
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
-    on_host: list[HostExecutable] = field(default_factory=list)
     engines: dict[type, Engine] = field(default_factory=dict)
-    binding: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property
     def reads_memory(self) -> bool:

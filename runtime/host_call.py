@@ -13,6 +13,7 @@ from lowering.ir.plan import Segment
 from lowering.ir.program import Node
 from lowering.ir.symbols import Symbol
 from lowering.ir.types import SymType, TensorType, TokenType
+from lowering.ir.weights import Weights
 from lowering.targets import get_host
 from lowering.targets.target import ROLLBACK, HostRun, NodeSegment
 from runtime.frame import Frame, Shared, read_scalar
@@ -23,14 +24,13 @@ Take = Callable[[Frame, str], Any]
 class HostCall:
     """A segment compiled for the host. Raises ModuleNotFoundError where the target's library is missing."""
 
-    def __init__(self, shared: Shared, segment: Segment, nodes: Sequence[Node]) -> None:
+    def __init__(self, shared: Shared, weights: Weights, segment: Segment, nodes: Sequence[Node]) -> None:
         later = {name for other in shared.report.plan.segments[segment.index + 1 :] for name in other.inputs}
         last = {old: new for old, new in shared.updates.items() if old not in later}
         outputs = segment.outputs
         executable = get_host().compile(
-            NodeSegment(shared.graph, nodes, outputs, shared.constants, last, shared.weights, shared.packed)
+            NodeSegment(shared.graph, nodes, outputs, shared.constants, last, weights, shared.packed)
         )
-        shared.on_host.append(executable)
         self._shared = shared
         self.executable = executable
         self._run = executable.run

@@ -25,12 +25,13 @@ from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, get_host
 from runtime.hooks import Callback, Callbacks, Hook, StepEvent
 from runtime.inputs import NO_TYPES, Binder, Bound
+from runtime.origin import WeightOrigin
 from runtime.profile import Profile, Profiler
 from runtime.report import Report
 from runtime.results import RETURNED, Written
 
 
-@closed_at_exit("__init__", "__call__", "profile_call", "buffers")
+@closed_at_exit("__init__", "__call__", "profile_call", "set_weights", "buffers")
 class Interpreted:
     """Called like `Compiled`, on the host target alone, before any rewrite.
 
@@ -40,7 +41,12 @@ class Interpreted:
     """
 
     def __init__(
-        self, program: Program, plan: Plan, weights: Weights, types: Mapping[str, NodeType] = NO_TYPES
+        self,
+        program: Program,
+        plan: Plan,
+        weights: Weights,
+        types: Mapping[str, NodeType] = NO_TYPES,
+        origin: WeightOrigin | None = None,
     ) -> None:
         self.program = program
         self.report = Report(plan, HOST_NAME)
@@ -48,6 +54,8 @@ class Interpreted:
         self._binder = Binder(program, types=types)
         specs = [spec for spec in program.signature.inputs if spec.kind in STORED and spec.fqn]
         self._weights = weights
+        self._origin = origin
+        self._setting = threading.Lock()
         self._names = [spec.fqn for spec in specs if spec.fqn is not None]
         self._tensors = torch_weights(weights, self._names, private=self._names)
         self._host = get_host()
@@ -81,6 +89,20 @@ class Interpreted:
         """Give the buffers the values that they had before the first call."""
         with self._lock:
             self._tensors = torch_weights(self._weights, self._names, private=self._names)
+
+    def set_weights(self, source: Any, *, cast_weights: bool = False) -> None:
+        """Give weights other values, all or some; see `Compiled.set_weights`."""
+        if self._origin is None:
+            raise TypeError("a program that was put together by hand keeps its weights")
+        with self._setting:
+            weights = self._origin.read_weights(source, cast_weights)
+            written = set(self.written.buffers)
+            changed = [name for name in self._names if name in self._weights.changed(weights) - written]
+            made = torch_weights(weights, changed, private=changed)
+            self._origin.keep_weights(weights)
+            with self._lock:
+                self._weights = weights
+                self._tensors = {**self._tensors, **made}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program; torch in, torch out; numpy in, numpy out."""

@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from lowering.ir.plan import Segment
 from lowering.ir.symbols import Scalar
+from lowering.ir.weights import Weights
 from lowering.targets.target import BuiltDynamic
 
 Sizes = Mapping[str, Scalar]
 
 
-class Origin(Protocol):
+class WeightOrigin(Protocol):
+    """The lowered program, as the owner of weights."""
+
+    def read_weights(self, source: Any, cast: bool) -> Weights:
+        """The program's weights, with those of a source in their places.
+
+        Raises WeightsRefused for what does not fit, BridgeError for a source that cannot be read.
+        """
+        ...
+
+    def keep_weights(self, weights: Weights) -> None:
+        """These are the program's weights from now on."""
+        ...
+
+
+class Origin(WeightOrigin, Protocol):
     """The lowered program that a `Compiled` was made from."""
 
     @property

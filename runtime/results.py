@@ -7,7 +7,7 @@ Engines return memory of its own for every result; only the host target makes vi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,9 @@ from lowering.host.weights import materialise, torch_weights
 from lowering.ir.program import BUFFER_WRITES, MUTATIONS, STORED, Arg, InputKind, OutputKind, Program, Ref
 from lowering.ir.types import SymType
 from lowering.ir.updates import tied
+from lowering.ir.weights import Weights
 from lowering.targets.errors import ExecutionError, InputError
+from lowering.targets.target import HostExecutable
 from runtime.frame import Frame, Shared, read_scalar
 from runtime.inputs import Bound, Leaf
 from runtime.state import State
@@ -94,10 +96,20 @@ def _name(value: Arg) -> str:
 class Results:
     """Finishes the calls of one program."""
 
-    def __init__(self, shared: Shared, contract: Contract, leaves: Sequence[Leaf]) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        weights: Weights,
+        contract: Contract,
+        leaves: Sequence[Leaf],
+        on_host: Callable[[], Sequence[HostExecutable]],
+    ) -> None:
+        """`on_host`: gives the segments that run on the host by now, fallbacks included."""
         self._shared = shared
+        self._weights = weights
         self._contract = contract
         self._leaves = leaves
+        self._on_host = on_host
         self._leaf_names = {leaf.spec.name for leaf in leaves}
         # Values whose memory we keep, or which are an input's before it is written.
         self._ours = {name for name, _ in contract.buffer_writes} | set(contract.buffers.values())
@@ -106,7 +118,7 @@ class Results:
     @property
     def views(self) -> bool:
         """Whether the host runs any of the program, and so values may share memory."""
-        return bool(self._shared.on_host)
+        return bool(self._on_host())
 
     def check_writable(self, bound: Bound) -> None:
         """Raises InputError for inputs that cannot be written, or whose writing would show elsewhere."""
@@ -132,8 +144,9 @@ class Results:
     def finish(self, frame: Frame, bound: Bound, state: State | None) -> list[Any]:
         """Write inputs and buffers, after all values of both are there; return the leaves of the result."""
         contract = self._contract
-        views = self.views
-        outside = set().union(*(executable.bases for executable in self._shared.on_host))
+        on_host = self._on_host()
+        views = bool(on_host)
+        outside = set().union(*(executable.bases for executable in on_host))
         callers = {base(leaf) for leaf in bound.leaves if hasattr(leaf, "shape")} if views else set()
         host, handles = self._new_state(frame, callers | outside)
         writes = [(self._source(frame, name), bound.leaves[place]) for name, place in contract.input_writes]
@@ -212,8 +225,8 @@ class Results:
         fqn = self._contract.constants.get(name)
         if fqn is not None:
             if self.views:
-                return torch_weights(self._shared.weights, [fqn])[fqn]
-            return materialise(self._shared.weights, [fqn])[fqn]
+                return torch_weights(self._weights, [fqn])[fqn]
+            return materialise(self._weights, [fqn])[fqn]
         shared, handle = self._shared, frame.handles[name]
         return shared.to_torch(handle) if self.views else shared.to_numpy(handle)
 

@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -90,7 +91,25 @@ class Specialisations(Generic[T]):
         self._pending: dict[Key, _Pending[T]] = {}
         self._prepared: set[Key] = set()
         self._demand: Demand[Key] = Demand()
+        self._resumed: list[Key] = []
         self._lock = threading.Lock()
+
+    def take_over(self, other: Specialisations[T], load: Callable[[Key], T]) -> None:
+        """Begin with the sizes and demand of another, of older weights. Raises what `load` does."""
+        with other._lock:
+            ready = dict(other._ready)
+            self._prepared, self._demand = set(other._prepared), deepcopy(other._demand)
+            self._resumed = [key for key, pending in other._pending.items() if not pending.awaited]
+        self._ready = {key: None if made is None else load(key) for key, made in ready.items()}
+
+    def resume(self, sizes_of: Callable[[Key], Sizes]) -> None:
+        """Compile in the background for the sizes that the other one was compiling for."""
+        with self._lock:
+            left = [key for key in self._resumed if key not in self._ready and key not in self._pending]
+            self._resumed = []
+            found = [self._begin(key, sizes_of(key), wait=False) for key in left]
+        for pending in found:
+            workers.add(pending.work)
 
     def peek(self, key: Key) -> T | None:
         """The call that is there for these sizes, without compiling or counting."""

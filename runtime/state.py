@@ -22,20 +22,22 @@ class State:
     def __init__(self, weights: Weights, names: Mapping[str, str]) -> None:
         """`names`: for each buffer's full name, the value that carries it into the program."""
         self.values_of = dict(names)
-        self._weights = weights
+        #: The values that the buffers begin with.
+        self.initial = weights
         self.host: dict[str, Any] = {}
         self.handles: dict[str, Any] = {}
         self.reset()
 
     def reset(self) -> None:
-        """Give every buffer the value that it has in the program."""
-        views = self._weights.views
+        """Give every buffer the value that it begins with."""
+        weights = self.initial
+        views = weights.views
         # numpy has no complex32.
         only_torch = [n for n in self.values_of if n in views and views[n].dtype is DType.COMPLEX32]
-        initial = materialise(self._weights, [name for name in self.values_of if name not in only_torch])
+        initial = materialise(weights, [name for name in self.values_of if name not in only_torch])
         self.host = {name: aligned_copy(array) for name, array in initial.items()}
         if only_torch:
-            self.host |= torch_weights(self._weights, only_torch, private=only_torch)
+            self.host |= torch_weights(weights, only_torch, private=only_torch)
         self.handles = {}
 
     def keep(self, handles: Mapping[str, Any], overwritten: Mapping[str, str]) -> None:

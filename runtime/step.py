@@ -6,9 +6,12 @@ import operator
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from functools import partial
 from time import perf_counter
+from typing import Any, TypeVar
+from weakref import WeakMethod
 
 from lowering.host.machine import memory
 from lowering.ir.errors import EngineError, NoCompiler
@@ -16,8 +19,11 @@ from lowering.ir.plan import Placement, Segment
 from lowering.ir.program import Node
 from lowering.ir.symbols import Scalar, is_unbacked
 from lowering.ir.unbacked import symbols_of
+from lowering.ir.uses import used_from_outside
 from lowering.targets import HOST_TITLE
 from lowering.targets.packages import needs
+from lowering.targets.target import HostExecutable
+from runtime.bound_weights import BoundWeights
 from runtime.dynamic_call import DynamicCalls
 from runtime.engine_call import EngineCall, load
 from runtime.frame import Frame, Shared
@@ -33,6 +39,7 @@ MEMORY_SHARE = 8
 # How many sizes from the data are remembered as seen.
 MAX_SEEN = 256
 _NOT_YET: Mapping[str, Scalar] = {}
+T = TypeVar("T")
 
 
 class Step:
@@ -47,12 +54,14 @@ class Step:
     def __init__(
         self,
         shared: Shared,
+        weights: BoundWeights,
         segment: Segment,
         nodes: Sequence[Node],
         capacity: int,
         padding: SegmentPadding | None = None,
     ) -> None:
         self.segment = segment
+        self.weights = weights
         self._padding = padding
         if padding is not None:
             shared.report.padding[segment.index] = {n: s.sizes for n, s in padding.symbols.items()}
@@ -68,17 +77,7 @@ class Step:
         self.symbols = symbols_of(shared.graph, segment.inputs, nodes) if self.on_engine else ()
         # Sizes that only the data gives are compiled for when they come again, as long as they are few.
         self.threshold = RECOMPILE_THRESHOLD if any(map(is_unbacked, self.symbols)) else 0
-        self._specialisations = Specialisations(
-            self._load_or_fall_back,
-            capacity,
-            shared.report,
-            self._waits,
-            self.threshold or 1,
-            self._is_at_hand,
-            None if shared.origin is None else partial(shared.origin.compile_aside, segment),
-            operator.attrgetter("own_bytes"),
-            memory() // MEMORY_SHARE,
-        )
+        self._specialisations = self._no_sizes()
         self._compiled = 0
         self._seen: OrderedDict[Key, int] = OrderedDict()
         self._dynamic: DynamicCalls | None = None
@@ -86,6 +85,58 @@ class Step:
         self._fixed = None if self.symbols else self.static or self.on_host()
         if self.symbols:
             self._dynamic = self._load_dynamic()
+
+    def _no_sizes(self) -> Specialisations[EngineCall]:
+        origin = self._shared.origin
+        # A step that others have replaced goes at once, with its weights.
+        return Specialisations(
+            _while_there(self._load_or_fall_back, None),
+            self._capacity,
+            self._shared.report,
+            _while_there(self._waits, False),
+            self.threshold or 1,
+            _while_there(self._is_at_hand, False),
+            None if origin is None else partial(origin.compile_aside, self.segment),
+            operator.attrgetter("own_bytes"),
+            memory() // MEMORY_SHARE,
+        )
+
+    def reads(self, names: Collection[str]) -> bool:
+        """Whether the segment reads a weight of these full names."""
+        constants = self._shared.constants
+        return any(constants.get(value) in names for value in used_from_outside(self._nodes))
+
+    def anew(self, weights: BoundWeights) -> Step:
+        """The segment over other weights, loaded for all that it was loaded for. Raises EngineError.
+
+        No binary that is kept is compiled again.
+        """
+        made = copy(self)
+        made.weights = weights
+        made._lock = threading.Lock()
+        with self._lock:
+            made._seen = self._seen.copy()
+            hosted = self._on_host is not None
+        made._specialisations = made._no_sizes()
+        made._on_host = made._compile_for_host() if hosted else None
+        if self._dynamic is not None:
+            made._dynamic = DynamicCalls(self._shared, weights, self._dynamic.built)
+        if self.static is not None:
+            made.static = load(self._shared, weights, self.segment, {})
+        made._fixed = None if self.symbols else made.static or made.on_host()
+        made._specialisations.take_over(
+            self._specialisations, lambda key: load(self._shared, weights, self.segment, self._sizes_of(key))
+        )
+        return made
+
+    def resume(self) -> None:
+        """Compile for the sizes that were to be compiled in the background when this was made anew."""
+        self._specialisations.resume(self._sizes_of)
+
+    @property
+    def on_host_now(self) -> HostExecutable | None:
+        """The segment on the host, if it has run there or is to."""
+        return None if self._on_host is None else self._on_host.executable
 
     @property
     def call(self) -> Callable[[Frame], None]:
@@ -181,8 +232,10 @@ class Step:
         """The sizes, other than the data's, that are compiled for."""
         if self.threshold:
             return []
-        keys = self._specialisations.keys()
-        return [{n: v for n, v in zip(self.symbols, key, strict=True) if v is not None} for key in keys]
+        return list(map(self._sizes_of, self._specialisations.keys()))
+
+    def _sizes_of(self, key: Key) -> dict[str, Scalar]:
+        return {n: v for n, v in zip(self.symbols, key, strict=True) if v is not None}
 
     def _key(self, symbols: Mapping[str, Scalar]) -> Key:
         return tuple(symbols.get(name) for name in self.symbols)
@@ -233,14 +286,14 @@ class Step:
         if shared.on_new_size is not OnNewSize.DYNAMIC or shared.origin is None:
             return None
         try:
-            return DynamicCalls(shared, shared.origin.dynamic(self.segment))
+            return DynamicCalls(shared, self.weights, shared.origin.dynamic(self.segment))
         except EngineError as error:
             shared.report.no_dynamic[self.segment.index] = str(error)
             return None
 
     def _load_or_fall_back(self, sizes: Mapping[str, Scalar]) -> EngineCall | None:
         try:
-            return load(self._shared, self.segment, sizes)
+            return load(self._shared, self.weights, self.segment, sizes)
         except EngineError as error:
             if isinstance(error, NoCompiler) and self._dynamic is not None:
                 self._shared.report.no_compiler[self.segment.index] = str(error)
@@ -257,7 +310,7 @@ class Step:
 
     def _compile_for_host(self) -> HostCall:
         try:
-            return HostCall(self._shared, self.segment, self._nodes)
+            return HostCall(self._shared, self.weights.weights, self.segment, self._nodes)
         except ModuleNotFoundError as error:
             index, report = self.segment.index, self._shared.report
             told = [fallback.reason for fallback in report.fallbacks[::-1] if fallback.segment == index]
@@ -266,3 +319,14 @@ class Step:
             raise EngineError(
                 f"segment {index} has to run on {HOST_TITLE}, which {needs(error)}{reason}"
             ) from error
+
+
+def _while_there(method: Callable[..., T], otherwise: T) -> Callable[..., T]:
+    """A method that does not keep its object; its result is this one once that is gone."""
+    ref = WeakMethod(method)
+
+    def call(*given: Any) -> T:
+        found = ref()
+        return otherwise if found is None else found(*given)
+
+    return call

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "bridge/verification/reference.py": "tests/bridge/test_verifying.py",
     "bridge/verification/trial.py": "tests/bridge/test_verifying.py",
     "runtime/origin.py": "tests/runtime/test_step.py",
+    "bridge/weight_origin.py": "tests/bridge/test_set_weights.py",
     "bridge/vetting.py": "tests/bridge/test_foreign.py",
 }
 

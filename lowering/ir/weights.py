@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,13 @@ class Storage:
 
     `open` maps them: a one-dimensional uint8 array, read-only where it is a file, never a copy. `absent`: the
     program was exported without values, on the meta device or from fake tensors; then `open` raises.
+    `borrowed`: a caller's own tensors lie there, who may write to them later.
     """
 
     nbytes: int
     open: Callable[[], np.ndarray]
     absent: bool = False
+    borrowed: bool = False
 
 
 class AbsentWeights(BridgeError):
@@ -65,6 +68,21 @@ class Weights(ShortRepr):
 
     storages: Mapping[str, Storage] = field(default_factory=dict)
     views: Mapping[str, WeightView] = field(default_factory=dict)
+
+    def only(self, names: Iterable[str]) -> Weights:
+        """Those of these names that are here, over no other storages than theirs."""
+        views = {name: self.views[name] for name in names if name in self.views}
+        keys = {view.storage for view in views.values()}
+        return Weights({key: storage for key, storage in self.storages.items() if key in keys}, views)
+
+    def changed(self, new: Weights) -> set[str]:
+        """The names whose storage or place in it is another one in `new`."""
+
+        def place(weights: Weights, name: str) -> Any:
+            view = weights.views.get(name)
+            return view and (weights.storages.get(view.storage), replace(view, storage=""))
+
+        return {name for name in {**self.views, **new.views} if place(self, name) != place(new, name)}
 
 
 def absent_weights(program: Program) -> Weights:

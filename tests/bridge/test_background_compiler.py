@@ -126,7 +126,7 @@ def test_a_segment_is_compiled_aside_and_loaded_here(
     lowered = bridge.lower(path_of("mlp_dynamic"))
     compiled = lowered.compile(engine, on_new_size="dynamic")
     assert isinstance(compiled, bridge.Compiled)
-    (step,) = compiled._segments
+    (step,) = compiled._loaded.steps
     origin = compiled._shared.origin
     assert origin is not None
     sizes = dict.fromkeys(lowered.example_sizes, 5)
@@ -157,7 +157,7 @@ def test_what_it_refuses_is_not_tried_here(monkeypatch: pytest.MonkeyPatch) -> N
     origin = compiled._shared.origin
     assert origin is not None
     sizes = dict.fromkeys(lowered.example_sizes, 5)
-    origin.compile_aside(compiled._segments[0].segment, sizes)
+    origin.compile_aside(compiled._loaded.steps[0].segment, sizes)
     compiled.prepare(sizes)
     assert [fallback.reason for fallback in compiled.report.fallbacks] == [
         "xla: the compiler crashed (SIGSEGV)"

@@ -14,6 +14,7 @@ from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement, Segment
 from lowering.ir.weights import Weights
 from lowering.targets.target import Built, TargetOptions
+from runtime.bound_weights import BoundWeights
 from runtime.engine_call import EngineCall, load
 from runtime.frame import Frame, Shared
 from runtime.report import Report
@@ -53,9 +54,9 @@ class Donating(FakeEngine):
 
 def loaded(engine: FakeEngine) -> tuple[EngineCall, Shared]:
     report = Report(engine.plan, "fake")
-    shared = Shared(PROGRAM.graph, {"b_w": "w"}, {}, weights(w=W), engine.specialise, report, packed=False)
+    shared = Shared(PROGRAM.graph, {"b_w": "w"}, {}, engine.specialise, report, packed=False)
     shared.engines[list] = Other()  # pyright: ignore[reportArgumentType]
-    return load(shared, engine.plan.segments[0], {}), shared
+    return load(shared, BoundWeights(weights(w=W)), engine.plan.segments[0], {}), shared
 
 
 def plain() -> FakeEngine:
@@ -83,9 +84,10 @@ def test_another_engines_handle_stays_the_values_own() -> None:
 def test_weights_are_bound_once() -> None:
     engine = plain()
     _, shared = loaded(engine)
-    bound = shared.arrays["w"]
-    load(shared, engine.plan.segments[0], {})
-    assert [given["w"] is bound for given in engine.bound] == [True, True]
+    bound = BoundWeights(weights(w=W))
+    for _ in range(2):
+        load(shared, bound, engine.plan.segments[0], {})
+    assert engine.bound[1]["w"] is engine.bound[2]["w"] is bound.arrays(["w"])["w"]
 
 
 def test_a_donated_argument_is_the_engines_own_and_told() -> None:
@@ -99,6 +101,6 @@ def test_a_donated_argument_is_the_engines_own_and_told() -> None:
 
 
 def test_without_an_engine_nothing_is_loaded() -> None:
-    shared = Shared(PROGRAM.graph, {}, {}, Weights(), None, Report(plan(PROGRAM), "aten"), packed=False)
+    shared = Shared(PROGRAM.graph, {}, {}, None, Report(plan(PROGRAM), "aten"), packed=False)
     with pytest.raises(EngineError, match="no engine was given"):
-        load(shared, plain().plan.segments[0], {})
+        load(shared, BoundWeights(Weights()), plain().plan.segments[0], {})

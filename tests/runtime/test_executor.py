@@ -330,7 +330,7 @@ def test_values_are_freed_after_their_last_use():
     f, _ = compiled(p, (ATEN, "a"), (ATEN, "b"), (ATEN, "y"))
     alive = []
     steps = []
-    for step, dead in f._steps:
+    for step, dead in f._loaded.calls:
 
         def watched(frame, step=step):
             step(frame)
@@ -341,7 +341,7 @@ def test_values_are_freed_after_their_last_use():
 
         steps.append((watched, dead))
     watch = {}
-    f._steps = tuple(steps)
+    f._loaded.calls = tuple(steps)
     f(torch.zeros(3))
     assert alive == [set(), {"a"}, {"b"}]
 

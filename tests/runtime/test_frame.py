@@ -8,7 +8,6 @@ import torch
 
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import SymKind, SymType
-from lowering.ir.weights import Weights
 from lowering.targets.target import CPU
 from runtime.frame import Frame, Shared, import_tensor, read_scalar
 from runtime.report import Report
@@ -20,7 +19,7 @@ STRIDED = node("aten.as_strided.default", "y", self="%x", size=(3,), stride=(1,)
 
 def shared() -> Shared:
     engine = FakeEngine(TWICE, plan(TWICE))
-    made = Shared(TWICE.graph, {}, {}, Weights(), None, Report(plan(TWICE), "fake"), packed=False)
+    made = Shared(TWICE.graph, {}, {}, None, Report(plan(TWICE), "fake"), packed=False)
     made.engines[np.ndarray] = engine
     return made
 
@@ -37,7 +36,7 @@ def test_whether_nodes_see_memory() -> None:
     assert not shared().reads_memory
     strided = program({"x": tensor(3)}, [STRIDED], ["%y"], {"y": tensor(3)})
     report = Report(plan(strided), "fake")
-    assert Shared(strided.graph, {}, {}, Weights(), None, report, packed=False).reads_memory
+    assert Shared(strided.graph, {}, {}, None, report, packed=False).reads_memory
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_segment_that_is_placed_on_the_host_is_compiled_once_for_all_sizes():
     f.prepare({"s0": 4})
     for n in (2, 3):
         assert f(torch.ones(n, 3)).tolist() == [[2.0] * 3] * n
-    assert len(f._shared.on_host) == 1
+    assert len(f._loaded.on_host) == 1
     assert engine.loads == []
     assert (f.report.hits, f.report.misses, f.report.fallbacks) == (0, 0, [])
 
@@ -137,7 +137,7 @@ def test_a_refused_size_is_compiled_for_the_host_once():
     f, _ = compiled(doubled(), refuse=lambda segment, sizes: sizes["s0"] > 2)
     for n in (2, 3, 4, 3):
         f(torch.ones(n, 3))
-    assert len(f._shared.on_host) == 1
+    assert len(f._loaded.on_host) == 1
     assert [fallback.sizes for fallback in f.report.fallbacks] == [{"s0": 3}, {"s0": 4}]
 
 

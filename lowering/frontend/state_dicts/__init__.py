@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ def read_state_dict(source: str | PathLike[str] | Mapping[str, Any]) -> Weights:
     """
     if isinstance(source, Mapping):
         try:
-            return weights_in_memory(source)
+            found = weights_in_memory(source)
         except Malformed as problem:
             raise StateDictError("the state dict", str(problem)) from None
+        return Weights({key: replace(s, borrowed=True) for key, s in found.storages.items()}, found.views)
     return _of_path(Path(source))
 
 

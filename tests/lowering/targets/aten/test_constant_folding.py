@@ -40,7 +40,7 @@ def on_aten(function: Callable[..., Any]) -> tuple[Of, Compiled]:
 
 def targets(compiled: Compiled) -> Counter[str]:
     """How often each target is called."""
-    (executable,) = compiled._shared.on_host
+    (executable,) = compiled._loaded.on_host
     return Counter(node.target for node in executable.nodes)
 
 

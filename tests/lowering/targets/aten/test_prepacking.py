@@ -230,7 +230,7 @@ CASES: dict[str, tuple[Callable[[], Of], tuple[int, ...], dict[str, int]]] = {
 
 def targets(compiled: Compiled) -> Counter[str]:
     """How often each target is called by a program that is all on ATen."""
-    (executable,) = compiled._shared.on_host
+    (executable,) = compiled._loaded.on_host
     return Counter(node.target for node in executable.nodes)
 
 
