@@ -20,6 +20,7 @@ from bridge.padding import paddings
 from bridge.planned import Planned, SizeKey, Sizes, size_key
 from bridge.progress import part
 from bridge.sizes import sizes_by_symbol
+from bridge.state_files import STATE_FILES
 from bridge.weight_origin import OwnedWeights
 from lowering.ir.errors import EngineError, NoCompiler
 from lowering.ir.facts.namespaces import namespace_of
@@ -106,6 +107,7 @@ def interpreted(lowered: Planned) -> Interpreted:
         lowered.weights,
         container_types(lowered),
         OwnedWeights(_Compilation(lowered, Configuration(ATEN), "cpu", ATEN)),
+        STATE_FILES,
     )
 
 
@@ -202,6 +204,7 @@ class _Compilation:
             origin=_Origin(self, plan),
             at_one=self.lowered.at_one,
             padding=paddings(self.lowered, plan, self.lowered.buckets),
+            files=STATE_FILES,
         )
 
     def _site(self, segment: Segment) -> Site:

@@ -11,7 +11,6 @@ Outputs are dense row-major where an engine made them, and strided as the host t
 from __future__ import annotations
 
 import operator
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +18,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lowering.host.memory import in_kind, private_copy
 from lowering.host.shutdown import closed_at_exit
 from lowering.ir.plan import Plan
 from lowering.ir.program import Program
@@ -39,16 +37,17 @@ from runtime.padding import NO_PADDING, SegmentPadding
 from runtime.profile import Profile, Profiler
 from runtime.report import Fallback, Report
 from runtime.results import Written, read_contract
+from runtime.session import Session
 from runtime.small_sizes import NOTHING_KNOWN, AtOne, SmallSizes
 from runtime.specialisations import OnNewSize
-from runtime.state import State
+from runtime.state import State, StateFiles, StateSpec
 from runtime.step import Step
 
 # No short way, and none is learnt.
 _NO_SHORT: tuple[FastCall | None, bool] = (None, False)
 
 
-@closed_at_exit("__init__", "__call__", "profile_call", "load_at", "set_weights", "buffers")
+@closed_at_exit("__init__", "__call__", "call", "profile_call", "load_at", "set_weights", "buffers")
 class Compiled:
     """A functional program on engines and on the host target.
 
@@ -59,6 +58,7 @@ class Compiled:
     containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`. `on_new_size`: the
     way of a call whose sizes are not compiled yet. `origin`: the lowered program, if it can be asked.
     `at_one`: what is known of sizes of 1. `padding`: by segment, the sizes that others are padded to.
+    `files`: they hold states.
 
     Raises WeightError for a weight that is missing, UnknownOperator for an operator that the host target does
     not have.
@@ -79,22 +79,19 @@ class Compiled:
         origin: Origin | None = None,
         at_one: AtOne = NOTHING_KNOWN,
         padding: Mapping[int, SegmentPadding] = NO_PADDING,
+        files: StateFiles | None = None,
     ) -> None:
         self.program = program
         self._binder = Binder(program, tuple(dict.fromkeys(("cpu", device))), types)
         self.report = Report(plan, engine, unchecked_guards=self._binder.unchecked_guards)
         self._contract = read_contract(program, self._binder.leaves)
         buffers = self._contract.buffers
-        self._state = State(weights.only(buffers), buffers) if buffers else None
         places = [place for _, place in self._contract.input_writes]
         self.written = Written(
             tuple(self._binder.leaves[place].spec.name for place in places), (*buffers, *self._contract.tied)
         )
-        self._lock = threading.Lock()
         self._hooking = threading.Lock()
         self._setting = threading.Lock()
-        # Whether the last call's tensors were torch's.
-        self._uses_torch: bool | None = None
         self._shared = Shared(
             program.graph,
             self._contract.constants,
@@ -105,6 +102,9 @@ class Compiled:
             on_new_size,
             origin,
         )
+        engines = self._shared.engines
+        self._spec = StateSpec(tuple(buffers), weights.only(buffers), self._contract.tied, engines, files)
+        self._state = State(self._spec)
         self._rebuild = _rebuilder(program.signature.out_spec, types)
         bound, nodes = BoundWeights(weights), {node.name: node for node in program.graph.nodes}
         steps = tuple(
@@ -130,19 +130,23 @@ class Compiled:
         value that a segment before the failing one wrote. Where an engine fails while it overwrites buffers,
         for want of memory say, their values are lost.
         """
-        # Once: others may come with other weights while this call runs.
-        loaded = self._loaded
-        fast = loaded.fast
+        fast = self._loaded.fast
         if fast is not None and not kwargs:
             result = fast(args)
             if result is not NotImplemented:
                 return result
+        return self.call(self._state, args, kwargs)
+
+    def call(self, state: State, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The same over any state of this program."""
+        # Once: others may come with other weights while this call runs.
+        loaded = self._loaded
         bound = self._binder.bind(args, kwargs)
         loaded.results.check_writable(bound)
-        if self._state is not None:
-            with self._lock:
-                return self._run(bound, self._loaded)
-        result = self._run(bound, loaded)
+        if self._contract.buffers:
+            with state.lock:
+                return self._run(bound, self._loaded, state)
+        result = self._run(bound, loaded, state)
         if loaded.learns and not kwargs and not self._small.problem(bound.symbols):
             loaded.learn(args, bound.symbols)
         return result
@@ -160,8 +164,8 @@ class Compiled:
         profiler = Profiler(self.program, self.report, kernels)
         bound = self._binder.bind(args, kwargs)
         self._loaded.results.check_writable(bound)
-        with self._lock:
-            self._run(bound, self._loaded, profiler)
+        with self._state.lock:
+            self._run(bound, self._loaded, self._state, profiler)
         return profiler.profile()
 
     def on_step(self, callback: Callback) -> Hook:
@@ -181,8 +185,8 @@ class Compiled:
                 self._loaded.set_short(self._short)
                 self._hooked = False
 
-    def _run(self, bound: Bound, loaded: Loaded, profiler: Profiler | None = None) -> Any:
-        frame = self._enter(bound)
+    def _run(self, bound: Bound, loaded: Loaded, state: State, profiler: Profiler | None = None) -> Any:
+        frame = self._enter(bound, state)
         host, handles = frame.host, frame.handles
         problem = self._small.problem(bound.symbols)
         steps = self._steps_on_host(loaded, bound.symbols, problem) if problem else loaded.calls
@@ -200,12 +204,11 @@ class Compiled:
         except BaseException:
             for take_back in reversed(frame.rollback):
                 take_back()
-            if self._state is not None:
-                self._state.keep(frame.handles, frame.overwritten)
+            state.keep(self._contract.buffers, frame.handles, frame.overwritten)
             raise
-        leaves = loaded.results.finish(frame, bound, self._state)
+        leaves = loaded.results.finish(frame, bound, state)
         self.report.calls += 1
-        self._uses_torch = bound.torch
+        state.uses_torch = bound.torch
         result = self._rebuild(leaves)
         if profiler is not None:
             profiler.mark("results", frame.symbols)
@@ -241,7 +244,7 @@ class Compiled:
                     self.report.fallbacks.append(fallback)
         return [(step.on_host(), dead) for step, dead in zip(loaded.steps, loaded.dead, strict=True)]
 
-    def _enter(self, bound: Bound) -> Frame:
+    def _enter(self, bound: Bound, state: State) -> Frame:
         """The values that a call begins with."""
         host: dict[str, Any] = {}
         for leaf, given in zip(self._binder.leaves, bound.leaves, strict=True):
@@ -249,10 +252,11 @@ class Compiled:
                 given = given.detach().resolve_conj().resolve_neg()
             host[leaf.spec.name] = given
         handles: dict[str, Any] = {}
-        if self._state is not None:
-            names = self._state.values_of
-            host.update((names[target], value) for target, value in self._state.host.items())
-            handles.update((names[target], value) for target, value in self._state.handles.items())
+        for name, value in self._contract.buffers.items():
+            if name in state.host:
+                host[value] = state.host[name]
+            else:
+                handles[value] = state.handles[name]
         return Frame(host, handles, dict(bound.symbols), {}, [])
 
     def prepare(self, sizes: Mapping[str, int]) -> None:
@@ -304,8 +308,7 @@ class Compiled:
                 if self._hooked:
                     self._short = loaded.set_short(_NO_SHORT)
                 self._loaded = loaded
-            if self._state is not None:
-                self._state.initial = weights.only(self._state.values_of)
+            self._spec.initial = weights.only(self._spec.names)
             loaded.settle()
 
     def compile_at_once(self) -> None:
@@ -313,11 +316,22 @@ class Compiled:
         for step in self._loaded.steps:
             step.threshold = min(step.threshold, 1)
 
+    def state(self) -> State:
+        """The buffers that the program writes, as the calls of this object have them: not a copy."""
+        return self._state
+
+    def session(self, state: State | None = None) -> Session:
+        """Calls over a state of their own: the one given, or a new one of the values before the first call.
+
+        Raises StateRefused for a state of another program.
+        """
+        if state is not None:
+            self._state.require(state)
+        return Session(self, State(self._spec) if state is None else state)
+
     def reset(self) -> None:
         """Give the buffers that the program writes the values that they had before the first call."""
-        if self._state is not None:
-            with self._lock:
-                self._state.reset()
+        self._state.reset()
 
     @property
     def buffers(self) -> dict[str, Any]:
@@ -325,22 +339,7 @@ class Compiled:
 
         Of the library that the last call's tensors were of; before a call torch's, where it is imported.
         """
-        state = self._state
-        if state is None:
-            return {}
-        shared, is_torch = self._shared, self._uses_torch
-        if is_torch is None:
-            is_torch = "torch" in sys.modules
-        of_handle = shared.to_torch if is_torch else shared.to_numpy
-        with self._lock:
-            held = {
-                name: in_kind(state.host[name], is_torch)
-                if name in state.host
-                else of_handle(state.handles[name])
-                for name in state.values_of
-            }
-            held |= {name: held[other] for name, other in self._contract.tied.items()}
-            return {name: private_copy(value) for name, value in held.items()}
+        return self._state.read()
 
 
 def _rebuilder(spec: TreeSpec, types: Mapping[str, NodeType]) -> Callable[[list[Any]], Any]:

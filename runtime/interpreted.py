@@ -6,7 +6,7 @@ This is the reference, and the way out for a program without a functional form.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lowering.host.memory import private_copy
+from lowering.host.memory import in_kind, private_copy
 from lowering.host.shutdown import closed_at_exit
 from lowering.host.tensors import numpy_to_torch, torch_to_numpy
 from lowering.host.weights import torch_weights
@@ -29,9 +29,11 @@ from runtime.origin import WeightOrigin
 from runtime.profile import Profile, Profiler
 from runtime.report import Report
 from runtime.results import RETURNED, Written
+from runtime.session import Session
+from runtime.state import State, StateFiles, StateRefused, StateSpec
 
 
-@closed_at_exit("__init__", "__call__", "profile_call", "set_weights", "buffers")
+@closed_at_exit("__init__", "call", "profile_call", "set_weights", "buffers")
 class Interpreted:
     """Called like `Compiled`, on the host target alone, before any rewrite.
 
@@ -47,6 +49,7 @@ class Interpreted:
         weights: Weights,
         types: Mapping[str, NodeType] = NO_TYPES,
         origin: WeightOrigin | None = None,
+        files: StateFiles | None = None,
     ) -> None:
         self.program = program
         self.report = Report(plan, HOST_NAME)
@@ -72,8 +75,9 @@ class Interpreted:
         nodes = tuple(node.name for node in program.graph.nodes)
         self._segment = Segment(0, Placement.ATEN, nodes, (), ())
         self._callbacks = Callbacks()
-        self._lock = threading.Lock()
-        self._uses_torch = True
+        held = tuple(_beside(weights, self._names, self._written))
+        self._spec = _TensorSpec(held, weights.only(held), files=files)
+        self._state = _TensorState(self._spec)
 
     @property
     def buffers(self) -> dict[str, Any]:
@@ -81,14 +85,27 @@ class Interpreted:
 
         Of the library that the last call's tensors were of; before a call torch's.
         """
-        with self._lock:
-            held = {name: self._tensors[name].clone().contiguous() for name in self._buffers}
-        return held if self._uses_torch else {name: torch_to_numpy(value) for name, value in held.items()}
+        state = self._state
+        with state.lock:
+            tensors = {**self._tensors, **state.host}
+            held = {name: tensors[name].clone().contiguous() for name in self._buffers}
+        if state.uses_torch is not False:
+            return held
+        return {name: torch_to_numpy(value) for name, value in held.items()}
+
+    def state(self) -> State:
+        """The tensors that the program may write, as the calls of this object have them: not a copy."""
+        return self._state
+
+    def session(self, state: State | None = None) -> Session:
+        """Calls over a state of their own; see `Compiled.session`."""
+        if state is not None:
+            self._state.require(state)
+        return Session(self, _TensorState(self._spec) if state is None else state)
 
     def reset(self) -> None:
         """Give the buffers the values that they had before the first call."""
-        with self._lock:
-            self._tensors = torch_weights(self._weights, self._names, private=self._names)
+        self._state.reset()
 
     def set_weights(self, source: Any, *, cast_weights: bool = False) -> None:
         """Give weights other values, all or some; see `Compiled.set_weights`."""
@@ -96,17 +113,16 @@ class Interpreted:
             raise TypeError("a program that was put together by hand keeps its weights")
         with self._setting:
             weights = self._origin.read_weights(source, cast_weights)
-            written = set(self.written.buffers)
-            changed = [name for name in self._names if name in self._weights.changed(weights) - written]
+            changed = [name for name in self._names if name in self._weights.changed(weights)]
             made = torch_weights(weights, changed, private=changed)
             self._origin.keep_weights(weights)
-            with self._lock:
-                self._weights = weights
-                self._tensors = {**self._tensors, **made}
+            self._weights = weights
+            self._tensors = {**self._tensors, **made}
+            self._spec.initial = weights.only(self._spec.names)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program; torch in, torch out; numpy in, numpy out."""
-        return self._call(args, kwargs)
+        return self.call(self._state, args, kwargs)
 
     def profile(self, *args: Any, **kwargs: Any) -> Profile:
         """Where the time of a call with these arguments goes; the call has all its effects."""
@@ -115,7 +131,7 @@ class Interpreted:
     def profile_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], kernels: bool = True) -> Profile:
         """The same; the host has no kernels."""
         profiler = Profiler(self.program, self.report, kernels)
-        self._call(args, kwargs, profiler)
+        self.call(self._state, args, kwargs, profiler)
         return profiler.profile()
 
     def on_step(self, callback: Callback) -> Hook:
@@ -125,21 +141,29 @@ class Interpreted:
         """
         return self._callbacks.add(callback, self._callbacks.discard)
 
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], profiler: Profiler | None = None) -> Any:
+    def call(
+        self,
+        state: State,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        profiler: Profiler | None = None,
+    ) -> Any:
+        """Run the program over any state of it."""
         bound = self._binder.bind(args, kwargs)
         leaves = [numpy_to_torch(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in bound.leaves]
-        with self._lock, torch.no_grad():
-            written = [self._tensors[name] for name in self._written]
+        with state.lock, torch.no_grad():
+            tensors = {**self._tensors, **state.host}
+            written = [tensors[name] for name in self._written]
             restore = _snapshot(written + [leaves[place] for place in self._written_leaves])
             if profiler is not None:
                 profiler.mark("bind")
             try:
-                results = self._run(leaves, bound, profiler)
+                results = self._run(tensors, leaves, bound, profiler)
             except BaseException:
                 restore()
                 raise
         self.report.calls += 1
-        self._uses_torch = bound.torch
+        state.uses_torch = bound.torch
         if not bound.torch:
             results = [_as_numpy(result) for result in results]
         result = unflatten(results, self.program.signature.out_spec, self._types)
@@ -147,9 +171,11 @@ class Interpreted:
             profiler.mark("results", bound.symbols)
         return result
 
-    def _run(self, leaves: list[Any], bound: Bound, profiler: Profiler | None) -> list[Any]:
+    def _run(
+        self, tensors: Mapping[str, Any], leaves: list[Any], bound: Bound, profiler: Profiler | None
+    ) -> list[Any]:
         """The leaves of the result."""
-        run = partial(self._host.interpret, self.program, self._tensors, leaves, bound.symbols)
+        run = partial(self._host.interpret, self.program, tensors, leaves, bound.symbols)
         if not self._callbacks:
             return run() if profiler is None else profiler.whole(self._segment, run)
         names = [leaf.spec.name for leaf in self._binder.leaves]
@@ -168,6 +194,51 @@ class Interpreted:
         nodes = self._segment.nodes
         self._callbacks.tell(StepEvent(0, HOST_NAME, nodes, inputs, outputs, start, seconds))
         return results
+
+
+class _TensorSpec(StateSpec):
+    def first_values(self) -> dict[str, Any]:
+        """With the strides and the shared memory that the program's weights have."""
+        return torch_weights(self.initial, self.names, private=self.names)
+
+
+class _TensorState(State):
+    """Tensors that may share memory, as those of a module do."""
+
+    def _all(self) -> dict[str, Any]:
+        return _copies(self.host)
+
+    def _assign(self, values: Mapping[str, Any]) -> None:
+        host = _copies(self.host)
+        for name, value in values.items():
+            try:
+                host[name].copy_(in_kind(value, is_torch=True))
+            except RuntimeError:
+                raise StateRefused(
+                    f"the buffer {name!r} has several elements in one place, and cannot be set"
+                ) from None
+        self.host = host
+
+
+def _beside(weights: Weights, names: list[str], written: list[str]) -> Iterator[str]:
+    """The names whose weights lie in the storages of written ones."""
+    storages = {weights.views[name].storage for name in written if name in weights.views}
+    return (name for name in names if name in weights.views and weights.views[name].storage in storages)
+
+
+def _copies(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Copies that share memory among each other as these do."""
+    made: dict[int, torch.Tensor] = {}
+    found: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        storage = tensor.untyped_storage()
+        whole = made.get(storage.data_ptr())
+        if whole is None:
+            whole = torch.empty(0, dtype=torch.uint8).set_(storage.clone())
+            made[storage.data_ptr()] = whole
+        copied = torch.empty(0, dtype=tensor.dtype).set_(whole.untyped_storage())
+        found[name] = copied.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
+    return found
 
 
 def _kept(value: Any, is_written: bool) -> Any:

@@ -99,7 +99,7 @@ class Loaded:
     def _only_step(self) -> Step | None:
         """The step of a program that is one segment on an engine, has plain tensors and no effects."""
         contract = self._contract
-        if contract.buffer_writes or contract.input_writes or not self._binder.plain:
+        if contract.buffers or contract.input_writes or not self._binder.plain:
             return None
         return self.steps[0] if len(self.steps) == 1 and self.steps[0].on_engine else None
 

@@ -111,7 +111,10 @@ class Padded:
 
     def __call__(self, handles: Sequence[Any]) -> list[Any]:
         # No call at the same time has this memory, and none before it reads it any more.
-        memory = self._spare.pop() if self._spare else {}
+        try:
+            memory = self._spare.pop()
+        except IndexError:  # not asked before: another thread may come between
+            memory = {}
         results = self._run(self.enlarged(handles, memory))
         self._spare.append(memory)
         for place, cuts in self._cuts.items():

@@ -141,7 +141,7 @@ class Results:
                         f"`{self._leaves[index].path.label}`: pass a copy of one"
                     )
 
-    def finish(self, frame: Frame, bound: Bound, state: State | None) -> list[Any]:
+    def finish(self, frame: Frame, bound: Bound, state: State) -> list[Any]:
         """Write inputs and buffers, after all values of both are there; return the leaves of the result."""
         contract = self._contract
         on_host = self._on_host()
@@ -154,7 +154,7 @@ class Results:
         leaves = self._outputs(frame, bound, protected)
         for source, given in writes:
             _write(source, given)
-        if state is not None:
+        if host or handles:
             state.replace(host, handles)
         return leaves
 

@@ -100,6 +100,11 @@ def check_output(path: Path) -> None:
         raise UsageError(
             f"{path}: results are written as .npz or .safetensors (all of them), or .npy (a single output)"
         )
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Raise UsageError where a file plainly cannot be written, before anything is computed."""
     if path.is_dir():
         raise UsageError(f"cannot write {path}: it is a folder")
     if not os.access(path.parent, os.W_OK):

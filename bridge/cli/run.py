@@ -27,7 +27,7 @@ from bridge.cli.options import (
     print_json,
 )
 from bridge.cli.progress import working
-from bridge.cli.results import OUTPUTS, check_output, describe, results_of, write_results
+from bridge.cli.results import OUTPUTS, check_output, check_writable, describe, results_of, write_results
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine, compiles_dynamic
 from lowering.targets import DEFAULT_ENGINE
@@ -51,6 +51,12 @@ def command(
         Path | None,
         typer.Option(help="Write the inputs and outputs of each step to this new folder, as safetensors."),
     ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Begin with the buffers of this file, which --save-state wrote.")
+    ] = None,
+    save_state: Annotated[
+        Path | None, typer.Option(help="Write the buffers after the call to this .safetensors file.")
+    ] = None,
     engine: Engine = DEFAULT_ENGINE,
     device: Device = "cpu",
     tune: Tune = None,
@@ -67,6 +73,8 @@ def command(
     limit(timeout, max_memory)
     if output is not None:
         check_output(output)
+    if save_state is not None:
+        check_writable(save_state)
     check_engine(engine, device, tune)
     with working(f"reading {source}"):
         lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
@@ -78,11 +86,15 @@ def command(
         compiled = lowered.compile(engine, device, tune=tune, on_new_size=way, **example)
     if engine == AUTO:
         note_unmeasured(lowered)
+    if state is not None:
+        compiled.state().load(state)
     with nullcontext() if record is None else _recording(compiled, record):
         results = results_of(compiled, args, kwargs, lowered)
     for place, reason in compiled.report.plan.reasons.items():
         if place not in lowered.plan.reasons and engine not in (ATEN, AUTO):
             note(f"{place} ran on ATen: {reason}")
+    if save_state is not None:
+        compiled.state().save(save_state)
     if output is not None:
         write_results(output, results)
     described = {

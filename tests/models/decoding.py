@@ -47,8 +47,7 @@ def step_inputs(step: int) -> dict[str, torch.Tensor]:
 
 def buffer_address(compiled: Compiled, name: str) -> int:
     """Where a buffer that a program writes lies now."""
-    state = compiled._state
-    assert state is not None
+    state = compiled.state()
     if name in state.handles:
         handle = state.handles[name]
         return handle.start if hasattr(handle, "start") else handle.array.unsafe_buffer_pointer()
@@ -59,7 +58,6 @@ def buffer_address(compiled: Compiled, name: str) -> int:
 def cache_addresses(call: Any) -> tuple[int, ...]:
     """Where the keys and values of all layers lie: of a compiled program, or of torch's module."""
     if isinstance(call, Compiled):
-        assert call._state is not None
-        names = [name for name in call._state.values_of if "_cache_" in name]
+        names = [name for name in call.state() if "_cache_" in name]
         return tuple(buffer_address(call, name) for name in names)
     return tuple(b.data_ptr() for name, b in call.named_buffers() if "_cache_" in name)
