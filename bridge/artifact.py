@@ -24,16 +24,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from bridge.binaries import Binary
 from bridge.buckets import from_json as buckets_from_json
 from bridge.buckets import to_json as buckets_to_json
 from bridge.consistency import check_consistent
+from bridge.contents import Part, file_of, methods_of
 from bridge.dynamic_modules import from_json as dynamic_from_json
 from bridge.dynamic_modules import to_json as dynamic_to_json
 from bridge.errors import ArtifactError, OperatorRefused, UsageError
@@ -45,7 +47,8 @@ from bridge.manifest import (
     write_json,
     write_manifest,
 )
-from bridge.planned import Planned, SizeKey, size_key
+from bridge.module_files import dynamic_file, module_file, module_to_json, modules_from_json, preflight_file
+from bridge.planned import Planned
 from bridge.replacing import put_back
 from bridge.replacing import replace as replace_folder
 from bridge.tuning_record import from_json as tuning_from_json
@@ -56,12 +59,11 @@ from lowering.host.drafts import draft_folder, drafts_of
 from lowering.host.weights import WeightError
 from lowering.ir.dynamic_module import DynamicModule
 from lowering.ir.json import from_json, plan_from_json, plan_to_json, to_json
-from lowering.ir.module import Check, CheckKind, Module, Port
+from lowering.ir.module import Module
 from lowering.ir.trusting import trusting_calls
-from lowering.ir.types import DType
+from lowering.ir.weights import Weights
 
 P = TypeVar("P", bound=Planned)
-Sized = dict[tuple[int, SizeKey], Module]
 
 # How often a reader may find its artifact replaced, and how long it waits for a writer.
 _ATTEMPTS = 256
@@ -75,20 +77,27 @@ def save(lowered: Planned, path: Path) -> Path:
     ArtifactError if writing fails; then what was there is there still. The drafts of killed saves beside it
     are removed.
     """
-    for problem in (*trusting_calls(lowered.program), *trusting_calls(lowered.functional)):
-        raise OperatorRefused(f"cannot write {path}: {problem}")
+    save_methods({"": lowered}, lowered.weights, path)
+    lowered.artifact = path
+    return path
+
+
+def save_methods(methods: Mapping[str, Planned], weights: Weights, path: Path) -> Path:
+    """The same for several programs over the same weights."""
+    for lowered in methods.values():
+        for problem in (*trusting_calls(lowered.program), *trusting_calls(lowered.functional)):
+            raise OperatorRefused(f"cannot write {path}: {problem}")
     target = Path(os.path.realpath(path))
     try:
         put_back(target, _is_whole)
         check_target(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         with draft_folder(target, discard) as draft:
-            _write_contents(lowered, draft)
+            _write_contents(methods, weights, draft)
             replace_folder(draft, target, partial(_refuse_others, path=path))
     except (OSError, WeightError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise ArtifactError(f"cannot write {path}: {reason}") from error
-    lowered.artifact = path
     return path
 
 
@@ -130,12 +139,31 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
+class Methods(NamedTuple, Generic[P]):
+    """The programs of an artifact, by method; one program alone has the name ``.
+
+    `weights`: of all.
+    """
+
+    programs: dict[str, P]
+    weights: Weights
+
+
 def read(path: Path, kind: type[P], trust: bool = False) -> P:
-    """Read an artifact back, as a value of `kind`; see `bridge.load`.
+    """Read an artifact of one program back, as a value of `kind`; see `bridge.load`.
 
     Imports neither torch nor jax. Raises ArtifactError naming the file for anything missing, damaged or of
-    another format.
+    another format, UsageError for an artifact of several methods.
     """
+    found = read_methods(path, kind, trust)
+    if set(found.programs) != {""}:
+        names = ", ".join(found.programs)
+        raise UsageError(f"{path} has the methods {names}; this takes an artifact of one program")
+    return found.programs[""]
+
+
+def read_methods(path: Path, kind: type[P], trust: bool = False) -> Methods[P]:
+    """The same of an artifact of any number of methods."""
     for _ in range(_ATTEMPTS):
         if not path.exists() and drafts_of(Path(os.path.realpath(path))):
             time.sleep(_WAIT_S)  # only where the file system cannot exchange folders
@@ -150,55 +178,50 @@ def read(path: Path, kind: type[P], trust: bool = False) -> P:
     raise ArtifactError(f"{path} cannot be read: other processes keep replacing it")
 
 
-def _loaded(contents: Contents, kind: type[P], trust: bool) -> P:
+def _loaded(contents: Contents, kind: type[P], trust: bool) -> Methods[P]:
+    names = methods_of(contents)
     with contents:
         ours = trust or contents.is_ours()
-        lowered = _read(contents, kind, ours)
-        _take_binaries(lowered, contents, ours)
+        weights = contents.parse("weights.json", lambda table: load_weights(contents.weights, table))
+        parts = {name: Part(contents, name) for name in names}
+        found = {name: _read(part, kind, weights, ours) for name, part in parts.items()}
+        for name, part in parts.items():
+            _take_binaries(found[name], part, ours)
         contents.check_rest()
-    return lowered
+    return Methods(found, weights)
 
 
-def _read(contents: Contents, kind: type[P], ours: bool) -> P:
-    program = contents.parse("program.json", from_json)
-    functional = program
-    if "functional.json" in contents.files:
-        functional = contents.parse("functional.json", from_json)
-    why_not = contents.header.get("not_functional", "")
-    bounds_checks = contents.header.get("bounds_checks", True)
-    if not isinstance(why_not, str) or not isinstance(bounds_checks, bool):
-        raise ArtifactError(f"{contents.folder / MANIFEST} is not the manifest of an artifact")
-    modules, sized = contents.parse("modules.json", lambda rows: _modules_from_json(contents, rows, ours))
+def _read(part: Part, kind: type[P], weights: Weights, ours: bool) -> P:
+    program = part.parse("program.json", from_json)
+    functional = part.parse("functional.json", from_json) if "functional.json" in part else program
+    modules, sized = part.parse("modules.json", lambda rows: modules_from_json(part, rows, ours))
     lowered = kind(
         program,
         functional,
-        contents.parse("plan.json", plan_from_json),
-        contents.parse("weights.json", lambda table: load_weights(contents.weights, table)),
-        why_not,
-        bounds_checks,
+        part.parse("plan.json", plan_from_json),
+        weights,
+        part.header["not_functional"],
+        part.header["bounds_checks"],
         modules,
     )
     # A stranger's modules at other sizes are made anew from the program.
     lowered.sized.update(sized if ours else {})
-    if "dynamic.json" in contents.files:
-        found = contents.parse(
-            "dynamic.json",
-            lambda rows: dynamic_from_json(rows, lambda index: contents.read(_dynamic_file(index))),
+    if "dynamic.json" in part:
+        found = part.parse(
+            "dynamic.json", lambda rows: dynamic_from_json(rows, lambda index: part.read(dynamic_file(index)))
         )
         # A stranger's are made anew from the program.
         if ours:
             lowered.dynamic.update(found[0])
             lowered.at_one.update(found[1])
-    if "buckets.json" in contents.files:
-        lowered.buckets = contents.parse("buckets.json", buckets_from_json)
-    if "tuning.json" in contents.files:
-        lowered.tuning = contents.parse("tuning.json", tuning_from_json)
+    if "buckets.json" in part:
+        lowered.buckets = part.parse("buckets.json", buckets_from_json)
+    if "tuning.json" in part:
+        lowered.tuning = part.parse("tuning.json", tuning_from_json)
     try:
         check_consistent(lowered)
     except ValueError as error:
-        raise ArtifactError(
-            f"{contents.folder} does not fit together: {' '.join(str(error).split())}"
-        ) from error
+        raise ArtifactError(f"{part.folder} does not fit together: {' '.join(str(error).split())}") from error
     return lowered
 
 
@@ -210,56 +233,65 @@ def is_artifact(path: Path) -> bool:
         return False
 
 
-def _write_contents(lowered: Planned, folder: Path) -> None:
-    write_json(folder / "program.json", to_json(lowered.program))
-    if lowered.functional is not lowered.program:
-        write_json(folder / "functional.json", to_json(lowered.functional))
-    write_json(folder / "plan.json", plan_to_json(lowered.plan))
-    if lowered.tuning is not None:
-        write_json(folder / "tuning.json", tuning_to_json(lowered.tuning))
-    # The signature below is this user's: a stranger's module is checked first, and written anew.
-    modules = {index: _vetted(module) for index, module in lowered.modules.items()}
-    signed = not any(module.foreign for module in modules.values())
-    rows = [_module_to_json(i, m) for i, m in sorted(modules.items())]
-    # Only what this user made: see `_read`.
-    sized = sorted(lowered.sized.items()) if signed else []
-    rows += [{**_module_to_json(i, m), "sizes": dict(at)} for (i, at), m in sized]
-    write_json(folder / "modules.json", rows)
+def _write_contents(methods: Mapping[str, Planned], weights: Weights, folder: Path) -> None:
     (folder / "modules").mkdir()
-    for index, module in sorted(modules.items()):
-        (folder / _module_file(index)).write_bytes(module.code)
-        if module.preflight is not None:
-            (folder / _preflight_file(index)).write_bytes(module.preflight.code)
-    for place, ((index, _), module) in enumerate(sized):
-        (folder / _module_file(index, place)).write_bytes(module.code)
-        if module.preflight is not None:
-            (folder / _preflight_file(index, place)).write_bytes(module.preflight.code)
-    _write_dynamic(lowered, folder)
-    if lowered.buckets:
-        write_json(folder / "buckets.json", buckets_to_json(lowered.buckets))
-    write_json(folder / "weights.json", save_weights(folder / "weights.irpa", lowered.weights))
     (folder / "binaries").mkdir()
-    for key, binary in sorted(lowered.binaries.items()):
-        (folder / _binary_file(key)).write_bytes(binary.code)
+    # The signature below is this user's.
+    signed = [_write_method(lowered, folder, name) for name, lowered in methods.items()]
+    write_json(folder / "weights.json", save_weights(folder / "weights.irpa", weights))
     from bridge import __version__
 
-    header = {
-        "made_by": {"bridge": __version__, "torch": lowered.program.torch_version},
+    torch_versions = [lowered.program.torch_version for lowered in methods.values()]
+    made_by = {"bridge": __version__, "torch": torch_versions[0]}
+    rows = {name: _header(lowered) for name, lowered in methods.items()}
+    write_manifest(folder, {"made_by": made_by, "methods": rows}, all(signed))
+
+
+def _header(lowered: Planned) -> dict[str, Any]:
+    return {
         "not_functional": lowered.not_functional,
         "bounds_checks": lowered.bounds_checks,
         "binaries": {k: [b.engine, b.version, b.device] for k, b in sorted(lowered.binaries.items())},
     }
-    write_manifest(folder, header, signed)
 
 
-def _write_dynamic(lowered: Planned, folder: Path) -> None:
-    modules = lowered.dynamic_modules()
-    if not lowered.example_sizes:
-        return
-    write_json(folder / "dynamic.json", dynamic_to_json(modules, lowered.known_at_one()))
-    for index, module in sorted(modules.items()):
-        if isinstance(module, DynamicModule):
-            (folder / _dynamic_file(index)).write_bytes(module.code)
+def _write_method(lowered: Planned, folder: Path, method: str) -> bool:
+    """Write the files of a program. Whether all of its modules are this user's."""
+
+    def place(name: str) -> Path:
+        return folder / file_of(method, name)
+
+    write_json(place("program.json"), to_json(lowered.program))
+    if lowered.functional is not lowered.program:
+        write_json(place("functional.json"), to_json(lowered.functional))
+    write_json(place("plan.json"), plan_to_json(lowered.plan))
+    if lowered.tuning is not None:
+        write_json(place("tuning.json"), tuning_to_json(lowered.tuning))
+    # A stranger's module is checked first, and written anew.
+    modules = {index: _vetted(module) for index, module in lowered.modules.items()}
+    signed = not any(module.foreign for module in modules.values())
+    rows = [module_to_json(i, m) for i, m in sorted(modules.items())]
+    # Only what this user made: see `_read`.
+    sized = sorted(lowered.sized.items()) if signed else []
+    rows += [{**module_to_json(i, m), "sizes": dict(at)} for (i, at), m in sized]
+    write_json(place("modules.json"), rows)
+    numbered = [((index, None), module) for index, module in sorted(modules.items())]
+    numbered += [((index, at), module) for at, ((index, _), module) in enumerate(sized)]
+    for (index, at), module in numbered:
+        place(module_file(index, at)).write_bytes(module.code)
+        if module.preflight is not None:
+            place(preflight_file(index, at)).write_bytes(module.preflight.code)
+    if lowered.example_sizes:
+        dynamic = lowered.dynamic_modules()
+        write_json(place("dynamic.json"), dynamic_to_json(dynamic, lowered.known_at_one()))
+        for index, module in sorted(dynamic.items()):
+            if isinstance(module, DynamicModule):
+                place(dynamic_file(index)).write_bytes(module.code)
+    if lowered.buckets:
+        write_json(place("buckets.json"), buckets_to_json(lowered.buckets))
+    for key, binary in sorted(lowered.binaries.items()):
+        (folder / _binary_file(key)).write_bytes(binary.code)
+    return signed
 
 
 def _vetted(module: Module) -> Module:
@@ -267,114 +299,15 @@ def _vetted(module: Module) -> Module:
     return replace(vetted(module), preflight=preflight)
 
 
-def _take_binaries(lowered: Planned, contents: Contents, ours: bool) -> None:
+def _take_binaries(lowered: Planned, part: Part, ours: bool) -> None:
     """Read the binaries that may run; name the others."""
-    rows = contents.header.get("binaries")
-    described = isinstance(rows, dict) and all(
-        isinstance(row, list) and len(row) == 3 and all(isinstance(text, str) for text in row)
-        for row in rows.values()
-    )
-    if not isinstance(rows, dict) or not described:
-        raise ArtifactError(f"{contents.folder / MANIFEST} does not describe the binaries")
+    rows = part.header["binaries"]
     if not ours:
         lowered.set_aside = tuple(rows)
         return
-    for key, row in rows.items():
-        engine, version, device = row
-        lowered.binaries[key] = Binary(engine, version, device, contents.read(_binary_file(key)))
-
-
-def _module_file(index: int, place: int | None = None) -> str:
-    """`place`: of a module for sizes that were asked for, among all of these."""
-    return f"modules/segment_{index}{_place(place)}.mlirbc"
-
-
-def _preflight_file(index: int, place: int | None = None) -> str:
-    return f"modules/segment_{index}{_place(place)}_checks.mlirbc"
-
-
-def _place(place: int | None) -> str:
-    return "" if place is None else f"_at_{place}"
-
-
-def _dynamic_file(index: int) -> str:
-    return f"modules/segment_{index}_dynamic.mlirbc"
+    for key, (engine, version, device) in rows.items():
+        lowered.binaries[key] = Binary(engine, version, device, part.shared(_binary_file(key)))
 
 
 def _binary_file(key: str) -> str:
     return f"binaries/{key}.bin"
-
-
-def _module_to_json(index: int, module: Module) -> dict[str, Any]:
-    def ports(items: tuple[Port, ...]) -> list[Any]:
-        return [[port.name, port.dtype.value, list(port.sizes), port.weight] for port in items]
-
-    return {
-        "segment": index,
-        "name": module.name,
-        "in": ports(module.inputs),
-        "out": ports(module.outputs),
-        "checks": [[check.kind.value, check.message] for check in module.checks],
-        "donated": [list(pair) for pair in module.donated],
-        "preflight": [port.name for port in module.preflight.inputs] if module.preflight else None,
-    }
-
-
-def _modules_from_json(contents: Contents, rows: Any, ours: bool) -> tuple[dict[int, Module], Sized]:
-    """The modules at the example's sizes, and those at others."""
-
-    def port(row: Any) -> Port:
-        name, dtype, sizes, weight = row
-        texts = isinstance(name, str) and (weight is None or isinstance(weight, str))
-        if not texts or not isinstance(sizes, list) or not all(type(n) is int and n >= 0 for n in sizes):
-            raise ValueError(f"{row!r:.200} is not a port")
-        return Port(name, DType(dtype), tuple(sizes), weight)
-
-    def check(row: Any) -> Check:
-        kind, message = row
-        if not isinstance(message, str):
-            raise ValueError(f"{row!r:.200} is not a check")
-        return Check(CheckKind(kind), message)
-
-    def pair(row: Any) -> tuple[str, str]:
-        given, made = row
-        if not isinstance(given, str) or not isinstance(made, str):
-            raise ValueError(f"{row!r:.200} names no input and output")
-        return given, made
-
-    def size_of(item: Any) -> tuple[str, int]:
-        name, size = item
-        if type(size) is not int:
-            raise ValueError(f"{size!r:.200} is not a size")
-        return name, size
-
-    def preflight(index: int, place: int | None, module: Module, names: Any) -> Module | None:
-        if names is None:
-            return None
-        known = {port.name: port for port in module.inputs}
-        inputs = tuple(known[name] for name in names)
-        code = contents.read(_preflight_file(index, place))
-        checks = f"{module.name}_checks"
-        return Module(code, inputs, module.outputs[-1:], checks, module.checks, foreign=not ours)
-
-    modules: dict[int, Module] = {}
-    sized: Sized = {}
-    for row in rows:
-        index, name = row["segment"], row["name"]
-        at = size_key(dict(map(size_of, row["sizes"].items()))) if "sizes" in row else None
-        known = (index in modules) if at is None else (index, at) in sized
-        if type(index) is not int or index < 0 or known or not isinstance(name, str):
-            raise ValueError(f"module {index!r:.200} has no segment and name of its own")
-        place = None if at is None else len(sized)
-        code = contents.read(_module_file(index, place))
-        inputs, outputs = tuple(map(port, row["in"])), tuple(map(port, row["out"]))
-        checks = tuple(map(check, row["checks"]))
-        module = Module(code, inputs, outputs, name, checks, foreign=not ours)
-        donated = tuple(map(pair, row["donated"]))
-        asked = preflight(index, place, module, row["preflight"])
-        module = replace(module, donated=donated, preflight=asked)
-        if at is None:
-            modules[index] = module
-        else:
-            sized[index, at] = module
-    return modules, sized

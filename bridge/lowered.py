@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,8 +100,12 @@ class Lowered(Planned):
         return memory_of(self, engine, device or self.device)
 
 
-def lower_program(program: Program, weights: Weights, bounds_checks: bool = True) -> Lowered:
+def lower_program(
+    program: Program, weights: Weights, bounds_checks: bool = True, held: Collection[str] = ()
+) -> Lowered:
     """Run the canonical pipeline, try every rule, partition, and emit the modules at the example sizes.
+
+    `held`: full names of buffers that other methods write.
 
     Raises OperatorRefused for an operator that a file may not call on ATen, BridgeError for an unregistered
     operator.
@@ -118,7 +122,7 @@ def lower_program(program: Program, weights: Weights, bounds_checks: bool = True
     check_allowed(program)
     check_operators(program)
     try:
-        functional = canonical(weights, schema_of).run(program)
+        functional = canonical(weights, schema_of, held).run(program)
     except NotFunctional as error:
         return Lowered(program, program, all_on_aten(program, str(error)), weights, str(error))
     example, *ends = planning_sizes(functional)

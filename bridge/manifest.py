@@ -19,17 +19,20 @@ from bridge.errors import ArtifactError
 from lowering.host.drafts import is_at
 from lowering.host.weights import WeightError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 # BERT-base takes less than one; and reading JSON takes twenty times its size in memory.
 MAX_JSON_BYTES = 64 << 20
 
 # Every file that an artifact may have. A manifest that names anything else, say `../x`, is not ours.
 _WEIGHTS = "weights.irpa"
-_REQUIRED = ("program.json", "plan.json", "modules.json", "weights.json", _WEIGHTS)
+_REQUIRED = ("weights.json", _WEIGHTS)
+#: The name of a method, of several in an artifact: a Python name.
+METHOD = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
 _NAME = re.compile(
-    r"(program|functional|plan|modules|dynamic|buckets|weights|tuning)\.json|weights\.irpa"
-    r"|modules/segment_[0-9]{1,6}(_at_[0-9]{1,6})?(_checks|_dynamic)?\.mlirbc|binaries/[0-9a-f]{64}\.bin"
+    rf"({METHOD}\.)?(program|functional|plan|modules|dynamic|buckets|tuning)\.json|weights\.(json|irpa)"
+    rf"|modules/({METHOD}\.)?segment_[0-9]{{1,6}}(_at_[0-9]{{1,6}})?(_checks|_dynamic)?\.mlirbc"
+    r"|binaries/[0-9a-f]{64}\.bin"
 )
 _FOLDERS = ("modules", "binaries")
 # How often a folder may be replaced while it is looked at.

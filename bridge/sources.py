@@ -70,6 +70,20 @@ def read_file(path: Path, model: str | None = None) -> tuple[Program, Weights]:
         raise BridgeError(f"{path}: {error}") from error
 
 
+def has_model(source: Any, name: str) -> bool:
+    """Whether a source is a `.pt2` file of several models, one of this name. Raises BridgeError."""
+    from lowering.frontend.errors import ArchiveError
+    from lowering.frontend.pt2 import model_names
+
+    if not isinstance(source, str | PathLike) or Path(source).suffix != ".pt2":
+        return False
+    try:
+        names = model_names(Path(source))
+    except ArchiveError as error:
+        raise BridgeError(str(error)) from error
+    return len(names) > 1 and name in names
+
+
 def read_exported(exported: torch.export.ExportedProgram) -> tuple[Program, Weights]:
     """Read an ExportedProgram in memory. Raises BridgeError for what the IR cannot hold."""
     from lowering.frontend.errors import ExportError

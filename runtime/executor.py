@@ -87,8 +87,10 @@ class Compiled:
         self._contract = read_contract(program, self._binder.leaves)
         buffers = self._contract.buffers
         places = [place for _, place in self._contract.input_writes]
+        written = {name for _, name in self._contract.buffer_writes}
         self.written = Written(
-            tuple(self._binder.leaves[place].spec.name for place in places), (*buffers, *self._contract.tied)
+            tuple(self._binder.leaves[place].spec.name for place in places),
+            (*(name for name in buffers if name in written), *self._contract.tied),
         )
         self._hooking = threading.Lock()
         self._setting = threading.Lock()
@@ -328,6 +330,14 @@ class Compiled:
         if state is not None:
             self._state.require(state)
         return Session(self, State(self._spec) if state is None else state)
+
+    def share_state(self, state: State) -> None:
+        """Have calls without a session go over a state that other programs have too.
+
+        It has the buffers of this one, by their full names. Before the first call.
+        """
+        state.spec.engines.update(self._shared.engines)
+        self._shared.engines, self._state, self._spec = state.spec.engines, state, state.spec
 
     def reset(self) -> None:
         """Give the buffers that the program writes the values that they had before the first call."""

@@ -38,8 +38,8 @@ class Contract(NamedTuple):
     """The roles of a program's inputs and outputs.
 
     `constants`: full name of each value that is an unchanging weight. `buffers`: the value of each weight
-    that the program writes; `tied`: other names of such, which go with them. `returned`: the values that the
-    caller gets. `buffer_writes`: (value, full name); `input_writes`: (value, place among the leaves).
+    that changes between calls; `tied`: other names of such, which go with them. `returned`: the values that
+    the caller gets. `buffer_writes`: (value, full name); `input_writes`: (value, place among the leaves).
     `identity`: values that are one of the caller's own tensors, by its place, as eager returns them.
     """
 
@@ -72,6 +72,8 @@ def read_contract(program: Program, leaves: Sequence[Leaf]) -> Contract:
     ]
     stored = {spec.fqn or spec.name: spec.name for spec in signature.inputs if spec.kind in STORED}
     written = {fqn for _, fqn in buffer_writes}
+    # A buffer that another method writes comes back as it is.
+    buffer_writes = [(value, fqn) for value, fqn in buffer_writes if value != stored.get(fqn)]
     if not written <= stored.keys():
         raise ExecutionError(f"the program writes {min(written - stored.keys())}, which it does not read")
     overwritten = {place for _, place in input_writes}
@@ -114,6 +116,9 @@ class Results:
         # Values whose memory we keep, or which are an input's before it is written.
         self._ours = {name for name, _ in contract.buffer_writes} | set(contract.buffers.values())
         self._ours |= contract.constants.keys() | self._leaf_names
+        written = {fqn for _, fqn in contract.buffer_writes}
+        # The buffers that stay as they are, and their values.
+        self._unwritten = {fqn: name for fqn, name in contract.buffers.items() if fqn not in written}
 
     @property
     def views(self) -> bool:
@@ -148,6 +153,8 @@ class Results:
         views = bool(on_host)
         outside = set().union(*(executable.bases for executable in on_host))
         callers = {base(leaf) for leaf in bound.leaves if hasattr(leaf, "shape")} if views else set()
+        if views and self._unwritten:
+            outside |= self._unwritten_bases(state)
         host, handles = self._new_state(frame, callers | outside)
         writes = [(self._source(frame, name), bound.leaves[place]) for name, place in contract.input_writes]
         protected = outside | self._written_bases(host, handles, writes) if views else set()
@@ -163,7 +170,7 @@ class Results:
         contract = self._contract
         handles: dict[str, Any] = {}
         rest: list[tuple[str, str]] = []
-        shared: set[str] = set(contract.identity) | contract.constants.keys()
+        shared = {*contract.identity, *contract.constants, *self._unwritten.values()}
         for name, fqn in contract.buffer_writes:
             if name in shared or name in frame.host:
                 rest.append((name, fqn))
@@ -178,6 +185,15 @@ class Results:
             host[fqn] = private_copy(value) if name in shared or base(value) in outside else value
             outside = outside | {base(host[fqn])}
         return host, handles
+
+    def _unwritten_bases(self, state: State) -> set[int]:
+        """Addresses of the memory of the buffers that stay as they are."""
+        held = (state.host.get(name) for name in self._unwritten)
+        handles = (state.handles[name] for name in self._unwritten if name in state.handles)
+        return {
+            *(base(value) for value in held if value is not None),
+            *map(base, map(self._shared.to_torch, handles)),
+        }
 
     def _source(self, frame: Frame, name: str) -> Any:
         """The value written to an input: a copy, where writing another input could change it."""

@@ -52,7 +52,7 @@ class StateSpec:
     names: tuple[str, ...]
     initial: Weights
     tied: Mapping[str, str] = field(default_factory=dict)
-    engines: Mapping[type, Engine] = field(default_factory=dict)
+    engines: dict[type, Engine] = field(default_factory=dict)
     files: StateFiles | None = None
 
     def first_values(self) -> dict[str, Any]:

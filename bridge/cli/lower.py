@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bridge.api import require_lowered
-from bridge.artifact import check_target
+from bridge.api import lower, require_lowered
+from bridge.artifact import check_target, is_artifact
 from bridge.buckets import bucket_sizes, read_words
 from bridge.cli.limits import MaxMemory, Timeout, limit
 from bridge.cli.observation import PassesUntil, PrintAfter, PrintChanged, TimePasses, observing
@@ -19,7 +19,6 @@ from bridge.cli.options import (
     Fill,
     Imports,
     Json,
-    Model,
     Sizes,
     StatedBuckets,
     Tune,
@@ -40,7 +39,13 @@ from lowering.targets import DEFAULT_ENGINE, ENGINES
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help="The .pt2 file, or an artifact.", show_default=False)],
+    source: Annotated[
+        Path | None, typer.Argument(help="The .pt2 file, or an artifact.", show_default=False)
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="In place of SOURCE: a method and its file, as decode=decode.pt2."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The artifact folder; default: MODEL.bridge beside it."),
@@ -64,7 +69,7 @@ def command(
     weights: Weights = None,
     cast_weights: CastWeights = False,
     imports: Imports = None,
-    model: Model = None,
+    model: Annotated[str | None, typer.Option(help="Which model, where the file holds several.")] = None,
     no_bounds_checks: Annotated[
         bool, typer.Option("--no-bounds-checks", help="Take the nearest index for one out of bounds.")
     ] = False,
@@ -89,6 +94,15 @@ def command(
         check_engine(name, device)
     if tune is not None and AUTO not in engines:
         raise UsageError("--tune is for --engine auto")
+    if method is not None:
+        _lower_methods(
+            method, source, output, engines, device, imports, not no_bounds_checks, strict, as_json
+        )
+        return
+    if source is None:
+        raise UsageError("there is nothing to lower: give a .pt2 file, or --method NAME=FILE for each method")
+    if model is not None and is_artifact(source):
+        raise UsageError(f"--model {model}: {source} is an artifact, whose programs were lowered already")
     target = output or _beside(source)
     check_target(target)
     refused: dict[str, dict[str, str]] = {}
@@ -137,6 +151,49 @@ def command(
     if lowered.tuning is not None and AUTO in engines:
         print_tuning(lowered.tuning)
     print(f"wrote {target}")
+
+
+def _lower_methods(
+    words: list[str],
+    source: Path | None,
+    output: Path | None,
+    engines: list[str],
+    device: str,
+    imports: list[str] | None,
+    bounds_checks: bool,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """One artifact of several programs."""
+    if source is not None:
+        raise UsageError(f"{source}: give files by --method NAME=FILE alone, or one without --method")
+    if output is None:
+        raise UsageError("methods have no file of one name to lie beside; give --output")
+    check_target(output)
+    files = dict(map(_method_and_file, words))
+    if len(files) < len(words):
+        raise UsageError("--method gives two files for one name")
+    with working("lowering the methods"):
+        lowered = lower(files, imports=imports or (), bounds_checks=bounds_checks, strict=strict)
+    for name in engines:
+        with working(f"compiling for {name}"):
+            lowered.compile(name, device)
+    with working(f"writing {output}"):
+        lowered.save(output)
+    if as_json:
+        print_json({"artifact": str(output), "methods": {n: summary(one) for n, one in lowered.items()}})
+        return
+    for name, one in lowered.items():
+        print(f"{name}:")
+        print_summary(one)
+    print(f"wrote {output}")
+
+
+def _method_and_file(word: str) -> tuple[str, Path]:
+    name, found, file = word.partition("=")
+    if not found or not file:
+        raise UsageError(f"--method {word}: give a name and its file, as decode=decode.pt2")
+    return name, Path(file)
 
 
 def _beside(source: Path) -> Path:

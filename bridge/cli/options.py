@@ -16,6 +16,7 @@ from bridge.dispatch import check_engine
 from bridge.errors import BridgeError, UsageError
 from bridge.given_weights import with_weights
 from bridge.lowered import Lowered
+from bridge.methods import LoweredMethods
 from bridge.sources import import_all
 from lowering.host.drafts import draft_file
 from lowering.targets import ENGINES
@@ -77,7 +78,10 @@ Weights = Annotated[
 CastWeights = Annotated[
     bool, typer.Option("--cast-weights", help="Round --weights to the program's floating-point dtypes.")
 ]
-Model = Annotated[str | None, typer.Option(help="Which model, where the file holds several.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "--method", help="Which model of a file, or method of an artifact, of several."),
+]
 
 
 def open_source(
@@ -104,11 +108,9 @@ def _open_source(
         return lower(path, model=model, bounds_checks=bounds_checks)
     if not is_artifact(path):
         raise BridgeError(f"{path} is a folder but no artifact; give a .pt2 file or what `lower` wrote")
-    if model is not None:
-        raise UsageError(f"--model {model}: an artifact holds one model, {path} is an artifact")
     if not bounds_checks:
         raise UsageError(f"--no-bounds-checks: {path} is an artifact, which was lowered already")
-    lowered = load(path, trust)
+    lowered = _method_of(path, load(path, trust), model)
     if lowered.set_aside:
         count = len(lowered.set_aside)
         note(
@@ -116,6 +118,17 @@ def _open_source(
             "will not run but be compiled anew; --trust runs them"
         )
     return lowered
+
+
+def _method_of(path: Path, found: Lowered | LoweredMethods, method: str | None) -> Lowered:
+    """The program of an artifact, or the one of this method."""
+    if isinstance(found, LoweredMethods):
+        if method is None:
+            raise UsageError(f"{path} has several methods: choose one with --method, of {', '.join(found)}")
+        return found[method]
+    if method is not None:
+        raise UsageError(f"--method {method}: {path} holds one program and no methods")
+    return found
 
 
 def split_engines(text: str) -> list[str]:

@@ -26,8 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGES = frozenset({"bridge", "lowering", "runtime"})
 # A thread that waits for a compiler, which is a child process, is not inside C++.
 _HARMLESS = frozenset({"selectors", "subprocess"})
-# The time to wait for calls, and the grace for threads that are in torch between two calls.
-_WAIT_S, _GRACE_S = 60.0, 0.05
+# The pauses in which calls are waited for: a minute. And the grace for threads in torch between two calls.
+# They are counted, not timed: a machine that has no time for calls has none for pauses either.
+_PAUSES, _GRACE = 12_000, 10
 _PAUSE_S = 0.005
 
 _entries: list[tuple[type, str]] = []
@@ -89,16 +90,13 @@ def close() -> None:
 
 def _wait_until_quiet() -> None:
     """Return once all other threads wait for good, or none has been in a call for the time of grace."""
-    end = time.monotonic() + _WAIT_S
-    quiet = time.monotonic() + _GRACE_S
-    while time.monotonic() < end:
+    quiet = 0
+    for _ in range(_PAUSES):
         states = _states()
         if all(state == _PARKED for state in states):
             return
-        # Under load a pause may last longer than the grace: only a look after it ends the wait.
-        if _BUSY in states:
-            quiet = time.monotonic() + _GRACE_S
-        elif time.monotonic() >= quiet:
+        quiet = 0 if _BUSY in states else quiet + 1
+        if quiet > _GRACE:
             return
         time.sleep(_PAUSE_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 from lowering.ir.aten import schema
@@ -18,10 +19,13 @@ _pass = partial(listed, "lowering.passes")
 IMPORT = program_pipeline("import", _pass("fold_vmaps:FOLD_VMAPS"), _pass("meta_to_cpu:META_TO_CPU"))
 
 
-def canonical(weights: Weights | None = None, schema_of: SchemaOf = schema) -> Pipeline[Program]:
+def canonical(
+    weights: Weights | None = None, schema_of: SchemaOf = schema, held: Collection[str] = ()
+) -> Pipeline[Program]:
     """From a program as read to the one that is partitioned; it raises NotFunctional where there is none.
 
-    `weights` says which weights share memory. `schema_of` knows the operators.
+    `weights` says which weights share memory. `schema_of` knows the operators. `held`: full names of buffers
+    that other methods write.
     """
     return program_pipeline(
         "canonical",
@@ -34,4 +38,5 @@ def canonical(weights: Weights | None = None, schema_of: SchemaOf = schema) -> P
         _pass("eliminate_dead_code:eliminate_dead_code", schema_of),
         _pass("sliced_writes:SLICED_WRITES"),
         _pass("masked_writes:MASKED_WRITES"),
+        _pass("held_buffers:hold_buffers", held),
     )

@@ -218,7 +218,7 @@ def test_sources_that_are_none(command: str, tmp_path: Path) -> None:
 
 def test_models_that_are_not_there(artifact: Path) -> None:
     refused("nope", "info", MLP, "--model", "nope")
-    refused("--model nope: an artifact holds one model", "info", artifact, "--model", "nope")
+    refused("--method nope:", "info", artifact, "--model", "nope")
 
 
 def test_engines_and_devices_that_do_not_exist(tmp_path: Path) -> None:

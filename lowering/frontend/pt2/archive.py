@@ -52,8 +52,11 @@ class Archive(MappedZip):
                 if found != known:
                     raise ArchiveError(self.path, f"the {what} is {found!r}; only {known!r} can be read")
 
+    def _names(self) -> list[str]:
+        return [name[len("models/") : -len(".json")] for name in self._entries if is_model(name)]
+
     def _choose(self, model: str | None) -> str:
-        names = [name[len("models/") : -len(".json")] for name in self._entries if is_model(name)]
+        names = self._names()
         listed = ", ".join(sorted(names))
         if model is None:
             if len(names) > 1:
@@ -75,6 +78,20 @@ class Archive(MappedZip):
             raise ArchiveError(self.path, f"{name} is nested too deeply") from None
         except ValueError as problem:
             raise ArchiveError(self.path, f"{name} is not JSON: {problem}") from None
+
+
+class _Listing(Archive):
+    """An open `.pt2` of which no model is chosen."""
+
+    def _check(self) -> None:
+        self._check_format()
+        self.names = tuple(self._names())
+
+
+def model_names(path: str | Path) -> tuple[str, ...]:
+    """The models of a file. Raises ArchiveError for one that is not an exported program."""
+    with _Listing(path) as archive:
+        return archive.names
 
 
 def is_model(name: str) -> bool:

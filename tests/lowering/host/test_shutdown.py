@@ -159,7 +159,7 @@ shutdown.time.sleep = lambda seconds: print("slept")
 
 def test_what_takes_too_long_is_not_waited_for() -> None:
     text = """
-shutdown._WAIT_S = 0.1
+shutdown._PAUSES = 20
 threading.Thread(target=program, daemon=True).start()
 program.entered.wait()
 """
@@ -247,18 +247,20 @@ def _ends(pid: int) -> bool:
     return False
 
 
-def test_a_pause_longer_than_the_grace_does_not_end_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As under load, where a thread gets the processor back late."""
-    states = iter([["busy"]] * 3 + [["elsewhere"]] * 100)
+def test_pauses_are_counted_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under load a pause takes as much longer as the calls do that are waited for."""
     looks: list[list[str]] = []
+    states = iter([["busy"]] * 300 + [["elsewhere"]] * 3 + [["busy"]] + [["elsewhere"]] * 100)
 
     def look() -> list[str]:
         looks.append(next(states))
         return looks[-1]
 
-    rest = time.sleep
+    passed = iter(range(10_000))
     monkeypatch.setattr(shutdown, "_states", look)
-    monkeypatch.setattr(shutdown.time, "sleep", lambda _: rest(2 * shutdown._GRACE_S))
+    # Each pause takes an hour.
+    monkeypatch.setattr(shutdown.time, "sleep", lambda _: None)
+    monkeypatch.setattr(shutdown.time, "monotonic", lambda: 3600.0 * next(passed))
     shutdown._wait_until_quiet()
-    assert looks.count(["busy"]) == 3
-    assert looks[-1] == ["elsewhere"]
+    assert looks.count(["busy"]) == 301
+    assert looks[304:] == [["elsewhere"]] * (shutdown._GRACE + 1)
