@@ -312,6 +312,12 @@ def test_the_command_line_lowers_and_runs_methods(tmp_path: Path) -> None:
     assert "PASSED" in ok("verify", artifact, "--method", "peek", "-e", "aten")
     refused("has several methods: choose one with --method, of prefill, decode, peek", "info", artifact)
     refused("there is no method 'pek'", "info", artifact, "--method", "pek")
-    refused("--method decode: give a name and its file, as decode=decode.pt2", "lower", "--method", "decode")
+    refused(
+        "--method decode: give a name and its file, as decode=decode.pt2",
+        "lower",
+        "--method=decode",
+        "-o",
+        artifact,
+    )
     refused("there is nothing to lower", "lower")
     refused("methods have no file of one name to lie beside", "lower", *files)
