@@ -22,12 +22,14 @@ from typing import Any
 from lowering.host.memory import in_kind, private_copy
 from lowering.host.shutdown import closed_at_exit
 from lowering.ir.plan import Plan
-from lowering.ir.program import Program
+from lowering.ir.program import InputKind, Program
 from lowering.ir.tree import NodeType, TreeSpec, unflatten
 from lowering.ir.types import TensorType
 from lowering.ir.updates import updates
 from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, HOST_TITLE
+from lowering.targets.errors import ExecutionError
+from runtime.adapters import NOTHING_GIVEN, Adapters, Given, HasAdapters
 from runtime.bound_weights import BoundWeights
 from runtime.fast_call import FastCall
 from runtime.frame import Frame, Shared, Specialise
@@ -49,7 +51,7 @@ _NO_SHORT: tuple[FastCall | None, bool] = (None, False)
 
 
 @closed_at_exit("__init__", "__call__", "profile_call", "load_at", "set_weights", "buffers")
-class Compiled:
+class Compiled(HasAdapters):
     """A functional program on engines and on the host target.
 
     `program`: functional, its mutations outputs of the signature. `specialise(segment, sizes)` gives the
@@ -59,6 +61,7 @@ class Compiled:
     containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`. `on_new_size`: the
     way of a call whose sizes are not compiled yet. `origin`: the lowered program, if it can be asked.
     `at_one`: what is known of sizes of 1. `padding`: by segment, the sizes that others are padded to.
+    `beside`: a program whose weights and state it shares, to take adapters.
 
     Raises WeightError for a weight that is missing, UnknownOperator for an operator that the host target does
     not have.
@@ -79,6 +82,7 @@ class Compiled:
         origin: Origin | None = None,
         at_one: AtOne = NOTHING_KNOWN,
         padding: Mapping[int, SegmentPadding] = NO_PADDING,
+        beside: Compiled | None = None,
     ) -> None:
         self.program = program
         self._binder = Binder(program, tuple(dict.fromkeys(("cpu", device))), types)
@@ -91,6 +95,12 @@ class Compiled:
             tuple(self._binder.leaves[place].spec.name for place in places), (*buffers, *self._contract.tied)
         )
         self._lock = threading.Lock()
+        if beside is not None:
+            self._state, self._lock = beside._state, beside._lock
+        elif any(spec.kind is InputKind.ADAPTER for spec in program.signature.inputs):
+            raise ExecutionError("the program takes the tensors of an adapter: compile the one without")
+        self._adapters = Adapters()
+        self._given: Given | None = None if beside is None else NOTHING_GIVEN
         self._hooking = threading.Lock()
         self._setting = threading.Lock()
         # Whether the last call's tensors were torch's.
@@ -106,7 +116,8 @@ class Compiled:
             origin,
         )
         self._rebuild = _rebuilder(program.signature.out_spec, types)
-        bound, nodes = BoundWeights(weights), {node.name: node for node in program.graph.nodes}
+        bound = BoundWeights(weights) if beside is None else beside._loaded.weights
+        nodes = {node.name: node for node in program.graph.nodes}
         steps = tuple(
             Step(self._shared, bound, s, [nodes[n] for n in s.nodes], cache_size, padding.get(s.index))
             for s in plan.segments
@@ -253,6 +264,9 @@ class Compiled:
             names = self._state.values_of
             host.update((names[target], value) for target, value in self._state.host.items())
             handles.update((names[target], value) for target, value in self._state.handles.items())
+        if self._given is not None:
+            host.update(self._given.host)
+            handles.update(self._given.handles)
         return Frame(host, handles, dict(bound.symbols), {}, [])
 
     def prepare(self, sizes: Mapping[str, int]) -> None:
@@ -293,12 +307,11 @@ class Compiled:
         Raises WeightsRefused for weights that do not fit, BridgeError for a source that cannot be read,
         EngineError where an engine cannot load them. Then nothing has changed.
         """
-        origin = self._shared.origin
-        if origin is None:
-            raise TypeError("a program that was put together by hand keeps its weights")
+        origin = self._owner()
         with self._setting:
             weights = origin.read_weights(source, cast_weights)
             loaded = self._loaded.with_weights(BoundWeights(weights, self._loaded.weights))
+            swap = self._adapters.with_weights(loaded.weights)
             origin.keep_weights(weights)
             with self._hooking:
                 if self._hooked:
@@ -306,7 +319,8 @@ class Compiled:
                 self._loaded = loaded
             if self._state is not None:
                 self._state.initial = weights.only(self._state.values_of)
-            loaded.settle()
+            for each in (loaded, *swap()):
+                each.settle()
 
     def compile_at_once(self) -> None:
         """Compile for sizes that the data gives when they first come, as verification wants it."""
