@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bridge.adapters.variant import Bound, Form, bound_adapter, with_inputs
 from bridge.background_compiler import background_compiler
 from bridge.binaries import Binaries, Site
 from bridge.compile_worker import Reply, Request
@@ -57,14 +59,17 @@ def compile_configured(
     used: set[str] | None = None,
     on_new_size: OnNewSize = OnNewSize.WAIT,
     sizes: Iterable[Sizes] = (),
+    beside: Compiled | None = None,
 ) -> Compiled:
     """Compile a program the way a configuration says. `name`: the engine's name in the report. `used` gets
     the keys of the binaries that it takes. `on_new_size`: the way of calls whose sizes are not compiled.
-    `sizes`: those to compile for beforehand; an artifact keeps their binaries as it does the example's."""
+    `sizes`: those to compile for beforehand; an artifact keeps their binaries as it does the example's.
+    `beside`: a program whose weights and state it shares."""
     for engine in configuration.engines():
         # Not installed is an error, and no refusal that moves everything to ATen.
         get_engine(engine)
-    compilation = _Compilation(lowered, configuration, device, name or configuration.choice, on_new_size)
+    name = name or configuration.choice
+    compilation = _Compilation(lowered, configuration, device, name, on_new_size, beside)
     if configuration.choice == ATEN:
         reason = "measured: all of it is faster there" if name == AUTO else _ASKED_FOR
         return compilation.executor(_aten_plan(lowered, reason))
@@ -134,9 +139,12 @@ class _Compilation:
         device: str,
         name: str,
         on_new_size: OnNewSize = OnNewSize.WAIT,
+        beside: Compiled | None = None,
     ) -> None:
         self.lowered = lowered
         self._configuration = configuration
+        # It has this one among its adapters.
+        self._beside = None if beside is None else weakref.ref(beside)
         self._device = device
         self._name = name
         self._on_new_size = on_new_size
@@ -205,6 +213,15 @@ class _Compilation:
             at_one=self.lowered.at_one,
             padding=paddings(self.lowered, plan, self.lowered.buckets),
             files=STATE_FILES,
+            beside=None if self._beside is None else self._beside(),
+        )
+
+    def compile_with_adapters(self, form: Form, beside: Compiled) -> Compiled:
+        """The program that takes adapters of this form, the way this one was compiled."""
+        lowered = with_inputs(self.lowered, form)
+        way, sizes = self._configuration, self._kept[1:]
+        return compile_configured(
+            lowered, way, self._device, self._name, None, self._on_new_size, sizes, beside
         )
 
     def _site(self, segment: Segment) -> Site:
@@ -381,6 +398,12 @@ class _Origin(OwnedWeights):
 
     def is_at_hand(self, segment: Segment, sizes: Sizes) -> bool:
         return self._compilation.is_at_hand(self._plan, segment, sizes)
+
+    def adapter(self, source: Any, scale: float | None, config: Any) -> Bound:
+        return bound_adapter(self._compilation.lowered, source, scale, config)
+
+    def with_adapters(self, form: Form, beside: Compiled) -> Compiled:
+        return self._compilation.compile_with_adapters(form, beside)
 
     def symbols(self, sizes: Mapping[str, int]) -> dict[str, int]:
         return sizes_by_symbol(self._compilation.lowered.program, sizes)

@@ -256,7 +256,9 @@ def _left_alone(given: Weights, own: Weights) -> Iterator[tuple[str, str]]:
         by_storage.setdefault(view.storage, []).append(name)
     for name in given.views:
         view = own.views.get(name)
-        for other in by_storage[view.storage] if view is not None else ():
+        if view is None:
+            continue
+        for other in by_storage[view.storage]:
             if other not in given.views and own.views[other] != view and _meet(view, own.views[other]):
                 yield name, other
 

@@ -34,10 +34,11 @@ def _of_exported() -> Iterator[Pipeline[Any]]:
 
 
 def _of_programs() -> Iterator[Pipeline[Any]]:
-    from lowering.passes.pipelines import IMPORT, canonical
+    from lowering.passes.pipelines import IMPORT, adapted, canonical
 
     yield IMPORT
     yield canonical()
+    yield adapted()
 
 
 def _of_modules() -> Iterator[Pipeline[Any]]:

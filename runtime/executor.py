@@ -20,12 +20,14 @@ from typing import Any
 
 from lowering.host.shutdown import closed_at_exit
 from lowering.ir.plan import Plan
-from lowering.ir.program import Program
+from lowering.ir.program import InputKind, Program
 from lowering.ir.tree import NodeType, TreeSpec, unflatten
 from lowering.ir.types import TensorType
 from lowering.ir.updates import updates
 from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, HOST_TITLE
+from lowering.targets.errors import ExecutionError
+from runtime.adapters import NOTHING_GIVEN, Adapters, Given, HasAdapters
 from runtime.bound_weights import BoundWeights
 from runtime.fast_call import FastCall
 from runtime.frame import Frame, Shared, Specialise
@@ -48,7 +50,7 @@ _NO_SHORT: tuple[FastCall | None, bool] = (None, False)
 
 
 @closed_at_exit("__init__", "__call__", "call", "profile_call", "load_at", "set_weights", "buffers")
-class Compiled:
+class Compiled(HasAdapters):
     """A functional program on engines and on the host target.
 
     `program`: functional, its mutations outputs of the signature. `specialise(segment, sizes)` gives the
@@ -58,7 +60,7 @@ class Compiled:
     containers beyond Python's own. `packed`: see `lowering.targets.target.NodeSegment`. `on_new_size`: the
     way of a call whose sizes are not compiled yet. `origin`: the lowered program, if it can be asked.
     `at_one`: what is known of sizes of 1. `padding`: by segment, the sizes that others are padded to.
-    `files`: they hold states.
+    `files`: they hold states. `beside`: a program whose weights and state it shares, to take adapters.
 
     Raises WeightError for a weight that is missing, UnknownOperator for an operator that the host target does
     not have.
@@ -80,6 +82,7 @@ class Compiled:
         at_one: AtOne = NOTHING_KNOWN,
         padding: Mapping[int, SegmentPadding] = NO_PADDING,
         files: StateFiles | None = None,
+        beside: Compiled | None = None,
     ) -> None:
         self.program = program
         self._binder = Binder(program, tuple(dict.fromkeys(("cpu", device))), types)
@@ -92,6 +95,10 @@ class Compiled:
             tuple(self._binder.leaves[place].spec.name for place in places),
             (*(name for name in buffers if name in written), *self._contract.tied),
         )
+        if beside is None and any(spec.kind is InputKind.ADAPTER for spec in program.signature.inputs):
+            raise ExecutionError("the program takes the tensors of an adapter: compile the one without")
+        self._adapters = Adapters()
+        self._given: Given | None = None if beside is None else NOTHING_GIVEN
         self._hooking = threading.Lock()
         self._setting = threading.Lock()
         self._shared = Shared(
@@ -107,8 +114,11 @@ class Compiled:
         engines = self._shared.engines
         self._spec = StateSpec(tuple(buffers), weights.only(buffers), self._contract.tied, engines, files)
         self._state = State(self._spec)
+        if beside is not None:
+            self.share_state(beside._state)
         self._rebuild = _rebuilder(program.signature.out_spec, types)
-        bound, nodes = BoundWeights(weights), {node.name: node for node in program.graph.nodes}
+        bound = BoundWeights(weights) if beside is None else beside._loaded.weights
+        nodes = {node.name: node for node in program.graph.nodes}
         steps = tuple(
             Step(self._shared, bound, s, [nodes[n] for n in s.nodes], cache_size, padding.get(s.index))
             for s in plan.segments
@@ -259,6 +269,9 @@ class Compiled:
                 host[value] = state.host[name]
             else:
                 handles[value] = state.handles[name]
+        if self._given is not None:
+            host.update(self._given.host)
+            handles.update(self._given.handles)
         return Frame(host, handles, dict(bound.symbols), {}, [])
 
     def prepare(self, sizes: Mapping[str, int]) -> None:
@@ -299,19 +312,19 @@ class Compiled:
         Raises WeightsRefused for weights that do not fit, BridgeError for a source that cannot be read,
         EngineError where an engine cannot load them. Then nothing has changed.
         """
-        origin = self._shared.origin
-        if origin is None:
-            raise TypeError("a program that was put together by hand keeps its weights")
+        origin = self._owner()
         with self._setting:
             weights = origin.read_weights(source, cast_weights)
             loaded = self._loaded.with_weights(BoundWeights(weights, self._loaded.weights))
+            swap = self._adapters.with_weights(loaded.weights)
             origin.keep_weights(weights)
             with self._hooking:
                 if self._hooked:
                     self._short = loaded.set_short(_NO_SHORT)
                 self._loaded = loaded
             self._spec.initial = weights.only(self._spec.names)
-            loaded.settle()
+            for each in (loaded, *swap()):
+                each.settle()
 
     def compile_at_once(self) -> None:
         """Compile for sizes that the data gives when they first come, as verification wants it."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lowering.ir.plan import Segment
 from lowering.ir.symbols import Scalar
 from lowering.ir.weights import Weights
 from lowering.targets.target import BuiltDynamic
+
+if TYPE_CHECKING:
+    from runtime.adapters import BoundAdapter
+    from runtime.executor import Compiled
 
 Sizes = Mapping[str, Scalar]
 
@@ -51,6 +55,14 @@ class Origin(WeightOrigin, Protocol):
 
     def is_at_hand(self, segment: Segment, sizes: Sizes) -> bool:
         """Whether the binary for these sizes needs no compiler."""
+        ...
+
+    def adapter(self, source: Any, scale: float | None, config: Any) -> BoundAdapter:
+        """An adapter for this program. Raises BridgeError for one that cannot be read or does not fit."""
+        ...
+
+    def with_adapters(self, form: Any, beside: Compiled) -> Compiled:
+        """Compile the program that takes adapters of a form, over the weights and state of another."""
         ...
 
     def symbols(self, sizes: Mapping[str, int]) -> dict[str, int]:

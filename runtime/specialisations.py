@@ -124,6 +124,11 @@ class Specialisations(Generic[T]):
                 self._report.hits += 1
             return found
 
+    def any_ready(self) -> T | None:
+        """A call that is there, for whichever sizes."""
+        with self._lock:
+            return next((made for made in self._ready.values() if made is not None), None)
+
     def keys(self) -> list[Key]:
         """The sizes that are compiled, and that the engine takes."""
         with self._lock:

@@ -218,6 +218,10 @@ class Step:
             found = self._specialisations.ready(self._key(larger))
         return self._served(found, symbols, larger)
 
+    def any_ready(self) -> EngineCall | None:
+        """A call that is loaded, for whichever sizes."""
+        return self.static or self._specialisations.any_ready()
+
     def prepare(self, symbols: Mapping[str, Scalar]) -> None:
         """Load the segment for these sizes, and keep it. Sizes from the data are not known beforehand."""
         if self.symbols and not self.threshold:

@@ -147,6 +147,7 @@ class InputKind(Enum):
     OBJECT = "object"  # a script object, lifted
     TOKEN = "token"
     USER = "user"
+    ADAPTER = "adapter"  # a tensor of a low-rank adapter, which comes with calls
     LITERAL = "literal"  # a user input that export specialised to a Python value
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from lowering.ir.aten import schema
 from lowering.ir.program import Program
 from lowering.ir.weights import Weights
+from lowering.passes.adapters import AdaptedLayer
 from lowering.passes.pipeline import Pipeline, listed
-from lowering.passes.program import program_pipeline
+from lowering.passes.program import FUNCTIONAL, program_pipeline
 from lowering.passes.rewriting import SchemaOf
 
 _pass = partial(listed, "lowering.passes")
@@ -40,3 +41,8 @@ def canonical(
         _pass("masked_writes:MASKED_WRITES"),
         _pass("held_buffers:hold_buffers", held),
     )
+
+
+def adapted(layers: Sequence[AdaptedLayer] = ()) -> Pipeline[Program]:
+    """From a program without writes to the one that takes low-rank adapters of these layers."""
+    return program_pipeline("adapted", _pass("adapters:add_adapters", layers), given=(FUNCTIONAL,))

@@ -25,6 +25,8 @@ X = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
 class Layers(torch.nn.Module):
     """Two layers of one matrix, a norm, a head, and a table that no state dict has."""
 
+    table: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.one, self.two, self.norm = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8), torch.nn.LayerNorm(8)
@@ -227,13 +229,15 @@ def test_an_engine_that_does_not_load_them_changes_nothing(monkeypatch: pytest.M
 
 
 class Counting(torch.nn.Module):
+    count: torch.Tensor
+
     def __init__(self, start: float = 0.0, step: float = 1.0) -> None:
         super().__init__()
         self.register_buffer("count", torch.full((4,), start))
-        self.step = torch.nn.Parameter(torch.full((4,), step))
+        self.by = torch.nn.Parameter(torch.full((4,), step))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.count.add_(self.step)
+        self.count.add_(self.by)
         return x + self.count
 
 
@@ -369,7 +373,8 @@ def test_all_sizes_that_are_compiled(engine: str, on_new_size: str, no_compiler:
         engine, on_new_size=on_new_size, sizes=[{"x.0": 5}], buckets={"x.0": [5, 16]}
     )
     given = [torch.randn(n, 8) for n in (3, 4, 5)]
-    compiled.prepare({"x.0": 16})
+    if isinstance(compiled, bridge.Compiled):
+        compiled.prepare({"x.0": 16})
     no_compiler()
     for seed in (0, 1, 2):
         compiled.set_weights(module(seed).state_dict())
@@ -405,6 +410,7 @@ def test_sizes_that_were_being_compiled_get_the_new_weights(monkeypatch: pytest.
 def test_binaries_are_saved_with_the_weights_that_are_there(tmp_path: Path) -> None:
     bridge.lower(batched(0)[0]).save(tmp_path / "m.bridge")
     compiled = bridge.load(tmp_path / "m.bridge").compile("xla")
+    assert isinstance(compiled, bridge.Compiled)
     compiled.set_weights(module(1).state_dict())
     with pytest.raises(bridge.BridgeError, match="give save_binaries a path"):
         compiled.save_binaries()

@@ -32,7 +32,7 @@ class Setting(FakeOrigin):
 
     def read_weights(self, source: Any, cast: bool) -> Weights:
         new = weights(**source)
-        storages = self.own.storages | {f"new/{key}": s for key, s in new.storages.items()}
+        storages = {**self.own.storages, **{f"new/{key}": s for key, s in new.storages.items()}}
         views = {name: replace(view, storage=f"new/{view.storage}") for name, view in new.views.items()}
         return Weights(storages, {**self.own.views, **views})
 
