@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bridge import ir
+    from bridge.adapters.merging import merged
     from bridge.api import load, lower
     from bridge.buckets import Buckets
     from bridge.errors import BridgeError
@@ -42,6 +43,7 @@ _HOMES = {
     "verify": "bridge.verifying",
     "Lowered": "bridge.lowered",
     "Compiled": "runtime.executor",
+    "merged": "bridge.adapters.merging",
     "register_decomposition": "bridge.registration",
     "register_kernel": "bridge.registration",
     "register_lowering": "bridge.registration",
@@ -59,6 +61,7 @@ __all__ = [
     "ir",
     "load",
     "lower",
+    "merged",
     "read_program",
     "read_schema",
     "read_weights",

@@ -18,7 +18,7 @@ class BoundWeights:
     """
 
     def __init__(self, weights: Weights, before: BoundWeights | None = None) -> None:
-        """`before`: those whose place these take; arrays of what is unchanged stay."""
+        """`before`: the weights that these replace; arrays of unchanged ones stay."""
         self.weights = weights
         #: The names whose values differ from those before.
         self.changed = set[str]() if before is None else before.weights.changed(weights)

@@ -23,6 +23,7 @@ from lowering.ir.program import STORED, InputKind, Program, Ref
 from lowering.ir.tree import NodeType, unflatten
 from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, get_host
+from runtime.adapters import AdapterRefused
 from runtime.hooks import Callback, Callbacks, Hook, StepEvent
 from runtime.inputs import NO_TYPES, Binder, Bound
 from runtime.origin import WeightOrigin
@@ -119,6 +120,12 @@ class Interpreted:
             self._weights = weights
             self._tensors = {**self._tensors, **made}
             self._spec.initial = weights.only(self._spec.names)
+
+    def add_adapter(self, name: str, weights: Any, scale: float | None = None, *, config: Any = None) -> None:
+        """Raises AdapterRefused: layers cannot be told apart from writes around them."""
+        raise AdapterRefused(
+            f"the adapter {name!r} cannot be added to a program that runs as it was read; merge it"
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program; torch in, torch out; numpy in, numpy out."""

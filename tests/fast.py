@@ -27,6 +27,9 @@ tests/bridge/test_dynamic_modules.py
 tests/bridge/test_given_weights.py
 tests/bridge/test_items.py
 tests/bridge/test_padding.py
+tests/bridge/test_set_weights.py
+tests/bridge/adapters/test_merging.py
+tests/bridge/adapters/test_variant.py
 tests/lowering/passes/functionalise/test_random_programs.py
 tests/lowering/passes/test_adding_a_pass.py
 tests/lowering/stablehlo/passes/test_convolution.py

@@ -22,6 +22,7 @@ ELSEWHERE = {
     "bridge/dispatch.py": "tests/bridge/test_compilation.py",
     "bridge/lowered.py": "tests/bridge/test_api.py",
     "bridge/manifest.py": "tests/bridge/test_artifact.py",
+    "bridge/planning.py": "tests/bridge/test_api.py",
     "bridge/planned.py": "tests/bridge/test_artifact.py",
     "bridge/tuning/candidates.py": "tests/bridge/tuning/test_search.py",
     "bridge/verification/reference.py": "tests/bridge/test_verifying.py",

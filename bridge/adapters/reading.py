@@ -70,7 +70,7 @@ def read_adapter(
     """A folder as PEFT writes it, its `adapter_model.safetensors`, or a state dict.
 
     `config`: a file or mapping of PEFT's settings in place of the `adapter_config.json` beside the file.
-    `scale`: the factor of all layers, in place of `lora_alpha / r`; needed where there are no settings.
+    `scale`: the factor of all layers, in place of `lora_alpha / r`; needed where settings are missing.
     Raises AdapterRefused, BridgeError for weights that cannot be read.
     """
     path = Path(source) if isinstance(source, str | PathLike) else None

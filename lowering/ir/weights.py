@@ -70,7 +70,7 @@ class Weights(ShortRepr):
     views: Mapping[str, WeightView] = field(default_factory=dict)
 
     def only(self, names: Iterable[str]) -> Weights:
-        """Those of these names that are here, over no other storages than theirs."""
+        """The weights of these names, over no other storages than theirs."""
         views = {name: self.views[name] for name in names if name in self.views}
         keys = {view.storage for view in views.values()}
         return Weights({key: storage for key, storage in self.storages.items() if key in keys}, views)

@@ -112,6 +112,35 @@ def _load(at: Scene) -> None:
     same(others.compile("xla")(X)["logits"], logits(at.other))
 
 
+@_call("bridge.Compiled.set_weights")
+def _set_weights(at: Scene) -> None:
+    compiled = at.lowered.compile("xla")
+    compiled.set_weights(at.folder / "w.safetensors")
+    same(compiled(X)["logits"], logits(at.other))
+
+
+@_call("bridge.Compiled.add_adapter")
+@_call("bridge.Compiled.with_adapter")
+@_call("bridge.Compiled.remove_adapter")
+@_call("bridge.Compiled.adapters")
+@_call("bridge.merged")
+def _adapters(at: Scene) -> None:
+    compiled = at.lowered.compile("xla")
+    assert isinstance(compiled, bridge.Compiled)
+    first, second = torch.ones(1, 48), torch.ones(2, 1)
+    adapter = {"head.lora_A.weight": first, "head.lora_B.weight": second}
+    compiled.add_adapter("one", adapter, 0.5)
+    changed = Tiny(0)
+    changed.load_state_dict(at.own.state_dict())
+    with torch.no_grad():
+        changed.head.weight += 0.5 * second @ first
+    same(compiled.with_adapter("one")(X)["logits"], logits(changed))
+    assert compiled.adapters == ("one",)
+    compiled.remove_adapter("one")
+    compiled.set_weights(bridge.merged(at.lowered, adapter, 0.5))
+    same(compiled(X)["logits"], logits(changed))
+
+
 @_call("bridge.verify")
 def _verify(at: Scene) -> None:
     assert bridge.verify(at.lowered, (X,), engines=["xla"]).passed

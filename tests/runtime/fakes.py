@@ -162,7 +162,9 @@ class FakeEngine:
         stored = {
             s.name: s.fqn
             for s in self.program.signature.inputs
-            if s.fqn and s.fqn not in {o.destination for o in self.program.signature.outputs}
+            if s.fqn
+            and s.kind is not InputKind.ADAPTER
+            and s.fqn not in {o.destination for o in self.program.signature.outputs}
         }
 
         def port(name: str) -> Port:
