@@ -6,6 +6,7 @@ reads it. Only this module calls the serialiser, which promises nothing to its c
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from lowering.frontend.pt2.schema import read_program
 from lowering.frontend.pt2.weights import check_weights
 from lowering.frontend.state_dicts.memory import weights_in_memory
 from lowering.host.tracing import TRACING
+from lowering.ir.facts.numbers import OF_NUMBERS
 from lowering.ir.program import Program
 from lowering.ir.tree import NodeType, TreeSpec, namedtuple_type
 from lowering.ir.tree_spec import NAMEDTUPLE, STANDARD
@@ -232,6 +234,7 @@ def _document(given: Exported) -> dict[str, Any]:
     exported = given.program
     serializer = GraphModuleSerializer(exported.graph_signature, [])
     _teach_bools(serializer)
+    _teach_numbers(serializer)
     try:
         module = _plain(serializer.serialize(given.module))
     except (SerializeError, AssertionError, KeyError, AttributeError) as problem:
@@ -277,6 +280,26 @@ def _teach_bools(serializer: Any) -> None:
         return schema.Argument.create(as_sym_bool=schema.SymBoolArgument.create(as_name=spec.name))
 
     serializer.serialize_argument_spec = serialize_argument_spec
+
+
+def _teach_numbers(serializer: Any) -> None:
+    """torch's serialiser does not know all functions of numbers that torch traces: not `math.floor`."""
+    from torch._export.serde import schema, serialize
+
+    others = serializer.serialize_sym_op_inputs
+
+    def serialize_sym_op_inputs(op: Any, args: Any) -> Any:
+        if op in serialize._SYM_OPS or serializer.serialize_operator(op) not in OF_NUMBERS:
+            return others(op, args)
+        names = inspect.signature(op).parameters
+        return [
+            schema.NamedArgument(
+                name=name, arg=serializer.serialize_input(arg), kind=schema.ArgumentKind.POSITIONAL
+            )
+            for name, arg in zip(names, args, strict=False)
+        ]
+
+    serializer.serialize_sym_op_inputs = serialize_sym_op_inputs
 
 
 def _argument_names(exported: ExportedProgram) -> list[str]:

@@ -1,38 +1,30 @@
-"""Writes to the elements that a mask picks, as a choice between old and new elements in their places.
+"""Writes to the elements that a mask or a slice picks, as a choice between old and new elements.
 
-`x[m] *= 2` reads the picked elements, whose number only the data gives. It computes with them element by
-element, and writes them back by the same mask. The same computation on all elements needs no such size.
+`x[m] *= 2` reads the picked elements, whose number only the data gives; so does `x[p:q] *= 2` between ends
+from the data. Both compute with the elements one by one, and write them back to their places. The same
+computation on all elements needs no such size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from lowering.ir.aten import schema
-from lowering.ir.dims import product, row_major
+from lowering.ir.dims import row_major
 from lowering.ir.facts.checks import asserts_number
 from lowering.ir.facts.effects import draws
 from lowering.ir.facts.elementwise import is_elementwise
-from lowering.ir.facts.indices import puts_points, takes_points
 from lowering.ir.facts.namespaces import base_name, is_python
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
-from lowering.ir.symbols import Apply, Dim, Symbol
-from lowering.ir.types import DType, SymType, TensorType
+from lowering.ir.symbols import Apply, Symbol, Term
+from lowering.ir.types import SymType, TensorType
 from lowering.ir.unbacked import symbols_of_node, unbacked
 from lowering.ir.uses import output_names
 from lowering.passes.builder import Builder
+from lowering.passes.picks import Pick, Sliced, picked, puts_back, spreads
 from lowering.passes.program import FUNCTIONAL, graph_pass
 from lowering.passes.rewriting import defined_values, substitute, with_graphs
-
-
-class _Picked(NamedTuple):
-    """The elements that a mask picks: of axes `place` and on, of tensors of these sizes."""
-
-    mask: str
-    place: int
-    sizes: tuple[Dim, ...]
 
 
 @dataclass
@@ -40,16 +32,26 @@ class _Found:
     """All that is computed with picked elements.
 
     `picks`, `derived`: by value, what it is and what it is made of. `writes`: nodes that write such back.
-    `counting`: nodes about their number alone. `counts`: by symbol, whose number it is. `spoiled`: those that
-    something else reads.
+    `counting`: nodes about their number alone. `counts`: by symbol, whose number it is. `spread`: by value,
+    what it broadcasts. `spoiled`: those that something else reads. `outer`: what a pick is itself picked of.
     """
 
-    picks: dict[str, _Picked] = field(default_factory=dict)
-    derived: dict[str, _Picked] = field(default_factory=dict)
-    writes: dict[str, _Picked] = field(default_factory=dict)
-    counting: dict[str, _Picked] = field(default_factory=dict)
-    counts: dict[str, _Picked] = field(default_factory=dict)
-    spoiled: set[_Picked] = field(default_factory=set)
+    picks: dict[str, Pick] = field(default_factory=dict)
+    derived: dict[str, Pick] = field(default_factory=dict)
+    writes: dict[str, Pick] = field(default_factory=dict)
+    counting: dict[str, Pick] = field(default_factory=dict)
+    counts: dict[str, Pick] = field(default_factory=dict)
+    spread: dict[str, Ref] = field(default_factory=dict)
+    spoiled: set[Pick] = field(default_factory=set)
+    outer: dict[Pick, set[Pick]] = field(default_factory=dict)
+
+    def counted(self, symbols: Iterable[str]) -> set[Pick]:
+        """Those whose number these symbols say."""
+        return {self.counts[symbol] for symbol in symbols if symbol in self.counts}
+
+    def symbols(self, pick: Pick) -> frozenset[str]:
+        """The symbols that say how many a pick has."""
+        return frozenset(symbol for symbol, other in self.counts.items() if other == pick)
 
 
 def masked_writes_as_choices(graph: Graph) -> Graph:
@@ -57,9 +59,14 @@ def masked_writes_as_choices(graph: Graph) -> Graph:
     nodes = tuple(with_graphs(node, masked_writes_as_choices) for node in graph.nodes)
     if any(made is not node for made, node in zip(nodes, graph.nodes, strict=True)):
         graph = replace(graph, nodes=nodes)
-    found = _find(graph)
-    wanted = set(found.writes.values()) - found.spoiled
-    return _rewritten(graph, found, wanted) if wanted else graph
+    while True:
+        found = _find(graph)
+        wanted = set(found.writes.values()) - found.spoiled
+        if not wanted:
+            return graph
+        graph = _rewritten(graph, found, wanted)
+        if not any(wanted & found.outer.keys()):
+            return graph
 
 
 # ------------------------------------------------------------------------------------------------ analysis
@@ -71,36 +78,44 @@ def _find(graph: Graph) -> _Found:
         _visit(graph, node, found)
     for name in output_names(graph):
         found.spoiled |= {found.derived[name]} if name in found.derived else set()
-        found.spoiled |= _counted(found, unbacked(graph.values.get(name)))
+        found.spoiled |= found.counted(unbacked(graph.values.get(name)))
     return found
 
 
-def _counted(found: _Found, symbols: Iterable[str]) -> set[_Picked]:
-    return {found.counts[symbol] for symbol in symbols if symbol in found.counts}
-
-
 def _visit(graph: Graph, node: Node, found: _Found) -> None:
-    given = {a.name: a.value for a in node.args}
-    made_of = {found.derived[name] for name in node.refs() if name in found.derived}
-    if not made_of and takes_points(node.target) and (picked := _picked(graph, node, given)):
+    about = {found.derived[name] for name in node.refs() if name in found.derived}
+    if (pick := picked(graph, node)) is not None and (not about or isinstance(pick[0], Sliced)):
+        # What is picked of picked elements comes first; these come in another round.
+        found.spoiled |= about
+        found.outer[pick[0]] = about.union(*(found.outer.get(other, set()) for other in about))
         (name,) = node.results()
-        found.picks[name] = found.derived[name] = picked
-        found.counts.update(dict.fromkeys(unbacked(graph.values[name]), picked))
+        found.picks[name] = found.derived[name] = pick[0]
+        found.counts.update(dict.fromkeys(pick[1], pick[0]))
         return
-    about = made_of | _counted(found, symbols_of_node(graph, node))
+    about |= found.counted(symbols_of_node(graph, node))
+    about -= set().union(*(found.outer.get(other, set()) for other in about))
     if len(about) != 1:
         found.spoiled |= about
         return
-    (picked,) = about
-    if _is_written_back(graph, node, given, picked, found):
-        found.writes[node.name] = picked
-    elif _is_elementwise(graph, node, picked, found):
+    (only,) = about
+    if (write := puts_back(graph, node, only)) and _is_of(found, write, only):
+        found.writes[node.name] = only
+    elif source := spreads(graph, node, only, found.symbols(only)):
         (name,) = node.results()
-        found.derived[name] = picked
+        found.derived[name], found.spread[name] = only, source
+    elif _is_elementwise(graph, node, only, found):
+        (name,) = node.results()
+        found.derived[name] = only
     elif _counts(graph, node, found):
-        found.counting[node.name] = picked
+        found.counting[node.name] = only
     else:
-        found.spoiled.add(picked)
+        found.spoiled.add(only)
+
+
+def _is_of(found: _Found, write: tuple[Ref, Ref], pick: Pick) -> bool:
+    """Whether picked elements are written, to a tensor that is not of such."""
+    target, values = write
+    return found.derived.get(values.name) == pick and found.derived.get(target.name) != pick
 
 
 def _counts(graph: Graph, node: Node, found: _Found) -> bool:
@@ -108,57 +123,27 @@ def _counts(graph: Graph, node: Node, found: _Found) -> bool:
     if asserts_number(node.target):
         return not node.outputs and _is_trivial(graph, node, found)
     results = [graph.values[name] for name in node.results()]
-    numbers = all(isinstance(type_, SymType) and _counted(found, unbacked(type_)) for type_ in results)
+    numbers = all(isinstance(type_, SymType) and found.counted(unbacked(type_)) for type_ in results)
     return bool(results) and numbers and (is_python(node.target) or base_name(node.target) == "sym_size")
 
 
-def _mask(graph: Graph, given: Mapping[str, Arg]) -> tuple[str, int] | None:
-    """The one mask among indices, and its place."""
-    indices = given.get("indices")
-    used = [(at, item) for at, item in enumerate(indices if isinstance(indices, tuple) else ()) if item]
-    place, mask = used[0] if len(used) == 1 else (0, None)
-    type_ = graph.values.get(mask.name) if isinstance(mask, Ref) else None
-    if not isinstance(mask, Ref) or not isinstance(type_, TensorType):
-        return None
-    return (mask.name, place) if type_.dtype is DType.BOOL and type_.rank else None
-
-
-def _picked(graph: Graph, node: Node, given: Mapping[str, Arg]) -> _Picked | None:
-    source, mask = given.get("self"), _mask(graph, given)
-    type_ = graph.values.get(source.name) if isinstance(source, Ref) else None
-    return _Picked(*mask, type_.sizes) if mask and isinstance(type_, TensorType) else None
-
-
-def _is_written_back(
-    graph: Graph, node: Node, given: Mapping[str, Arg], picked: _Picked, found: _Found
-) -> bool:
-    if not puts_points(node.target) or given.get("accumulate") not in (None, False):
-        return False
-    target, values = given.get("self"), given.get("values")
-    if not isinstance(target, Ref) or not isinstance(values, Ref) or target.name in found.derived:
-        return False
-    into, new = graph.values[target.name], graph.values[values.name]
-    assert isinstance(into, TensorType)
-    assert isinstance(new, TensorType)
-    fits = values.name in found.derived and new.dtype is into.dtype and into.sizes == picked.sizes
-    return fits and _mask(graph, given) == (picked.mask, picked.place)
-
-
-def _is_elementwise(graph: Graph, node: Node, picked: _Picked, found: _Found) -> bool:
+def _is_elementwise(graph: Graph, node: Node, pick: Pick, found: _Found) -> bool:
     """Whether a node computes with picked elements and with operands that broadcast to each of them alike."""
     known, results = schema(node.target), list(node.results())
     if found.derived.keys().isdisjoint(node.refs()):
         return False
-    if known is None or not is_elementwise(node.target) or draws(node, known) or len(results) != 1:
+    # A copy to a slice is of elements one by one, as are arithmetic and casts.
+    pointwise = is_elementwise(node.target) or base_name(node.target) in ("copy", "fill", "zero")
+    if known is None or not pointwise or draws(node, known) or len(results) != 1:
         return False
-    made, mask = graph.values[results[0]], graph.values[picked.mask]
-    assert isinstance(mask, TensorType)
+    made = graph.values[results[0]]
     if not isinstance(made, TensorType) or (_divides(node.target) and not made.dtype.is_floating):
         return False
-    behind = len(picked.sizes) - picked.place - mask.rank
+    if isinstance(pick, Sliced) and made.rank != len(pick.sizes):
+        return False
     for name in node.refs():
         type_ = graph.values.get(name)
-        if isinstance(type_, TensorType) and name not in found.derived and type_.rank > behind:
+        if isinstance(type_, TensorType) and found.derived.get(name) != pick and not pick.alike(type_.sizes):
             return False
         if isinstance(type_, SymType) and not unbacked(type_).isdisjoint(found.counts):
             return False
@@ -173,26 +158,36 @@ def _divides(target: str) -> bool:
 
 
 def _is_trivial(graph: Graph, node: Node, found: _Found) -> bool:
-    """Whether a number of picked elements is asserted to be 0 or more, or at most that of the mask's."""
+    """Whether an assertion about numbers of picked elements always holds."""
     condition = node.args[0].value
     type_ = graph.values.get(condition.name) if isinstance(condition, Ref) else None
-    value = type_.value if isinstance(type_, SymType) else None
-    if not isinstance(value, Apply) or value.op not in ("GreaterThan", "LessThan"):
+    return isinstance(type_, SymType) and _holds(type_.value, found)
+
+
+def _holds(value: Term, found: _Found) -> bool:
+    """Whether a claim holds of any pick: 0 elements or more, at most all of them, and two picks alike."""
+    if not isinstance(value, Apply):
+        return False
+    if value.op == "Or":
+        return any(_holds(part, found) for part in value.args)
+    if value.op not in ("GreaterThan", "LessThan", "Equality"):
         return False
     count, end = value.args
-    if not isinstance(count, Symbol) or count.name not in found.counts or not isinstance(end, int):
+    if not isinstance(count, Symbol) or count.name not in found.counts:
         return False
+    pick = found.counts[count.name]
+    if value.op == "Equality":
+        return isinstance(end, Symbol) and found.counts.get(end.name) == pick
+    most = pick.most()
     if value.op == "GreaterThan":
-        return end <= 0
-    mask = graph.values[found.counts[count.name].mask]
-    most = product(mask.sizes) if isinstance(mask, TensorType) else None
-    return isinstance(most, int) and end >= most
+        return isinstance(end, int) and end <= 0
+    return isinstance(end, int) and isinstance(most, int) and end >= most
 
 
 # ------------------------------------------------------------------------------------------------ rewriting
 
 
-def _rewritten(graph: Graph, found: _Found, wanted: set[_Picked]) -> Graph:
+def _rewritten(graph: Graph, found: _Found, wanted: set[Pick]) -> Graph:
     builder = Builder(graph)
     held: dict[str, Arg] = {}
 
@@ -202,35 +197,46 @@ def _rewritten(graph: Graph, found: _Found, wanted: set[_Picked]) -> Graph:
     for node in graph.nodes:
         builder.location = node.location
         name = next(node.results(), "")
+        pick = found.derived.get(name)
         if found.picks.get(name) in wanted:
             held[name] = read(next(iter(node.refs())))
         elif found.writes.get(node.name) in wanted:
-            builder.nodes.append(_choice(builder, node, found.writes[node.name], read))
+            builder.nodes.append(_choice(builder, graph, node, found.writes[node.name], read))
+        elif name in found.spread and pick in wanted and found.derived.get(found.spread[name].name) == pick:
+            held[name] = read(found.spread[name].name)
         elif found.counting.get(node.name) not in wanted:
             args = tuple(a._replace(value=substitute(a.value, read)) for a in node.args)
+            if pick in wanted and pick is not None:
+                builder.values[name] = _whole(builder, name, pick)
+                args = _spread(args, pick) if name in found.spread else args
             builder.nodes.append(replace(node, args=args))
-            picked = found.derived.get(name)
-            if picked in wanted and picked is not None:
-                builder.values[name] = _whole(builder, name, picked)
     nodes = tuple(builder.nodes)
     return replace(graph, nodes=nodes, values=defined_values(graph.inputs, nodes, builder.values))
 
 
-def _whole(builder: Builder, name: str, picked: _Picked) -> TensorType:
-    return replace(builder.tensor(name), sizes=picked.sizes, strides=row_major(picked.sizes), offset=0)
+def _whole(builder: Builder, name: str, pick: Pick) -> TensorType:
+    return replace(builder.tensor(name), sizes=pick.sizes, strides=row_major(pick.sizes), offset=0)
 
 
-def _choice(builder: Builder, node: Node, picked: _Picked, read: Callable[[str], Arg]) -> Node:
-    given = {a.name: a.value for a in node.args}
-    new, old, mask = given["values"], given["self"], picked.mask
-    assert isinstance(new, Ref)
-    assert isinstance(old, Ref)
-    behind = len(picked.sizes) - picked.place - builder.tensor(mask).rank
-    for _ in range(behind):
-        type_ = builder.tensor(mask)
-        wider = replace(type_, sizes=(*type_.sizes, 1), strides=(*type_.strides, 1))
-        mask = builder.call("aten.unsqueeze.default", wider, self=Ref(mask), dim=-1)
-    args = (("condition", Ref(mask)), ("self", read(new.name)), ("other", read(old.name)))
+def _spread(args: tuple[Argument, ...], pick: Pick) -> tuple[Argument, ...]:
+    """The arguments of an `expand` to the sizes of a slice, as of one to those of the whole."""
+    assert isinstance(pick, Sliced)
+    size = pick.sizes[pick.axis]
+    assert isinstance(size, int)
+    return tuple(
+        a._replace(value=(*a.value[: pick.axis], size, *a.value[pick.axis + 1 :]))
+        if a.name == "size" and isinstance(a.value, tuple)
+        else a
+        for a in args
+    )
+
+
+def _choice(builder: Builder, graph: Graph, node: Node, pick: Pick, read: Callable[[str], Arg]) -> Node:
+    write = puts_back(graph, node, pick)
+    assert write is not None
+    old, new = write
+    flags = Ref(pick.condition(builder, node))
+    args = (("condition", flags), ("self", read(new.name)), ("other", read(old.name)))
     return Node(
         node.name,
         "aten.where.self",
@@ -243,6 +249,6 @@ def _choice(builder: Builder, node: Node, picked: _Picked, read: Callable[[str],
 MASKED_WRITES = graph_pass(
     "choose-masked-writes",
     masked_writes_as_choices,
-    "Compute with all elements where those that a mask picks are written back by it.",
+    "Compute with all elements where those that a mask or a slice picks are written back.",
     requires=(FUNCTIONAL,),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from lowering.ir.aten import OpSchema
+from lowering.ir.aten import OpSchema, schema
 from lowering.ir.program import Arg, Graph, Node, Ref, graphs_of, refs_of
 from lowering.ir.types import ValueType
 from lowering.ir.uses import made_by
@@ -23,6 +23,13 @@ def substitute(arg: Arg, read: Callable[[str], Arg]) -> Arg:
     if isinstance(arg, dict):
         return {key: substitute(item, read) for key, item in arg.items()}
     return arg
+
+
+def bound_arguments(node: Node) -> Mapping[str, Arg]:
+    """The arguments of one of ATen's operators by name, with the defaults of those that it leaves out."""
+    known = schema(node.target)
+    assert known is not None
+    return known.bind(node.args)
 
 
 def with_graphs(node: Node, rewrite: Callable[[Graph], Graph]) -> Node:

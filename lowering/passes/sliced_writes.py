@@ -7,27 +7,23 @@ keeps its old element.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from lowering.ir.aten import schema
 from lowering.ir.facts.checks import asserts_number
 from lowering.ir.facts.namespaces import base_name, is_python
 from lowering.ir.polynomials import added as difference_of
 from lowering.ir.polynomials import polynomial
 from lowering.ir.program import Arg, Graph, Node, Ref
 from lowering.ir.symbols import Apply, Symbol, Term
-from lowering.ir.types import DType, SymType, TensorType, contiguous
+from lowering.ir.types import DType, SymType, TensorType
 from lowering.ir.unbacked import symbols_of_node, unbacked
 from lowering.ir.uses import output_names, producers
 from lowering.passes.builder import Builder
+from lowering.passes.picks import SCATTER, SLICE, between
 from lowering.passes.program import FUNCTIONAL, graph_pass
-from lowering.passes.rewriting import defined_values, with_graphs
+from lowering.passes.rewriting import bound_arguments, defined_values, with_graphs
 from lowering.passes.scalars import added, greater, smaller, wrapped
-
-_SLICE = "aten.slice.Tensor"
-_SCATTER = "aten.slice_scatter.default"
 
 
 class _Write(NamedTuple):
@@ -46,19 +42,19 @@ def slices_as_windows(graph: Graph) -> Graph:
     if any(made is not node for made, node in zip(nodes, graph.nodes, strict=True)):
         graph = replace(graph, nodes=nodes)
     for node in graph.nodes:
-        if node.target == _SCATTER and (write := _matched(graph, node)):
+        if node.target == SCATTER and (write := _matched(graph, node)):
             return slices_as_windows(_rewritten(graph, write))
     return graph
 
 
 def _matched(graph: Graph, scatter: Node) -> _Write | None:
     makers = producers(graph.nodes)
-    given = _given(scatter)
+    given = bound_arguments(scatter)
     copy, source_name = _copied(makers, given["src"])
-    taken = _maker(makers, _given(copy)["self"], _SLICE) if copy else None
+    taken = _maker(makers, bound_arguments(copy)["self"], SLICE) if copy else None
     if copy is None or taken is None or not copy.functional:
         return None
-    window = _given(taken)
+    window = bound_arguments(taken)
     ends = [given[name] for name in ("dim", "start", "end", "step")]
     if ends != [window[name] for name in ("dim", "start", "end", "step")] or ends[3] != 1:
         return None
@@ -71,26 +67,19 @@ def _matched(graph: Graph, scatter: Node) -> _Write | None:
     if not isinstance(part.sizes[dim], Symbol) or not isinstance(size, int) or length is None:
         return None
     symbol = str(part.sizes[dim])
-    value = _given(copy)[source_name]
+    value = bound_arguments(copy)[source_name]
     spread = _maker(makers, value, "aten.expand.default")
     if spread is not None and symbol in symbols_of_node(graph, spread, reads=False):
-        value = _given(spread)["self"]
+        value = bound_arguments(spread)["self"]
     source = _tensor(graph, value)
     behind = into.rank - dim % into.rank
     if source is None or not isinstance(value, Ref) or source.rank > into.rank or symbol not in symbols:
         return None
     if (source.rank >= behind and source.sizes[-behind] != 1) or not 0 < length <= size:
         return None
-    expanded = () if spread is None or value == _given(copy)[source_name] else (spread,)
+    expanded = () if spread is None or value == bound_arguments(copy)[source_name] else (spread,)
     own = (taken, *expanded, copy, scatter)
     return _Write(own, value, length, symbol) if _is_alone(graph, own, symbol, size) else None
-
-
-def _given(node: Node) -> Mapping[str, Arg]:
-    """A node's arguments by name, with the defaults of those that it leaves out."""
-    known = schema(node.target)
-    assert known is not None
-    return known.bind(node.args)
 
 
 def _copied(makers: dict[str, Node], value: Arg) -> tuple[Node | None, str]:
@@ -163,8 +152,8 @@ def _counts(graph: Graph, node: Node, symbol: str, size: int) -> bool:
 def _rewritten(graph: Graph, write: _Write) -> Graph:
     builder = Builder(graph)
     *inner, scatter = write.nodes
-    into = builder.tensor(_name(_given(scatter)["self"]))
-    dim = _given(scatter)["dim"]
+    into = builder.tensor(_name(bound_arguments(scatter)["self"]))
+    dim = bound_arguments(scatter)["dim"]
     assert isinstance(dim, int)
     size = into.sizes[dim]
     assert isinstance(size, int)
@@ -187,7 +176,7 @@ def _name(arg: Arg) -> str:
 
 def _window(builder: Builder, scatter: Node, write: _Write, size: int) -> None:
     """Append the nodes that write the window, the last of them under the name of the write."""
-    given, length = _given(scatter), write.length
+    given, length = bound_arguments(scatter), write.length
     old, dim = given["self"], given["dim"]
     into = builder.tensor(_name(old))
     assert isinstance(dim, int)
@@ -196,26 +185,13 @@ def _window(builder: Builder, scatter: Node, write: _Write, size: int) -> None:
     sizes = tuple(length if axis == dim % into.rank else s for axis, s in enumerate(into.sizes))
     part = replace(into, sizes=sizes)
     kept = builder.call("aten.narrow.default", part, self=old, dim=dim, start=first, length=length)
-    hit = _inside(builder, length, first, low, high, into.rank - dim % into.rank - 1)
+    hit = between(builder, length, first, low, high, into.rank - dim % into.rank - 1)
     new = _cast(builder, write.value, into.dtype)
     made = replace(builder.cloned(part), requires_grad=False)
     chosen = builder.call("aten.where.self", made, condition=Ref(hit), self=new, other=Ref(kept))
     changed = {"src": Ref(chosen), "start": first, "end": added(builder, first, length)}
     args = tuple(a._replace(value=changed.get(a.name, a.value)) for a in scatter.args)
     builder.nodes.append(replace(scatter, args=args))
-
-
-def _inside(builder: Builder, length: int, first: Arg, low: Arg, high: Arg, behind: int) -> str:
-    """Which places of the window lie in the slice, with axes of size 1 for those behind."""
-    row = contiguous(DType.INT64, (length,))
-    flags = replace(row, dtype=DType.BOOL)
-    window = builder.call("aten.arange.default", row, end=length)
-    places = Ref(builder.call("aten.add.Tensor", row, self=Ref(window), other=first))
-    after = builder.call("aten.ge.Scalar", flags, self=places, other=low)
-    before = builder.call("aten.lt.Scalar", flags, self=places, other=high)
-    hit = builder.call("aten.logical_and.default", flags, self=Ref(after), other=Ref(before))
-    shape = (length, *(1,) * behind)
-    return builder.call("aten.view.default", contiguous(DType.BOOL, shape), self=Ref(hit), size=shape)
 
 
 def _cast(builder: Builder, value: Ref, dtype: DType) -> Ref:

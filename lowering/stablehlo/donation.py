@@ -9,9 +9,13 @@ from lowering.ir.module import Module
 from lowering.stablehlo import hlo
 from lowering.stablehlo.hlo import func, ir
 
-# A preflight of more operations is left out, and so is one with costly operations. The buffers are copied
-# instead: a call that fails must find them as they were.
+# A preflight of more operations that compute is left out, and so is one with costly operations. The buffers
+# are copied instead: a call that fails must find them as they were.
 _MAX_OPERATIONS = 64
+# These give operations their operands in another form, and compile to nothing of their own.
+_FORMS = frozenset(
+    f"stablehlo.{name}" for name in "broadcast_in_dim concatenate constant iota reshape slice".split()
+)
 _COSTLY = frozenset(
     f"stablehlo.{name}"
     for name in "cholesky convolution custom_call dot_general fft rng sort triangular_solve while".split()
@@ -44,8 +48,8 @@ def _preflight(module: Module) -> Module | None:
         )
         hlo.simplify(parsed)
         block = entry.entry_block
-        names = [op.operation.name for op in block.operations]
-        if len(names) > _MAX_OPERATIONS or _COSTLY & _nested_names(block):
+        computing = [op for op in block.operations if op.operation.name not in _FORMS]
+        if len(computing) > _MAX_OPERATIONS or _COSTLY & _nested_names(block):
             return None
         kept = [at for at, argument in enumerate(block.arguments) if any(True for _ in argument.uses)]
         for at in reversed(range(len(block.arguments))):

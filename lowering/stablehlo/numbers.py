@@ -1,6 +1,7 @@
 """Python's arithmetic on numbers that only the data tells, in StableHLO: exact, or refused.
 
-Integers are int64. A result that needs more is a failed check, as is what Python refuses.
+Integers are int64. A result that needs more is a failed check, as is what Python refuses. Functions such as
+sines are as exact as those of float64 tensors.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from lowering.ir.types import DType
 from lowering.stablehlo.bounds import interval
-from lowering.stablehlo.context import Context
+from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.data_number import DataNumber, is_data_number
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.hlo import ir
@@ -49,14 +50,14 @@ def computed(cx: Context, target: str, operands: list[Operand], fits: bool) -> D
     rule = _RULES.get(target)
     if rule is None:
         raise Unsupported(f"{target} of a number from the data is not computed in StableHLO")
-    if rule is _square:
-        base, exponent = operands
-        if is_data_number(exponent) or exponent != 2:
-            raise Unsupported("a power of a number from the data, other than the square")
-        as_float = isinstance(exponent, float) and not isinstance(base, float)
-        operands = [DataNumber(cx.convert(_value(cx, base), FLOAT)) if as_float else base]
-    values = [_value(cx, operand) for operand in operands]
-    return DataNumber(rule(_Arithmetic(cx, fits), *values))
+    at = _Arithmetic(cx, fits)
+    if target == "builtins.round":
+        operands = [operand for operand in operands if operand is not None]
+        if len(operands) > 1:
+            raise Unsupported("a number from the data, rounded to decimal places")
+    if rule is _power:
+        return DataNumber(_power(at, *operands))
+    return DataNumber(rule(at, *(_value(cx, operand) for operand in operands)))
 
 
 def _value(cx: Context, operand: Operand) -> Value:
@@ -151,15 +152,11 @@ def _nonzero(at: _Arithmetic, divisor: Value) -> Value:
     return divisor
 
 
-def _integers(a: Value, b: Value) -> None:
-    if FLOAT in (a.dtype, b.dtype):
-        raise Unsupported("a quotient of floats from the data, rounded down")
-
-
 def _remainder(at: _Arithmetic, a: Value, b: Value) -> Value:
     """With the sign of the divisor."""
-    _integers(a, b)
     a, b = at.same(a, b)
+    if a.dtype is FLOAT:
+        return _split(at, a, b)[1]
     by = _nonzero(at, b)
     # The remainder by -1 traps where the quotient does not fit.
     by = by if _within(by, 1, _MOST) else at.cx.select(by == -1, 1, by)
@@ -169,8 +166,9 @@ def _remainder(at: _Arithmetic, a: Value, b: Value) -> Value:
 
 def _quotient(at: _Arithmetic, a: Value, b: Value) -> Value:
     """Rounded down."""
-    _integers(a, b)
     a, b = at.same(a, b)
+    if a.dtype is FLOAT:
+        return _split(at, a, b)[0]
     by = _nonzero(at, b)
     if not _within(by, 1, _MOST):
         at.overflow((a == _LEAST) & (b == -1))
@@ -178,6 +176,26 @@ def _quotient(at: _Arithmetic, a: Value, b: Value) -> Value:
     rest = at.cx.remainder(a, by)
     down = (rest != 0) & ((rest < 0) != (by < 0))
     return a / by - at.cx.convert(down, INT)
+
+
+def _split(at: _Arithmetic, a: Value, b: Value) -> tuple[Value, Value]:
+    """Of floats, the quotient rounded down and the remainder, in the steps of Python's `divmod`."""
+    cx = at.cx
+    if not _is_literal(b):
+        cx.fail_if(b == 0, "ZeroDivisionError")
+    rest = cx.remainder(a, b)
+    exact = (a - rest) / b
+    other = (rest != 0) & ((rest < 0) != (b < 0))
+    down = cx.floor(cx.select(other, exact - 1.0, exact))
+    down = cx.select(cx.select(other, exact - 1.0, exact) - down > 0.5, down + 1.0, down)
+    quotient = cx.select(cx.select(other, exact - 1.0, exact) == 0, _signed_zero(cx, a / b), down)
+    return quotient, cx.select(rest == 0, _signed_zero(cx, b), cx.select(other, rest + b, rest))
+
+
+def _signed_zero(cx: Context, value: Value) -> Value:
+    """0.0 with a float's sign."""
+    float64 = ConcreteType(FLOAT, ())
+    return cx.call("aten.copysign.Tensor", cx.constant(0.0, FLOAT), value, outs=(float64,))
 
 
 def _true_quotient(at: _Arithmetic, a: Value, b: Value) -> Value:
@@ -196,12 +214,53 @@ def _is_literal(value: Value) -> bool:
     return all(number != 0 for number in kind(attribute))
 
 
-def _square(at: _Arithmetic, a: Value) -> Value:
-    """Of floats, the product, which is right to the last bit; C's power is nearly always."""
-    if a.dtype is not FLOAT:
-        return _multiplied(at, a, a)
-    made = a * a
-    at.cx.fail_if((at.cx.abs(made) == inf) & (at.cx.abs(a) != inf), "OverflowError: the square is too large")
+def _power(at: _Arithmetic, base: Operand, exponent: Operand) -> Value:
+    """Of floats by C's power; of integers by products. Raises Unsupported for one that is negative."""
+    values = [_value(at.cx, operand) for operand in (base, exponent)]
+    if FLOAT in (values[0].dtype, values[1].dtype):
+        return _float_power(at, at.as_float(values[0]), exponent, at.as_float(values[1]))
+    whole, times = (at.cx.convert(value, INT) for value in values)
+    if is_data_number(exponent) or is_symbolic(exponent):
+        return _integer_power(at, whole, times)
+    if exponent < 0:
+        raise Unsupported("a negative power of an integer from the data")
+    made: Value | None = None
+    for bit in f"{int(exponent):b}":
+        made = _multiplied(at, made, made) if made is not None else at.cx.constant(1, INT)
+        made = _multiplied(at, made, whole) if bit == "1" else made
+    assert made is not None
+    return made
+
+
+def _integer_power(at: _Arithmetic, base: Value, exponent: Value) -> Value:
+    """By squaring. Beyond 63, only powers of -1, 0 and 1 have 64 bits, and they repeat after two."""
+    cx = at.cx
+    cx.fail_if(exponent < 0, "a negative power of an integer from the data is not an integer")
+    at.overflow((exponent > 63) & ((base > 1) | (base < -1)))
+    left = cx.select(exponent > 63, 62 + (exponent & 1), cx.maximum(exponent, 0))
+    made, square = cx.constant(1, INT), base
+    for bit in range(6):
+        taken = (cx.shift_right_logical(left, bit) & 1) != 0
+        made = _multiplied(at, made, cx.select(taken, square, 1))
+        if bit < 5:
+            # A square that nothing takes may leave the 64 bits.
+            square = cx.select(cx.shift_right_logical(left, bit + 1) != 0, square, 1)
+            square = _multiplied(at, square, square)
+    return made
+
+
+def _float_power(at: _Arithmetic, base: Value, exponent: Operand, power: Value) -> Value:
+    """The square is the product, which is right to the last bit; C's power is nearly always."""
+    cx = at.cx
+    if not is_data_number(exponent) and exponent == 2:
+        made = base * base
+        cx.fail_if((cx.abs(made) == inf) & (cx.abs(base) != inf), "OverflowError: the square is too large")
+        return made
+    made = cx.call("aten.pow.Tensor_Tensor", base, power, outs=(ConcreteType(FLOAT, ()),))
+    cx.fail_if((base == 0) & (power < 0) & (power != -inf), "ZeroDivisionError")
+    cx.fail_if((made != made) & (base == base) & (power == power), "the power is not a real number")
+    finite = (cx.abs(base) != inf) & (cx.abs(power) != inf) & (base != 0)
+    cx.fail_if((cx.abs(made) == inf) & finite, "OverflowError: the power is too large")
     return made
 
 
@@ -215,7 +274,6 @@ def _compared(direction: str) -> Function:
 
 def _bits(combine: Callable[[Value, Value], Value]) -> Function:
     def rule(at: _Arithmetic, a: Value, b: Value) -> Value:
-        _integers(a, b)
         return combine(a, b) if a.dtype is b.dtype else combine(*at.same(a, b))
 
     return rule
@@ -252,11 +310,46 @@ def _whole(rounded: Callable[[Context, Value], Value] | None) -> Function:
     return rule
 
 
-def _root(at: _Arithmetic, a: Value) -> Value:
-    a = at.as_float(a)
-    at.cx.fail_if(a < 0, "ValueError: math domain error")
-    return at.cx.sqrt(a)
+def _shifted(at: _Arithmetic, a: Value, b: Value) -> Value:
+    """To the left: a product with a power of 2."""
+    a, b = at.same(a, b)
+    at.cx.fail_if(b < 0, "ValueError: negative shift count")
+    at.overflow((b > 63) & (a != 0))
+    count = at.cx.clamp(0, b, 63)
+    made = at.cx.shift_left(a, count)
+    at.overflow(at.cx.shift_right_arithmetic(made, count) != a)
+    return at.cx.select(a == 0, 0, made)
 
+
+def _shifted_back(at: _Arithmetic, a: Value, b: Value) -> Value:
+    """To the right: the quotient by a power of 2, rounded down."""
+    a, b = at.same(a, b)
+    at.cx.fail_if(b < 0, "ValueError: negative shift count")
+    return at.cx.shift_right_arithmetic(a, at.cx.clamp(0, b, 63))
+
+
+def _function(name: str) -> Function:
+    """A function of `math`, by torch's of tensors. Python refuses a NaN or an infinity of other numbers."""
+
+    def rule(at: _Arithmetic, a: Value) -> Value:
+        a = at.as_float(a)
+        made = at.cx.call(f"aten.{name}.default", a, outs=(ConcreteType(FLOAT, ()),))
+        infinite = (at.cx.abs(made) == inf) & (at.cx.abs(a) != inf)
+        domain = (made != made) & (a == a)
+        if name.startswith("log"):
+            at.cx.fail_if(domain | (a == 0), "ValueError: math domain error")
+            return made
+        at.cx.fail_if(domain, "ValueError: math domain error")
+        if name in _UNBOUNDED:
+            at.cx.fail_if(infinite, "OverflowError: math range error")
+        return made
+
+    return rule
+
+
+# Functions of `math` that torch has for tensors under the same name; those that leave the range of floats.
+_OF_FLOATS = "acos asin atan cos cosh exp log log2 sin sinh sqrt tan tanh".split()
+_UNBOUNDED = frozenset(("cosh", "exp", "sinh"))
 
 _FUNCTIONS: dict[str, Function] = {
     "_operator.add": _added,
@@ -268,7 +361,10 @@ _FUNCTIONS: dict[str, Function] = {
     "_operator.floordiv": _quotient,
     "_operator.mod": _remainder,
     "_operator.truediv": _true_quotient,
-    "_operator.pow": _square,
+    "_operator.pow": _power,
+    "math.pow": lambda at, a, b: _float_power(at, at.as_float(a), None, at.as_float(b)),
+    "_operator.lshift": _shifted,
+    "_operator.rshift": _shifted_back,
     **{f"_operator.{name}": _compared(name.upper()) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "_operator.and_": _bits(lambda a, b: a & b),
     "_operator.or_": _bits(lambda a, b: a | b),
@@ -283,13 +379,17 @@ _FUNCTIONS: dict[str, Function] = {
     "math.trunc": _whole(None),
     "math.floor": _whole(Context.floor),
     "math.ceil": _whole(Context.ceil),
-    "math.sqrt": _root,
+    "builtins.round": _whole(Context.round_even),
+    **{f"math.{name}": _function(name) for name in _OF_FLOATS},
 }
 _SAME = {
     "torch.sym_max": "builtins.max",
     "torch.sym_min": "builtins.min",
     "torch.sym_not": "_operator.not_",
-    "torch._sym_sqrt": "math.sqrt",
-    "torch.sym_sqrt": "math.sqrt",
+    **{
+        f"torch.{prefix}_{name}": f"math.{name}"
+        for prefix in ("sym", "_sym")
+        for name in (*_OF_FLOATS, "floor", "ceil", "trunc")
+    },
 }
 _RULES = _FUNCTIONS | {name: _FUNCTIONS[twin] for name, twin in _SAME.items()}

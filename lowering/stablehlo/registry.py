@@ -40,6 +40,7 @@ FAMILIES = (
     "packed_products",
     "grouped",
     "shape",
+    "strided",
     "slicing",
     "joining",
     "indexing",

@@ -17,6 +17,7 @@ from lowering.ir.facts.higher_order import gives_fresh
 from lowering.ir.facts.namespaces import has_schema, is_higher_order
 from lowering.ir.facts.views import of_any_strides
 from lowering.ir.program import NO_LOCATION, Arg, Argument, Graph, Node, Output, Ref
+from lowering.ir.symbols import Dim
 from lowering.ir.types import TensorType
 from lowering.ir.views import Doubt, Form, View, relations
 from lowering.passes.builder import Builder
@@ -124,22 +125,46 @@ class Rewriter:
     def write(self, name: str, new: str, node: Node) -> None:
         """The elements of `name` become those of `new`; so change everything it is a view of."""
         root = self.roots[name]
-        holders = {name: new}
-        while name in self.views:
-            view = self.views[name]
-            before = self.read(view.source).name
-            after = self.builder.view_inverse(view, before, new)
-            if after is None:
-                raise NotFunctional(
-                    f"it writes through a view made by {self.definitions[name][0].target}", node
-                )
-            name, new = view.source, after
-            holders[name] = new
+        holders = self.back_to_root(name, new, node)
         self.versions[root] += 1
         for holder, value in holders.items():
             self.current[holder] = (self.versions[root], value)
         self.written.setdefault(root, node)
         self.taint(root, node)
+
+    def back_to_root(self, written: str, new: str, node: Node) -> dict[str, str]:
+        """The new values of a written view and of what it is a view of. Raises NotFunctional."""
+        holders, name, value = {written: new}, written, new
+        while name in self.views:
+            view = self.views[name]
+            before = self.read(view.source).name
+            after = self.builder.view_inverse(view, before, value)
+            if after is None:
+                by_strides = self.by_strides(written, new)
+                if by_strides is None:
+                    made_by = self.definitions[name][0].target
+                    raise NotFunctional(f"it writes through a view made by {made_by}", node)
+                return {written: new, self.roots[written]: by_strides}
+            name, value = view.source, after
+            holders[name] = value
+        return holders
+
+    def by_strides(self, written: str, new: str) -> str | None:
+        """The new value of the root of a view, by where its elements lie; None if that is not known."""
+        root, name = self.roots[written], written
+        while name in self.views:
+            if self.views[name].form in (Form.CONJUGATE, Form.NEGATIVE):
+                return None
+            name = self.views[name].source
+        base, type_ = self.graph.values[root], self.graph.values[written]
+        assert isinstance(base, TensorType)
+        assert isinstance(type_, TensorType)
+        sizes, strides, offset = map(_literal, (type_.sizes, type_.strides, (type_.offset,)))
+        dense = is_row_major(base) is True and base.offset == 0 and base.dtype is type_.dtype
+        if not dense or sizes is None or strides is None or offset is None:
+            return None
+        view = View(root, Form.AS_STRIDED, (sizes, strides, *offset))
+        return self.builder.view_inverse(view, self.read(root).name, new)
 
     def taint(self, root: str, node: Node) -> None:
         """A value that may share elements with a written root cannot be read any more."""
@@ -244,12 +269,15 @@ class Rewriter:
         assert isinstance(source, TensorType)
         assert isinstance(base, TensorType)
         sizes, strides, offset = relation.data
-        offset = source.offset if offset is None else offset
+        if offset is None and isinstance(source.offset, int):
+            offset = source.offset
         literal = all(
             isinstance(items, tuple) and all(isinstance(item, int) for item in items)
             for items in (sizes, strides)
         )
-        if not literal or not isinstance(offset, int) or is_row_major(base) is not True or base.offset != 0:
+        # An offset may be a number that only the data tells.
+        known = literal and isinstance(offset, int | Ref)
+        if not known or is_row_major(base) is not True or base.offset != 0:
             return Doubt((relation.source,))
         return View(root, Form.AS_STRIDED, (sizes, strides, offset))
 
@@ -337,6 +365,12 @@ class Rewriter:
                     and all_equal(result.sizes, type_.sizes) is not True
                 ):
                     raise NotFunctional("it may resize the tensor it writes to", node)
+
+
+def _literal(terms: tuple[Dim, ...]) -> tuple[int, ...] | None:
+    """The terms as numbers, None if one depends on a size."""
+    numbers = tuple(term for term in terms if isinstance(term, int))
+    return numbers if len(numbers) == len(terms) else None
 
 
 def _refs(arg: Arg) -> tuple[str, ...]:

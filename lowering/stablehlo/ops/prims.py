@@ -13,7 +13,7 @@ from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.casts import cast
 from lowering.stablehlo.ops.creation import filled, progression
-from lowering.stablehlo.ops.shape import strided
+from lowering.stablehlo.ops.strided import strided
 from lowering.stablehlo.ops.view_writes import as_strided_scatter
 from lowering.stablehlo.registry import add_rules, lowers
 from lowering.stablehlo.value import Scalar, Value

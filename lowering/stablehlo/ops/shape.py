@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 
-from lowering.ir.types import DType, contiguous_strides
+from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
-from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.data_number import is_data_number
 from lowering.stablehlo.hlo import stablehlo
 from lowering.stablehlo.registry import lowers
-from lowering.stablehlo.size_questions import at_least, at_most, fits, same_size
+from lowering.stablehlo.size_questions import at_least, at_most
 from lowering.stablehlo.symbolic import is_symbolic
 from lowering.stablehlo.value import Shape, Value, tensor_type
 
@@ -180,11 +179,23 @@ def roll(cx: Context, self: Value, shifts: tuple[int, ...] | int, dims: tuple[in
     value = self if dims else cx.reshape(self, (self.size,))
     for shift, dim in zip(shifts, dims or (0,), strict=True):
         size = value.shape[dim] if value.rank else 0
-        if size and (is_symbolic(size) or shift % size):
+        if is_data_number(shift):
+            value = _rolled(cx, value, shift.value, dim) if value.rank and value.size else value
+        elif size and (is_symbolic(size) or shift % size):
             cut = size - shift % size
             parts = [cx.slice_axis(value, dim, cut, size), cx.slice_axis(value, dim, 0, cut)]
             value = cx.concatenate(parts, dim)
     return cx.reshape(value, self.shape)
+
+
+def _rolled(cx: Context, value: Value, shift: Value, dim: int) -> Value:
+    """By a number from the data: a window of the elements twice in a row."""
+    axis = cx.axis(dim, value.rank)
+    size = value.shape[axis]
+    rest = cx.remainder(shift, cx.constant(size, DType.INT64))
+    first = cx.select(rest > 0, size - rest, -rest)
+    starts = [first if a == axis else 0 for a in range(value.rank)]
+    return cx.dynamic_slice(cx.concatenate([value, value], axis), starts, value.shape)
 
 
 # ---- elements many times ----
@@ -235,78 +246,6 @@ def meshgrid(cx: Context, tensors: tuple[Value, ...], indexing: str = "ij") -> l
         cx.broadcast_in_dim(cx.reshape(vector, (vector.size,)), out.shape, (axis,))
         for vector, out, axis in zip(tensors, cx.outs, axes, strict=True)
     ]
-
-
-# ---- windows ----
-
-
-@lowers(*with_copies("aten.unfold.default"))
-def unfold(cx: Context, self: Value, dimension: int, size: int, step: int) -> Value:
-    """Windows of `size` every `step` along an axis, their elements along a new last axis."""
-    value = self if self.rank else cx.reshape(self, (1,))
-    axis = cx.axis(dimension, value.rank)
-    if 0 in cx.out.shape:
-        return cx.constant(0, self.dtype, cx.out.shape)
-    count = cx.out.shape[axis] if self.rank else 1
-    grid = (count, size)
-    index = cx.iota(DType.INT64, grid, 0) * step + cx.iota(DType.INT64, grid, 1)
-    return cx.reshape(cx.move_axis(cx.take(value, index, axis), axis + 1, -1), cx.out.shape)
-
-
-@lowers(*with_copies("aten.as_strided.default"))
-def as_strided(
-    cx: Context,
-    self: Value,
-    size: tuple[int, ...],
-    stride: tuple[int, ...],
-    storage_offset: int | None,
-) -> Value:
-    return strided(cx, self, "self", size, stride, storage_offset)
-
-
-def strided(
-    cx: Context,
-    value: Value,
-    argument: str,
-    size: tuple[int, ...],
-    stride: tuple[int, ...],
-    storage_offset: int | None,
-) -> Value:
-    """Elements of the storage under an argument of the node, at `offset + sum(i * stride)`."""
-    if 0 in size:
-        return cx.constant(0, value.dtype, cx.out.shape)
-    index = storage_index(cx, value, argument, size, stride, storage_offset)
-    return cx.take(cx.reshape(value, (value.size,)), index)
-
-
-def storage_index(
-    cx: Context,
-    value: Value,
-    argument: str,
-    size: Sequence[int],
-    stride: Sequence[int],
-    storage_offset: int | None,
-) -> Value:
-    """Positions (int64, of shape `size`) in the flattened value of an argument, of an as_strided view of it.
-
-    The view speaks of the storage under the argument, a rule has only its elements: Unsupported unless those
-    lie row-major in it and hold all that the view reaches.
-    """
-    strides, offset = cx.layout(argument)
-    dense = contiguous_strides(value.shape)
-    own = zip(value.shape, strides, dense, strict=True)
-    if any((is_symbolic(s) or s > 1) and not same_size(a, b) for s, a, b in own):
-        raise Unsupported("as_strided of a tensor that is not contiguous")
-    start = (offset if storage_offset is None else storage_offset) - offset
-    last = start + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if start < 0 or not fits(last + 1, value.size):
-        raise Unsupported("as_strided that reaches outside of its input into the storage under it")
-    shape = tuple(size)
-    index = cx.constant(start, DType.INT64, shape)
-    for axis, step in enumerate(stride):
-        if shape[axis] != 1 and step:
-            index = index + cx.iota(DType.INT64, shape, axis) * step
-    return index
 
 
 # ---- diagonals ----

@@ -6,8 +6,9 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.data_number import is_data_number
 from lowering.stablehlo.ops.scattering import replace, scatter_flat
-from lowering.stablehlo.ops.shape import embed_diagonal, storage_index
+from lowering.stablehlo.ops.shape import embed_diagonal
 from lowering.stablehlo.ops.slicing import at, place, slice_bounds, slice_start
+from lowering.stablehlo.ops.strided import storage_index
 from lowering.stablehlo.registry import lowers
 from lowering.stablehlo.value import Scalar, Shape, Value
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
+from math import inf, nan
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lowering.ir.program import Range
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import DType, SymKind, SymType, contiguous
+from lowering.stablehlo import hlo
 from lowering.stablehlo.emit import emit_module, try_nodes
+from lowering.stablehlo.hlo import ir, stablehlo
+from lowering.targets.aten.operators import SCALAR
 from tests.lowering.graphs import node, program
 
 U0 = Symbol("u0")
 INT, FLOAT, BOOL = SymKind.INT, SymKind.FLOAT, SymKind.BOOL
 ENDLESS = "OverflowError: a float from the data is not an integer of 64 bits"
-POWER = "a power of a number from the data, other than the square"
-SINE = "math.sin of a number from the data is not computed in StableHLO"
-FLOOR = "a quotient of floats from the data, rounded down"
+POWER = "a negative power of an integer from the data"
+GETITEM = "_operator.getitem of a number from the data is not computed in StableHLO"
+PLACES = "a number from the data, rounded to decimal places"
 MIXED = "the greater or smaller of an int and a float from the data"
 KIND = "the program takes a int64 from the data for its float"
 LARGE = "an integer from the data is too large to be a float"
@@ -81,10 +88,9 @@ def test_ranges_that_the_program_asserts_need_no_check() -> None:
 @pytest.mark.parametrize(
     ("target", "kind", "dtype", "args", "reason"),
     [
-        ("math.sin", FLOAT, DType.FLOAT32, ("%n",), SINE),
-        ("_operator.pow", FLOAT, DType.FLOAT32, ("%n", 3.0), POWER),
-        ("_operator.pow", INT, DType.INT64, (2, "%n"), POWER),
-        ("_operator.floordiv", FLOAT, DType.FLOAT32, ("%n", 2.0), FLOOR),
+        ("_operator.getitem", FLOAT, DType.FLOAT32, ("%n", 0), GETITEM),
+        ("_operator.pow", INT, DType.INT64, ("%n", -1), POWER),
+        ("builtins.round", FLOAT, DType.FLOAT32, ("%n", 2), PLACES),
         ("_operator.add", INT, DType.INT64, ("%n", 1 << 70), f"a number from the data beside {1 << 70}"),
         ("torch.sym_max", FLOAT, DType.INT64, ("%n", 2.0), MIXED),
         ("_operator.add", FLOAT, DType.INT64, ("%n", 1), KIND),
@@ -94,6 +100,66 @@ def test_what_would_not_be_exact_is_refused(
     target: str, kind: SymKind, dtype: DType, args: tuple, reason: str
 ) -> None:
     assert try_nodes(whole(target, kind, dtype, args), {}) == {"y": reason}
+
+
+FLOATS = [0.0, -0.0, 1.0, -1.0, 0.3, -2.5, 3.5, 7.0, 1e6, -1e18, 1e200, inf, -inf, nan]
+INTEGERS = [0, 1, -1, 2, -2, 3, 5, -7, 62, 63, 64, 1 << 31, -(1 << 31), (1 << 63) - 1, -(1 << 63)]
+OF_FLOATS = (
+    "math.floor math.ceil math.trunc builtins.round math.sqrt math.exp math.cosh math.log2 math.acos".split()
+)
+OF_TWO_FLOATS = "_operator.floordiv _operator.mod _operator.pow".split()
+OF_INTEGERS = "_operator.pow _operator.lshift _operator.rshift _operator.floordiv _operator.mod".split()
+CALLS = [
+    *((target, DType.FLOAT64, tuple((value,) for value in FLOATS)) for target in OF_FLOATS),
+    *((target, DType.FLOAT64, tuple(product(FLOATS, FLOATS))) for target in OF_TWO_FLOATS),
+    *((target, DType.INT64, tuple(product(INTEGERS, INTEGERS))) for target in OF_INTEGERS),
+]
+
+
+@pytest.mark.parametrize(("target", "dtype", "calls"), CALLS, ids=lambda value: str(value)[:20])
+def test_functions_are_python_s(target: str, dtype: DType, calls: tuple[tuple[Any, ...], ...]) -> None:
+    """Values, their signs, and what is refused; an integer of more than 64 bits is refused as well."""
+    whole_result = dtype is DType.INT64 or target in OF_FLOATS[:4]
+    kind = INT if whole_result else FLOAT
+    of = INT if dtype is DType.INT64 else FLOAT
+    names = ["x", "z"][: len(calls[0])]
+    types = {name: contiguous(dtype, ()) for name in names}
+    numbers = {f"n{name}": SymType(of, Symbol(f"u{at}")) for at, name in enumerate(names)}
+    nodes = [node(f"n{name}", "aten.item.default", self=f"%{name}") for name in names]
+    nodes.append(node("y", target, *(f"%{name}" for name in numbers)))
+    values = types | numbers | {"y": SymType(kind, Apply("Opaque", (U0,)))}
+    given = program(names, nodes, ["%y"], values)
+    module = emit_module(given, given.graph.nodes, names, ["y"], {}, "m")
+    for call in calls:
+        arrays = [np.array(value, np.int64 if dtype is DType.INT64 else np.float64) for value in call]
+        with hlo.make_context() as context, ir.Location.unknown():
+            made = stablehlo.eval_module(
+                hlo.deserialize(module.code, context), [ir.DenseElementsAttr.get(array) for array in arrays]
+            )
+            found, refused = np.array(made[0]).item(), bool(np.array(made[1]).any())
+        wanted = _python(target, call)
+        assert refused is (wanted is None), (call, found, wanted)
+        if isinstance(wanted, float) and not refused:
+            assert found == pytest.approx(wanted, rel=1e-14, abs=0, nan_ok=True), call
+            assert math.copysign(1, found) == math.copysign(1, wanted) or wanted != wanted, call
+        elif not refused:
+            assert found == wanted, call
+
+
+def _python(target: str, call: tuple[Any, ...]) -> Any:
+    """What Python gives; None where it refuses, gives a complex number or an integer of more than 64 bits."""
+    if target in ("_operator.pow", "_operator.lshift") and isinstance(call[1], int) and call[1] > 64:
+        # Python would take all memory.
+        if abs(call[0]) > (target == "_operator.pow"):
+            return None
+        call = call[0], 64 + call[1] % 2
+    try:
+        found = SCALAR[target](*call)
+    except (ArithmeticError, ValueError):
+        return None
+    if isinstance(found, complex) or (isinstance(call[0], int) and isinstance(found, float)):
+        return None
+    return None if isinstance(found, int) and not -(1 << 63) <= found < 1 << 63 else found
 
 
 @pytest.mark.parametrize(

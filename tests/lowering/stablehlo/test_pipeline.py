@@ -63,6 +63,25 @@ def test_costly_checks_leave_the_buffers_copied() -> None:
     assert emitted(DONATED).run(given) is given
 
 
+def rounds(count: int) -> str:
+    """As many operations that compute, each between two that only reshape."""
+    lines = ["%v0 = stablehlo.reshape %first : (tensor<1xf32>) -> tensor<1xf32>"]
+    for at in range(count):
+        lines += [
+            f"%a{at} = stablehlo.broadcast_in_dim %v{at}, dims = [1] : (tensor<1xf32>) -> tensor<3x1xf32>",
+            f"%b{at} = stablehlo.sine %a{at} : tensor<3x1xf32>",
+            f"%c{at} = stablehlo.slice %b{at} [2:3, 0:1] : (tensor<3x1xf32>) -> tensor<1x1xf32>",
+            f"%v{at + 1} = stablehlo.reshape %c{at} : (tensor<1x1xf32>) -> tensor<1xf32>",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def test_only_operations_that_compute_make_checks_costly() -> None:
+    few, many = checked(rounds(60), "%v60"), checked(rounds(64), "%v64")
+    assert emitted(DONATED).run(few).donated == DONATED
+    assert emitted(DONATED).run(many) is many
+
+
 WRONG: dict[str, tuple[Callable[[], Module], str]] = {
     "another type": (lambda: replace(plain(), donated=(("cache", "short"),)), "which is of another type"),
     "no preflight": (lambda: replace(checked(), donated=DONATED), "before its checks"),
