@@ -123,6 +123,7 @@ class Binder:
                     or not given.is_cpu
                     or given.requires_grad
                     or given.layout is not self._dense
+                    or given.is_neg()
                 ):
                     return False
         except RuntimeError:  # a nested tensor has no shape

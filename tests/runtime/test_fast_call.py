@@ -30,11 +30,14 @@ def test_other_arguments_are_left_to_the_long_way() -> None:
     f, engine = compiled(doubled(3))
     assert f._loaded.fast is not None
     strided, misaligned = torch.ones(6)[::2], torch.ones(4)[1:]
-    for given in (strided, misaligned, torch.ones(4), torch.ones(3, dtype=torch.float64), [1.0, 1.0, 1.0]):
+    # A negated view has the memory, dtype and sizes of a tensor that an engine may have seen.
+    negated = torch.ones(3)._neg_view()
+    for given in (negated, strided, misaligned, torch.ones(4), torch.ones(3, dtype=torch.float64), [1.0, 1.0, 1.0]):
         assert f._loaded.fast((given,)) is NotImplemented
     assert f._loaded.fast((torch.ones(3), torch.ones(3))) is NotImplemented
     assert engine.calls == 0
     assert f(strided).tolist() == f(misaligned).tolist() == [2.0] * 3
+    assert f(negated).tolist() == [-2.0] * 3
 
 
 def test_sizes_are_learnt() -> None:
