@@ -32,7 +32,14 @@ def test_other_arguments_are_left_to_the_long_way() -> None:
     strided, misaligned = torch.ones(6)[::2], torch.ones(4)[1:]
     # A negated view has the memory, dtype and sizes of a tensor that an engine may have seen.
     negated = torch.ones(3)._neg_view()
-    for given in (negated, strided, misaligned, torch.ones(4), torch.ones(3, dtype=torch.float64), [1.0, 1.0, 1.0]):
+    for given in (
+        negated,
+        strided,
+        misaligned,
+        torch.ones(4),
+        torch.ones(3, dtype=torch.float64),
+        [1.0, 1.0, 1.0],
+    ):
         assert f._loaded.fast((given,)) is NotImplemented
     assert f._loaded.fast((torch.ones(3), torch.ones(3))) is NotImplemented
     assert engine.calls == 0
