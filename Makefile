@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: setup demo test test-fast test-portable test-pythons lint conformance fuzz bench clean
+.PHONY: setup demo demo-generate test test-fast test-portable test-pythons lint conformance fuzz bench clean
 
 setup: $(INSTALLED)
 
@@ -20,6 +20,10 @@ $(INSTALLED): pyproject.toml
 # Trains a small network, exports it, and takes it through every command.
 demo: $(INSTALLED)
 	$(BIN)/python -m bridge demo
+
+# Trains a tiny language model on Python's manual, and has it write; two minutes.
+demo-generate: $(INSTALLED)
+	$(BIN)/python examples/generate.py
 
 # Style, types and layers, then the tests; what CI runs. A process without tests takes some of the other's.
 test: lint
