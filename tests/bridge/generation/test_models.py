@@ -91,7 +91,7 @@ def wholly_lowered(lowered: Any) -> bool:
 
 def pairs(quick: tuple[str, str], names: list[str]) -> list[Any]:
     """Models by engines; all but the quick one take a compiler's minute."""
-    found = [(name, engine) for name in names for engine in ("xla", "iree")]
+    found = [(name, engine) for name in names for engine in ("xla", "iree", "aten")]
     return [pair if pair == quick else pytest.param(*pair, marks=pytest.mark.conformance) for pair in found]
 
 
@@ -147,7 +147,7 @@ def test_a_model_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "model" / "model.safetensors").unlink()
     with pytest.raises(BridgeError, match="transformers cannot read"):
         causal_model(tmp_path / "model")
-    with pytest.raises(BridgeError, match="has no config.json; give the folder of a transformers model"):
+    with pytest.raises(BridgeError, match=r"has no config\.json; give the folder of a transformers model"):
         causal_model(tmp_path)
 
 
