@@ -10,7 +10,6 @@ from bridge.errors import ArtifactError
 from bridge.manifest import MANIFEST, METHOD, Contents
 
 T = TypeVar("T")
-_HEADER = ("not_functional", "bounds_checks", "binaries")
 
 
 class Part:
@@ -51,21 +50,27 @@ def file_of(method: str, name: str) -> str:
 
 def methods_of(contents: Contents) -> tuple[str, ...]:
     """The names of an artifact's methods. Raises ArtifactError for a header that `save` does not write."""
+    manifest = contents.folder / MANIFEST
     found = contents.header.get("methods")
     if not isinstance(found, dict) or not found or not all(map(_is_header, found.values())):
-        raise ArtifactError(f"{contents.folder / MANIFEST} is not the manifest of an artifact")
+        raise ArtifactError(f"{manifest} is not the manifest of an artifact")
     if set(found) != {""} and not all(re.fullmatch(METHOD, name) for name in found):
-        raise ArtifactError(f"{contents.folder / MANIFEST} names a method that no program can have")
+        raise ArtifactError(f"{manifest} names a method that no program can have")
+    if not all(_describes_binaries(row.get("binaries")) for row in found.values()):
+        raise ArtifactError(f"{manifest} does not describe the binaries")
     return tuple(found)
 
 
 def _is_header(row: Any) -> bool:
-    if not isinstance(row, dict) or set(row) != set(_HEADER):
-        return False
-    if not isinstance(row["not_functional"], str) or not isinstance(row["bounds_checks"], bool):
-        return False
-    binaries = row["binaries"]
-    return isinstance(binaries, dict) and all(
-        isinstance(one, list) and len(one) == 3 and all(isinstance(text, str) for text in one)
-        for one in binaries.values()
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("not_functional"), str)
+        and isinstance(row.get("bounds_checks"), bool)
+    )
+
+
+def _describes_binaries(rows: Any) -> bool:
+    return isinstance(rows, dict) and all(
+        isinstance(row, list) and len(row) == 3 and all(isinstance(text, str) for text in row)
+        for row in rows.values()
     )

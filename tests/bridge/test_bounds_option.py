@@ -73,6 +73,6 @@ def test_the_command_line(tmp_path: Path) -> None:
 
 def test_a_doctored_manifest_is_refused(tmp_path: Path) -> None:
     artifact = bridge.lower(Embedded(), (IDS,)).save(tmp_path / "a.bridge")
-    edit(artifact, "manifest.json", lambda data: data.update(bounds_checks="no"))
+    edit(artifact, "manifest.json", lambda data: data["methods"][""].update(bounds_checks="no"))
     with pytest.raises(ArtifactError, match=r"manifest\.json"):
         bridge.load(artifact)

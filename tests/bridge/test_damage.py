@@ -178,17 +178,24 @@ def test_names_outside_the_artifact_are_refused(name: str, artifact: Path) -> No
     ("change", "message"),
     [
         (lambda data: data.pop("format"), "is not the manifest"),
-        (lambda data: data.update(format=2), "says format 2, this version reads 1; lower the model again"),
+        (lambda data: data.update(format=1), "says format 1, this version reads 2; lower the model again"),
         (lambda data: data.update(format=True), "is not the manifest"),
         (lambda data: data.update(files=[]), "lists no files"),
         (lambda data: data["files"].update({"plan.json": 3}), "lists no files"),
         (lambda data: data["files"]["plan.json"].update(bytes="3"), "lists no files"),
         (lambda data: data["files"].pop("plan.json"), r"does not list plan\.json"),
         (lambda data: data["files"].pop("modules/segment_0.mlirbc"), r"does not list modules/segment_0"),
-        (lambda data: data.pop("binaries"), "does not describe the binaries"),
-        (lambda data: data.update(binaries={"a": ["iree", "1", "cpu"]}), r"does not list binaries/a\.bin"),
-        (lambda data: data.update(binaries={"a" * 64: ["iree", 1, "cpu"]}), "does not describe the binaries"),
-        (lambda data: data.update(not_functional=3), "is not the manifest"),
+        (lambda data: data["methods"][""].pop("binaries"), "does not describe the binaries"),
+        (
+            lambda data: data["methods"][""].update(binaries={"a": ["iree", "1", "cpu"]}),
+            r"does not list binaries/a\.bin",
+        ),
+        (
+            lambda data: data["methods"][""].update(binaries={"a" * 64: ["iree", 1, "cpu"]}),
+            "does not describe the binaries",
+        ),
+        (lambda data: data["methods"][""].update(not_functional=3), "is not the manifest"),
+        (lambda data: data.pop("methods"), "is not the manifest"),
     ],
 )
 def test_a_doctored_manifest_is_refused(change: Callable[[Any], Any], message: str, artifact: Path) -> None:

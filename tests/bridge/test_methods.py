@@ -243,7 +243,7 @@ def test_refusals(make: Any, options: dict[str, Any], message: str) -> None:
     [
         (lambda header: header.pop("methods"), "is not the manifest of an artifact"),
         (lambda header: header.update(methods={}), "is not the manifest of an artifact"),
-        (lambda header: header["methods"]["peek"].pop("binaries"), "is not the manifest of an artifact"),
+        (lambda header: header["methods"]["peek"].pop("binaries"), "does not describe the binaries"),
         (
             lambda header: header["methods"].update({"../x": header["methods"]["peek"]}),
             "names a method that no program can have",

@@ -42,7 +42,7 @@ def test_passes_of_a_target_are_printed_too(tmp_path: Path) -> None:
         "lower", SOURCE, "-e", "aten", "-o", target, "--print-after", "constant-folding"
     )
     assert status == 0
-    assert heads(err) == ["// 13: aten, after constant-folding"]
+    assert heads(err) == ["// 14: aten, after constant-folding"]
     assert "aten.add_.Tensor" in err
 
 
@@ -76,7 +76,7 @@ def test_times_are_summed_by_pass(tmp_path: Path) -> None:
         "import: fold-vmaps",
         "import: meta-to-cpu",
     ]
-    assert last.split()[1:] == ["12", "all"]
+    assert last.split()[1:] == ["13", "all"]
 
 
 def test_a_pass_that_does_not_exist_is_refused(tmp_path: Path) -> None:
