@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -81,9 +82,39 @@ def index_written(m: Any, x: Any, p: Any) -> Any:
     return m.cache[:, places]
 
 
+def rolled(m: Any, x: Any, p: Any) -> Any:
+    return torch.roll(x, (p.item(), 1), (0, 1)), torch.roll(x, p.item())
+
+
+def between_ends(m: Any, x: Any, p: Any) -> Any:
+    """Slices whose length only the data gives, one of them empty or not as the data says, and one in another."""
+    start, end = p.item(), (p + 2).item()
+    m.cache[:, start:end] *= 2
+    m.cache[:, :start] += x[0]
+    y = x.clone()
+    y[end:] = y[end:].abs() + 1
+    y[-start:] = ROW
+    y[:end, start:] = 0
+    return m.cache.sum(1), y
+
+
+def strided(m: Any, x: Any, p: Any) -> Any:
+    """Views by strides, one of which begins at a number, and windows that overlap."""
+    m.cache.as_strided((2, 8), (48, 1), p.item() * 8).copy_(x[:2])
+    y = x.clone()
+    y.unfold(1, 2, 3).mul_(2)
+    y.unfold(1, 3, 1)[:, 0] = 9
+    return m.cache.sum(1), y, x.as_strided((2, 8), (8, 1), p.item() * 8)
+
+
+def computed_place(m: Any, x: Any, p: Any) -> Any:
+    n, s = p.item(), (p * 0.7).item()
+    return x[math.floor(s)], x * n**3, x + round(s), math.ceil(s), s % -2.5, s**3, abs(s), x[min(n, 3)]
+
+
 PLACES = [
     selected, largest, narrowed, row_written, narrow_written, slice_written, checked_slice_written,
-    index_written,
+    index_written, rolled, between_ends, strided, computed_place,
 ]  # fmt: skip
 # The first and the last place, those from the end, and others.
 POSITIONS = [0, 1, 3, 4, 5, -1, -2, -6, 6, -7, 1 << 40]
@@ -322,9 +353,9 @@ def across(m: Any, x: Any, p: Any) -> Any:
     """A number of one segment, read by ATen and by the next segment, and another that ATen computes."""
     n = p.item()
     y = (x + n).tanh() * 2
-    power = torch.roll(y, n, 0).sum().item() ** 3
-    z = (y * n).sin() + power
-    return z, (z + n).cos() * 2 - power, power, n + 1
+    count = round(torch.histc(y, 4, 0.0, n + 3.0).sum().item() * 0.37, 1)
+    z = (y * n).sin() + count
+    return z, (z + n).cos() * 2 - count, count, n + 1
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -333,8 +364,9 @@ def test_numbers_pass_between_segments(engine: str, tmp_path: Path) -> None:
     kinds = [segment.placement for segment in lowered.plan.segments]
     assert kinds == [Placement.STABLEHLO, Placement.ATEN, Placement.STABLEHLO]
     assert (
-        lowered.placement["roll"] == "aten: its rule needs a number before the call that only the data tells"
+        lowered.placement["histc"] == "aten: its rule needs a number before the call that only the data tells"
     )
+    assert lowered.placement["round_1"] == "aten: a number from the data, rounded to decimal places"
     lowered.save(tmp_path / "model.bridge")
     for compiled in (lowered.compile(engine), bridge.load(tmp_path / "model.bridge").compile(engine)):
         for position in (2, 0, -1):

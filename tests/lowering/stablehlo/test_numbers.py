@@ -130,13 +130,16 @@ def test_functions_are_python_s(target: str, dtype: DType, calls: tuple[tuple[An
     values = types | numbers | {"y": SymType(kind, Apply("Opaque", (U0,)))}
     given = program(names, nodes, ["%y"], values)
     module = emit_module(given, given.graph.nodes, names, ["y"], {}, "m")
-    for call in calls:
-        arrays = [np.array(value, np.int64 if dtype is DType.INT64 else np.float64) for value in call]
-        with hlo.make_context() as context, ir.Location.unknown():
-            made = stablehlo.eval_module(
-                hlo.deserialize(module.code, context), [ir.DenseElementsAttr.get(array) for array in arrays]
+    with hlo.make_context() as context, ir.Location.unknown():
+        parsed, numbers_of = hlo.deserialize(module.code, context), np.int64 if of is INT else np.float64
+        made = [
+            stablehlo.eval_module(
+                parsed, [ir.DenseElementsAttr.get(np.array(value, numbers_of)) for value in call]
             )
-            found, refused = np.array(made[0]).item(), bool(np.array(made[1]).any())
+            for call in calls
+        ]
+        answers = [(np.array(value).item(), bool(np.array(flags).any())) for value, flags in made]
+    for call, (found, refused) in zip(calls, answers, strict=True):
         wanted = _python(target, call)
         assert refused is (wanted is None), (call, found, wanted)
         if isinstance(wanted, float) and not refused:
