@@ -59,8 +59,9 @@ def main() -> None:
     stop = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
     print(f"\n{given.prompt}", end="", flush=True)
     with compiled.session() as session:
+        conversation = Conversation(session, batch=1, length=given.length)
         shown, ids, started = given.prompt, prompt[0].tolist(), time.perf_counter()
-        for tokens in stream(Conversation(session), prompt, given.tokens, sampling=sampling, stop=stop):
+        for tokens in stream(conversation, prompt, given.tokens, sampling=sampling, stop=stop):
             ids += tokens.tolist()
             # A character may take several tokens: what is not whole yet waits.
             text = tokenizer.decode(ids, skip_special_tokens=True)

@@ -2,7 +2,7 @@
 
 >>> from bridge.generation import Conversation, decoder_programs, generate
 >>> lowered = bridge.lower(decoder_programs(model, batch=1, length=512))
->>> conversation = Conversation(lowered.compile().session())
+>>> conversation = Conversation(lowered.compile().session(), batch=1, length=512)
 >>> tokens = generate(conversation, prompt, max_new_tokens=64)
 """
 
