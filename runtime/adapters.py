@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
 
+from lowering.host.memory import in_kind
 from lowering.ir.errors import BridgeError, did_you_mean
 from lowering.ir.program import InputKind
 from runtime.bound_weights import BoundWeights
@@ -160,10 +161,13 @@ def given(program: Compiled, tensors: Mapping[str, Any]) -> Given:
         for spec in program.program.signature.inputs
         if spec.kind is InputKind.ADAPTER
     }
-    host = {name: tensors[fqn] for name, fqn in names.items()}
+    is_torch = bool(program._loaded.on_host)
+    host = {name: in_kind(tensors[fqn], is_torch) for name, fqn in names.items()}
     call = next((found for step in program._loaded.steps if (found := step.any_ready()) is not None), None)
     if call is None:
         return Given(host, {})
     report = copy(program.report)
-    handles = {name: import_tensor(call.engine, call.target, report, value) for name, value in host.items()}
+    handles = {
+        name: import_tensor(call.engine, call.target, report, tensors[fqn]) for name, fqn in names.items()
+    }
     return Given(host, handles)

@@ -43,9 +43,12 @@ def bound_adapter(
     for one in layers:
         read = materialise(adapter.weights, [one.factors.first, one.factors.second])
         types = list(one.layer.inputs.values())
-        values = [read[one.factors.first], read[one.factors.second]]
+        values = [aligned_copy(read[name]) for name in (one.factors.first, one.factors.second)]
+        if one.layer.is_linear:
+            # Views: so ATen computes what a linear layer does. Engines get copies.
+            values = [value.T for value in values]
         values.append(np.array(one.factors.scale, numpy_dtype(types[2].dtype)))
-        tensors |= zip(adapter_names(one.layer.weight), map(aligned_copy, values), strict=True)
+        tensors |= zip(adapter_names(one.layer.weight), values, strict=True)
     return Bound(tuple(one.layer for one in layers), tensors)
 
 

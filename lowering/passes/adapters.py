@@ -43,12 +43,23 @@ class AdaptedLayer:
 
     @property
     def inputs(self) -> dict[str, TensorType]:
-        """The types of A, B and s, by the full names that they get."""
-        first, second = (contiguous(self.dtype, sizes, self.device) for sizes in (self.first, self.second))
+        """The types of the inputs for A, B and s, by the full names that they get.
+
+        Matrices of linear layers are the other way round, [in, rank] and [rank, out]: engines would turn them
+        at each call.
+        """
+        order = -1 if self.is_linear else 1
+        first, second = (
+            contiguous(self.dtype, sizes[::order], self.device) for sizes in (self.first, self.second)
+        )
         # A number that no half precision has rounded.
         wide = DType.FLOAT64 if self.dtype is DType.FLOAT64 else DType.FLOAT32
         names = adapter_names(self.weight)
         return dict(zip(names, (first, second, contiguous(wide, (), self.device)), strict=True))
+
+    @property
+    def is_linear(self) -> bool:
+        return len(self.first) == 2
 
 
 def adapter_names(weight: str) -> tuple[str, str, str]:
@@ -189,13 +200,11 @@ def _add(builder: Builder, call: LayerCall, given: Sequence[Ref]) -> None:
 
 def _first(builder: Builder, call: LayerCall, input_: Ref, first: Ref, type_: TensorType) -> str:
     """A x."""
-    a, x = builder.tensor(first.name), builder.tensor(input_.name)
-    rank = a.sizes[0]
+    a = builder.tensor(first.name)
     if not call.convolves:
-        sizes = (*x.sizes[:-1], rank)
-        return builder.call("aten.linear.default", _dense(a, sizes), input=input_, weight=first, bias=None)
+        return _product(builder, input_, first)
     axis = len(type_.sizes) - len(a.sizes) + 1
-    sizes = (*type_.sizes[:axis], rank, *type_.sizes[axis + 1 :])
+    sizes = (*type_.sizes[:axis], a.sizes[0], *type_.sizes[axis + 1 :])
     names = ("stride", "padding")
     given: dict[str, Arg] = {name: call.given[name] for name in names if name in call.given}
     target = _convolution(call.node.target, len(a.sizes) - 2)
@@ -204,24 +213,23 @@ def _first(builder: Builder, call: LayerCall, input_: Ref, first: Ref, type_: Te
 
 def _second(builder: Builder, call: LayerCall, small: str, second: Ref, type_: TensorType) -> str:
     """B (A x)."""
-    b = builder.tensor(second.name)
     if not call.convolves:
-        sizes = (*builder.tensor(small).sizes[:-1], b.sizes[0])
-        return builder.call(
-            "aten.linear.default", _dense(b, sizes), input=Ref(small), weight=second, bias=None
-        )
+        return _product(builder, Ref(small), second)
+    b = builder.tensor(second.name)
     space = len(b.sizes) - 2
     ones, zeros = (1,) * space, (0,) * space
     given: dict[str, Arg] = {"stride": ones, "padding": zeros, "dilation": ones}
     given["groups"] = call.given.get("groups", 1)
-    return builder.call(
-        f"aten.conv{space}d.default",
-        _dense(b, type_.sizes),
-        input=Ref(small),
-        weight=second,
-        bias=None,
-        **given,
-    )
+    target = f"aten.conv{space}d.default"
+    type_ = _dense(b, type_.sizes)
+    return builder.call(target, type_, input=Ref(small), weight=second, bias=None, **given)
+
+
+def _product(builder: Builder, rows: Ref, matrix: Ref) -> str:
+    """Rows times a matrix, as a linear layer without a bias does it."""
+    given, by = builder.tensor(rows.name), builder.tensor(matrix.name)
+    type_ = _dense(by, (*given.sizes[:-1], by.sizes[1]))
+    return builder.call("aten.matmul.default", type_, self=rows, other=matrix)
 
 
 def _convolution(target: str, space: int) -> str:

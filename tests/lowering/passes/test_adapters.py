@@ -7,7 +7,7 @@ import torch
 
 from lowering.frontend.exported_program import from_exported_program
 from lowering.ir.program import InputKind, Program
-from lowering.ir.types import DType
+from lowering.ir.types import DType, TensorType
 from lowering.ir.validate import validate
 from lowering.passes.adapters import AdaptedLayer, adapter_names, calls_of, with_adapters
 from lowering.passes.pipelines import adapted, canonical
@@ -31,8 +31,8 @@ def test_a_linear_layer() -> None:
     validate(program, functional=True)
     assert [node.target for node in program.nodes] == [
         "aten.linear.default",
-        "aten.linear.default",
-        "aten.linear.default",
+        "aten.matmul.default",
+        "aten.matmul.default",
         "aten.mul.Tensor",
         "aten.add.Tensor",
     ]
@@ -40,6 +40,7 @@ def test_a_linear_layer() -> None:
     assert tuple(spec.fqn for spec in inputs) == adapter_names("weight")
     types = [program.graph.values[spec.name] for spec in inputs]
     assert types == list(LAYER.inputs.values())
+    assert [type_.sizes for type_ in types if isinstance(type_, TensorType)] == [(4, 2), (2, 3), ()]
     before = functional(torch.nn.Linear(4, 3), torch.ones(5, 4))
     assert program.graph.outputs == before.graph.outputs
     assert program.graph.values[before.nodes[0].outputs[0]] == before.graph.values[before.nodes[0].outputs[0]]
@@ -80,8 +81,8 @@ def test_matrices_of_another_dtype_compute_in_theirs() -> None:
     assert [node.target for node in made.nodes] == [
         "aten.linear.default",
         "aten._to_copy.default",
-        "aten.linear.default",
-        "aten.linear.default",
+        "aten.matmul.default",
+        "aten.matmul.default",
         "aten.mul.Tensor",
         "aten.add.Tensor",
         "aten._to_copy.default",
