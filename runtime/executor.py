@@ -22,11 +22,12 @@ from typing import Any
 
 from lowering.host.memory import in_kind, private_copy
 from lowering.host.shutdown import closed_at_exit
+from lowering.ir.facts.effects import sees_memory
 from lowering.ir.plan import Plan, Segment
 from lowering.ir.program import Program, Ref
 from lowering.ir.tree import NodeType, TreeSpec, unflatten
 from lowering.ir.types import TensorType
-from lowering.ir.updates import updates
+from lowering.ir.updates import input_updates, updates
 from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, HOST_TITLE, get_host
 from runtime.fast_call import FastCall
@@ -86,6 +87,8 @@ class Compiled:
         self.written = Written(
             tuple(self._binder.leaves[place].spec.name for place in places), (*buffers, *self._contract.tied)
         )
+        # A node that sees memory would see the caller's, of whatever strides.
+        inputs = {} if any(map(sees_memory, program.graph.nodes)) else input_updates(program)
         self._lock = threading.Lock()
         self._hooking = threading.Lock()
         # Whether the last call's tensors were torch's.
@@ -93,13 +96,14 @@ class Compiled:
         self._shared = Shared(
             program.graph,
             self._contract.constants,
-            updates(program),
+            updates(program) | inputs,
             weights,
             specialise,
             self.report,
             packed,
             on_new_size,
             origin,
+            written_inputs=frozenset(inputs),
         )
         self._results = Results(self._shared, self._contract, self._binder.leaves)
         self._segments = self._build_steps(plan, cache_size, padding)

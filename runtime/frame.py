@@ -47,11 +47,11 @@ class Frame(NamedTuple):
 class Shared:
     """The data that all steps of a program share.
 
-    `constants`: full names of the unchanging weights by value name. `updates`: the buffers' values that a
-    call may overwrite, and the new values that take their place. `packed`: see `NodeSegment`. `arrays`:
-    weights bound to engines. `on_host`: the segments that run on the host, fallbacks included. `engines`: the
-    engines that loaded a segment, by the type of their handles. `binding`: held while weights are bound.
-    `origin`: the lowered program, if it can be asked.
+    `constants`: full names of the unchanging weights by value name. `updates`: the values of buffers and
+    inputs that a call may overwrite, and the new values that take their place; `written_inputs`: these
+    inputs. `packed`: see `NodeSegment`. `arrays`: weights bound to engines. `on_host`: the segments that run
+    on the host, fallbacks included. `engines`: the engines that loaded a segment, by the type of their
+    handles. `binding`: held while weights are bound. `origin`: the lowered program, if it can be asked.
     """
 
     graph: Graph
@@ -63,6 +63,7 @@ class Shared:
     packed: bool
     on_new_size: OnNewSize = OnNewSize.WAIT
     origin: Origin | None = None
+    written_inputs: frozenset[str] = frozenset()
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     on_host: list[HostExecutable] = field(default_factory=list)
     engines: dict[type, Engine] = field(default_factory=dict)
