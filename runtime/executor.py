@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from lowering.host.shutdown import closed_at_exit
+from lowering.ir.facts.effects import sees_memory
 from lowering.ir.plan import Plan
 from lowering.ir.program import InputKind, Program
 from lowering.ir.tree import NodeType, TreeSpec, unflatten
 from lowering.ir.types import TensorType
-from lowering.ir.updates import updates
+from lowering.ir.updates import input_updates, updates
 from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, HOST_TITLE
 from lowering.targets.errors import ExecutionError
@@ -99,17 +100,20 @@ class Compiled(HasAdapters):
             raise ExecutionError("the program takes the tensors of an adapter: compile the one without")
         self._adapters = Adapters()
         self._given: Given | None = None if beside is None else NOTHING_GIVEN
+        # A node that sees memory would see the caller's, of whatever strides.
+        inputs = {} if any(map(sees_memory, program.graph.nodes)) else input_updates(program)
         self._hooking = threading.Lock()
         self._setting = threading.Lock()
         self._shared = Shared(
             program.graph,
             self._contract.constants,
-            updates(program),
+            updates(program) | inputs,
             specialise,
             self.report,
             packed,
             on_new_size,
             origin,
+            written_inputs=frozenset(inputs),
         )
         engines = self._shared.engines
         self._spec = StateSpec(tuple(buffers), weights.only(buffers), self._contract.tied, engines, files)

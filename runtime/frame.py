@@ -45,10 +45,10 @@ class Frame(NamedTuple):
 class Shared:
     """The data that all steps of a program share.
 
-    `constants`: full names of the weights that no call writes, by value name. `updates`: the buffers' values
-    that a call may overwrite, and the new values that take their place. `packed`: see `NodeSegment`.
-    `engines`: the engines that loaded a segment, by the type of their handles. `origin`: the lowered program,
-    if it can be asked.
+    `constants`: full names of the weights that no call writes, by value name. `updates`: the values of
+    buffers and inputs that a call may overwrite, and the new values that take their place; `written_inputs`:
+    these inputs. `packed`: see `NodeSegment`. `engines`: the engines that loaded a segment, by the type of
+    their handles. `origin`: the lowered program, if it can be asked.
     """
 
     graph: Graph
@@ -59,6 +59,7 @@ class Shared:
     packed: bool
     on_new_size: OnNewSize = OnNewSize.WAIT
     origin: Origin | None = None
+    written_inputs: frozenset[str] = frozenset()
     engines: dict[type, Engine] = field(default_factory=dict)
 
     @cached_property

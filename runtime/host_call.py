@@ -28,6 +28,7 @@ class HostCall:
         later = {name for other in shared.report.plan.segments[segment.index + 1 :] for name in other.inputs}
         last = {old: new for old, new in shared.updates.items() if old not in later}
         outputs = segment.outputs
+        self._given = last.keys() & shared.written_inputs
         executable = get_host().compile(
             NodeSegment(shared.graph, nodes, outputs, shared.constants, last, weights, shared.packed)
         )
@@ -97,4 +98,7 @@ class HostCall:
                 frame.host[name] = value
         elif isinstance(value, np.ndarray):
             value = numpy_to_torch(value if torch_can_view(value) else np.ascontiguousarray(value))
+        if name in self._given:
+            # The caller's own, which is written where it lies if it lies as the program knows it.
+            value = value.detach().contiguous()
         return value if value.is_cpu else value.cpu()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lowering.host.memory import base, in_kind, overlap, private_copy
+from lowering.host.memory import base, in_kind, overlap, private_copy, same_elements
 from lowering.host.weights import materialise, torch_weights
 from lowering.ir.program import BUFFER_WRITES, MUTATIONS, STORED, Arg, InputKind, OutputKind, Program, Ref
 from lowering.ir.types import SymType
@@ -156,8 +156,14 @@ class Results:
         if views and self._unwritten:
             outside |= self._unwritten_bases(state)
         host, handles = self._new_state(frame, callers | outside)
-        writes = [(self._source(frame, name), bound.leaves[place]) for name, place in contract.input_writes]
-        protected = outside | self._written_bases(host, handles, writes) if views else set()
+        given = [bound.leaves[place] for _, place in contract.input_writes]
+        protected = outside | self._written_bases(host, handles, given) if views else set()
+        writes = [
+            (self._source(frame, name), leaf)
+            for (name, _), leaf in zip(contract.input_writes, given, strict=True)
+            # A host segment may have written it in place.
+            if name not in frame.host or not same_elements(frame.host[name], leaf)
+        ]
         leaves = self._outputs(frame, bound, protected)
         for source, given in writes:
             _write(source, given)
@@ -201,12 +207,12 @@ class Results:
         return private_copy(value) if self.views or name in self._leaf_names else value
 
     def _written_bases(
-        self, host: Mapping[str, Any], handles: Mapping[str, Any], writes: Sequence[tuple[Any, Any]]
+        self, host: Mapping[str, Any], handles: Mapping[str, Any], given: Sequence[Any]
     ) -> set[int]:
         """Addresses of the memory that this call's effects lie in."""
         bases = {base(value) for value in host.values()}
         bases |= {base(self._shared.to_torch(handle)) for handle in handles.values()}
-        return bases | {base(given) for _, given in writes}
+        return bases | set(map(base, given))
 
     def _outputs(self, frame: Frame, bound: Bound, protected: set[int]) -> list[Any]:
         made: dict[str, Any] = {}

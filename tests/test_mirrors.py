@@ -18,6 +18,13 @@ ELSEWHERE = {
     "bridge/cli/cache.py": "tests/bridge/test_compile_cache.py",
     "bridge/cli/demo.py": "tests/bridge/test_demo.py",
     "bridge/cli/ops.py": "tests/bridge/test_operators.py",
+    "bridge/contents.py": "tests/bridge/test_methods.py",
+    **{
+        f"bridge/generation/{name}.py": "tests/bridge/generation/test_models.py"
+        for name in ("caches", "decoder_only", "encoder_decoder", "export", "packages")
+    },
+    "bridge/module_files.py": "tests/bridge/test_artifact.py",
+    "runtime/methods.py": "tests/bridge/test_methods.py",
     "bridge/consistency.py": "tests/bridge/test_damage.py",
     "bridge/dispatch.py": "tests/bridge/test_compilation.py",
     "bridge/lowered.py": "tests/bridge/test_api.py",

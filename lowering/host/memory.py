@@ -38,6 +38,20 @@ def overlap(one: Any, other: Any) -> bool:
     return start < high and low < end
 
 
+def same_elements(one: Any, other: Any) -> bool:
+    """Whether two tensors are the same elements in memory, in the same order."""
+    return _places(one) == _places(other)
+
+
+def _places(tensor: Any) -> tuple[object, ...]:
+    if isinstance(tensor, np.ndarray):
+        return address(tensor), tensor.itemsize, tensor.shape, tensor.strides
+    if str(tensor.layout) != "torch.strided":
+        return (id(tensor),)
+    size = tensor.element_size()
+    return tensor.data_ptr(), size, tuple(tensor.shape), tuple(step * size for step in tensor.stride())
+
+
 def private_copy(tensor: Any) -> Any:
     """A copy in memory of its own."""
     return aligned_copy(tensor) if isinstance(tensor, np.ndarray) else tensor.clone()

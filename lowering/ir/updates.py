@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lowering.ir.plan import Plan, Segment
-from lowering.ir.program import BUFFER_WRITES, STORED, Program, Ref
+from lowering.ir.program import BUFFER_WRITES, MUTATIONS, STORED, OutputKind, Program, Ref
 from lowering.ir.uses import output_names, used_by
 
 
@@ -43,11 +43,27 @@ def updates(program: Program) -> dict[str, str]:
         and spec.destination in stored
         and spec.destination not in others
     ]
-    made = [new for _, new in written]
-    given = {spec.name for spec in signature.inputs}
+    return _replaceable(program, written, [new for _, new in written])
+
+
+def input_updates(program: Program) -> dict[str, str]:
+    """The same of the tensors that a program is given and writes: of memory that is the caller's."""
+    outputs = program.signature.outputs
+    written = [
+        (spec.destination or "", spec.value.name)
+        for spec in outputs
+        if spec.kind is OutputKind.INPUT_MUTATION and isinstance(spec.value, Ref)
+    ]
+    kept = [s.value.name for s in outputs if s.kind in MUTATIONS and isinstance(s.value, Ref)]
+    return _replaceable(program, written, kept)
+
+
+def _replaceable(program: Program, written: list[tuple[str, str]], kept: list[str]) -> dict[str, str]:
+    """Old and new values, where the new one is kept in one place and the old one is not returned."""
+    given = {spec.name for spec in program.signature.inputs}
     returned = set(output_names(program.graph))
     return {
-        old: new for old, new in written if made.count(new) == 1 and new not in given and old not in returned
+        old: new for old, new in written if kept.count(new) == 1 and new not in given and old not in returned
     }
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lowering.ir.aten import schema
 from lowering.ir.facts.checks import only_orders
-from lowering.ir.facts.effects import draws
+from lowering.ir.facts.effects import draws, only_gives_dtype
 from lowering.ir.facts.namespaces import is_python
 from lowering.ir.program import Graph, Node, Program
 from lowering.ir.unbacked import binders
@@ -38,7 +38,7 @@ def live(graph: Graph, schema_of: SchemaOf) -> Graph:
     for node in reversed(graph.nodes):
         results = tuple(node.results())
         if (
-            not results
+            (not results and not only_gives_dtype(node.target))
             or node.name in binding
             or not used.isdisjoint(results)
             or not _droppable(node, schema_of)

@@ -16,11 +16,25 @@ _DRAWS_NOTHING = {"dropout_p": 0.0, "train": False, "training": False}
 _UNINITIALISED = tuple(f"aten.{name}" for name in ("empty", "new_empty"))
 
 
+_OF_DTYPES = frozenset(
+    f"aten.{name}"
+    for name in (
+        *("promote_types.default", "can_cast.default", "result_type.Tensor", "result_type.Scalar"),
+        *("result_type.Scalar_Tensor", "result_type.Scalar_Scalar"),
+    )
+)
+
+
 def has_effect(node: Node) -> bool:
     """Whether running a node is seen otherwise than in its results: random state, assertions, unknown ops."""
     if any(has_effect(inner) for graph in graphs_of(node) for inner in graph.nodes):
         return True
     return _is_opaque(node) or (schema(node.target) is not None and not any(True for _ in node.results()))
+
+
+def only_gives_dtype(target: str) -> bool:
+    """Whether an operator does nothing but tell a dtype or a truth about dtypes, which no value holds."""
+    return target in _OF_DTYPES
 
 
 def sees_memory(node: Node) -> bool:

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from lowering.host.memory import base, memory, overlap, private_copy, torch_can_view, with_strides
+from lowering.host.memory import (
+    base,
+    memory,
+    overlap,
+    private_copy,
+    same_elements,
+    torch_can_view,
+    with_strides,
+)
 from lowering.ir.symbols import Symbol
 from lowering.ir.types import DType, TensorType
 
@@ -18,6 +26,16 @@ def test_views_of_one_tensor_have_one_base() -> None:
     assert base(X[1:]) == base(X)
     assert base(private_copy(X)) != base(X)
     assert base(torch.eye(2).to_sparse()) != base(X)
+
+
+def test_the_same_elements_in_the_same_order() -> None:
+    assert same_elements(X[:, :2], X.numpy()[:, :2])
+    assert not same_elements(X[:, :2], X[:, 1:])
+    assert not same_elements(X.view(6), X)
+    assert not same_elements(X.view(torch.int16), X.view(torch.int16)[:, ::2])
+    sparse = torch.eye(2).to_sparse()
+    assert same_elements(sparse, sparse)
+    assert not same_elements(sparse, torch.eye(2).to_sparse())
 
 
 @pytest.mark.parametrize("kind", [torch.as_tensor, np.asarray])

@@ -55,6 +55,12 @@ def test_a_written_copy_goes_and_a_write_stays() -> None:
     assert eliminate_dead_code().run(functional).graph.nodes == (out,)
 
 
+def test_a_dtype_that_nothing_holds_goes() -> None:
+    types = node("types", "aten.promote_types.default", type1=DType.INT64, type2=DType.INT32, outputs=())
+    out = node("out", "aten.sin.default", self="%x")
+    assert eliminate_dead_code().run(program(["x"], [types, out], ["%out"])).graph.nodes == (out,)
+
+
 def test_inside_a_nested_graph_too() -> None:
     inner = [node("dead", "aten.neg.default", self="%row"), node("kept", "aten.sin.default", self="%row")]
     rows = graph(["row"], inner, ["%kept"], name="rows")
