@@ -46,7 +46,7 @@ class _Found:
     outer: dict[Pick, set[Pick]] = field(default_factory=dict)
 
     def counted(self, symbols: Iterable[str]) -> set[Pick]:
-        """Those whose number these symbols say."""
+        """The picks whose number these symbols say."""
         return {self.counts[symbol] for symbol in symbols if symbol in self.counts}
 
     def symbols(self, pick: Pick) -> frozenset[str]:
@@ -85,7 +85,7 @@ def _find(graph: Graph) -> _Found:
 def _visit(graph: Graph, node: Node, found: _Found) -> None:
     about = {found.derived[name] for name in node.refs() if name in found.derived}
     if (pick := picked(graph, node)) is not None and (not about or isinstance(pick[0], Sliced)):
-        # What is picked of picked elements comes first; these come in another round.
+        # Picks of picked elements come first; these come in another round.
         found.spoiled |= about
         found.outer[pick[0]] = about.union(*(found.outer.get(other, set()) for other in about))
         (name,) = node.results()

@@ -21,7 +21,7 @@ _SPREADS = frozenset(("aten.expand.default", "aten.view.default", "aten.reshape.
 
 
 class Masked(NamedTuple):
-    """What a mask of this rank picks: of axes `place` and on, of tensors of these sizes."""
+    """The pick of a mask of this rank: of axes `place` and on, of tensors of these sizes."""
 
     mask: str
     place: int
@@ -76,7 +76,7 @@ Pick = Masked | Sliced
 
 
 def picked(graph: Graph, node: Node) -> tuple[Pick, frozenset[str]] | None:
-    """What a node picks of its first argument, and the symbols that say how many; None for other nodes."""
+    """The elements that a node picks of its first argument, and the symbols that say how many; None for other nodes."""
     if takes_points(node.target):
         return _by_mask(graph, node)
     return _by_ends(graph, node) if node.target == SLICE else None

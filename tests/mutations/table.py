@@ -45,7 +45,7 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
         ("        if node.name in binding:\n", "        if False:\n"),
     ),
     "lowering/passes/eliminate_dead_code.py": (
-        ("            not results\n            or node.name in binding", "            node.name in binding"),
+        ("            (not results and not only_gives_dtype(node.target))\n            or ", "            "),
         ("if schema is None or draws(node, schema):", "if schema is None:"),
         ("            or node.name in binding\n", ""),
     ),
@@ -154,8 +154,8 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
             "            for take_back in reversed(frame.rollback):\n",
             "            for take_back in frame.rollback[:0]:\n",
         ),
-        ("            needed.update(names)\n", ""),
     ),
+    "runtime/loaded.py": (("        needed.update(names)\n", ""),),
     "runtime/step.py": (("        if seen < self.threshold:\n", "        if seen <= self.threshold:\n"),),
     "runtime/specialisations.py": (
         (
