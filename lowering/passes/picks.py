@@ -76,7 +76,7 @@ Pick = Masked | Sliced
 
 
 def picked(graph: Graph, node: Node) -> tuple[Pick, frozenset[str]] | None:
-    """The elements that a node picks of its first argument, and the symbols that say how many; None for other nodes."""
+    """The pick of a node, and the symbols that say how many elements it has; None for other nodes."""
     if takes_points(node.target):
         return _by_mask(graph, node)
     return _by_ends(graph, node) if node.target == SLICE else None

@@ -17,7 +17,12 @@ _pass = partial(listed, "lowering.passes")
 
 #: Makes a program that ATen can run node by node, as for eager and for a program that is not functional. The
 #: calls around a vmap mean nothing by themselves, so that no later pipeline can take them.
-IMPORT = program_pipeline("import", _pass("fold_vmaps:FOLD_VMAPS"), _pass("meta_to_cpu:META_TO_CPU"))
+IMPORT = program_pipeline(
+    "import",
+    _pass("dissolve_effects:DISSOLVE_EFFECTS"),
+    _pass("fold_vmaps:FOLD_VMAPS"),
+    _pass("meta_to_cpu:META_TO_CPU"),
+)
 
 
 def canonical(

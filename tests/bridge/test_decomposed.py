@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.export.graph_signature import InputKind
 
 import bridge
 
@@ -71,3 +74,23 @@ def test_where_prims_note_another_dtype_than_eager_gives_the_node_is_eager_s() -
     lowered = bridge.lower(Whole(), (torch.arange(4),))
     reasons = [reason for reason in lowered.placement.values() if reason != "stablehlo"]
     assert [reason.partition(",")[0] for reason in reasons[:4]] == ["aten: eager gives float32"] * 4
+
+
+class Solved(nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.linalg.inv(x), torch.linalg.solve(x, x + 1)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_checks_in_the_order_of_tokens_are_eagers(engine: str, tmp_path: Path) -> None:
+    """`run_decompositions` puts what may raise in an order, by a token that no caller gives."""
+    x = torch.randn(3, 3) + 4 * torch.eye(3)
+    exported = torch.export.export(Solved(), (x,)).run_decompositions()
+    assert any(spec.kind is InputKind.TOKEN for spec in exported.graph_signature.input_specs)
+    torch.export.save(exported, tmp_path / "solved.pt2")
+    lowered = bridge.lower(tmp_path / "solved.pt2")
+    assert set(lowered.placement.values()) == {"stablehlo"}
+    compiled = lowered.compile(engine)
+    torch.testing.assert_close(compiled(x), Solved()(x), rtol=1e-5, atol=1e-5)
+    with pytest.raises(torch.linalg.LinAlgError, match=r"linalg\.inv"):
+        compiled(torch.zeros(3, 3))

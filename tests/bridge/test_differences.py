@@ -22,6 +22,8 @@ ROWS = torch.tensor(
 BEYOND = torch.tensor([NAN, INF, -INF, 3e9, -3e9, 1e30, -1.5, 300.0])
 COMPLEX = torch.tensor([complex(a, b) for a in (0.0, -0.0, 1.0, -1.0, 2.5) for b in (0.0, -0.0, 1.0, -1.0)])
 SMALL = torch.tensor([2, 3, 5, 7, 8, 100, 127, -127, -126, 64, 31, 0, -5], dtype=torch.int8)
+LARGE = torch.tensor([[3e38, 3e38, -3e38, 1.0], [1e30, -1e30, 1e30, 0.0], [3e38, 3e38, 3e38, 3e38]])
+TAIL = torch.tensor([-9.0, -2.5, -1.0, 0.0, 2.0, 3.5, 5.0, 9.0, INF, -INF, NAN])
 ZETA = torch.tensor([1.0, 0.5, 3.0, 3e38, 1e30])
 
 Call = Callable[[], Any]
@@ -75,6 +77,14 @@ EQUAL: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     **{name: (lambda x, name=name: getattr(torch, name)(x, 1), (ROWS,)) for name in REDUCTIONS},
     "lcm of small integers": (torch.lcm, (SMALL, SMALL.roll(5))),
     "zeta": (torch.special.zeta, (torch.tensor([INF, INF, INF, 1.5, 2.0]), ZETA)),
+    "zeta below 0": (torch.special.zeta, (torch.arange(2.0, 6.0), torch.tensor([-100.5, -0.2, -7.0, -2.7]))),
+    "tails": (torch.special.log_ndtr, (TAIL,)),
+    **{
+        f"{name} of large numbers": (lambda x, name=name: getattr(torch, name)(x, dim=1), (LARGE,))
+        for name in ("cumsum", "cumprod", "var", "std", "var_mean", "std_mean", "trapezoid", "logsumexp")
+    },
+    "moments of one": (lambda x: torch.std_mean(x, dim=1, correction=0), (EDGES[:, None],)),
+    "norm of one": (lambda x: torch.linalg.vector_norm(x, dim=1), (LARGE.reshape(-1, 1),)),
     "sort": (lambda x: x.sort(dim=1, stable=True), (ROWS,)),
     **{f"complex {name}": (getattr(torch, name), (COMPLEX,)) for name in ("angle", "sqrt", "abs")},
     "sign of an angle": (lambda x: torch.signbit(torch.angle(x)), (COMPLEX,)),

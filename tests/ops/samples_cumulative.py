@@ -20,6 +20,8 @@ HOLES = torch.tensor([[1.0, NAN, 3.0, INF, NAN], [-INF, -INF, 2.0, 2.0, -INF], [
 SCALAR = torch.tensor(3.0)
 EMPTY = torch.zeros(3, 0)
 LONG = torch.rand(5000)
+# Beyond float32 on the way, and back: eager's running sums and products are of float64.
+BACK = torch.tensor([[3e38, 3e38, -3e38, 1.0], [3e38, -3e38, 1e-30, 0.0]])
 VANISHING = torch.tensor([complex(-INF, 1), complex(-INF, 2), 1 + 2j, INF, 2.0, complex(NAN, 1), 1j])
 
 TYPES = [F32, HALF, BFLOAT, F64, I64, I32, U8, BOOL, HOLES, SCALAR, EMPTY]
@@ -29,6 +31,10 @@ SAMPLES = [
     Sample("aten.cumsum.default", (F32, 0)),
     Sample("aten.cumsum.default", (LONG, 0)),
     Sample("aten.cumsum.default", (LONG.half() * 100, 0), name="cumsum.default-f16-overflow"),
+    *(
+        Sample(f"aten.{name}.default", (BACK, 1), name=f"{name}-overflow-and-back")
+        for name in ("cumsum", "cumprod")
+    ),
     Sample("aten.cumsum.default", (BOOL, 1), {"dtype": torch.int32}),
     Sample("aten.cumsum.default", (F32, 1), {"dtype": torch.int64}),
     Sample("aten.cumsum.default", (torch.randn(3, 4, dtype=torch.complex64), 1)),
@@ -49,6 +55,7 @@ SAMPLES = [
     Sample("aten.trapezoid.dx", (F32,)),
     Sample("aten.trapezoid.dx", (F32,), {"dx": 0.5, "dim": 0}),
     Sample("aten.trapezoid.dx", (I64,), {"dx": 2}),
+    Sample("aten.trapezoid.dx", (torch.tensor([[INF, 1.0], [-INF, 2.0], [1.0, INF]]),), {"dim": 0}),
     Sample("aten.trapezoid.x", (F32, F32.sort(-1).values)),
     Sample("aten.trapezoid.x", (F32, torch.rand(4)), {"dim": 1}),
     Sample("aten.trapezoid.x", (F32, torch.rand(4, 5))),

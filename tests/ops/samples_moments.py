@@ -16,6 +16,9 @@ COMPLEX = torch.randn(3, 4, dtype=torch.complex64)
 HOLES = torch.tensor([[1.0, NAN, 3.0, INF], [-INF, 2.0, 5.0, 1.0], [0.0, -0.0, 2.0, 4.0]])
 # A spread of 1 around 4096: the textbook E[x^2] - E[x]^2 has no correct digit left.
 FAR = torch.randn(4, 256) + 4096
+# Their sums and squares are beyond float32, their spreads are not; and one element, which may be endless.
+LARGE = torch.tensor([[3e38, 3e38, 3e38, 3e38], [1e30, -1e30, 1e30, 0.0], [1e25, 2e25, 3e25, 1.0]])
+ONE = torch.tensor([[INF], [-INF], [NAN], [3e38], [0.5]])
 SCALAR = torch.tensor(3.0)
 
 SPREADS = [
@@ -27,6 +30,8 @@ SPREADS = [
         Sample(f"aten.{name}.correction", (F32, [0, 2]), {"correction": 0, "keepdim": True}),
         Sample(f"aten.{name}.correction", (torch.zeros(0, 3), [0])),
         Sample(f"aten.{name}.correction", (FAR, [1])),
+        Sample(f"aten.{name}.correction", (LARGE, [1])),
+        Sample(f"aten.{name}.correction", (ONE, [1]), {"correction": 0}),
         Sample(f"aten.{name}.default", (F32, False)),
         Sample(f"aten.{name}.default", (HOLES,)),
         Sample(f"aten.{name}.dim", (F32, [1], True, True)),
@@ -41,6 +46,7 @@ ORDERS = (2, 1, 0, INF, -INF, 3, 0.5, -1.5)
 NORMS = [
     *(Sample("aten.linalg_vector_norm.default", (F32, p)) for p in ORDERS),
     *(Sample("aten.linalg_vector_norm.default", (HOLES, p, [-1])) for p in ORDERS),
+    *(Sample("aten.linalg_vector_norm.default", (ONE, p, [1])) for p in (2, 1, 0, INF, 3, -2)),
     *(Sample("aten.linalg_vector_norm.default", (x, 2, [1], True)) for x in [HALF, BFLOAT, F64, COMPLEX]),
     Sample("aten.linalg_vector_norm.default", (HALF * 1000,), name="linalg_vector_norm-f16-large"),
     Sample("aten.linalg_vector_norm.default", (HALF,), {"dtype": torch.float32}),

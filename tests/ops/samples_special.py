@@ -21,7 +21,7 @@ OF_ONE = {
     "special_i0e": (-20, 20),
     "special_i1": (-9, 9),
     "special_i1e": (-20, 20),
-    "special_log_ndtr": (-6, 6),
+    "special_log_ndtr": (-9, 9),
     "special_modified_bessel_i0": (-9, 9),
     "special_modified_bessel_i1": (-9, 9),
     "special_ndtri": (0, 1),
@@ -73,6 +73,11 @@ SAMPLES: list[Sample] = [
         "special_zeta.default",
         torch.tensor([0.0, 0.5, 1.0, 2.0, -1.0, 3.0]),
         torch.tensor([[0.0], [1.0], [-2.0]]),
+    ),
+    *(
+        sample("special_zeta.default", torch.tensor([2.0, 3.0, 4.0, 2.5, 30.0]).to(dtype), q)
+        for dtype in (F32, F64)
+        for q in (torch.tensor([[-100.5], [-0.25], [-7.0], [-2.75], [-1e4 - 0.5]]).to(dtype),)
     ),
     sample("special_zeta.other_scalar", 1 + ONE, 2.0),
     sample("special_zeta.self_scalar", 3.0, floats(6, low=0.5, high=9)),

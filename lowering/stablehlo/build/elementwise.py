@@ -186,6 +186,10 @@ class Elementwise:
         bfloat16."""
         return DType.FLOAT32 if dtype.is_half else dtype
 
+    def accumulation_dtype(self, dtype: DType) -> DType:
+        """Eager's dtype for running sums and variances: float64 for float32, float32 for halves."""
+        return DType.FLOAT64 if dtype is DType.FLOAT32 else self.compute_dtype(dtype)
+
     def as_value(self, operand: Value | Scalar, dtype: DType) -> Value:
         """An operand cast to `dtype`: a Value converted, a Python scalar rounded once."""
         return self.convert(operand, dtype) if isinstance(operand, Value) else constant(operand, dtype)

@@ -7,7 +7,7 @@ from math import pi, sqrt
 
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.ops import bessel_tables as tables
-from lowering.stablehlo.ops.special import in_jax
+from lowering.stablehlo.ops.jax_functions import in_jax
 from lowering.stablehlo.registry import add_rules
 from lowering.stablehlo.value import Value
 

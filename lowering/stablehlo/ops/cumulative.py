@@ -84,9 +84,11 @@ def _scan_by_doubling(cx: Context, value: Value, axis: int, combine: Combine) ->
 
 
 def _running(combine: Callable[[Value, Value], Value]) -> Callable[..., Value]:
+    """Sums and products are of float64 for float32, as eager's are: what overflows may come back."""
+
     def rule(cx: Context, self: Value, dim: int, dtype: DType | None = None) -> Value:
         value = cx.convert(self, cx.out.dtype)
-        value = cx.convert(value, cx.compute_dtype(value.dtype))
+        value = cx.convert(value, cx.accumulation_dtype(value.dtype))
         result = scan(cx, value, cx.axis(dim, self.rank), combine)
         return cx.convert(result, cx.out.dtype)
 
@@ -209,11 +211,13 @@ def _spacings(cx: Context, x: Value, y: Value, axis: int) -> Value:
 def trapezoid_dx(cx: Context, y: Value, dx: Scalar = 1, dim: int = -1) -> Value:
     axis = cx.axis(dim, y.rank)
     size = y.shape[axis]
-    if y.dtype.is_floating or y.dtype.is_complex or not size:
+    if not size:
         return _halved(cx, cx.reduce_sum(_areas(cx, y, None, axis), axis), dx)
-    # The sum of all less half of both ends, whose sum wraps around.
+    # The sum of all less half of both ends: NaN where an end is infinite. The ends' sum wraps around.
+    exact = not (y.dtype.is_floating or y.dtype.is_complex)
+    y = cx.convert(y, cx.compute_dtype(y.dtype))
     ends = cx.slice_axis(y, axis, 0, 1) + cx.slice_axis(y, axis, size - 1, size)
-    total = cx.reduce_sum(cx.convert(y, DType.INT64), axis)
+    total = cx.reduce_sum(cx.convert(y, DType.INT64) if exact else y, axis)
     ends = cx.reshape(ends, total.shape)
     return cx.pointwise(lambda t, e: (t - e * 0.5) * dx, total, ends, out=cx.out.dtype)
 

@@ -9,7 +9,7 @@ from lowering.ir.types import DType
 from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.ops.reduction import Axes, reduced_size
 from lowering.stablehlo.registry import add_rules, lowers
-from lowering.stablehlo.size_questions import at_least
+from lowering.stablehlo.size_questions import at_least, same_size
 from lowering.stablehlo.value import Scalar, Value
 
 Statistics = tuple[Value, Value]
@@ -36,6 +36,9 @@ def variance(cx: Context, value: Value, axes: Axes, correction: Scalar) -> Stati
         imag, imag_mean = variance(cx, cx.imag(value), axes, correction)
         return real + imag, cx.complex(real_mean, imag_mean)
     total, mean, _ = square_deviations(cx, value, axes)
+    if same_size(reduced_size(cx, value.shape, axes), 1):
+        # Of an infinity, whose deviation from itself is NaN.
+        mean = value
     assert not isinstance(correction, complex)
     return total / degrees_of_freedom(reduced_size(cx, value.shape, axes), correction), mean
 
@@ -50,7 +53,12 @@ def degrees_of_freedom(count: int, correction: float) -> float:
 def _spread(root: bool, with_mean: bool, biased_flag: bool) -> Callable[..., Value | Statistics]:
     def compute(cx: Context, self: Value, dim: Axes, correction: Scalar) -> Value | Statistics:
         value = cx.convert(self, cx.compute_dtype(self.dtype))
+        if self.dtype in (DType.FLOAT32, DType.BFLOAT16):
+            # As in eager, sums and squares of large numbers do not overflow; float16 has none.
+            value = cx.convert(value, DType.FLOAT64)
         spread, mean = variance(cx, value, dim, correction)
+        # Of halves eager's squares are float32, and endless before their root is taken.
+        spread = cx.convert(spread, cx.accumulation_dtype(cx.outs[0].dtype))
         results = (cx.sqrt(spread) if root else spread, mean)
         shaped = tuple(
             cx.reshape(cx.convert(result, out.dtype), out.shape)
@@ -82,6 +90,9 @@ add_rules(
 def vector_norm(cx: Context, value: Value, p: float, axes: Axes, keepdim: bool) -> Value:
     """The p-norm along axes, of a real or complex value in its accumulation type."""
     size = cx.abs(value)
+    if p and same_size(reduced_size(cx, value.shape, axes), 1):
+        # As eager has it: a square could overflow.
+        return cx.reduce_max(size, axes, keepdim)
     if p == inf:
         return cx.reduce_max(size, axes, keepdim)
     if p == -inf:

@@ -228,5 +228,8 @@ def logsumexp(cx: Context, self: Value, dim: Axes, keepdim: bool = False) -> Val
     # An infinite maximum would give inf - inf; shifted by 0 instead, exp(inf) = inf is the answer.
     shift = cx.select(cx.is_finite(largest) | cx.is_nan(largest), largest, 0)
     shift = cx.convert(shift, value.dtype)
-    total = cx.log(cx.reduce_sum(cx.exp(value - shift), dim, keepdim=True)) + shift
+    # Of halves eager rounds each step.
+    terms = cx.rounded(cx.exp(cx.rounded(value - shift, cx.out.dtype)), cx.out.dtype)
+    total = cx.rounded(cx.reduce_sum(terms, dim, keepdim=True), cx.out.dtype)
+    total = cx.rounded(cx.log(total), cx.out.dtype) + shift
     return cx.reshape(cx.convert(total, cx.out.dtype), cx.out.shape)
