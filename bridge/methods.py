@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from bridge.errors import UsageError
 from bridge.lowered import Lowered, lower_program
 from bridge.manifest import METHOD
 from bridge.progress import part
-from bridge.shared_weights import shared_weights
+from bridge.shared_weights import shared_weights, weights_by_method
 from bridge.sources import has_model, import_all, read
 from lowering.ir.errors import did_you_mean
 from lowering.ir.program import BUFFER_WRITES, STORED, Program
@@ -92,7 +93,7 @@ class LoweredMethods(Mapping[str, Lowered]):
             compiled = lowered.compile(engine, device, **options, **own)
             assert isinstance(compiled, Compiled), "a method that is not functional is not lowered"
             programs[name] = compiled
-        return CompiledMethods(programs, self.weights)
+        return CompiledMethods(programs, self.weights, partial(weights_by_method, self._methods))
 
 
 def lower_methods(

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bridge.errors import UsageError
+from bridge.given_weights import WeightCheck, WeightsRefused, read_weights, replaced_weights
+from bridge.planned import Planned
 from lowering.host.tensors import address
 from lowering.ir.weights import Storage, Weights, WeightView
+
+if TYPE_CHECKING:
+    from bridge.given_weights import WeightSource
 
 
 class _Weight(NamedTuple):
@@ -49,6 +54,37 @@ def shared_weights(methods: Mapping[str, Weights]) -> Weights:
             storages.setdefault(key, storage)
             views[name] = replace(view, storage=key)
             found[name] = own
+    return Weights(storages, views)
+
+
+def weights_by_method(methods: Mapping[str, Planned], source: WeightSource, cast: bool) -> dict[str, Weights]:
+    """Other weights for methods, for each those that it has; weights that several have lie in one place.
+
+    Raises WeightsRefused for names that no method has and for what does not fit, BridgeError.
+    """
+    given = read_weights(source)
+    stored = {
+        method: {spec.fqn for spec in lowered.program.weights.values()} for method, lowered in methods.items()
+    }
+    unexpected = [name for name in given.views if not any(name in names for names in stored.values())]
+    if unexpected:
+        raise WeightsRefused(WeightCheck(unexpected=tuple(unexpected)))
+    found: dict[str, Weights] = {}
+    for method, lowered in methods.items():
+        names = [name for name in given.views if name in stored[method]]
+        replaced = replaced_weights(lowered, given.only(names), cast=cast)
+        found[method] = replaced.only(names)
+        # The next method takes the copies that this one made.
+        given = _with_places(given, found[method])
+    return found
+
+
+def _with_places(weights: Weights, others: Weights) -> Weights:
+    """The weights, those that the others have in the places of these."""
+    storages, views = dict(weights.storages), dict(weights.views)
+    for name, view in others.views.items():
+        key = f"{name}/{view.storage}"
+        storages[key], views[name] = others.storages[view.storage], replace(view, storage=key)
     return Weights(storages, views)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lowering.ir.errors import did_you_mean
@@ -63,10 +63,17 @@ class CompiledMethods(MethodSession):
     """The methods of a model, compiled: over a state of their own, and with sessions beside it.
 
     `programs`: by method; functional, and in which one name stands for one thing. `weights`: of all.
+    `by_method(source, cast)`: reads other weights, and gives each method's; it raises for what does not fit.
     """
 
-    def __init__(self, programs: Mapping[str, Compiled], weights: Weights) -> None:
+    def __init__(
+        self,
+        programs: Mapping[str, Compiled],
+        weights: Weights,
+        by_method: Callable[[Any, bool], Mapping[str, Weights]],
+    ) -> None:
         self.programs = dict(programs)
+        self._by_method = by_method
         specs = [program.state().spec for program in self.programs.values()]
         names = tuple(dict.fromkeys(name for spec in specs for name in spec.names))
         tied = {name: other for spec in specs for name, other in spec.tied.items() if name not in names}
@@ -87,10 +94,13 @@ class CompiledMethods(MethodSession):
     def set_weights(self, source: Any, *, cast_weights: bool = False) -> None:
         """Give weights of the methods other values, all or some; see `Compiled.set_weights`.
 
-        Each method has all old values or all new ones. One that an engine cannot load keeps the old ones.
+        A call has all old values or all new ones of its method. Methods change one after the other: between
+        two calls of different methods, one may have the new ones already. Where an engine cannot load a
+        method's, EngineError is raised, and the methods after it keep theirs.
         """
-        for program in self.programs.values():
-            program.set_weights(source, cast_weights=cast_weights)
+        for name, weights in self._by_method(source, cast_weights).items():
+            if weights.views:
+                self.programs[name].set_weights(weights)
 
     @property
     def buffers(self) -> dict[str, Any]:

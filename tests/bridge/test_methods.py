@@ -14,6 +14,8 @@ import torch
 import bridge
 from bridge.errors import BridgeError
 from bridge.methods import LoweredMethods
+from lowering.host.tensors import address
+from lowering.host.weights import materialise
 from lowering.ir.plan import Placement
 from runtime.methods import CompiledMethods, MethodSession
 from tests.bridge.command_line import ok, refused
@@ -286,11 +288,38 @@ def test_what_a_method_returns_of_the_state_is_the_callers_own(engine: str) -> N
     assert methods.first(torch.ones(64))[0].ne(0).any()
 
 
-def test_weights_of_all_methods_change_at_once(lowered: LoweredMethods) -> None:
-    methods = lowered.compile("aten")
-    methods.set_weights({"notes.layer.bias": torch.full((64,), 2.0)})
+class Scaled(torch.nn.Module):
+    """Has a weight that the others lack, and lacks theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.ones(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.factor
+
+
+def test_methods_take_other_weights_each_those_that_it_has() -> None:
+    scaled = torch.export.export(Scaled(), (torch.ones(3),))
+    methods = bridge.lower({**programs(Notes()), "scaled": scaled}).compile("aten")
+    methods.set_weights({"notes.layer.bias": torch.full((64,), 2.0), "factor": torch.full((3,), 5.0)})
     methods.prefill(SOME * 0)
     assert methods.decode(ONE * 0, torch.tensor([3]))[0].tolist() == [8.0] * 64
+    assert methods.scaled(torch.ones(3)).tolist() == [5.0] * 3
+    # The caller's tensors are copied once for all methods.
+    places = {
+        address(materialise(p._loaded.weights.weights, ["notes.layer.bias"])["notes.layer.bias"])
+        for name, p in methods.programs.items()
+        if name in ("prefill", "decode")
+    }
+    assert len(places) == 1
+    for source, message in (
+        ({"notes.layer.gain": torch.ones(64)}, "unexpected: notes.layer.gain"),
+        ({"notes.layer.bias": torch.ones(3), "factor": torch.ones(3)}, "sizes of notes.layer.bias"),
+    ):
+        with pytest.raises(BridgeError, match=message):
+            methods.set_weights(source)
+    assert methods.scaled(torch.ones(3)).tolist() == [5.0] * 3
 
 
 def test_the_command_line_lowers_and_runs_methods(tmp_path: Path) -> None:
