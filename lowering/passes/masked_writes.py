@@ -7,22 +7,23 @@ computation on all elements needs no such size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 from lowering.ir.aten import schema
 from lowering.ir.dims import row_major
-from lowering.ir.facts.checks import asserts_number
+from lowering.ir.facts.checks import asserts_metadata, asserts_number
 from lowering.ir.facts.effects import draws
 from lowering.ir.facts.elementwise import is_elementwise
 from lowering.ir.facts.namespaces import base_name, is_python
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
-from lowering.ir.symbols import Apply, Symbol, Term
-from lowering.ir.types import SymType, TensorType
-from lowering.ir.unbacked import symbols_of_node, unbacked
+from lowering.ir.symbols import Apply, Dim, Symbol, Term, substituted
+from lowering.ir.types import SymType, TensorType, ValueType
+from lowering.ir.unbacked import binders, symbols_of_node, unbacked
 from lowering.ir.uses import output_names
 from lowering.passes.builder import Builder
-from lowering.passes.picks import Pick, Sliced, picked, puts_back, spreads
+from lowering.passes.picks import SLICE, SPREADS, Found, Pick, Sliced, is_part, picked, puts_back, spreads
 from lowering.passes.program import FUNCTIONAL, graph_pass
 from lowering.passes.rewriting import defined_values, substitute, with_graphs
 
@@ -32,26 +33,42 @@ class _Found:
     """All that is computed with picked elements.
 
     `picks`, `derived`: by value, what it is and what it is made of. `writes`: nodes that write such back.
-    `counting`: nodes about their number alone. `counts`: by symbol, whose number it is. `spread`: by value,
-    what it broadcasts. `spoiled`: those that something else reads. `outer`: what a pick is itself picked of.
+    `counting`: nodes about their number alone. `counts`: by symbol of its own, whose number it is. `lengths`:
+    how long a slice is. `spread`: by value, what it broadcasts. `spoiled`: those that something else reads.
+    `outer`: what a pick is itself picked of. `binder`: the nodes that show symbols first.
     """
+
+    binder: Mapping[str, str]
 
     picks: dict[str, Pick] = field(default_factory=dict)
     derived: dict[str, Pick] = field(default_factory=dict)
     writes: dict[str, Pick] = field(default_factory=dict)
     counting: dict[str, Pick] = field(default_factory=dict)
     counts: dict[str, Pick] = field(default_factory=dict)
+    lengths: dict[Pick, set[Term]] = field(default_factory=dict)
     spread: dict[str, Ref] = field(default_factory=dict)
     spoiled: set[Pick] = field(default_factory=set)
     outer: dict[Pick, set[Pick]] = field(default_factory=dict)
+    by_length: dict[Term, set[Pick]] = field(default_factory=dict)
+
+    def add(self, name: str, found: Found, about: set[Pick]) -> None:
+        """Note what a node picks of those that it is about: what is picked of these comes first."""
+        pick = found.pick
+        self.spoiled |= about
+        self.outer[pick] = about.union(*(self.outer.get(other, set()) for other in about))
+        self.picks[name] = self.derived[name] = pick
+        self.counts.update(dict.fromkeys(found.own, pick))
+        if found.length is not None:
+            self.lengths.setdefault(pick, set()).add(found.length)
+            self.by_length.setdefault(found.length, set()).add(pick)
 
     def counted(self, symbols: Iterable[str]) -> set[Pick]:
         """The picks whose number these symbols say."""
         return {self.counts[symbol] for symbol in symbols if symbol in self.counts}
 
-    def symbols(self, pick: Pick) -> frozenset[str]:
-        """The symbols that say how many a pick has."""
-        return frozenset(symbol for symbol, other in self.counts.items() if other == pick)
+    def as_long(self, sizes: Iterable[Dim]) -> set[Pick]:
+        """Those slices that are as long as one of these sizes."""
+        return {pick for size in sizes if not isinstance(size, int) for pick in self.by_length.get(size, ())}
 
 
 def masked_writes_as_choices(graph: Graph) -> Graph:
@@ -60,20 +77,50 @@ def masked_writes_as_choices(graph: Graph) -> Graph:
     if any(made is not node for made, node in zip(nodes, graph.nodes, strict=True)):
         graph = replace(graph, nodes=nodes)
     while True:
-        found = _find(graph)
+        alike = _with_equal_lengths(graph)
+        found = _find(alike)
         wanted = set(found.writes.values()) - found.spoiled
         if not wanted:
             return graph
-        graph = _rewritten(graph, found, wanted)
-        if not any(wanted & found.outer.keys()):
-            return graph
+        graph = _rewritten(alike, found, wanted)
 
 
 # ------------------------------------------------------------------------------------------------ analysis
 
 
+def _with_equal_lengths(graph: Graph) -> Graph:
+    """The graph with one symbol for the lengths of slices between the same ends of equally large tensors."""
+    binder = binders(graph)
+    first: dict[Pick, Symbol] = {}
+    renamed: dict[str, Term] = {}
+    for node in graph.nodes:
+        found = picked(graph, node, binder) if node.target == SLICE else None
+        if found is None or not isinstance(found.length, Symbol) or not found.own:
+            continue
+        pick = found.pick
+        sizes = tuple(cast("Dim", substituted(size, renamed)) for size in pick.sizes)
+        length = first.setdefault(pick._replace(sizes=sizes), found.length)
+        if length != found.length:
+            renamed[found.length.name] = length
+    if not renamed:
+        return graph
+    values = {name: _renamed(type_, renamed) for name, type_ in graph.values.items()}
+    return replace(graph, values=values)
+
+
+def _renamed(type_: ValueType, terms: Mapping[str, Term]) -> ValueType:
+    if isinstance(type_, SymType):
+        return replace(type_, value=substituted(type_.value, terms))
+    if not isinstance(type_, TensorType) or not unbacked(type_):
+        return type_
+    sizes, strides = (
+        tuple(cast("Dim", substituted(term, terms)) for term in part) for part in (type_.sizes, type_.strides)
+    )
+    return replace(type_, sizes=sizes, strides=strides)
+
+
 def _find(graph: Graph) -> _Found:
-    found = _Found()
+    found = _Found(binders(graph))
     for node in graph.nodes:
         _visit(graph, node, found)
     for name in output_names(graph):
@@ -84,15 +131,16 @@ def _find(graph: Graph) -> _Found:
 
 def _visit(graph: Graph, node: Node, found: _Found) -> None:
     about = {found.derived[name] for name in node.refs() if name in found.derived}
-    if (pick := picked(graph, node)) is not None and (not about or isinstance(pick[0], Sliced)):
-        # Picks of picked elements come first; these come in another round.
-        found.spoiled |= about
-        found.outer[pick[0]] = about.union(*(found.outer.get(other, set()) for other in about))
-        (name,) = node.results()
-        found.picks[name] = found.derived[name] = pick[0]
-        found.counts.update(dict.fromkeys(pick[1], pick[0]))
+    pick = picked(graph, node, found.binder)
+    if pick is not None and (not about or isinstance(pick.pick, Sliced)):
+        found.add(next(node.results()), pick, about)
         return
     about |= found.counted(symbols_of_node(graph, node))
+    made = graph.values.get(next(node.results(), ""))
+    if not about and node.target in SPREADS and isinstance(made, TensorType):
+        # A tensor as long as a slice, which it may never meet.
+        near = [pick for pick in found.as_long(made.sizes) if spreads(graph, node, pick, found.lengths[pick])]
+        about = set(near) if len(near) == 1 else set()
     about -= set().union(*(found.outer.get(other, set()) for other in about))
     if len(about) != 1:
         found.spoiled |= about
@@ -100,7 +148,7 @@ def _visit(graph: Graph, node: Node, found: _Found) -> None:
     (only,) = about
     if (write := puts_back(graph, node, only)) and _is_of(found, write, only):
         found.writes[node.name] = only
-    elif source := spreads(graph, node, only, found.symbols(only)):
+    elif source := spreads(graph, node, only, found.lengths.get(only, ())):
         (name,) = node.results()
         found.derived[name], found.spread[name] = only, source
     elif _is_elementwise(graph, node, only, found):
@@ -108,8 +156,14 @@ def _visit(graph: Graph, node: Node, found: _Found) -> None:
         found.derived[name] = only
     elif _counts(graph, node, found):
         found.counting[node.name] = only
-    else:
+    elif not _asserts_no_sizes(node):
         found.spoiled.add(only)
+
+
+def _asserts_no_sizes(node: Node) -> bool:
+    """Whether a node asserts of picked elements what is true of all."""
+    given = {a.name: a.value for a in node.args}
+    return asserts_metadata(node.target) and given.get("size") is None and given.get("stride") is None
 
 
 def _is_of(found: _Found, write: tuple[Ref, Ref], pick: Pick) -> bool:
@@ -139,7 +193,7 @@ def _is_elementwise(graph: Graph, node: Node, pick: Pick, found: _Found) -> bool
     made = graph.values[results[0]]
     if not isinstance(made, TensorType) or (_divides(node.target) and not made.dtype.is_floating):
         return False
-    if isinstance(pick, Sliced) and made.rank != len(pick.sizes):
+    if not is_part(made.sizes, pick, found.lengths.get(pick, ())):
         return False
     for name in node.refs():
         type_ = graph.values.get(name)

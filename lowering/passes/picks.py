@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 from lowering.ir.dims import product
 from lowering.ir.facts.indices import puts_points, takes_points
 from lowering.ir.program import Arg, Graph, Node, Ref
-from lowering.ir.symbols import Dim, Symbol, Term, is_unbacked
+from lowering.ir.symbols import Dim, Term, free_symbols, is_unbacked
 from lowering.ir.types import DType, SymType, TensorType, contiguous
 from lowering.ir.unbacked import unbacked
 from lowering.passes.builder import Builder
@@ -17,7 +17,7 @@ from lowering.passes.rewriting import bound_arguments
 from lowering.passes.scalars import wrapped
 
 SLICE, SCATTER = "aten.slice.Tensor", "aten.slice_scatter.default"
-_SPREADS = frozenset(("aten.expand.default", "aten.view.default", "aten.reshape.default"))
+SPREADS = frozenset(("aten.expand.default", "aten.view.default", "aten.reshape.default"))
 
 
 class Masked(NamedTuple):
@@ -75,20 +75,28 @@ class Sliced(NamedTuple):
 Pick = Masked | Sliced
 
 
-def picked(graph: Graph, node: Node) -> tuple[Pick, frozenset[str]] | None:
-    """The pick of a node, and the symbols that say how many elements it has; None for other nodes."""
+class Found(NamedTuple):
+    """A pick. `own`: the symbols that its node is the first to show. `length`: of a slice."""
+
+    pick: Pick
+    own: frozenset[str]
+    length: Term | None
+
+
+def picked(graph: Graph, node: Node, binder: Mapping[str, str]) -> Found | None:
+    """The pick of a node from its first argument; None for other nodes. `binder`: see `lowering.ir.unbacked`."""
     if takes_points(node.target):
         return _by_mask(graph, node)
-    return _by_ends(graph, node) if node.target == SLICE else None
+    return _by_ends(graph, node, binder) if node.target == SLICE else None
 
 
-def _by_mask(graph: Graph, node: Node) -> tuple[Pick, frozenset[str]] | None:
+def _by_mask(graph: Graph, node: Node) -> Found | None:
     given = {a.name: a.value for a in node.args}
     mask, type_ = _mask(graph, given), _type_of(graph, given.get("self"))
     if mask is None or type_ is None:
         return None
     (name,) = node.results()
-    return Masked(*mask, type_.sizes), unbacked(graph.values[name])
+    return Found(Masked(*mask, type_.sizes), unbacked(graph.values[name]), None)
 
 
 def _mask(graph: Graph, given: Mapping[str, Arg]) -> tuple[str, int, int] | None:
@@ -102,16 +110,17 @@ def _mask(graph: Graph, given: Mapping[str, Arg]) -> tuple[str, int, int] | None
     return (mask.name, place, type_.rank) if type_.dtype is DType.BOOL and type_.rank else None
 
 
-def _by_ends(graph: Graph, node: Node) -> tuple[Pick, frozenset[str]] | None:
+def _by_ends(graph: Graph, node: Node, binder: Mapping[str, str]) -> Found | None:
     found = _ends(graph, node)
     made = _type_of(graph, Ref(next(node.results())))
     if found is None or made is None:
         return None
-    size = made.sizes[found.axis]
+    count = made.sizes[found.axis]
+    symbols = frozenset(filter(is_unbacked, free_symbols(count)))
     # One whose length is known is a window.
-    if not isinstance(size, Symbol) or not is_unbacked(size.name):
+    if not symbols:
         return None
-    return found, frozenset((size.name,))
+    return Found(found, frozenset(name for name in symbols if binder.get(name) == node.name), count)
 
 
 def _ends(graph: Graph, node: Node) -> Sliced | None:
@@ -157,30 +166,33 @@ def puts_back(graph: Graph, node: Node, pick: Pick) -> tuple[Ref, Ref] | None:
     return (target, values) if new.dtype is into.dtype and into.sizes == pick.sizes else None
 
 
-def spreads(graph: Graph, node: Node, pick: Pick, counts: frozenset[str]) -> Ref | None:
+def spreads(graph: Graph, node: Node, pick: Pick, lengths: Collection[Term]) -> Ref | None:
     """The tensor that a node gives a slice's sizes by broadcasting alone; None for other nodes."""
     given = {a.name: a.value for a in node.args}
     source, made = given.get("self"), _type_of(graph, Ref(next(node.results(), "")))
-    if node.target not in _SPREADS or not isinstance(pick, Sliced) or made is None:
+    if node.target not in SPREADS or not isinstance(pick, Sliced) or made is None:
         return None
     if given.get("implicit"):
         return None
     type_ = _type_of(graph, source)
     if not isinstance(source, Ref) or type_ is None or made.rank != len(pick.sizes):
         return None
-    if not _is_part(made.sizes, pick, counts):
+    if not is_part(made.sizes, pick, lengths):
         return None
-    same = _is_part(type_.sizes, pick, counts)
+    same = is_part(type_.sizes, pick, lengths)
     if node.target != "aten.expand.default":
         return source if same else None
     return source if same or pick.alike(type_.sizes) else None
 
 
-def _is_part(sizes: tuple[Dim, ...], pick: Sliced, counts: frozenset[str]) -> bool:
-    """Whether a tensor has the sizes of a slice."""
-    return len(sizes) == len(pick.sizes) and all(
-        isinstance(size, Symbol) and size.name in counts if axis == pick.axis else size == whole
-        for axis, (size, whole) in enumerate(zip(sizes, pick.sizes, strict=True))
+def is_part(sizes: tuple[Dim, ...], pick: Pick, lengths: Collection[Term]) -> bool:
+    """Whether a tensor has the sizes of a slice of one of these lengths. Of a mask it always is so."""
+    return isinstance(pick, Masked) or (
+        len(sizes) == len(pick.sizes)
+        and all(
+            size in lengths if axis == pick.axis else size == whole
+            for axis, (size, whole) in enumerate(zip(sizes, pick.sizes, strict=True))
+        )
     )
 
 

@@ -98,6 +98,32 @@ def between_ends(m: Any, x: Any, p: Any) -> Any:
     return m.cache.sum(1), y
 
 
+def ends_of_ends(m: Any, x: Any, p: Any) -> Any:
+    """Slices of slices and of views, which other writes change in between."""
+    n = p.item()
+    y = x.clone()
+    y[n:, n:] = y[n:, n:] * 2
+    z = y[n:]
+    z += 1
+    y *= 2
+    z *= 3
+    m.cache.view(12, 8)[n:] = x[0]
+    m.cache.transpose(1, 2)[:, n:] = m.cache.transpose(1, 2)[:, n:].int()
+    return y, m.cache.sum(1)
+
+
+def checked_ends(m: Any, x: Any, p: Any) -> Any:
+    """The exporter takes the number itself for the length."""
+    n = p.item()
+    torch._check(n >= 1)
+    torch._check(n <= 6)
+    y = x.clone()
+    y[:n] = y[:n] + 1
+    y[n - 1] = 0
+    m.cache[:, :n] = x[0]
+    return y, n, m.cache.sum(1)
+
+
 def strided(m: Any, x: Any, p: Any) -> Any:
     """Views by strides, one of which begins at a number, and windows that overlap."""
     m.cache.as_strided((2, 8), (48, 1), p.item() * 8).copy_(x[:2])
@@ -114,7 +140,7 @@ def computed_place(m: Any, x: Any, p: Any) -> Any:
 
 PLACES = [
     selected, largest, narrowed, row_written, narrow_written, slice_written, checked_slice_written,
-    index_written, rolled, between_ends, strided, computed_place,
+    index_written, rolled, between_ends, ends_of_ends, checked_ends, strided, computed_place,
 ]  # fmt: skip
 # The first and the last place, those from the end, and others.
 POSITIONS = [0, 1, 3, 4, 5, -1, -2, -6, 6, -7, 1 << 40]
@@ -331,8 +357,31 @@ def in_a_loop(m: Any, x: Any, p: Any) -> Any:
     return while_loop(lambda i, y: i < 5, body, (p, x))
 
 
+def slice_in_a_branch(m: Any, x: Any, p: Any) -> Any:
+    def written(x: Any, p: Any) -> Any:
+        y = x * 1
+        y[: p.item()].mul_(3)
+        return y
+
+    return torch.cond(x.sum() > 0, written, lambda x, p: torch.roll(x, p.item(), 0) + p.item() ** 3, (x, p))
+
+
+def slice_in_a_loop(m: Any, x: Any, p: Any) -> Any:
+    from torch._higher_order_ops import while_loop
+
+    def body(i: Any, y: Any) -> tuple[Any, Any]:
+        n, z = i.item(), torch.roll(y, i.item(), 1) / 2
+        z[n:] = z[n:] + n**2
+        return i + 1, z
+
+    return while_loop(lambda i, y: i < 5, body, (p, x))
+
+
+INSIDE = [in_a_branch, by_a_number, in_a_loop, slice_in_a_branch, slice_in_a_loop]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("body", [in_a_branch, by_a_number, in_a_loop], ids=lambda body: body.__name__)
+@pytest.mark.parametrize("body", INSIDE, ids=lambda body: body.__name__)
 def test_branches_and_loops(body: Callable[..., Any], engine: str) -> None:
     compiled = whole(body, X, TWO).compile(engine)
     for position, sign in ((0, 1), (3, -1), (5, 1), (-1, 1), (-7, 1)):

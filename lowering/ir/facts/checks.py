@@ -36,6 +36,11 @@ def asserts_number(target: str) -> bool:
     return target in (_ASSERT_SCALAR, _ASSERT_FUNCTIONAL_SCALAR)
 
 
+def asserts_metadata(target: str) -> bool:
+    """Whether an operator holds a tensor's dtype, sizes and the like to what the exporter took them for."""
+    return target == "aten._assert_tensor_metadata.default"
+
+
 def only_orders(target: str) -> bool:
     """Whether the results of an operator only say what runs after it."""
     return target in _ORDERING
