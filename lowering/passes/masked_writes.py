@@ -67,7 +67,7 @@ class _Found:
         return {self.counts[symbol] for symbol in symbols if symbol in self.counts}
 
     def as_long(self, sizes: Iterable[Dim]) -> set[Pick]:
-        """Those slices that are as long as one of these sizes."""
+        """The slices that are as long as one of these sizes."""
         return {pick for size in sizes if not isinstance(size, int) for pick in self.by_length.get(size, ())}
 
 

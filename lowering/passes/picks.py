@@ -84,7 +84,7 @@ class Found(NamedTuple):
 
 
 def picked(graph: Graph, node: Node, binder: Mapping[str, str]) -> Found | None:
-    """The pick of a node from its first argument; None for other nodes. `binder`: see `lowering.ir.unbacked`."""
+    """The pick of a node; None for other nodes. `binder`: see `lowering.ir.unbacked`."""
     if takes_points(node.target):
         return _by_mask(graph, node)
     return _by_ends(graph, node, binder) if node.target == SLICE else None
