@@ -14,7 +14,7 @@ from bridge.errors import UsageError
 from bridge.lowered import Lowered, lower_program
 from bridge.manifest import METHOD
 from bridge.progress import part
-from bridge.shared_weights import shared_weights, weights_by_method
+from bridge.shared_weights import differing_constants, shared_weights, weights_by_method
 from bridge.sources import has_model, import_all, read
 from lowering.ir.errors import did_you_mean
 from lowering.ir.program import BUFFER_WRITES, STORED, Program
@@ -110,6 +110,9 @@ def lower_methods(
     for name, source in sources.items():
         with part(f"reading the method {name}"):
             found[name] = read(source, model=name if has_model(source, name) else None)
+    for name, constants in differing_constants(found).items():
+        program, own = _with_own(*found[name], name, constants)
+        found[name] = program, own.only(_stored(program))
     weights = shared_weights({name: own for name, (_, own) in found.items()})
     methods = {n: _lowered(n, program, weights, bounds_checks) for n, (program, _) in found.items()}
     shared = _shared_names(methods, share_buffers)
@@ -148,8 +151,8 @@ def _shared_names(methods: Mapping[str, Lowered], share_buffers: Shares) -> set[
 def _with_own(
     program: Program, weights: Weights, method: str, own: Collection[str]
 ) -> tuple[Program, Weights]:
-    """The program with buffers of its own under names that begin with the method's, and weights that have
-    them."""
+    """The program with weights of its own under names that begin with the method's, and the weights with
+    these names."""
     if not own:
         return program, weights
     names = {name: f"{method}.{name}" for name in own}

@@ -12,6 +12,7 @@ from bridge.errors import UsageError
 from bridge.given_weights import WeightCheck, WeightsRefused, read_weights, replaced_weights
 from bridge.planned import Planned
 from lowering.host.tensors import address
+from lowering.ir.program import InputKind, Program
 from lowering.ir.weights import Storage, Weights, WeightView
 
 if TYPE_CHECKING:
@@ -95,9 +96,31 @@ def _place(storage: Storage) -> tuple[int, int] | None:
     return address(storage.open()), storage.nbytes
 
 
+def differing_constants(methods: Mapping[str, tuple[Program, Weights]]) -> dict[str, set[str]]:
+    """By method, the full names of constants that an earlier method has with another type or other bytes.
+
+    The exporter names the constants of each program anew: `lifted_tensor_0` is another tensor in each.
+    """
+    first: dict[str, _Weight] = {}
+    found: dict[str, set[str]] = {}
+    for method, (program, weights) in methods.items():
+        constants = {spec.fqn for spec in program.signature.inputs if spec.kind is InputKind.CONSTANT}
+        found[method] = set()
+        for name, view in weights.views.items():
+            own = _Weight(view, weights.storages[view.storage], method)
+            other = first.setdefault(name, own)
+            if name in constants and (not _is_alike(own, other) or not _equal(own, other)):
+                found[method].add(name)
+    return found
+
+
+def _is_alike(own: _Weight, other: _Weight) -> bool:
+    return (own.view.dtype, own.view.sizes) == (other.view.dtype, other.view.sizes)
+
+
 def _check_equal(name: str, own: _Weight, other: _Weight) -> None:
     (view, _, method), (earlier, _, first) = own, other
-    if (view.dtype, view.sizes) != (earlier.dtype, earlier.sizes):
+    if not _is_alike(own, other):
         problem = (
             f"is {view.dtype.value} {list(view.sizes)} in the method {method} and "
             f"{earlier.dtype.value} {list(earlier.sizes)} in {first}"

@@ -267,6 +267,28 @@ def test_damaged_methods_are_refused(
         bridge.load(path)
 
 
+class Shifted(Method):
+    """Has constants, which the exporter names `lifted_tensor_0` and so on in every program."""
+
+    def __init__(self, notes: Notes, by: float) -> None:
+        super().__init__(notes)
+        self.by = by
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.tensor([self.by, 1.0]) + self.notes.count
+
+
+def test_constants_of_one_name_are_each_methods_own() -> None:
+    notes, x = Notes(), torch.zeros(2)
+    shifted = {
+        f"by_{by}": torch.export.export(Shifted(notes, by).eval(), (x,), strict=False) for by in (2, 5)
+    }
+    lowered = bridge.lower({"prefill": programs(notes)["prefill"], **shifted})
+    assert {"lifted_tensor_0", "by_5.lifted_tensor_0"} <= lowered.weights.views.keys()
+    methods = lowered.compile("aten")
+    assert (methods.by_2(x).tolist(), methods.by_5(x).tolist()) == ([2.0, 1.0], [5.0, 1.0])
+
+
 class First(Method):
     """Returns a view of what it only reads."""
 
