@@ -63,6 +63,6 @@ def _picks(value: ir.Value, product: ir.Value) -> bool:
     return False
 
 
-def _chooses(reduction: ir.Operation) -> bool:
+def _chooses(reduction: ir.OpView | ir.Operation) -> bool:
     """Whether a reduction gives one of the elements that it is given."""
-    return any(op.operation.name in _CHOICES for op in reduction.regions[0].blocks[0].operations)
+    return any(op.operation.name in _CHOICES for op in reduction.operation.regions[0].blocks[0].operations)
