@@ -307,6 +307,8 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="emit, and write docs/operators-symbolic.md")
     parser.add_argument("--quiet", action="store_true", help="say nothing of what is equal")
     given = parser.parse_args()
+    if given.report and (given.only or given.family or given.shard != "0/1"):
+        parser.error("the page is of all operators: run --report without --only, --family and --shard")
     samples = SAMPLES if given.all else FIRST_OF_EACH
     if given.family:
         import importlib

@@ -23,6 +23,8 @@ BEYOND = torch.tensor([NAN, INF, -INF, 3e9, -3e9, 1e30, -1.5, 300.0])
 COMPLEX = torch.tensor([complex(a, b) for a in (0.0, -0.0, 1.0, -1.0, 2.5) for b in (0.0, -0.0, 1.0, -1.0)])
 SMALL = torch.tensor([2, 3, 5, 7, 8, 100, 127, -127, -126, 64, 31, 0, -5], dtype=torch.int8)
 LARGE = torch.tensor([[3e38, 3e38, -3e38, 1.0], [1e30, -1e30, 1e30, 0.0], [3e38, 3e38, 3e38, 3e38]])
+# The scores of rows that a mask covers wholly, before they are scaled.
+COVERED = torch.tensor([[-1.7e38] * 5, [-1e30] * 5, [-1e9] * 5, [-1e30, -1e30, 1.0, 2.0, -1e30]])
 TAIL = torch.tensor([-9.0, -2.5, -1.0, 0.0, 2.0, 3.5, 5.0, 9.0, INF, -INF, NAN])
 ZETA = torch.tensor([1.0, 0.5, 3.0, 3e38, 1e30])
 
@@ -78,6 +80,16 @@ EQUAL: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     "lcm of small integers": (torch.lcm, (SMALL, SMALL.roll(5))),
     "zeta": (torch.special.zeta, (torch.tensor([INF, INF, INF, 1.5, 2.0]), ZETA)),
     "zeta below 0": (torch.special.zeta, (torch.arange(2.0, 6.0), torch.tensor([-100.5, -0.2, -7.0, -2.7]))),
+    **{
+        f"{name} of scaled rows": (lambda x, name=name: getattr(torch, name)(x * 0.1118, dim=1), (COVERED,))
+        for name in ("softmax", "log_softmax", "logsumexp")
+    },
+    "a product less its largest": (lambda x: (x * 0.1118 - (x * 0.1118).amax(1, True)).exp(), (COVERED,)),
+    "margins of NaN": (lambda x: F.multi_margin_loss(x, torch.arange(4), reduction="none"), (ROWS,)),
+    "margins of NaN in rows": (
+        lambda x: F.multilabel_margin_loss(x, torch.tensor([[3, 0, -1, 1]] * 4), reduction="none"),
+        (ROWS,),
+    ),
     "tails": (torch.special.log_ndtr, (TAIL,)),
     **{
         f"{name} of large numbers": (lambda x, name=name: getattr(torch, name)(x, dim=1), (LARGE,))

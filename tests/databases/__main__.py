@@ -10,6 +10,7 @@ from tests.databases import report
 from tests.databases.suites import SUITES
 from tests.opdb.cases import Row, Word
 from tests.opdb.driver import Run, run
+from tests.opdb.store import Incomplete
 
 _BAD = (Word.DIFFERENT.value, Word.FAILED.value)
 
@@ -28,8 +29,12 @@ def main() -> int:
     if not options.report_only:
         for engine in options.engine.split(","):
             bad += sum(_run(suite, engine, options) for suite in options.suite.split(","))
-    if not options.names:
-        report.write()
+    try:
+        if not options.names:
+            report.write()
+    except Incomplete as error:
+        print(error, file=sys.stderr)
+        return 1
     return 1 if bad else 0
 
 

@@ -10,6 +10,7 @@ from tests.opdb import selection
 from tests.opdb.cases import Row, Word
 from tests.opdb.driver import Run, run
 from tests.opdb.report import write
+from tests.opdb.store import Incomplete
 
 _BAD = (Word.DIFFERENT.value, Word.FAILED.value)
 
@@ -18,15 +19,22 @@ def main() -> int:
     """Run what is asked for; exit status 1 if a case is different or failed."""
     options = _options()
     if options.report_only:
-        write()
-        return 0
+        return _write()
     bad = 0
     for engine in options.engine.split(","):
         for dtype in options.dtype.split(","):
             bad += _run(engine, dtype, options)
-    if options.report:
+    written = _write() if options.report else 0
+    return 1 if bad else written
+
+
+def _write() -> int:
+    try:
         write()
-    return 1 if bad else 0
+    except Incomplete as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def _options() -> argparse.Namespace:

@@ -26,8 +26,18 @@ Results = dict[tuple[str, str], list[Row]]
 
 
 def write() -> None:
-    """Write docs/operators-conformance.md, docs/operators.md and the data that `bridge ops` reads."""
+    """Write docs/operators-conformance.md, docs/operators.md and the data that `bridge ops` reads.
+
+    Raises Incomplete where there are no results of an engine and dtype, and writes docs/operators.md alone.
+    """
     results = _results()
+    try:
+        store.require(
+            results, [(engine, dtype) for engine in selection.ENGINES for dtype in selection.DTYPES]
+        )
+    except store.Incomplete:
+        operators_page.write()
+        raise
     versions = {name: version(name) for name in _PACKAGES}
     data = {"versions": versions, "operators": _operators(results)}
     MEASURED.write_text(_compact(data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -42,3 +43,14 @@ def compact(engine: str, suite: str) -> None:
 
 def _path(engine: str, suite: str) -> Path:
     return FOLDER / f"{engine}-{suite}.jsonl"
+
+
+class Incomplete(Exception):
+    """Pages are not written from a part of the results."""
+
+
+def require(kept: Collection[tuple[str, str]], wanted: Iterable[tuple[str, str]]) -> None:
+    """Raise Incomplete, naming what there are no results of."""
+    lacking = [" ".join(pair) for pair in wanted if pair not in kept]
+    if lacking:
+        raise Incomplete(f"the pages stay as they are: no results are kept of {', '.join(lacking)}")

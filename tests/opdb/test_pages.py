@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+import pytest
+
 from bridge.operators import describe
-from tests.opdb import operators_page
+from tests.databases import __main__ as of_databases
+from tests.databases import report as databases
+from tests.opdb import __main__ as opdb
+from tests.opdb import operators_page, report, store
 from tests.opdb.cases import Row
 from tests.opdb.operators_page import PAGE, core_without_rule
 from tests.opdb.report import general, reached
@@ -11,6 +19,23 @@ from tests.opdb.report import general, reached
 
 def test_operators_page_is_fresh() -> None:
     assert PAGE.read_text() == operators_page.render(), "stale: run python -m tests.opdb --report-only"
+
+
+def test_pages_are_not_written_from_a_part_of_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = [report.PAGE, report.MEASURED, databases.PAGE]
+    before = [page.read_text() for page in written]
+    monkeypatch.setattr(store, "FOLDER", tmp_path)
+    store.append("xla", "float32", Row("add/float32/0", "lowered"))
+    for main, lacking in ((opdb.main, "xla float64, xla float16"), (of_databases.main, "export xla")):
+        monkeypatch.setattr(sys, "argv", ["tests", "--report-only"])
+        assert main() == 1
+        said = capsys.readouterr().err
+        assert said.startswith("the pages stay as they are: no results are kept of ")
+        assert lacking in said
+        assert "xla float32" not in said
+    assert [page.read_text() for page in written] == before
 
 
 def test_core_operators_without_a_rule_have_a_reason() -> None:

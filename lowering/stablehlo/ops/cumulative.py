@@ -183,7 +183,10 @@ def _areas(cx: Context, y: Value, widths: Value | None, axis: int) -> Value:
     left, right = cx.slice_axis(y, axis, 0, size - 1), cx.slice_axis(y, axis, 1, size)
     compute = cx.compute_dtype(cx.out.dtype)
     exact = not (y.dtype.is_floating or y.dtype.is_complex)
-    pairs = left + right if exact else cx.convert(left, compute) + cx.convert(right, compute)
+    if exact:
+        pairs = left + right
+    else:
+        pairs = cx.rounded(cx.convert(left, compute) + cx.convert(right, compute), cx.out.dtype)
     if widths is not None:
         product = cx.result_type(pairs, widths) if exact else compute
         pairs = cx.pointwise(lambda a, w: a * w, pairs, widths, out=product)

@@ -1,5 +1,7 @@
-"""The margin loss of several labels a row. torch's own decomposition also counts elements after the end of a
-row's labels, so it does not apply here."""
+"""The margin losses of one label and of several labels a row.
+
+torch's own decompositions do not apply here: they count NaN, and elements after the end of a row's labels.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from lowering.stablehlo.context import ConcreteType, Context
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.ops.loss import MEAN, NONE
 from lowering.stablehlo.registry import lowers
-from lowering.stablehlo.value import Value
+from lowering.stablehlo.value import Scalar, Value
 
 
 @lowers("aten.multilabel_margin_loss_forward.default")
@@ -52,3 +54,37 @@ def multilabel_margin_loss(cx: Context, self: Value, target: Value, reduction: i
     outs = [cx.out, ConcreteType(self.dtype, target.shape)]
     name = "aten.multilabel_margin_loss_forward.default"
     return cx.call(name, self, target, reduction, outs=outs)[0]
+
+
+@lowers("aten.multi_margin_loss.default")
+def multi_margin_loss(
+    cx: Context,
+    self: Value,
+    target: Value,
+    p: Scalar = 1,
+    margin: Scalar = 1,
+    weight: Value | None = None,
+    reduction: int = MEAN,
+) -> Value:
+    """Per row: the sum of `max(0, margin - x[label] + x[other]) ** p` over all others, by the row's size.
+
+    self: [N, C], [C] or []; target: [N] or []. `p` is 1 or 2. A weight is the label's.
+    """
+    if not self.size:
+        raise Unsupported("rows of no classes")
+    classes = self.shape[-1] if self.rank else 1
+    shape = (self.size // classes, classes)
+    values, labels = cx.reshape(self, shape), cx.reshape(cx.convert(target, DType.INT64), (shape[0], 1))
+    column = [ConcreteType(self.dtype, (shape[0], 1))]
+    terms = (margin - cx.call("aten.gather.default", values, 1, labels, outs=column)) + values
+    # A NaN adds nothing, as in eager's comparison.
+    adds = (terms > 0) & (labels != cx.iota(DType.INT64, shape, 1))
+    terms = cx.select(adds, terms * terms if p == 2 else terms, 0)
+    if weight is not None:
+        found = [ConcreteType(weight.dtype, (shape[0],))]
+        of_labels = cx.call("aten.index_select.default", weight, 0, cx.squeeze(labels, 1), outs=found)
+        terms = terms * cx.unsqueeze(of_labels, 1)
+    total = cx.reduce_sum(terms, 1) / classes
+    if reduction != NONE:
+        total = cx.reduce_sum(total)
+    return cx.reshape(total / shape[0] if reduction == MEAN else total, cx.out.shape)

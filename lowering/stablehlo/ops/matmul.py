@@ -88,7 +88,7 @@ def _first_of_three(shape: Shape) -> int:
 
 @lowers("aten.cross.default", "aten.linalg_cross.default")
 def cross(cx: Context, self: Value, other: Value, dim: int | None = None) -> Value:
-    """Along `dim`, or the first axis of size 3."""
+    """Along `dim`, or the first axis of size 3. Of halves eager rounds the products before it subtracts."""
     shape = cx.out.shape
     axis = _first_of_three(shape) if dim is None else cx.axis(dim, len(shape))
     a, b = (cx.convert(cx.broadcast(v, shape), cx.compute_dtype(cx.out.dtype)) for v in (self, other))
@@ -96,8 +96,10 @@ def cross(cx: Context, self: Value, other: Value, dim: int | None = None) -> Val
     def rotated(value: Value, by: int) -> Value:
         return cx.concatenate([cx.slice_axis(value, axis, by, 3), cx.slice_axis(value, axis, 0, by)], axis)
 
-    result = rotated(a, 1) * rotated(b, 2) - rotated(a, 2) * rotated(b, 1)
-    return cx.convert(result, cx.out.dtype)
+    def product(by: int) -> Value:
+        return cx.rounded(rotated(a, by) * rotated(b, 3 - by), cx.out.dtype)
+
+    return cx.convert(product(1) - product(2), cx.out.dtype)
 
 
 @lowers("aten.linear.default")

@@ -13,8 +13,9 @@ from lowering.stablehlo.passes.rewrite import cx, everywhere, maker
 from lowering.stablehlo.value import Value
 
 _SUMS = ("stablehlo.add", "stablehlo.subtract")
-_BITS = {DType.FLOAT16: DType.INT16, DType.BFLOAT16: DType.INT16, DType.FLOAT32: DType.INT32,
-         DType.FLOAT64: DType.INT64}  # fmt: skip
+#: The types whose products are rounded, and the integers of their width.
+ROUNDED_BITS = {DType.FLOAT16: DType.INT16, DType.BFLOAT16: DType.INT16, DType.FLOAT32: DType.INT32,
+                DType.FLOAT64: DType.INT64}  # fmt: skip
 
 
 def rewrite(parsed: ParsedModule) -> None:
@@ -24,17 +25,18 @@ def rewrite(parsed: ParsedModule) -> None:
         for operand, result in zip(op.operation.operands, op.operation.results, strict=True):
             product = maker(operand, "stablehlo.multiply")
             sums = [use.owner for use in result.uses if use.owner.name in _SUMS]
-            if product is None or not sums or Value(operand).dtype not in _BITS:
+            if product is None or not sums or Value(operand).dtype not in ROUNDED_BITS:
                 continue
             with ir.InsertionPoint.after(op.operation), op.operation.location:
-                rounded = _rounded(Value(result))
+                rounded = rounded_product(Value(result))
             for user in sums:
                 for at, read in enumerate(user.operands):
                     if read == result:
                         user.operands[at] = rounded.ir
 
 
-def _rounded(product: Value) -> Value:
-    bits = _BITS[product.dtype]
+def rounded_product(product: Value) -> Value:
+    """The same elements, behind a selection."""
+    bits = ROUNDED_BITS[product.dtype]
     sign = cx.bitcast(product, bits) & -(1 << 8 * bits.itemsize - 1)
     return cx.select(product == 0, cx.bitcast(sign, product.dtype), product)

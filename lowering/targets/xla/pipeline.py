@@ -21,6 +21,8 @@ def pipeline(device: str, machine: Machine) -> StableHloPipeline:
         stablehlo_pass("keep-product-roundings", required=True),
         stablehlo_pass("erase-dead-operations", ensures=("no-dead-operations",)),
         stablehlo_pass("merge-equal-operations", requires=("no-dead-operations",)),
+        # Two products that are one are seen to be so.
+        stablehlo_pass("keep-products-that-cancel", required=True),
         # XLA computes at each call what rests on weights alone; its load-time part is a program of its own.
         *([stablehlo_pass("weight-hoisting")] if device == "cpu" else []),
     )
