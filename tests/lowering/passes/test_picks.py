@@ -51,7 +51,9 @@ def test_a_scaled_slice_is_chosen_between_its_ends() -> None:
         replace(WRITE, args=(*WRITE.args[:1], *node("", "", src="%copied").args, *WRITE.args[2:])),
     ]
     found = rewritten(MASKED_WRITES, program(["x", "at", "to", "w"], nodes, ["%y"], TYPES))
-    assert_expected_inline(found.partition("=>\n")[2], """\
+    assert_expected_inline(
+        found.partition("=>\n")[2],
+        """\
 main(
   %x: f32[4, 3]  # user
   %at: i64[]  # user
@@ -78,7 +80,8 @@ main(
     %y
   )
 }
-""")
+""",
+    )
 
 
 def test_the_length_may_be_a_number_that_others_read() -> None:
