@@ -17,13 +17,14 @@ from lowering.ir.facts.checks import asserts_metadata, asserts_number
 from lowering.ir.facts.effects import draws
 from lowering.ir.facts.elementwise import is_elementwise
 from lowering.ir.facts.namespaces import base_name, is_python
+from lowering.ir.facts.views import gives_sizes
 from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.symbols import Apply, Dim, Symbol, Term, substituted
 from lowering.ir.types import SymType, TensorType, ValueType
 from lowering.ir.unbacked import binders, symbols_of_node, unbacked
 from lowering.ir.uses import output_names
 from lowering.passes.builder import Builder
-from lowering.passes.picks import SLICE, SPREADS, Found, Pick, Sliced, is_part, picked, puts_back, spreads
+from lowering.passes.picks import SLICE, Found, Pick, Sliced, is_part, picked, puts_back, spreads
 from lowering.passes.program import FUNCTIONAL, graph_pass
 from lowering.passes.rewriting import defined_values, substitute, with_graphs
 
@@ -137,7 +138,7 @@ def _visit(graph: Graph, node: Node, found: _Found) -> None:
         return
     about |= found.counted(symbols_of_node(graph, node))
     made = graph.values.get(next(node.results(), ""))
-    if not about and node.target in SPREADS and isinstance(made, TensorType):
+    if not about and gives_sizes(node.target) and isinstance(made, TensorType):
         # A tensor as long as a slice, which it may never meet.
         near = [pick for pick in found.as_long(made.sizes) if spreads(graph, node, pick, found.lengths[pick])]
         about = set(near) if len(near) == 1 else set()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from lowering.ir.dims import product
 from lowering.ir.facts.indices import puts_points, takes_points
+from lowering.ir.facts.views import gives_sizes
 from lowering.ir.program import Arg, Graph, Node, Ref
 from lowering.ir.symbols import Dim, Term, free_symbols, is_unbacked
 from lowering.ir.types import DType, SymType, TensorType, contiguous
@@ -16,12 +17,12 @@ from lowering.passes.builder import Builder
 from lowering.passes.rewriting import bound_arguments
 from lowering.passes.scalars import wrapped
 
-SLICE, SCATTER = "aten.slice.Tensor", "aten.slice_scatter.default"
-SPREADS = frozenset(("aten.expand.default", "aten.view.default", "aten.reshape.default"))
+SLICE = "aten.slice.Tensor"
+SCATTER = "aten.slice_scatter.default"
 
 
 class Masked(NamedTuple):
-    """The pick of a mask of this rank: of axes `place` and on, of tensors of these sizes."""
+    """The picks of a mask of this rank: of axes `place` and on, of tensors of these sizes."""
 
     mask: str
     place: int
@@ -84,7 +85,7 @@ class Found(NamedTuple):
 
 
 def picked(graph: Graph, node: Node, binder: Mapping[str, str]) -> Found | None:
-    """The pick of a node; None for other nodes. `binder`: see `lowering.ir.unbacked`."""
+    """The pick that a node makes; None for other nodes. `binder`: as of `lowering.ir.unbacked.binders`."""
     if takes_points(node.target):
         return _by_mask(graph, node)
     return _by_ends(graph, node, binder) if node.target == SLICE else None
@@ -170,7 +171,7 @@ def spreads(graph: Graph, node: Node, pick: Pick, lengths: Collection[Term]) -> 
     """The tensor that a node gives a slice's sizes by broadcasting alone; None for other nodes."""
     given = {a.name: a.value for a in node.args}
     source, made = given.get("self"), _type_of(graph, Ref(next(node.results(), "")))
-    if node.target not in SPREADS or not isinstance(pick, Sliced) or made is None:
+    if not gives_sizes(node.target) or not isinstance(pick, Sliced) or made is None:
         return None
     if given.get("implicit"):
         return None

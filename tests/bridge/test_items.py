@@ -87,7 +87,7 @@ def rolled(m: Any, x: Any, p: Any) -> Any:
 
 
 def between_ends(m: Any, x: Any, p: Any) -> Any:
-    """Slices whose length only the data gives: one that may be empty, and one in another."""
+    """Slices whose length only the data gives, some of them empty, and one in another."""
     start, end = p.item(), (p + 2).item()
     m.cache[:, start:end] *= 2
     m.cache[:, :start] += x[0]

@@ -16,7 +16,7 @@ from tests.models.transformers_decoders import DECODERS, Decoder
 
 ENGINES = ["xla", "iree", "aten"]
 
-# What `make test` takes: each family, each way to hold a cache, each engine.
+# The rows of `make test`: each family, each way to hold a cache, each engine.
 QUICK = {
     "gpt2-static": "iree",
     "gemma3-static": "aten",

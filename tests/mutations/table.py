@@ -45,7 +45,7 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
         ("        if node.name in binding:\n", "        if False:\n"),
     ),
     "lowering/passes/eliminate_dead_code.py": (
-        ("            (not results and not only_gives_dtype(node.target))\n            or ", "            "),
+        ("(not results and not only_gives_dtype(node.target))\n            or node.name", "node.name"),
         ("if schema is None or draws(node, schema):", "if schema is None:"),
         ("            or node.name in binding\n", ""),
     ),

@@ -29,8 +29,16 @@ _OF_ANY_STRIDES: Mapping[str, str] = {
     "aten._unsafe_view.default": "aten.reshape.default",
 }
 
+# They give a tensor the sizes that they are told, and put its elements where those sizes have them.
+_SIZED = frozenset({"aten.expand.default", "aten.view.default", "aten.reshape.default"})
+
 # Views that demand strides which fit, and have no such operator.
 _OF_ROWS = frozenset({"aten.view.dtype", "aten.view_as_complex.default", "aten._reshape_alias.default"})
+
+
+def gives_sizes(target: str) -> bool:
+    """Whether an operator gives its argument sizes that it is told: `expand`, `view`, `reshape`."""
+    return target in _SIZED
 
 
 def is_view(target: str) -> bool:

@@ -9,7 +9,15 @@ import torch
 
 from lowering.ir.aten import schema, targets
 from lowering.ir.facts import views
-from lowering.ir.facts.views import carries, is_view, needs_rows, of_any_strides, only_views, written_part
+from lowering.ir.facts.views import (
+    carries,
+    gives_sizes,
+    is_view,
+    needs_rows,
+    of_any_strides,
+    only_views,
+    written_part,
+)
 from lowering.targets.aten.operators import resolve
 
 X = torch.arange(24.0).reshape(4, 6)
@@ -42,6 +50,13 @@ GIVEN: dict[str, tuple[Any, ...]] = {
     "flip.default": ([0],),
     "roll.default": ([1], [0]),
 }
+
+
+@pytest.mark.parametrize("target", views._SIZED)
+def test_sizes_are_told(target: str) -> None:
+    assert gives_sizes(target)
+    assert resolve(target)(X, [1, 4, 6]).shape == (1, 4, 6)
+    assert not gives_sizes("aten.flatten.using_ints")
 
 
 def test_each_carrier_is_called_below() -> None:
