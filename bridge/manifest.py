@@ -19,7 +19,7 @@ from bridge.errors import ArtifactError
 from lowering.host.drafts import is_at
 from lowering.host.weights import WeightError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 # BERT-base takes less than one; and reading JSON takes twenty times its size in memory.
 MAX_JSON_BYTES = 64 << 20
@@ -79,10 +79,11 @@ def digest_of(content: bytes) -> str:
 def digest(file: Path) -> str:
     """The same of a file's content."""
     with file.open("rb", buffering=0) as stream:
-        return _digest_of_file(stream)
+        return digest_of_stream(stream)
 
 
-def _digest_of_file(stream: FileIO | BinaryIO) -> str:
+def digest_of_stream(stream: FileIO | BinaryIO) -> str:
+    """The same of an open file's content."""
     descriptor = stream.fileno()
     size = os.fstat(descriptor).st_size
 
@@ -188,7 +189,7 @@ class Contents:
 
     def _check_weights(self) -> None:
         self._check_size(self.weights, _WEIGHTS)
-        if _digest_of_file(self.weights) != self.row(_WEIGHTS)["digest"]:
+        if digest_of_stream(self.weights) != self.row(_WEIGHTS)["digest"]:
             raise _damaged(self.folder / _WEIGHTS)
 
     def _check_size(self, stream: BinaryIO, name: str) -> None:

@@ -23,7 +23,6 @@ from bridge.cli.options import (
     Sizes,
     StatedBuckets,
     Tune,
-    Weights,
     note,
     note_unmeasured,
     open_source,
@@ -35,6 +34,7 @@ from bridge.cli.summary import print_gaps, print_summary, print_tuning, summary
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine, compiles_dynamic, use_buckets
 from bridge.errors import UsageError
+from bridge.referenced_weights import REFERENCE
 from bridge.sizes import read_sizes
 from lowering.targets import DEFAULT_ENGINE, ENGINES
 
@@ -61,7 +61,14 @@ def command(
         bool,
         typer.Option(help="Compile a binary for all sizes too, where the engine has one."),
     ] = True,
-    weights: Weights = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            help="Other weights: .safetensors, .pt, a folder of these, an artifact, a .pt2; "
+            "or `reference`: the artifact points into the lowered file.",
+        ),
+    ] = None,
     cast_weights: CastWeights = False,
     imports: Imports = None,
     model: Model = None,
@@ -89,6 +96,9 @@ def command(
         check_engine(name, device)
     if tune is not None and AUTO not in engines:
         raise UsageError("--tune is for --engine auto")
+    refers = weights == Path(REFERENCE)
+    if refers:
+        weights = None
     target = output or _beside(source)
     check_target(target)
     refused: dict[str, dict[str, str]] = {}
@@ -126,7 +136,7 @@ def command(
     if AUTO in engines:
         note_unmeasured(lowered)
     with working(f"writing {target}"):
-        lowered.save(target)
+        lowered.save(target, weights=REFERENCE if refers else None)
     if as_json:
         print_json({"artifact": str(target), **summary(lowered), "refused": refused})
         return
