@@ -26,13 +26,20 @@ if TYPE_CHECKING:
 class Lowered(Planned):
     """A lowered program, as `bridge.lower` returns it and `bridge.load` reads it back."""
 
-    def save(self, path: str | PathLike[str]) -> Path:
+    def save(self, path: str | PathLike[str], *, weights: str | None = None) -> Path:
         """Write the artifact folder at `path`, replacing an artifact that is there, all or nothing.
 
-        Raises OperatorRefused for a call that no file may make, else as `bridge.artifact.save`.
+        `weights`: `copy` has them in the artifact; `reference` points into the file that they were read from,
+        with its size and digest. By default an artifact stays as it is, and any other program is copied.
+
+        Raises UsageError for weights that are not in a file, OperatorRefused for a call that no file may
+        make, else as `bridge.artifact.save`.
         """
         from bridge.artifact import save
+        from bridge.referenced_weights import saved_as
 
+        if weights is not None:
+            self.weights = saved_as(self.weights, weights)
         return save(self, Path(path))
 
     def compile(

@@ -82,10 +82,11 @@ def digest_of(content: bytes) -> str:
 def digest(file: Path) -> str:
     """The same of a file's content."""
     with file.open("rb", buffering=0) as stream:
-        return _digest_of_file(stream)
+        return digest_of_stream(stream)
 
 
-def _digest_of_file(stream: FileIO | BinaryIO) -> str:
+def digest_of_stream(stream: FileIO | BinaryIO) -> str:
+    """The same of an open file's content."""
     descriptor = stream.fileno()
     size = os.fstat(descriptor).st_size
 
@@ -191,7 +192,7 @@ class Contents:
 
     def _check_weights(self) -> None:
         self._check_size(self.weights, _WEIGHTS)
-        if _digest_of_file(self.weights) != self.row(_WEIGHTS)["digest"]:
+        if digest_of_stream(self.weights) != self.row(_WEIGHTS)["digest"]:
             raise _damaged(self.folder / _WEIGHTS)
 
     def _check_size(self, stream: BinaryIO, name: str) -> None:

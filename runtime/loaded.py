@@ -5,13 +5,13 @@ A call takes one of these when it begins, and keeps it. So it sees the weights o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 from lowering.ir.plan import Segment
-from lowering.ir.program import Ref, Signature
+from lowering.ir.program import InputKind, Ref, Signature
 from lowering.ir.types import TensorType
 from lowering.targets import get_host
 from lowering.targets.target import HostExecutable
@@ -50,7 +50,9 @@ class Loaded:
         self._rebuild = rebuild
         self._signature = signature
         self.results = Results(shared, weights.weights, contract, binder.leaves, partial(_on_host, steps))
-        self.dead = _lifetimes([step.segment for step in steps], signature)
+        # Values that no call makes, or lets go of.
+        lasting = shared.constants.keys() | {s.name for s in signature.inputs if s.kind is InputKind.ADAPTER}
+        self.dead = _lifetimes([step.segment for step in steps], signature, lasting)
         self.calls = tuple(zip([step.call for step in steps], self.dead, strict=True))
         self.without_gradients = get_host().without_gradients if _on_host(steps) else nullcontext
         step = self._only_step()
@@ -126,9 +128,11 @@ def _on_host(steps: Sequence[Step]) -> list[HostExecutable]:
     return [found for step in steps if (found := step.on_host_now) is not None]
 
 
-def _lifetimes(segments: Sequence[Segment], signature: Signature) -> list[tuple[str, ...]]:
+def _lifetimes(
+    segments: Sequence[Segment], signature: Signature, lasting: Collection[str]
+) -> list[tuple[str, ...]]:
     """Of each segment the values that nothing reads after it."""
-    needed = {spec.value.name for spec in signature.outputs if isinstance(spec.value, Ref)}
+    needed = {spec.value.name for spec in signature.outputs if isinstance(spec.value, Ref)} | set(lasting)
     dead: list[tuple[str, ...]] = []
     for segment in reversed(segments):
         names = dict.fromkeys((*segment.inputs, *segment.outputs))

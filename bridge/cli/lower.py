@@ -22,7 +22,6 @@ from bridge.cli.options import (
     Sizes,
     StatedBuckets,
     Tune,
-    Weights,
     note,
     note_unmeasured,
     open_source,
@@ -34,6 +33,7 @@ from bridge.cli.summary import print_gaps, print_summary, print_tuning, summary
 from bridge.configuration import ATEN, AUTO
 from bridge.dispatch import check_engine, compiles_dynamic, use_buckets
 from bridge.errors import UsageError
+from bridge.referenced_weights import REFERENCE
 from bridge.sizes import read_sizes
 from lowering.targets import DEFAULT_ENGINE, ENGINES
 
@@ -66,7 +66,14 @@ def command(
         bool,
         typer.Option(help="Compile a binary for all sizes too, where the engine has one."),
     ] = True,
-    weights: Weights = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            help="Other weights: .safetensors, .pt, a folder of these, an artifact, a .pt2; "
+            "or `reference`: the artifact points into the lowered file.",
+        ),
+    ] = None,
     cast_weights: CastWeights = False,
     imports: Imports = None,
     model: Annotated[str | None, typer.Option(help="Which model, where the file holds several.")] = None,
@@ -103,6 +110,9 @@ def command(
         raise UsageError("there is nothing to lower: give a .pt2 file, or --method NAME=FILE for each method")
     if model is not None and is_artifact(source):
         raise UsageError(f"--model {model}: {source} is an artifact, whose programs were lowered already")
+    refers = weights == Path(REFERENCE)
+    if refers:
+        weights = None
     target = output or _beside(source)
     check_target(target)
     refused: dict[str, dict[str, str]] = {}
@@ -140,7 +150,7 @@ def command(
     if AUTO in engines:
         note_unmeasured(lowered)
     with working(f"writing {target}"):
-        lowered.save(target)
+        lowered.save(target, weights=REFERENCE if refers else None)
     if as_json:
         print_json({"artifact": str(target), **summary(lowered), "refused": refused})
         return

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lowering.frontend.errors import ArchiveError
-from lowering.ir.weights import Storage
+from lowering.ir.weights import FilePart, Storage
 
 MAX_ENTRIES = 1_000_000
 # A compressed entry may grow this much, or to this size, when it is read into memory.
@@ -130,7 +130,8 @@ class MappedZip:
         if start + info.file_size > self._file_size:
             raise ArchiveError(self.path, f"{name} reaches beyond the end of the file, which is truncated")
         path = self.path.absolute()
-        return Storage(info.file_size, lambda: map_bytes(path, name, start, info.file_size))
+        size = info.file_size
+        return Storage(size, lambda: map_bytes(path, name, start, size), part=FilePart(path, start))
 
     def _info(self, name: str) -> zipfile.ZipInfo:
         info = self._entries.get(name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,19 +15,29 @@ from lowering.ir.short_repr import ShortRepr
 from lowering.ir.types import DType, contiguous_strides, view_nbytes
 
 
+class FilePart(NamedTuple):
+    """A place in a file: its absolute path, and the first byte."""
+
+    path: Path
+    start: int
+
+
 @dataclass(frozen=True, slots=True)
 class Storage:
     """`nbytes` raw bytes that one or more weights are views of.
 
     `open` maps them: a one-dimensional uint8 array, read-only where it is a file, never a copy. `absent`: the
     program was exported without values, on the meta device or from fake tensors; then `open` raises.
-    `borrowed`: a caller's own tensors lie there, who may write to them later.
+    `borrowed`: a caller's own tensors lie there, who may write to them later. `part`: the place in a file
+    that has these bytes as they are. `refers`: an artifact refers to that, and has no copy.
     """
 
     nbytes: int
     open: Callable[[], np.ndarray]
     absent: bool = False
     borrowed: bool = False
+    part: FilePart | None = None
+    refers: bool = False
 
 
 class AbsentWeights(BridgeError):

@@ -178,7 +178,7 @@ def test_names_outside_the_artifact_are_refused(name: str, artifact: Path) -> No
     ("change", "message"),
     [
         (lambda data: data.pop("format"), "is not the manifest"),
-        (lambda data: data.update(format=1), "says format 1, this version reads 2; lower the model again"),
+        (lambda data: data.update(format=3), "says format 3, this version reads 2; lower the model again"),
         (lambda data: data.update(format=True), "is not the manifest"),
         (lambda data: data.update(files=[]), "lists no files"),
         (lambda data: data["files"].update({"plan.json": 3}), "lists no files"),

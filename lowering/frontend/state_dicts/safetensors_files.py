@@ -18,7 +18,7 @@ from lowering.frontend.state_dicts.errors import StateDictError
 from lowering.host.drafts import draft_file
 from lowering.host.tensors import dtype_of
 from lowering.ir.types import DType, contiguous_strides
-from lowering.ir.weights import Storage, Weights, WeightView
+from lowering.ir.weights import FilePart, Storage, Weights, WeightView
 
 _DTYPES = {
     "BOOL": DType.BOOL,
@@ -98,4 +98,4 @@ def write_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _storage(path: Path, name: str, start: int, nbytes: int) -> Storage:
-    return Storage(nbytes, lambda: map_bytes(path, name, start, nbytes))
+    return Storage(nbytes, lambda: map_bytes(path, name, start, nbytes), part=FilePart(path, start))

@@ -60,7 +60,8 @@ def pairs(seed: int, rank: int = 2, *names: str, dtype: torch.dtype = torch.floa
         ones = (1,) * (weight.dim() - 2)
         first = (rank, weight.shape[1] * groups, *weight.shape[2:])
         second = (weight.shape[0], rank // groups, *ones)
-        found[name] = tuple(torch.randn(sizes, generator=generator).to(dtype) for sizes in (first, second))
+        one, two = (torch.randn(sizes, generator=generator).to(dtype) for sizes in (first, second))
+        found[name] = one, two
     return found
 
 

@@ -43,7 +43,8 @@ def test_a_linear_layer() -> None:
     assert [type_.sizes for type_ in types if isinstance(type_, TensorType)] == [(4, 2), (2, 3), ()]
     before = functional(torch.nn.Linear(4, 3), torch.ones(5, 4))
     assert program.graph.outputs == before.graph.outputs
-    assert program.graph.values[before.nodes[0].outputs[0]] == before.graph.values[before.nodes[0].outputs[0]]
+    (result,) = before.nodes[0].results()
+    assert program.graph.values[result] == before.graph.values[result]
 
 
 class Twice(torch.nn.Module):
