@@ -78,6 +78,7 @@ TESTS = {
     """,
     "tests/bridge/test_damage.py": "test_wrong_values_in_json_never_crash",
     "tests/bridge/test_methods.py": "test_a_buffer_stays_where_it_lies_over_methods",
+    "tests/bridge/test_referenced_weights.py": "test_a_safetensors_file",
     "tests/bridge/test_data_dependent.py": """
         test_it_is_so_for_a_loaded_artifact test_verification_compiles_at_the_first_size
         test_what_follows_is_compiled_for_sizes_that_come_again
