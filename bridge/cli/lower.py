@@ -107,7 +107,7 @@ def command(
         )
         return
     if source is None:
-        raise UsageError("there is nothing to lower: give a .pt2 file, or --method NAME=FILE for each method")
+        raise typer.BadParameter("Missing: give a .pt2 file, or --method NAME=FILE for each method")
     if model is not None and is_artifact(source):
         raise UsageError(f"--model {model}: {source} is an artifact, whose programs were lowered already")
     refers = weights == Path(REFERENCE)

@@ -349,7 +349,8 @@ def test_segments_and_operators_that_do_not_exist() -> None:
 def test_usage_errors_have_status_2() -> None:
     refused("No such command 'nope'", "nope", status=2)
     refused("No such option: --nope", "info", MLP, "--nope", status=2)
-    refused("Missing argument", "lower", status=2)
+    refused("Missing: give a .pt2 file, or --method", "lower", status=2)
+    refused("Missing argument", "info", status=2)
     refused("Invalid value for '--calls'", "verify", MLP, "--calls", "0", status=2)
     refused("Invalid value for '--stablehlo'", "info", MLP, "--stablehlo", "x", status=2)
 

@@ -370,5 +370,4 @@ def test_the_command_line_lowers_and_runs_methods(tmp_path: Path) -> None:
         "-o",
         artifact,
     )
-    refused("there is nothing to lower", "lower")
     refused("methods have no file of one name to lie beside", "lower", *files)
