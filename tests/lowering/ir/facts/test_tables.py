@@ -16,7 +16,6 @@ ELSEWHERE = {
     "lowering/passes/adapters.py": "casts between a weight and its product",
     "lowering/passes/autocast/casts.py": "overloads that autocast replaces",
     "lowering/passes/correct_dtypes.py": "dtypes that the exporter notes wrongly, with their functions",
-    "lowering/passes/picks.py": "views that give a tensor the sizes of a slice",
     "lowering/python/layers.py": "layers of torch.nn by the operator that each calls",
     "lowering/python/recurrent.py": "layers of torch.nn by the operator that each calls",
     "lowering/python/spelling.py": "how calls are spelled in Python",
