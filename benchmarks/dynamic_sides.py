@@ -21,7 +21,8 @@ from lowering.ir.symbols import Symbol
 from lowering.stablehlo.passes.parsed import rewritten
 from lowering.stablehlo.refine import refined
 from lowering.targets.iree.dynamic import DynamicExecutable
-from lowering.targets.iree.engine import Handle, Iree
+from lowering.targets.iree.engine import Iree
+from lowering.targets.iree.executable import Handle
 from lowering.targets.target import CPU
 
 Run = Callable[..., torch.Tensor]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.api import lower, require_lowered
 from bridge.sources import exported_from, import_all, read_exported, read_file
 from lowering.ir.json import JSONError
+from lowering.ir.location import Location, StackFrame
 from lowering.ir.plan import Plan, Segment
 from lowering.ir.program import (
     Argument,
@@ -23,7 +24,6 @@ from lowering.ir.program import (
     Guard,
     InputKind,
     InputSpec,
-    Location,
     Node,
     OutputKind,
     OutputSpec,
@@ -31,10 +31,10 @@ from lowering.ir.program import (
     Range,
     Ref,
     Signature,
-    StackFrame,
     WeightSpec,
 )
 from lowering.ir.types import Device, DType, SymType, TensorType
+from lowering.ir.uses import producers, users
 from lowering.ir.validate import InvalidProgram, validate
 from lowering.python.errors import NoSource
 
@@ -68,8 +68,10 @@ __all__ = [
     "WeightSpec",
     "execute",
     "extract",
+    "producers",
     "read_program",
     "read_schema",
+    "users",
     "validate",
 ]
 

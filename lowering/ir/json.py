@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 from lowering.ir.json_reader import FORMAT, JSONError, from_json, plan_from_json
+from lowering.ir.location import NO_LOCATION
 from lowering.ir.plan import Plan
-from lowering.ir.program import NO_LOCATION, Arg, Graph, Node, Operator, Program, Ref
+from lowering.ir.program import Arg, Graph, Node, Operator, Program, Ref
 from lowering.ir.symbols import Apply, Symbol, Term
 from lowering.ir.tree import TreeSpec
 from lowering.ir.types import (

@@ -7,16 +7,15 @@ from enum import Enum
 from typing import Any, NoReturn, TypeVar
 
 from lowering.ir.errors import BridgeError
+from lowering.ir.location import NO_LOCATION, Location
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import (
-    NO_LOCATION,
     Arg,
     Argument,
     Graph,
     Guard,
     InputKind,
     InputSpec,
-    Location,
     Node,
     Operator,
     Output,

@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from lowering.ir.location import NO_LOCATION, Location
 from lowering.ir.short_repr import ShortRepr, as_html
 from lowering.ir.symbols import Expr
 from lowering.ir.tree import TreeSpec
@@ -50,36 +51,6 @@ class Argument(NamedTuple):
     value: Arg
     keyword: bool = False
 
-
-class StackFrame(NamedTuple):
-    """A line of the model's source that was on the stack, and its text where torch recorded it."""
-
-    file: str
-    line: int
-    function: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a node comes from: the model's own stack trace, as torch recorded it, and the module's path."""
-
-    stack_trace: str = ""
-    module_path: str = ""
-
-    @property
-    def frames(self) -> tuple[StackFrame, ...]:
-        """Outermost first; empty where nothing was recorded."""
-        return parse_stack_trace(self.stack_trace)
-
-    def __str__(self) -> str:
-        """`file:line` of the innermost frame outside torch itself, or the empty string."""
-        frames = self.frames
-        own = [frame for frame in frames if "/torch/" not in f"/{frame.file}"] or frames
-        return f"{own[-1].file}:{own[-1].line}" if own else ""
-
-
-NO_LOCATION = Location()
 
 # One output of a node: a value, nothing (None returned), or a list of values (`chunk`).
 Output: TypeAlias = "str | tuple[str | None, ...] | None"
@@ -269,16 +240,6 @@ class Program:
             if isinstance(type_, TensorType)
         }
 
-    def producer(self, value: str) -> Node | None:
-        """The node that makes a value; None for an input. Raises KeyError for an unknown value."""
-        self.graph.values[value]
-        return next((node for node in self.graph.nodes if value in node.results()), None)
-
-    def users(self, value: str) -> tuple[Node, ...]:
-        """The nodes that read a value, in order. Raises KeyError for an unknown value."""
-        self.graph.values[value]
-        return tuple(node for node in self.graph.nodes if value in node.refs())
-
     def __str__(self) -> str:
         from lowering.ir.text import print_program
 
@@ -396,18 +357,3 @@ def all_nodes(nodes: Iterable[Node]) -> Iterator[Node]:
         yield node
         for graph in graphs_of(node):
             yield from all_nodes(graph.nodes)
-
-
-def parse_stack_trace(trace: str) -> tuple[StackFrame, ...]:
-    """Read torch's `File "f.py", line 3, in forward` blocks. Other lines are passed over."""
-    frames: list[StackFrame] = []
-    for line in trace.splitlines():
-        text = line.strip()
-        if text.startswith('File "'):
-            file, _, rest = text[6:].partition('", line ')
-            number, _, function = rest.partition(", in ")
-            if number.isdecimal() and len(number) < 10:
-                frames.append(StackFrame(file, int(number), function, ""))
-        elif frames and not frames[-1].source:
-            frames[-1] = frames[-1]._replace(source=text)
-    return tuple(frames)

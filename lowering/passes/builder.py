@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lowering.ir.dims import clone_strides, row_major, view_strides
-from lowering.ir.program import Arg, Argument, Graph, Location, Node, Ref
+from lowering.ir.location import Location
+from lowering.ir.program import Arg, Argument, Graph, Node, Ref
 from lowering.ir.symbols import Dim
 from lowering.ir.types import DType, SymKind, SymType, TensorType, ValueType
-from lowering.ir.views import Form, View, view_type
+from lowering.ir.view_rules import Form
+from lowering.ir.views import View, view_type
 from lowering.passes.scalars import narrowed
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from lowering.ir.facts.higher_order import AUTOCAST, GRAD
+from lowering.ir.location import Location
 from lowering.ir.program import (
     Arg,
     Argument,
     Graph,
-    Location,
     Node,
     Output,
     Program,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from lowering.ir.location import Location
 from lowering.ir.program import (
     Arg,
     Argument,
     Graph,
     InputKind,
     InputSpec,
-    Location,
     Node,
     OutputKind,
     OutputSpec,

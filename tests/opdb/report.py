@@ -12,7 +12,7 @@ from typing import Any
 from bridge.operators import MEASURED
 from lowering.ir.aten import schema
 from lowering.passes.partition import TOO_SMALL
-from lowering.stablehlo.decompose import RANDOM
+from lowering.stablehlo.decomposed_graph import RANDOM
 from tests.opdb import engine_errors, operators_page, selection, store
 from tests.opdb.cases import Row, Word
 from tests.opdb.compare import NOT_UNIQUE, TIES

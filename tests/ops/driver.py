@@ -29,7 +29,7 @@ from lowering.ir.program import (
 )
 from lowering.ir.tree import LEAF
 from lowering.ir.types import DType, Layout, TensorType
-from lowering.stablehlo.decompose import constant
+from lowering.stablehlo.decomposed_graph import constant
 from lowering.stablehlo.emit import emit_module, try_nodes
 from lowering.targets.target import Engine, TargetOptions
 

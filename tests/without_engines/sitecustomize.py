@@ -20,7 +20,7 @@ CALLS = "BRIDGE_ENGINE_CALLS"
 # By module, the function through which all compilations of its engine go.
 COMPILERS = {
     "lowering.targets.iree.compile": "_iree_compile",
-    "lowering.targets.xla.engine": "_compiled",
+    "lowering.targets.xla.compile": "compile_module",
 }
 
 

@@ -21,7 +21,8 @@ from lowering.frontend.pt2.fields import (
     variant,
 )
 from lowering.frontend.pt2.values import TypeReader
-from lowering.ir.program import NO_LOCATION, Arg, Argument, Graph, Location, Node, Output
+from lowering.ir.location import NO_LOCATION, Location
+from lowering.ir.program import Arg, Argument, Graph, Node, Output
 from lowering.ir.types import ObjectType, ValueType
 
 # How deep branches of branches may be; bounds our own recursion.

@@ -16,10 +16,12 @@ from lowering.ir.facts.effects import changes_strides
 from lowering.ir.facts.higher_order import gives_fresh
 from lowering.ir.facts.namespaces import has_schema, is_higher_order
 from lowering.ir.facts.views import of_any_strides
-from lowering.ir.program import NO_LOCATION, Arg, Argument, Graph, Node, Output, Ref
+from lowering.ir.location import NO_LOCATION
+from lowering.ir.program import Arg, Argument, Graph, Node, Output, Ref
 from lowering.ir.symbols import Dim
 from lowering.ir.types import TensorType
-from lowering.ir.views import Doubt, Form, View, relations
+from lowering.ir.view_rules import Form
+from lowering.ir.views import Doubt, View, relations
 from lowering.passes.builder import Builder
 from lowering.passes.errors import NotFunctional
 from lowering.passes.rewriting import SchemaOf, defined_values, substitute, with_graphs

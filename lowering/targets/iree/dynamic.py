@@ -12,7 +12,7 @@ from lowering.ir.errors import EngineError
 from lowering.ir.symbols import Scalar
 
 if TYPE_CHECKING:
-    from lowering.targets.iree.engine import Handle, IreeExecutable
+    from lowering.targets.iree.executable import Handle, IreeExecutable
 
 
 class DynamicExecutable:

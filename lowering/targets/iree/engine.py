@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from copy import copy
 from ctypes import string_at
-from functools import cache
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from iree import runtime as rt
+from iree.runtime.dtypes import map_dtype_to_hal_element_type
+from iree.runtime.version import VERSION
 
 from lowering.host.dlpack import Views, capsule_import
-from lowering.host.machine import BatchScheduling, seal, unseal
+from lowering.host.machine import seal, unseal
 from lowering.host.processor import processor
 from lowering.host.shutdown import closed_at_exit
 from lowering.host.tensors import (
-    address,
     aligned,
     at_address,
     dtype_of,
@@ -38,54 +34,19 @@ from lowering.stablehlo.passes import StableHloPipeline
 from lowering.targets.diagnostics import first_line
 from lowering.targets.imports import ImportsTensors
 from lowering.targets.iree.compile import compile_dynamic, compile_module, flags_for
-from lowering.targets.iree.declared import FLOAT8, Declared, allocated, view_address
-from lowering.targets.iree.drivers import choose_driver, device_of, driver_of
-from lowering.targets.iree.initialisers import INITIALISER, without_initialiser
-from lowering.targets.iree.interface import MAIN, MAIN_IN, SCOPE
+from lowering.targets.iree.declared import FLOAT8, allocated, view_address
+from lowering.targets.iree.drivers import device_of, driver_of
+from lowering.targets.iree.executable import Handle, IreeExecutable, instance
+from lowering.targets.iree.interface import MAIN_IN
 from lowering.targets.iree.limits import explain
-from lowering.targets.iree.memory import NEEDED, CallMemory, Need
+from lowering.targets.iree.memory import NEEDED
 from lowering.targets.iree.pipeline import dynamic_pipeline, pipeline
-from lowering.targets.iree.weights import bound, lend
 from lowering.targets.target import Built, Kernel, Results, TargetOptions, this_machine
-
-try:
-    from iree import runtime as rt
-    from iree.runtime.dtypes import map_dtype_to_hal_element_type
-    from iree.runtime.version import VERSION
-except ImportError:
-    raise EngineError("iree's runtime is not installed: python -m pip install iree-base-runtime") from None
 
 if TYPE_CHECKING:
     import torch
 
     from lowering.targets.iree.dynamic import DynamicExecutable
-
-
-class Handle:
-    """An IREE buffer view, its type, and the addresses it covers (`start == end` when it has no elements).
-
-    `device`: as `TargetOptions.place`. `owner`: the owner of imported memory, None for IREE's own.
-    """
-
-    __slots__ = ("device", "dtype", "end", "owner", "sizes", "start", "view")
-
-    def __init__(
-        self,
-        view: rt.HalBufferView,
-        dtype: DType,
-        sizes: tuple[int, ...],
-        start: int,
-        nbytes: int,
-        device: str,
-        owner: object = None,
-    ) -> None:
-        self.view = view
-        self.dtype = dtype
-        self.sizes = sizes
-        self.start = start
-        self.end = start + nbytes
-        self.device = device
-        self.owner = owner
 
 
 @closed_at_exit("compile", "load")
@@ -124,7 +85,7 @@ class Iree(ImportsTensors[Handle]):
         core unless the module's data is small.
         """
         payload = unseal(self.name, self.version(), target.device, binary)
-        return IreeExecutable(payload, module, target, weights)
+        return IreeExecutable(self, payload, module, target, weights)
 
     def compile_dynamic(self, module: DynamicModule, target: TargetOptions) -> bytes:
         """One binary for all sizes that the module admits: see `lowering.targets.iree.compile`.
@@ -140,7 +101,7 @@ class Iree(ImportsTensors[Handle]):
         from lowering.targets.iree.dynamic import DynamicExecutable
 
         payload = unseal(self.name, self.version(), target.device, binary)
-        loaded = IreeExecutable(payload, module.largest(), target, weights)
+        loaded = IreeExecutable(self, payload, module.largest(), target, weights)
         return DynamicExecutable(loaded, module, lambda array: self.from_tensor(array, target))
 
     def trace(
@@ -162,7 +123,7 @@ class Iree(ImportsTensors[Handle]):
         payload = unseal(self.name, self.version(), target.device, binary)
         try:
             # A function reads its module's memory, and does not keep it.
-            module = rt.VmModule.copy_buffer(_instance(), payload)
+            module = rt.VmModule.copy_buffer(instance(), payload)
             entry = module.lookup_function(MAIN_IN)
             needed = None if entry is None else entry.reflection.get(NEEDED)
         except Exception as error:
@@ -178,6 +139,11 @@ class Iree(ImportsTensors[Handle]):
         """The handle where its memory is IREE's, else one over a copy: not all writes to imported memory are
         allowed."""
         return handle if handle.owner is None else _owned(self.to_numpy(handle))
+
+    def copied(self, handle: Handle, target: TargetOptions) -> Handle:
+        """A handle over a copy, in memory of IREE's own."""
+        array = self.to_numpy(handle)
+        return _owned(array) if target.device == "cpu" else self._to_device(array, target)
 
     def to_numpy(self, handle: Handle) -> np.ndarray:
         if handle.device != "cpu":
@@ -216,182 +182,6 @@ class Iree(ImportsTensors[Handle]):
         return Handle(view, dtype_of(array), array.shape, 0, 0, target.place)
 
 
-class IreeExecutable:
-    """A loaded IREE module with its weights bound."""
-
-    def __init__(
-        self, payload: bytes, module: Module, target: TargetOptions, weights: Mapping[str, np.ndarray]
-    ) -> None:
-        self._module = module
-        self._inputs = tuple(port for port in module.inputs if port.weight is None)
-        self._outputs = tuple(map(Declared.of, module.outputs))
-        places = {port.name: at for at, port in enumerate(self._inputs)}
-        self._donated = {made: places[module.inputs[given].name] for given, made in module.donations()}
-        self._target = target
-        self.driver = target.options.get("driver") or choose_driver(module, target)
-        self._device = device_of(self.driver)
-        self._waiting = BatchScheduling if self.driver == "local-task" else nullcontext
-        self._weights = {
-            name: bound(name, weights) for name in {p.weight for p in module.inputs if p.weight is not None}
-        }
-        self._spans = sorted(
-            (address(array), address(array) + array.nbytes) for array in self._weights.values()
-        )
-        self._starts = [start for start, _ in self._spans]
-        self._lock = threading.Lock()
-        self._memory: CallMemory | None = None
-        self._need: Need | None = None
-        self._context, self._main = self._link(payload)
-
-    def _link(self, payload: bytes) -> tuple[rt.VmContext, rt.VmFunction]:
-        instance = _instance()
-        self._index = rt.ParameterIndex()
-        for name, array in self._weights.items():
-            self._index.add_buffer(name, lend(array))
-        try:
-            modules = [
-                rt.create_hal_module(instance, self._device),
-                rt.create_io_parameters_module(instance, self._index.create_provider(scope=SCOPE)),
-                rt.VmModule.copy_buffer(instance, without_initialiser(payload)),
-            ]
-            context = rt.VmContext(instance, modules)
-            if initialise := modules[-1].lookup_function(INITIALISER):
-                context.invoke(initialise, rt.VmVariantList(0), rt.VmVariantList(0))
-            main = modules[-1].lookup_function(MAIN)
-            main_in = modules[-1].lookup_function(MAIN_IN)
-        except Exception as error:
-            raise EngineError(
-                f"iree {self._module.name}: cannot load the binary: {explain(first_line(error))}"
-            ) from None
-        if main is None:
-            raise EngineError(f"iree {self._module.name}: the binary has no function @{MAIN}")
-        self._need = None if main_in is None else Need.of(modules[-1], main_in)
-        if main_in is not None and self._need is not None:
-            self._memory = CallMemory.of(self._device)
-            return context, main_in
-        return context, main
-
-    @property
-    def takes_memory(self) -> bool:
-        """Whether a call brings the memory for what it makes and drops."""
-        return self._memory is not None
-
-    @property
-    def own_bytes(self) -> int:
-        """As its weights: a binary packs those that it multiplies by when it is loaded."""
-        return sum(array.nbytes for array in self._weights.values())
-
-    def resized(self, module: Module) -> IreeExecutable:
-        """The same binary, of a module for all sizes, as one of this module's sizes."""
-        made = copy(self)
-        made._module = module
-        made._need = None if self._need is None else self._need.anew()
-        made._inputs = tuple(port for port in module.inputs if port.weight is None)
-        made._outputs = tuple(map(Declared.of, module.outputs))
-        return made
-
-    def check_sizes(self, handles: Sequence[Handle]) -> None:
-        """Raise EngineError for handles of other sizes than the module's."""
-        for handle, port in zip(handles, self._inputs, strict=False):
-            if handle.sizes != port.sizes:
-                raise EngineError(
-                    f"iree {self._module.name}: {port.name} is {list(handle.sizes)}, not {list(port.sizes)}"
-                )
-
-    def save_weights(self, path: Path) -> None:
-        """Write the weights as IREE's own archive."""
-        self._index.create_archive_file(str(path))
-
-    def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
-        """Run; raises EngineError for handles that do not fit, and for IREE's own failures."""
-        if len(handles) != len(self._inputs):
-            raise EngineError(
-                f"iree {self._module.name}: {len(handles)} arguments given, {len(self._inputs)} wanted"
-            )
-        arguments = rt.VmVariantList(len(handles) + 1)
-        push = arguments.push_ref
-        for handle in handles:
-            push(handle.view)  # pyright: ignore[reportArgumentType]
-        results = rt.VmVariantList(len(self._outputs))
-        memory = self._memory
-        try:
-            with self._lock, self._waiting():
-                if memory is None:
-                    self._context.invoke(self._main, arguments, results)
-                else:
-                    buffer = self._taken(memory, handles)
-                    push(buffer)  # pyright: ignore[reportArgumentType]
-                    self._context.invoke(self._main, arguments, results)
-                    memory.give(buffer)
-        except Exception as error:
-            raise EngineError(f"iree {self._module.name}: {first_line(error)}") from None
-        try:
-            return self._collect(handles, results)
-        except (IndexError, TypeError, ValueError) as error:
-            raise EngineError(
-                f"iree {self._module.name}: not all results came: {first_line(error)}"
-            ) from None
-
-    def bare(self, handles: Sequence[Handle]) -> Callable[[], None]:
-        """IREE's own call on these arguments: the baseline of a call's cost."""
-        arguments = rt.VmVariantList(len(handles) + 1)
-        for handle in handles:
-            arguments.push_ref(handle.view)  # pyright: ignore[reportArgumentType]
-        if self._memory is not None:
-            arguments.push_ref(self._taken(self._memory, handles))  # pyright: ignore[reportArgumentType]
-        count = len(self._outputs)
-        return lambda: self._context.invoke(self._main, arguments, rt.VmVariantList(count))
-
-    def _taken(self, memory: CallMemory, handles: Sequence[Handle]) -> rt.HalBuffer:
-        assert self._need is not None, "a binary that takes memory says how much"
-        return memory.take(self._need.of_call(self._context, (h.view for h in handles), memory))
-
-    def _collect(self, handles: Sequence[Handle], results: rt.VmVariantList) -> list[Handle]:
-        """Handles over the results; one that shares memory with an argument, a weight or another is copied.
-
-        IREE returns one buffer for two equal results, and may return an argument's or a weight's own. A
-        donated argument's is the result's to have.
-        """
-        taken = [(handle.start, handle.end) for handle in handles]
-        outputs: list[Handle] = []
-        for index, (dtype, sizes, nbytes, shape, elements, is_float8) in enumerate(self._outputs):
-            view = results.get_as_object(index, rt.HalBufferView)
-            # A binary may be another module's than it says, and reads are as large as the port.
-            if view.byte_length != nbytes or view.shape != shape or view.element_type not in elements:
-                raise EngineError(self._unlike_declared(index, view))
-            start = view_address(self._device, view, is_float8) if nbytes else 0
-            handle = Handle(view, dtype, sizes, start, nbytes, self._target.place)
-            if index in self._donated and start == handles[self._donated[index]].start:
-                handle = handles[self._donated[index]]
-            elif nbytes and self._overlaps(start, handle.end, taken):
-                handle = self._copy(handle)
-            taken.append((handle.start, handle.end))
-            outputs.append(handle)
-        return outputs
-
-    def _unlike_declared(self, index: int, view: rt.HalBufferView) -> str:
-        port = self._module.outputs[index]
-        return (
-            f"iree {self._module.name}: the binary gives {port.name} as {list(view.shape)} in "
-            f"{view.byte_length} bytes, and the module says {list(port.sizes)} of {port.dtype}; "
-            "compile the module anew"
-        )
-
-    def _overlaps(self, start: int, end: int, taken: list[tuple[int, int]]) -> bool:
-        for other_start, other_end in taken:
-            if start < other_end and other_start < end:
-                return True
-        # Weights are sorted, and disjoint or equal: only the last that starts before `end` can reach `start`.
-        at = bisect_right(self._starts, end - 1) - 1
-        return at >= 0 and self._spans[at][1] > start
-
-    def _copy(self, handle: Handle) -> Handle:
-        array = Iree().to_numpy(handle)
-        if self._target.device != "cpu":
-            return Iree._to_device(array, self._target)
-        return _owned(array)
-
-
 def _owned(array: np.ndarray) -> Handle:
     """A copy in memory that IREE allocates on the CPU."""
     if not array.size:
@@ -399,8 +189,3 @@ def _owned(array: np.ndarray) -> Handle:
     device, dtype = device_of("local-sync"), dtype_of(array)
     view = allocated(array, device, rt.MemoryType.DEVICE_LOCAL | rt.MemoryType.HOST_VISIBLE)
     return Handle(view, dtype, array.shape, view_address(device, view, dtype in FLOAT8), array.nbytes, "cpu")
-
-
-@cache
-def _instance() -> rt.VmInstance:
-    return rt.VmInstance()

@@ -28,7 +28,7 @@ from lowering.targets.iree.interface import MAIN, SCOPE
 from lowering.targets.target import Built, Kernel, Results
 
 if TYPE_CHECKING:
-    from lowering.targets.iree.engine import IreeExecutable
+    from lowering.targets.iree.executable import IreeExecutable
 
 # The first pays for memory that is touched for the first time.
 _CALLS = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bridge.profiling.costs import Costs
-from lowering.ir.program import Location
+from lowering.ir.location import Location
 from tests.bridge.profiling.profiles import mixed
 
 PROFILE = mixed()

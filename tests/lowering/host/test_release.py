@@ -17,10 +17,10 @@ from lowering.host.tensors import aligned_copy
 from lowering.ir.types import DType
 from lowering.targets import get_engine
 from lowering.targets.iree import weights as iree_weights
-from lowering.targets.iree.engine import IreeExecutable
+from lowering.targets.iree.executable import IreeExecutable
 from lowering.targets.iree.weights import lend
 from lowering.targets.target import CPU, TargetOptions
-from lowering.targets.xla.engine import XlaExecutable
+from lowering.targets.xla.executable import XlaExecutable
 from tests.lowering.targets.engine_modules import linear
 
 ROOT = Path(__file__).parents[3]

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from lowering.ir.location import Location
 from lowering.ir.program import (
     Argument,
     Graph,
     Guard,
     InputKind,
     InputSpec,
-    Location,
     Node,
     Operator,
     OutputKind,

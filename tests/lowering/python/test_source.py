@@ -13,7 +13,8 @@ import torch
 from torch.export import Dim
 
 import bridge
-from lowering.ir.program import Argument, Location, Node, Operator
+from lowering.ir.location import Location
+from lowering.ir.program import Argument, Node, Operator
 from lowering.python.errors import NoSource
 from tests.bridge.samples import NAMES, path_of
 from tests.lowering.python import networks

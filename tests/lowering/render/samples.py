@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lowering.ir.location import Location
 from lowering.ir.plan import Placement, Plan, Segment
-from lowering.ir.program import Location, Node, Program
+from lowering.ir.program import Node, Program
 from tests.lowering.graphs import f32, node, program
 
 #: Names that mean something in one of the formats.

@@ -10,7 +10,7 @@ import torch
 from lowering.ir.types import DType
 from lowering.stablehlo import decompose as module
 from lowering.stablehlo import emit
-from lowering.stablehlo.decompose import LAPACK, RANDOM
+from lowering.stablehlo.decomposed_graph import LAPACK, RANDOM
 from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.registry import rule_for
 from lowering.targets import get_engine

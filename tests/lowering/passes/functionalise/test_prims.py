@@ -3,7 +3,7 @@
 import torch
 
 from lowering.ir.aten import schema, targets
-from lowering.ir.views import _rules
+from lowering.ir.view_rules import rules
 from lowering.passes.pipelines import canonical
 from tests.lowering.passes.eager import Body, check, exported, inputs
 
@@ -55,7 +55,7 @@ def test_every_view_of_the_table_is_known_by_its_exact_overload():
         for namespace in ("aten", "prims")
         for target in targets(namespace)
         if any(result.alias and not result.writes for result in schema(target).returns)
-        and target not in _rules()
+        and target not in rules()
     }
     assert {target.split(".")[1] for target in unknown} == UNKNOWN
 

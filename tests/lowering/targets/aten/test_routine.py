@@ -10,7 +10,8 @@ import torch
 
 from lowering.frontend.pt2.reader import read as read_pt2
 from lowering.host.weights import torch_weights
-from lowering.ir.program import Argument, Graph, Location, Node, Operator, Ref
+from lowering.ir.location import Location
+from lowering.ir.program import Argument, Graph, Node, Operator, Ref
 from lowering.ir.symbols import Apply, Symbol
 from lowering.ir.types import CPU, DType, Layout, MemoryFormat, SymKind, SymType
 from lowering.targets.aten.reference import interpret

@@ -10,7 +10,7 @@ from torch import nn
 import bridge
 from lowering.host.machine import unseal
 from lowering.targets import get_engine
-from lowering.targets.iree import engine
+from lowering.targets.iree import executable
 from lowering.targets.iree.initialisers import INITIALISER, without_initialiser
 
 
@@ -42,8 +42,8 @@ def test_weights_are_packed_by_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
             invoked.append(function.name)  # pyright: ignore[reportAttributeAccessIssue]
             self.inner.invoke(function, *rest)  # pyright: ignore[reportAttributeAccessIssue]
 
-    original = engine.rt.VmContext
-    monkeypatch.setattr(engine.rt, "VmContext", lambda *given: Context(original(*given)))
+    original = executable.rt.VmContext
+    monkeypatch.setattr(executable.rt, "VmContext", lambda *given: Context(original(*given)))
     again = bridge.lower(layer, (x,))
     again.binaries.update(lowered.binaries)
     loaded = again.compile("iree")

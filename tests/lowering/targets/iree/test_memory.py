@@ -16,7 +16,8 @@ from lowering.ir.module import Module, Port
 from lowering.ir.types import DType
 from lowering.targets.iree import compile as iree_compile
 from lowering.targets.iree import memory as iree_memory
-from lowering.targets.iree.engine import Iree, IreeExecutable
+from lowering.targets.iree.engine import Iree
+from lowering.targets.iree.executable import IreeExecutable
 from lowering.targets.iree.interface import MAIN, MAIN_IN
 from lowering.targets.iree.memory import CallMemory
 from lowering.targets.target import TargetOptions

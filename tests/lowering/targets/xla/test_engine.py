@@ -6,6 +6,8 @@ import pytest
 from lowering.ir.errors import EngineError
 from lowering.ir.types import DType
 from lowering.targets.target import TargetOptions
+from lowering.targets.xla import client as xla_client
+from lowering.targets.xla import compile as xla_compile
 from lowering.targets.xla import engine as xla
 from tests.lowering.targets.engine_modules import add_one, linear
 
@@ -17,7 +19,7 @@ def test_smoke_of_every_surface_of_jaxlib() -> None:
 
 
 def test_a_changed_jaxlib_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(xla._SURFACE, xla.xla_client, ("DeviceList", "gone"))
+    monkeypatch.setitem(xla_client._SURFACE, xla_client.xla_client, ("DeviceList", "gone"))
     with pytest.raises(EngineError, match=r"jaxlib .* lacks gone; install"):
         xla.Xla()
 
@@ -29,8 +31,8 @@ def test_options_follow_the_dtypes_and_the_cores(monkeypatch: pytest.MonkeyPatch
         (1, DType.BFLOAT16, "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"),
         (2, DType.FLOAT32, "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"),
     ):
-        monkeypatch.setattr(xla, "cores", lambda cores=cores: cores)
-        options = xla._options(add_one(dtype), CPU)
+        monkeypatch.setattr(xla_compile, "cores", lambda cores=cores: cores)
+        options = xla_compile.options_for(add_one(dtype), CPU)
         assert options[key] == value
         assert options["xla_allow_excess_precision"] == "False"
 
@@ -38,10 +40,10 @@ def test_options_follow_the_dtypes_and_the_cores(monkeypatch: pytest.MonkeyPatch
 def test_an_option_this_jaxlib_lacks_is_dropped_if_ours_and_refused_if_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(xla, "_accepts", lambda device, key, value: False)
-    assert xla._options(add_one(), CPU) == {}
+    monkeypatch.setattr(xla_compile, "_accepts", lambda device, key, value: False)
+    assert xla_compile.options_for(add_one(), CPU) == {}
     with pytest.raises(EngineError, match="refuses the option xla_nonsense=1"):
-        xla._options(add_one(), TargetOptions(options={"xla_nonsense": "1"}))
+        xla_compile.options_for(add_one(), TargetOptions(options={"xla_nonsense": "1"}))
 
 
 def test_a_refused_option_is_found_out() -> None:
@@ -51,7 +53,7 @@ def test_a_refused_option_is_found_out() -> None:
 
 def test_a_given_option_replaces_ours() -> None:
     given = TargetOptions(options={"xla_cpu_prefer_vector_width": "256", "timeout": "9"})
-    options = xla._options(add_one(), given)
+    options = xla_compile.options_for(add_one(), given)
     assert options["xla_cpu_prefer_vector_width"] == "256"
     assert "timeout" not in options
 
@@ -72,12 +74,12 @@ def test_a_binary_says_how_much_memory_a_call_needs() -> None:
 
 def test_a_binary_runs_on_each_device_of_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three devices of a client on the CPU stand for GPUs."""
-    client = xla.xla_client.make_cpu_client(asynchronous=False, num_devices=3)
+    client = xla_client.xla_client.make_cpu_client(asynchronous=False, num_devices=3)
     devices = client.local_devices()
 
-    lists = tuple(xla.xla_client.DeviceList((device,)) for device in devices)
-    real = xla._client
-    monkeypatch.setattr(xla, "_client", lambda kind: (client, lists) if kind == "cuda" else real(kind))
+    lists = tuple(xla_client.xla_client.DeviceList((device,)) for device in devices)
+    real = xla_client._client
+    monkeypatch.setattr(xla_client, "_client", lambda kind: (client, lists) if kind == "cuda" else real(kind))
     engine, program = xla.Xla(), linear()
     weight = np.eye(8, dtype=np.float32)
     binary = engine.compile(program, TargetOptions("cuda"))
@@ -91,4 +93,4 @@ def test_a_binary_runs_on_each_device_of_its_kind(monkeypatch: pytest.MonkeyPatc
 
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(EngineError, match="there is no cpu:9 here, but 1 of its kind"):
-        xla._backend("cpu", 9)
+        xla_client.client_of("cpu", 9)
