@@ -19,12 +19,12 @@ import torch
 import bridge
 from benchmarks.overhead import microseconds
 from bridge.compilation import compile_configured
+from bridge.compiled.compiled import Compiled
 from bridge.configuration import Configuration
 from lowering.host.weights import materialise
 from lowering.ir.plan import Placement
 from lowering.targets import get_engine
 from lowering.targets.target import TargetOptions
-from runtime.executor import Compiled
 
 _SHORT, _LONG = 2, 10
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bridge.adapters.merging import merged
     from bridge.api import load, lower
     from bridge.buckets import Buckets
+    from bridge.compiled.compiled import Compiled
     from bridge.errors import BridgeError
     from bridge.given_weights import read_weights, validate_weights
     from bridge.ir import execute, extract, read_program, read_schema
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from bridge.registration import register_decomposition, register_kernel, register_lowering
     from bridge.verifying import verify
     from lowering.ir.program import Program
-    from runtime.executor import Compiled
 
 __version__ = "0.1.0"
 
@@ -42,7 +42,7 @@ _HOMES = {
     "validate_weights": "bridge.given_weights",
     "verify": "bridge.verifying",
     "Lowered": "bridge.lowered",
-    "Compiled": "runtime.executor",
+    "Compiled": "bridge.compiled.compiled",
     "merged": "bridge.adapters.merging",
     "register_decomposition": "bridge.registration",
     "register_kernel": "bridge.registration",

@@ -7,41 +7,32 @@ import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.adapters.variant import Bound, Form, bound_adapter, with_inputs
-from bridge.background_compiler import background_compiler
-from bridge.binaries import Binaries, Site
-from bridge.compile_worker import Reply, Request
+from bridge.binaries import Binaries
 from bridge.configuration import ATEN, AUTO, Configuration, choice_named
-from bridge.errors import UsageError
 from bridge.padding import paddings
-from bridge.planned import Planned, SizeKey, Sizes, size_key
-from bridge.progress import part
+from bridge.planned import Planned, Sizes
+from bridge.segment_compiler import SegmentCompiler
 from bridge.sizes import sizes_by_symbol
 from bridge.state_files import STATE_FILES
 from bridge.weight_origin import OwnedWeights
-from lowering.ir.errors import EngineError, NoCompiler
+from lowering.ir.errors import EngineError
 from lowering.ir.facts.namespaces import namespace_of
 from lowering.ir.homes import import_home
-from lowering.ir.module import Module
 from lowering.ir.plan import Placement, Plan, Segment
 from lowering.ir.program import all_nodes
 from lowering.ir.tree import NodeType
 from lowering.ir.unbacked import has_data_sizes
-from lowering.passes.pipeline import is_observed
-from lowering.stablehlo.errors import Unsupported
-from lowering.targets import get_engine
-from lowering.targets.packages import needs
-from lowering.targets.target import Built, BuiltDynamic, CompilesDynamic, target_of
+from lowering.targets.target import Built, BuiltDynamic
 from runtime.specialisations import OnNewSize
 
 if TYPE_CHECKING:
-    from runtime.executor import Compiled
-    from runtime.interpreted import Interpreted
+    from bridge.compiled.compiled import Compiled
+    from bridge.compiled.interpreted import Interpreted
     from runtime.report import Fallback
 
 _ASKED_FOR = "engine aten was asked for"
@@ -65,14 +56,12 @@ def compile_configured(
     the keys of the binaries that it takes. `on_new_size`: the way of calls whose sizes are not compiled.
     `sizes`: those to compile for beforehand; an artifact keeps their binaries as it does the example's.
     `beside`: a program whose weights and state it shares."""
-    for engine in configuration.engines():
-        # Not installed is an error, and no refusal that moves everything to ATen.
-        get_engine(engine)
     name = name or configuration.choice
     compilation = _Compilation(lowered, configuration, device, name, on_new_size, beside)
+    compilation.compiler.require_engines()
     if configuration.choice == ATEN:
         reason = "measured: all of it is faster there" if name == AUTO else _ASKED_FOR
-        return compilation.executor(_aten_plan(lowered, reason))
+        return compilation.compiled(_aten_plan(lowered, reason))
     compiled = compilation.build()
     for asked in sizes:
         compilation.keep(compiled, asked)
@@ -96,12 +85,12 @@ def compile_split_on_aten(lowered: Planned) -> Compiled:
     """All on ATen, in the segments of the program's own plan."""
     plan = lowered.plan
     segments = tuple(replace(segment, placement=Placement.ATEN) for segment in plan.segments)
-    return _Compilation(lowered, Configuration(ATEN), "cpu", ATEN).executor(replace(plan, segments=segments))
+    return _Compilation(lowered, Configuration(ATEN), "cpu", ATEN).compiled(replace(plan, segments=segments))
 
 
 def interpreted(lowered: Planned) -> Interpreted:
     """The program as read, before any rewrite, on ATen alone."""
-    from runtime.interpreted import Interpreted
+    from bridge.compiled.interpreted import Interpreted
 
     # The modules of operators may bring the classes of containers too: for this and for all that follows.
     for namespace in {namespace_of(node.target) for node in all_nodes(lowered.program.graph.nodes)}:
@@ -111,7 +100,7 @@ def interpreted(lowered: Planned) -> Interpreted:
         _aten_plan(lowered, _ASKED_FOR),
         lowered.weights,
         container_types(lowered),
-        OwnedWeights(_Compilation(lowered, Configuration(ATEN), "cpu", ATEN)),
+        OwnedWeights(SegmentCompiler(lowered, Configuration(ATEN), "cpu")),
         STATE_FILES,
     )
 
@@ -141,22 +130,24 @@ class _Compilation:
         on_new_size: OnNewSize = OnNewSize.WAIT,
         beside: Compiled | None = None,
     ) -> None:
-        self.lowered = lowered
+        self.compiler = SegmentCompiler(lowered, configuration, device)
         self._configuration = configuration
         # It has this one among its adapters.
         self._beside = None if beside is None else weakref.ref(beside)
         self._device = device
         self._name = name
         self._on_new_size = on_new_size
-        self._example = dict(lowered.example_sizes)
-        self.binaries = Binaries(lowered.binaries)
         self._moves = 0
-        # Whether the binaries of modules that an artifact brought fit here.
-        self._at_hand: dict[tuple[int, SizeKey], bool] = {}
-        # The modules that another process has compiled, until they are loaded.
-        self._replies: dict[tuple[int, SizeKey], Reply] = {}
-        # The sizes whose binaries an artifact keeps.
-        self._kept: list[Sizes] = [self._example]
+
+    @property
+    def lowered(self) -> Planned:
+        """The program, with the weights of now."""
+        return self.compiler.lowered
+
+    @property
+    def binaries(self) -> Binaries:
+        """The binaries that it takes and makes."""
+        return self.compiler.binaries
 
     def build(self) -> Compiled:
         """Compile and load everything at the example sizes, and again after moving a failed node or segment
@@ -164,8 +155,8 @@ class _Compilation:
         plan = self._moved(self.lowered.plan, self._configuration.moved)
         while True:
             plan = self._settle(plan)
-            compiled = self.executor(plan)
-            compiled.load_at(self._example)
+            compiled = self.compiled(plan)
+            compiled.load_at(self.compiler.example)
             failed = compiled.report.fallbacks
             if not failed:
                 return compiled
@@ -173,7 +164,7 @@ class _Compilation:
 
     def keep(self, compiled: Compiled, sizes: Sizes) -> None:
         """Compile for these sizes, and keep modules and binaries for an artifact. Raises EngineError."""
-        self._kept.append(dict(sizes))
+        self.compiler.kept.append(dict(sizes))
         compiled.load_at(sizes)
 
     def segments(self, only_kept: bool) -> tuple[Plan, dict[int, Built]]:
@@ -186,51 +177,49 @@ class _Compilation:
             if segment.placement is Placement.ATEN or has_data_sizes(self.lowered.functional, segment):
                 continue
             if not only_kept:
-                found[segment.index] = self.compile(plan, segment, self._example)
+                found[segment.index] = self.compiler.compile(plan, segment, self.compiler.example)
                 continue
-            module, site = self.lowered.specialise(plan, segment, self._example), self._site(segment)
+            module = self.lowered.specialise(plan, segment, self.compiler.example)
+            site = self.compiler.site(segment)
             kept = self.binaries.kept(module, site)
             if kept is not None:
                 before = self.binaries.kept(module.preflight, site) if module.preflight else None
                 found[segment.index] = Built(module, kept, *site, before or b"")
         return plan, found
 
-    def executor(self, plan: Plan) -> Compiled:
+    def compiled(self, plan: Plan) -> Compiled:
         """The program with this plan."""
-        from runtime.executor import Compiled
+        from bridge.compiled.compiled import Compiled
+        from runtime.bound_weights import BoundWeights
+        from runtime.executor import Executor
+        from runtime.frame import NOTHING_GIVEN
 
-        return Compiled(
-            self.lowered.functional,
+        lowered, origin = self.lowered, _Origin(self, self.compiler, plan)
+        beside = None if self._beside is None else self._beside()
+        executor = Executor(
+            lowered.functional,
             plan,
-            self.lowered.weights,
-            partial(self.compile, plan),
+            BoundWeights(lowered.weights) if beside is None else beside.executor.loaded.weights,
+            partial(self.compiler.compile, plan),
             self._name,
             self._device.partition(":")[0],
-            types=container_types(self.lowered),
+            types=container_types(lowered),
             packed=self._configuration.packed,
             on_new_size=self._on_new_size,
-            origin=_Origin(self, plan),
-            at_one=self.lowered.at_one,
-            padding=paddings(self.lowered, plan, self.lowered.buckets),
-            files=STATE_FILES,
-            beside=None if self._beside is None else self._beside(),
+            origin=origin,
+            at_one=lowered.at_one,
+            padding=paddings(lowered, plan, lowered.buckets),
+            given=None if beside is None else NOTHING_GIVEN,
         )
+        return Compiled(executor, origin, STATE_FILES, None if beside is None else beside.state())
 
     def compile_with_adapters(self, form: Form, beside: Compiled) -> Compiled:
         """The program that takes adapters of this form, the way this one was compiled."""
         lowered = with_inputs(self.lowered, form)
-        way, sizes = self._configuration, self._kept[1:]
+        way, sizes = self._configuration, self.compiler.kept[1:]
         return compile_configured(
             lowered, way, self._device, self._name, None, self._on_new_size, sizes, beside
         )
-
-    def _site(self, segment: Segment) -> Site:
-        """The engine and the options that a segment is compiled for. Raises EngineError where that engine is
-        not installed."""
-        choice = choice_named(self._configuration.choice_of(segment))
-        target = target_of(self._device, choice.options)
-        assert target is not None, "the device was checked before"
-        return Site(get_engine(choice.engine), target)
 
     def _settle(self, plan: Plan) -> Plan:
         """Compile all segments at the example sizes; the plan with what the engine refuses on ATen."""
@@ -239,7 +228,7 @@ class _Compilation:
                 if segment.placement is Placement.ATEN or has_data_sizes(self.lowered.functional, segment):
                     continue
                 try:
-                    self.compile(plan, segment, self._example)
+                    self.compiler.compile(plan, segment, self.compiler.example)
                 except EngineError as error:
                     plan = self._move(plan, segment, str(error), error.node)
                     break
@@ -253,9 +242,9 @@ class _Compilation:
         compiled anew.
         """
         segment = plan.segments[failure.segment]
-        module = self.lowered.specialise(plan, segment, self._example)
+        module = self.lowered.specialise(plan, segment, self.compiler.example)
         variants = (module, module.preflight, replace(module, donated=(), preflight=None))
-        if self.binaries.drop([v for v in variants if v is not None], self._site(segment)):
+        if self.binaries.drop([v for v in variants if v is not None], self.compiler.site(segment)):
             return plan
         return self._move(plan, segment, failure.reason, failure.node)
 
@@ -281,135 +270,40 @@ class _Compilation:
 
         return partition(self.lowered.functional, {**plan.reasons, **moved})
 
-    def compile(self, plan: Plan, segment: Segment, sizes: Sizes) -> Built:
-        """A segment's module and binaries at these sizes, cached. Raises EngineError."""
-        reply = self._replies.pop((segment.index, size_key(sizes)), None)
-        if reply is not None and reply.refused is not None:
-            raise EngineError(*reply.refused)
-        module = reply.module if reply is not None else None
-        if module is None:
-            module = self._specialised(plan, segment, sizes)
-        kept = [at for at in self._kept if all(at.get(name, value) == value for name, value in sizes.items())]
-        own = bool(kept)
-        if own and plan is self.lowered.plan and kept[0] is not self._example:
-            self.lowered.sized[segment.index, size_key(sizes)] = module
-        site = self._site(segment)
-        with part(f"segment {segment.index + 1} of {len(plan.segments)}, {site.engine.name}"):
-            return self.binaries.built(module, site, own)
-
-    def _specialised(self, plan: Plan, segment: Segment, sizes: Sizes) -> Module:
-        try:
-            return self.lowered.specialise(plan, segment, sizes)
-        except Unsupported as error:
-            raise EngineError(f"no StableHLO at these sizes: {error.reason}") from error
-        except ModuleNotFoundError as error:
-            raise NoCompiler(f"to compile for new sizes {needs(error)}") from error
-
-    def compile_aside(self, plan: Plan, segment: Segment, sizes: Sizes) -> None:
-        """Have another process make what `compile` gives for these sizes, which takes it then.
-
-        Where no process can, or passes are watched in this one, `compile` does it all. Raises EngineError.
-        """
-        if is_observed() or find_spec("jax") is None:
-            return
-        place = segment.index, size_key(sizes)
-        if place in self._replies:
-            return
-        from lowering.ir.updates import donations
-
-        site = self._site(segment)
-        pairs = donations(self.lowered.functional, plan, segment)
-        module = self.lowered.dynamic_for(plan, segment, sizes) or self._specialised(plan, segment, sizes)
-        try:
-            reply = background_compiler.compile(
-                Request(module, dict(sizes), pairs, site.engine.name, site.target)
-            )
-        except EngineError as error:
-            reply = Reply(None, refused=(str(error), error.node))
-        if reply is None or (reply.module is None and reply.refused is None):
-            return
-        if reply.module is not None:
-            self.binaries.add(reply.module, site, reply.binary)
-            if reply.module.preflight is not None:
-                self.binaries.add(reply.module.preflight, site, reply.preflight)
-        self._replies[place] = reply
-
-    def compile_dynamic(self, plan: Plan, segment: Segment) -> BuiltDynamic:
-        """A segment's module for all sizes and its binary, cached. Raises EngineError."""
-        site = self._site(segment)
-        if plan is not self.lowered.plan:
-            raise EngineError("its nodes are other ones than the program's own plan has")
-        if not isinstance(site.engine, CompilesDynamic):
-            raise EngineError(f"{site.engine.name} compiles a module for each size")
-        try:
-            module = self.lowered.dynamic_module(segment.index)
-            binary = self.binaries.of_dynamic(module, site)
-        except UsageError as error:
-            raise EngineError(str(error)) from error
-        except ModuleNotFoundError as error:
-            raise EngineError(f"a module for all sizes {needs(error)}") from error
-        return BuiltDynamic(module, binary, site.engine, site.target)
-
-    def is_at_hand(self, plan: Plan, segment: Segment, sizes: Sizes) -> bool:
-        """Whether an artifact brought the segment's binary for these sizes."""
-        place = segment.index, size_key(sizes)
-        if plan is not self.lowered.plan or place not in self.lowered.sized:
-            return False
-        if place not in self._at_hand:
-            module = self.lowered.sized[place]
-            self._at_hand[place] = self.binaries.kept(module, self._site(segment)) is not None
-        return self._at_hand[place]
-
-    def save(self, plan: Plan, compiled: Iterable[tuple[int, Sizes]], path: Path | None) -> Path:
-        """Write an artifact with the binaries of these segments and sizes.
-
-        Raises UsageError, ArtifactError.
-        """
-        from bridge.artifact import save
-
-        target = path or self.lowered.artifact
-        if target is None:
-            raise UsageError("the program was not loaded from an artifact; give save_binaries a path")
-        if plan is not self.lowered.plan:
-            raise UsageError("no binaries of sizes are kept where the engine has moved nodes to ATen")
-        for index, sizes in compiled:
-            self._kept.append(sizes)
-            self.compile(plan, plan.segments[index], sizes)
-        return save(self.lowered, target)
-
 
 class _Origin(OwnedWeights):
-    """See `runtime.origin.Origin`."""
+    """See `bridge.compiled.origin.CompiledOrigin`."""
 
-    def __init__(self, compilation: _Compilation, plan: Plan) -> None:
-        super().__init__(compilation)
+    def __init__(self, compilation: _Compilation, compiler: SegmentCompiler, plan: Plan) -> None:
+        super().__init__(compiler)
         self._compilation = compilation
+        self._compiler = compiler
         self._plan = plan
 
     @property
     def host_differs(self) -> bool:
-        return not self._compilation.lowered.bounds_checks
+        return not self._compiler.lowered.bounds_checks
 
     def dynamic(self, segment: Segment) -> BuiltDynamic:
-        return self._compilation.compile_dynamic(self._plan, segment)
+        return self._compiler.compile_dynamic(self._plan, segment)
 
     def compile_aside(self, segment: Segment, sizes: Sizes) -> None:
-        self._compilation.compile_aside(self._plan, segment, sizes)
+        self._compiler.compile_aside(self._plan, segment, sizes)
 
     def is_at_hand(self, segment: Segment, sizes: Sizes) -> bool:
-        return self._compilation.is_at_hand(self._plan, segment, sizes)
+        return self._compiler.is_at_hand(self._plan, segment, sizes)
 
     def adapter(self, source: Any, scale: float | None, config: Any) -> Bound:
-        return bound_adapter(self._compilation.lowered, source, scale, config)
+        return bound_adapter(self._compiler.lowered, source, scale, config)
 
     def with_adapters(self, form: Form, beside: Compiled) -> Compiled:
         return self._compilation.compile_with_adapters(form, beside)
 
     def symbols(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        return sizes_by_symbol(self._compilation.lowered.program, sizes)
+        return sizes_by_symbol(self._compiler.lowered.program, sizes)
 
     def save(self, sizes: Iterable[tuple[int, Sizes]], path: str | PathLike[str] | None) -> Path:
-        return self._compilation.save(self._plan, sizes, None if path is None else Path(path))
+        return self._compiler.save(self._plan, sizes, None if path is None else Path(path))
 
 
 def _aten_plan(lowered: Planned, reason: str) -> Plan:

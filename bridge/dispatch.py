@@ -22,8 +22,8 @@ from lowering.targets.target import CPU, CompilesDynamic, TargetOptions, target_
 from runtime.specialisations import OnNewSize
 
 if TYPE_CHECKING:
-    from runtime.executor import Compiled
-    from runtime.interpreted import Interpreted
+    from bridge.compiled.compiled import Compiled
+    from bridge.compiled.interpreted import Interpreted
 
 
 def compile_lowered(

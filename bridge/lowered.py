@@ -17,10 +17,10 @@ from lowering.targets import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
     from bridge.buckets import Buckets
+    from bridge.compiled.compiled import Compiled
+    from bridge.compiled.interpreted import Interpreted
     from bridge.given_weights import WeightSource
     from bridge.memory import CallMemory
-    from runtime.executor import Compiled
-    from runtime.interpreted import Interpreted
 
 
 class Lowered(Planned):

@@ -23,8 +23,8 @@ from lowering.passes.held_buffers import written_buffers
 from lowering.targets import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
+    from bridge.compiled.methods import CompiledMethods
     from bridge.sources import Source
-    from runtime.methods import CompiledMethods
 
 #: Which buffers several methods share: all of one name, none, or those named.
 Shares = bool | Iterable[str]
@@ -79,8 +79,8 @@ class LoweredMethods(Mapping[str, Lowered]):
         `options`: as `Lowered.compile` takes them, for all methods; `sizes` and `buckets` by method. Raises
         as it does.
         """
-        from runtime.executor import Compiled
-        from runtime.methods import CompiledMethods
+        from bridge.compiled.compiled import Compiled
+        from bridge.compiled.methods import CompiledMethods
 
         by_method = {name: options.pop(name, None) or {} for name in ("sizes", "buckets")}
         for option, given in by_method.items():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Sizes = Mapping[str, Any]
 # The same as a key: sorted by symbol.
 SizeKey = tuple[tuple[str, int], ...]
+# How many symbols `Planned.at_one` is made for: it has an entry for each combination.
+_MOST_SYMBOLS = 4
 
 
 @dataclass(repr=False)
@@ -155,8 +158,6 @@ class Planned:
     def known_at_one(self) -> dict[tuple[str, ...], str]:
         """The types that do not hold at sizes of 1. Without torch, as far as they are known."""
         if not self.at_one and self.example_sizes:
-            from runtime.small_sizes import problems_at_one
-
             with suppress(ModuleNotFoundError):
                 self.at_one.update(problems_at_one(self.functional, self.example_sizes))
         return self.at_one
@@ -278,3 +279,22 @@ def example_sizes(program: Program) -> dict[str, int]:
         low = max(bounds.low or 0, 2)
         sizes[name] = program.hints.get(name, low if bounds.high is None else min(low, bounds.high))
     return {**{name: v for name, v in program.hints.items() if not is_unbacked(name)}, **sizes}
+
+
+def problems_at_one(program: Program, sizes: Mapping[str, int]) -> dict[tuple[str, ...], str]:
+    """The table `Planned.at_one` of a program, which takes torch to make. Empty for many symbols.
+
+    `sizes`: those of the example; where it has a size of 1, 2 stands for it.
+    """
+    names = sorted(sizes)
+    if len(names) > _MOST_SYMBOLS:
+        return {}
+    from lowering.targets import get_host
+
+    host = get_host()
+    found: dict[tuple[str, ...], str] = {}
+    for count in range(1, len(names) + 1):
+        for ones in combinations(names, count):
+            at = {name: 1 if name in ones else max(size, 2) for name, size in sizes.items()}
+            found[ones] = host.size_problem(program, at)
+    return found

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from bridge.compiled.hooks import StepEvent
 from bridge.errors import UsageError
 from lowering.frontend.state_dicts.safetensors_files import write_safetensors
 from lowering.host.memory import in_kind
-from runtime.hooks import StepEvent
 
 INDEX = "steps.json"
 

@@ -14,7 +14,7 @@ from lowering.host.weights import materialise
 
 
 class SafetensorsStates:
-    """See `runtime.state.StateFiles`."""
+    """See `bridge.compiled.state.StateFiles`."""
 
     def write(self, path: str | PathLike[str], values: Mapping[str, np.ndarray]) -> None:
         """Write arrays by name, all or nothing.

@@ -20,7 +20,7 @@ class Owner(Protocol):
 
 
 class OwnedWeights:
-    """See `runtime.origin.WeightOrigin`."""
+    """See `bridge.compiled.origin.WeightOrigin`."""
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner

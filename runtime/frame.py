@@ -41,6 +41,16 @@ class Frame(NamedTuple):
     rollback: list[Callable[[], Any]]
 
 
+class Given(NamedTuple):
+    """Tensors that come with each call, by value name: in host form, and as an engine's handles."""
+
+    host: Mapping[str, Any]
+    handles: Mapping[str, Any]
+
+
+NOTHING_GIVEN = Given({}, {})
+
+
 @dataclass
 class Shared:
     """The data that all steps of a program share.

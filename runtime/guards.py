@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lowering.ir.argument_paths import LeafPath, rename
 from lowering.ir.program import Guard
 from lowering.ir.symbols import Scalar, Symbol, SymbolError, evaluate, free_symbols, substituted, to_text
 from lowering.targets.errors import InputError
-from runtime.argument_paths import LeafPath, rename
 
 # Where a guard reads: the input, what of it, and the axis.
 Access = tuple[int, str, int]

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lowering.host.tensors import dtype_of, numpy_dtype, torch_dtype
+from lowering.ir.argument_paths import LeafPath, leaf_paths, top_level_names
 from lowering.ir.errors import did_you_mean
 from lowering.ir.program import InputKind, InputSpec, Program
 from lowering.ir.symbols import Dim, Expr, Scalar
 from lowering.ir.tree import NodeType, TreeMismatch, flatten
 from lowering.ir.types import DType, SymKind, SymType, TensorType
 from lowering.targets.errors import InputError
-from runtime.argument_paths import LeafPath, leaf_paths, top_level_names
 from runtime.guards import Guards
 from runtime.sizes import Sizes
 

@@ -23,6 +23,9 @@ from runtime.results import Contract, Results
 from runtime.step import Step
 
 Rebuild = Callable[[list[Any]], Any]
+# The short way of calls, and whether they may still find it.
+Short = tuple[FastCall | None, bool]
+NO_SHORT: Short = (None, False)
 
 
 class Loaded:
@@ -83,7 +86,7 @@ class Loaded:
         """The segments that run on the host by now, fallbacks included."""
         return _on_host(self.steps)
 
-    def set_short(self, short: tuple[FastCall | None, bool]) -> tuple[FastCall | None, bool]:
+    def set_short(self, short: Short) -> Short:
         """Take another short way, and whether it is learnt; return those before."""
         before = self.fast, self.learns
         self.fast, self.learns = short

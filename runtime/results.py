@@ -20,18 +20,11 @@ from lowering.ir.updates import tied
 from lowering.ir.weights import Weights
 from lowering.targets.errors import ExecutionError, InputError
 from lowering.targets.target import HostExecutable
+from runtime.buffer_store import BufferStore
 from runtime.frame import Frame, Shared, read_scalar
 from runtime.inputs import Bound, Leaf
-from runtime.state import State
 
 RETURNED = (OutputKind.USER, OutputKind.LOSS)
-
-
-class Written(NamedTuple):
-    """The names of the inputs and buffers that a call writes."""
-
-    inputs: tuple[str, ...]
-    buffers: tuple[str, ...]
 
 
 class Contract(NamedTuple):
@@ -146,7 +139,7 @@ class Results:
                         f"`{self._leaves[index].path.label}`: pass a copy of one"
                     )
 
-    def finish(self, frame: Frame, bound: Bound, state: State) -> list[Any]:
+    def finish(self, frame: Frame, bound: Bound, store: BufferStore) -> list[Any]:
         """Write inputs and buffers, after all values of both are there; return the leaves of the result."""
         contract = self._contract
         on_host = self._on_host()
@@ -154,7 +147,7 @@ class Results:
         outside = set().union(*(executable.bases for executable in on_host))
         callers = {base(leaf) for leaf in bound.leaves if hasattr(leaf, "shape")} if views else set()
         if views and self._unwritten:
-            outside |= self._unwritten_bases(state)
+            outside |= self._unwritten_bases(store)
         host, handles = self._new_state(frame, callers | outside)
         given = [bound.leaves[place] for _, place in contract.input_writes]
         protected = outside | self._written_bases(host, handles, given) if views else set()
@@ -168,7 +161,7 @@ class Results:
         for source, given in writes:
             _write(source, given)
         if host or handles:
-            state.replace(host, handles)
+            store.replace(host, handles)
         return leaves
 
     def _new_state(self, frame: Frame, outside: set[int]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -192,10 +185,10 @@ class Results:
             outside = outside | {base(host[fqn])}
         return host, handles
 
-    def _unwritten_bases(self, state: State) -> set[int]:
+    def _unwritten_bases(self, store: BufferStore) -> set[int]:
         """Addresses of the memory of the buffers that stay as they are."""
-        held = (state.host.get(name) for name in self._unwritten)
-        handles = (state.handles[name] for name in self._unwritten if name in state.handles)
+        held = (store.host.get(name) for name in self._unwritten)
+        handles = (store.handles[name] for name in self._unwritten if name in store.handles)
         return {
             *(base(value) for value in held if value is not None),
             *map(base, map(self._shared.to_torch, handles)),

@@ -7,7 +7,6 @@ call. Where the host target finds that the program's types do not hold, the call
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import combinations
 
 from lowering.ir.program import Program
 from lowering.ir.symbols import Scalar
@@ -16,8 +15,6 @@ from lowering.targets import get_host
 # By the symbols that are 1, the others being 2 or more: the type that does not hold; empty where all hold.
 AtOne = Mapping[tuple[str, ...], str]
 NOTHING_KNOWN: AtOne = {}
-# How many symbols a table is made for: it has an entry for each combination.
-_MOST_SYMBOLS = 4
 # How many combinations of sizes are remembered.
 _REMEMBERED = 256
 
@@ -45,22 +42,6 @@ class SmallSizes:
     def _as_exported(self, symbols: Mapping[str, Scalar]) -> bool:
         hints = self._program.hints
         return all(hints.get(name) == value for name, value in symbols.items())
-
-
-def problems_at_one(program: Program, sizes: Mapping[str, int]) -> dict[tuple[str, ...], str]:
-    """The table for a program, which a machine without torch cannot make. Empty for many symbols.
-
-    `sizes`: those of the example; where it has a size of 1, 2 stands for it.
-    """
-    names = sorted(sizes)
-    if len(names) > _MOST_SYMBOLS:
-        return {}
-    found: dict[tuple[str, ...], str] = {}
-    for count in range(1, len(names) + 1):
-        for ones in combinations(names, count):
-            at = {name: 1 if name in ones else max(size, 2) for name, size in sizes.items()}
-            found[ones] = get_host().size_problem(program, at)
-    return found
 
 
 def _ones(symbols: Mapping[str, Scalar]) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
+from lowering.host.background import Work, workers
 from lowering.ir.symbols import Scalar
-from runtime.background import Work, workers
 from runtime.demand import Demand
 from runtime.report import Report
 

@@ -78,9 +78,9 @@ SUITES = {"small": small, "published": published}
 def measure(suite: str, name: str, engine: str, calls: int, load: int) -> None:
     """Print one row as JSON; for a process of its own, held to its cores before anything is imported."""
     import bridge
+    from bridge.compiled.compiled import Compiled
     from bridge.verification.repeat import any_order
     from bridge.verification.trial import on_aten
-    from runtime.executor import Compiled
     from tests.repeated import busy, differing, on_threads
 
     subject = SUITES[suite]()[name]()

@@ -145,7 +145,7 @@ TESTS = {
         test_every_node_is_in_a_part test_kernels_name_nodes_and_lines test_the_trace_is_written
     """,
     "tests/lowering/targets/iree/test_profile.py": "test_the_dispatches_of_a_call",
-    "tests/runtime/test_hooks.py": "test_sizes_at_which_types_do_not_hold_run_on_the_host",
+    "tests/bridge/compiled/test_hooks.py": "test_sizes_at_which_types_do_not_hold_run_on_the_host",
     "tests/lowering/targets/xla/test_profile.py": "test_the_thunks_of_a_call",
     "tests/lowering/frontend/pt2/test_fuzz.py": "test_changed_documents",
     "tests/lowering/frontend/test_weight_subclasses.py": """

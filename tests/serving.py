@@ -23,10 +23,10 @@ import torch
 import bridge
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import rounding_of
+from lowering.host.background import Work
 from lowering.host.machine import memory
 from lowering.stablehlo.refine import refined
 from runtime import specialisations
-from runtime.background import Work
 from runtime.step import MEMORY_SHARE
 from tests.growth import resident
 from tests.models.model import Model, tokens

@@ -14,7 +14,7 @@ from torch import nn
 from torch.export import Dim
 
 import bridge
-from bridge import compilation
+from bridge import segment_compiler
 from bridge.background_compiler import background_compiler
 from bridge.compile_worker import Reply, Request
 from tests.serving import Bound, drawn, serve
@@ -45,7 +45,7 @@ def test_no_call_waits_for_the_compiler(engine: str, monkeypatch: pytest.MonkeyP
     compiled = bridge.lower(exported).compile(engine, on_new_size="dynamic")
     assert isinstance(compiled, bridge.Compiled)
     held = Held()
-    monkeypatch.setattr(compilation, "background_compiler", held)
+    monkeypatch.setattr(segment_compiler, "background_compiler", held)
     order = [rows for rows in ROWS if rows != 3] * (CALLS // (len(ROWS) - 1))
     random.Random(0).shuffle(order)
 

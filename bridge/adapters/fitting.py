@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from bridge.adapters.reading import Factors, LowRankAdapter
+from bridge.compiled.adapters import AdapterRefused
 from lowering.ir.errors import did_you_mean
 from lowering.ir.program import Program
 from lowering.ir.types import Device, TensorType
 from lowering.ir.weights import Weights, WeightView
 from lowering.passes.adapters import AdaptedLayer, LayerCall, calls_of
-from runtime.adapters import AdapterRefused
 
 _WEIGHT = ".weight"
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from bridge.adapters.fitting import FittedLayer, fitted
 from bridge.adapters.reading import read_adapter
+from bridge.compiled.adapters import AdapterRefused
 from bridge.given_weights import require_weights
 from lowering.host.tensors import numpy_dtype
 from lowering.host.weights import materialise
 from lowering.ir.types import DType
-from runtime.adapters import AdapterRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,9 +14,9 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bridge.compiled.adapters import AdapterRefused
 from bridge.given_weights import read_weights
 from lowering.ir.weights import Weights
-from runtime.adapters import AdapterRefused
 
 if TYPE_CHECKING:
     AdapterSource = str | PathLike[str] | Mapping[str, Any] | Weights

@@ -22,8 +22,8 @@ from lowering.ir.tree import flatten, leaf_paths
 from lowering.ir.types import DType, TensorType
 
 if TYPE_CHECKING:
-    from runtime.executor import Compiled
-    from runtime.interpreted import Interpreted
+    from bridge.compiled.compiled import Compiled
+    from bridge.compiled.interpreted import Interpreted
 
 # The first part of a value's name in a file.
 OUTPUTS, INPUTS, BUFFERS = "outputs", "inputs", "buffers"

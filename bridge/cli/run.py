@@ -33,8 +33,8 @@ from bridge.dispatch import check_engine, compiles_dynamic
 from lowering.targets import DEFAULT_ENGINE
 
 if TYPE_CHECKING:
-    from runtime.executor import Compiled
-    from runtime.interpreted import Interpreted
+    from bridge.compiled.compiled import Compiled
+    from bridge.compiled.interpreted import Interpreted
 
 
 def command(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from runtime.profile import Span
+from bridge.compiled.profile import Span
 
 
 def attributed(kernels: Sequence[Span]) -> list[float]:

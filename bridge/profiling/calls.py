@@ -8,11 +8,11 @@ from statistics import median, median_low
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from runtime.profile import Profile
+from bridge.compiled.profile import Profile
 
 if TYPE_CHECKING:
-    from runtime.executor import Compiled
-    from runtime.interpreted import Interpreted
+    from bridge.compiled.compiled import Compiled
+    from bridge.compiled.interpreted import Interpreted
 
 # Before what is measured: sizes are compiled for, memory is touched.
 _WARM_UP = 3

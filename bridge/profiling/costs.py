@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bridge.compiled.profile import Profile
 from lowering.ir.facts.flops import flops
 from lowering.ir.facts.views import only_views
 from lowering.ir.liveness import bytes_of
 from lowering.ir.program import Node
 from lowering.ir.uses import made_by, output_names, used_from_outside, users
-from runtime.profile import Profile
 
 
 class Costs:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.compiled.profile import Profile, Span
 from bridge.profiling.attribution import attributed
 from bridge.profiling.costs import Costs
 from bridge.profiling.peak import Peak
-from runtime.profile import Profile, Span
 
 # The spans that hold no others but kernels; what is between them is a row of its own.
 _PARTS = ("bind", "import", "operator", "execute", "export", "results")

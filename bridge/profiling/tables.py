@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bridge.compiled.profile import Profile
 from bridge.profiling.costs import Costs
 from bridge.profiling.peak import Peak
 from bridge.profiling.rows import Row, kernels, parts, single
-from runtime.profile import Profile
 
 _KERNELS = 20
 _SINGLE = 10

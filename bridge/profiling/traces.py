@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bridge.compiled.profile import Profile, Span
 from bridge.profiling.costs import Costs
-from runtime.profile import Profile, Span
 
 _CALL = 0
 

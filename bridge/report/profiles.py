@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bridge.compiled.profile import Profile
 from bridge.profiling.calls import Measured
 from bridge.profiling.costs import Costs
 from bridge.profiling.peak import Peak
 from bridge.profiling.rows import Row, kernels, parts, single
 from bridge.profiling.tables import few, row_title
-from runtime.profile import Profile
 
 # Longer tables are slow to show.
 _MOST_ROWS = 500

@@ -22,8 +22,8 @@ from runtime.specialisations import OnNewSize
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bridge.compiled.compiled import Compiled
     from bridge.planned import Planned
-    from runtime.executor import Compiled
 
     # The record, and the keys of the binaries that the chosen configuration takes.
     Found = tuple[Tuning, set[str]]

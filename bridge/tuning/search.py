@@ -22,8 +22,8 @@ from bridge.verification.trial import Reference, first_difference, run_reference
 from lowering.ir.plan import Placement
 
 if TYPE_CHECKING:
+    from bridge.compiled.compiled import Compiled
     from bridge.planned import Planned
-    from runtime.executor import Compiled
 
 # A race lasts as long as the compilation that it follows, so that all takes twice the time of compiling. It
 # lasts at least this long, which resolves a few per cent of a call of a millisecond.

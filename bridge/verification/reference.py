@@ -10,9 +10,9 @@ import torch
 
 from bridge.compilation import interpreted
 from bridge.planned import Planned
+from lowering.ir.argument_paths import top_level_names
 from lowering.ir.program import InputKind, OutputKind, Program
 from lowering.targets.errors import InputError
-from runtime.argument_paths import top_level_names
 
 
 class _Reference:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch.utils._pytree as pytree
 
+from bridge.compiled.compiled import Compiled
 from bridge.errors import BridgeError, UsageError, first_line
 from bridge.verification.compare import Difference, compare
 from bridge.verification.repeat import Repeats, Seen, any_order, repeat, same_bits
@@ -20,11 +21,10 @@ from bridge.verification.tolerances import Allowed, Given, allowed_of
 from lowering.host.tensors import numpy_to_torch
 from lowering.ir.plan import Placement
 from lowering.targets.errors import InputError
-from runtime.executor import Compiled
 
 if TYPE_CHECKING:
+    from bridge.compiled.interpreted import Interpreted
     from bridge.lowered import Lowered
-    from runtime.interpreted import Interpreted
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 

@@ -126,8 +126,8 @@ def test_a_segment_is_compiled_aside_and_loaded_here(
     lowered = bridge.lower(path_of("mlp_dynamic"))
     compiled = lowered.compile(engine, on_new_size="dynamic")
     assert isinstance(compiled, bridge.Compiled)
-    (step,) = compiled._loaded.steps
-    origin = compiled._shared.origin
+    (step,) = compiled.executor.loaded.steps
+    origin = compiled.executor.shared.origin
     assert origin is not None
     sizes = dict.fromkeys(lowered.example_sizes, 5)
     origin.compile_aside(step.segment, sizes)
@@ -143,7 +143,7 @@ def test_a_segment_is_compiled_aside_and_loaded_here(
 
 
 def test_what_it_refuses_is_not_tried_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bridge import compilation
+    from bridge import segment_compiler
 
     lowered = bridge.lower(path_of("mlp_dynamic"))
     compiled = lowered.compile("xla", on_new_size="dynamic")
@@ -153,11 +153,11 @@ def test_what_it_refuses_is_not_tried_here(monkeypatch: pytest.MonkeyPatch) -> N
         def compile(self, request: Request) -> Reply:
             raise EngineError("xla: the compiler crashed (SIGSEGV)")
 
-    monkeypatch.setattr(compilation, "background_compiler", Refusing())
-    origin = compiled._shared.origin
+    monkeypatch.setattr(segment_compiler, "background_compiler", Refusing())
+    origin = compiled.executor.shared.origin
     assert origin is not None
     sizes = dict.fromkeys(lowered.example_sizes, 5)
-    origin.compile_aside(compiled._loaded.steps[0].segment, sizes)
+    origin.compile_aside(compiled.executor.loaded.steps[0].segment, sizes)
     compiled.prepare(sizes)
     assert [fallback.reason for fallback in compiled.report.fallbacks] == [
         "xla: the compiler crashed (SIGSEGV)"

@@ -14,14 +14,14 @@ import pytest
 import torch
 
 import bridge
-from bridge import binaries, compilation
+from bridge import binaries, segment_compiler
 from bridge.compile_cache import CompileCache, open_cache
+from bridge.compiled.compiled import Compiled
 from bridge.errors import UsageError
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
 from lowering.passes.pipeline import Observation, observed
 from lowering.targets import get_engine
-from runtime.executor import Compiled
 from tests.bridge.engines import TestEngine
 from tests.bridge.samples import path_of
 from tests.bridge.test_cli import ok, refused
@@ -50,7 +50,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[[], TestEngine]:
     def fresh() -> TestEngine:
         sizes = {"x": {0: torch.export.Dim("n", min=2, max=500)}}
         engine = TestEngine(bridge.lower(Waves(), (X,), dynamic_shapes=sizes))
-        monkeypatch.setattr(compilation, "get_engine", lambda name: engine)
+        monkeypatch.setattr(segment_compiler, "get_engine", lambda name: engine)
         return engine
 
     return fresh

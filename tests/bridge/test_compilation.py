@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import bridge
-from bridge import binaries, compilation, dispatch
+from bridge import binaries, compilation, dispatch, segment_compiler
 from bridge.binaries import Binary, cache_key
+from bridge.compiled.compiled import Compiled
 from bridge.errors import UsageError
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
@@ -18,7 +19,6 @@ from lowering.stablehlo.errors import Unsupported
 from lowering.stablehlo.passes import stablehlo_pass, stablehlo_pipeline
 from lowering.targets import sources
 from lowering.targets.target import TargetOptions
-from runtime.executor import Compiled
 from tests.bridge.engines import Refusal, TestEngine
 
 
@@ -48,7 +48,7 @@ def lowered() -> bridge.Lowered:
 @pytest.fixture
 def engine(lowered: bridge.Lowered, monkeypatch: pytest.MonkeyPatch) -> TestEngine:
     fake = TestEngine(lowered)
-    monkeypatch.setattr(compilation, "get_engine", lambda name: fake)
+    monkeypatch.setattr(segment_compiler, "get_engine", lambda name: fake)
     return fake
 
 
@@ -238,13 +238,13 @@ def test_a_loaded_program_has_its_device(
     seen: list[TargetOptions] = []
     path = lowered.save(tmp_path / "a.bridge")
     monkeypatch.setattr(engine, "from_tensor", lambda tensor, target: seen.append(target))
-    for module in (dispatch, compilation):
+    for module in (dispatch, segment_compiler):
         monkeypatch.setattr(module, "get_engine", lambda name: engine)
     loaded = bridge.load(path, device="cuda:1")
     assert {target.place for target in seen} == {"cuda:1"}
     compiled = loaded.compile("iree")
     assert isinstance(compiled, Compiled)
-    assert compiled._binder.devices == {"cpu", "cuda"}
+    assert compiled.executor.binder.devices == {"cpu", "cuda"}
     # A binary is of a kind of device.
     assert {binary.device for binary in loaded.binaries.values()} == {"cuda"}
     monkeypatch.undo()

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import bridge
-from bridge import compilation
+from bridge import segment_compiler
 from bridge.errors import UsageError
 from bridge.memory import known_memory, memory_of
 from lowering.ir.plan import Placement
@@ -52,7 +52,7 @@ def lowered() -> bridge.Lowered:
 @pytest.fixture
 def engine(lowered: bridge.Lowered, monkeypatch: pytest.MonkeyPatch) -> Telling:
     fake = Telling(lowered)
-    monkeypatch.setattr(compilation, "get_engine", lambda name: fake)
+    monkeypatch.setattr(segment_compiler, "get_engine", lambda name: fake)
     return fake
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 
 import bridge
+from bridge.compiled.methods import CompiledMethods, MethodSession
 from bridge.errors import BridgeError
 from bridge.methods import LoweredMethods
 from lowering.host.tensors import address
 from lowering.host.weights import materialise
 from lowering.ir.plan import Placement
-from runtime.methods import CompiledMethods, MethodSession
 from tests.bridge.command_line import ok, refused
 
 ENGINES = ["xla", "iree", "aten"]
@@ -131,8 +131,8 @@ def test_a_buffer_stays_where_it_lies_over_methods(lowered: LoweredMethods) -> N
     for place in range(3, 6):
         methods.decode(ONE, torch.tensor([place]))
         methods.peek(W)
-        places.add(methods.state().handles["notes.rows"].array.unsafe_buffer_pointer())
-        assert "notes.rows" not in methods.state().host
+        places.add(methods.state().store.handles["notes.rows"].array.unsafe_buffer_pointer())
+        assert "notes.rows" not in methods.state().store.host
     assert len(places) == 1
 
 
@@ -330,7 +330,7 @@ def test_methods_take_other_weights_each_those_that_it_has() -> None:
     assert methods.scaled(torch.ones(3)).tolist() == [5.0] * 3
     # The caller's tensors are copied once for all methods.
     places = {
-        address(materialise(p._loaded.weights.weights, ["notes.layer.bias"])["notes.layer.bias"])
+        address(materialise(p.executor.loaded.weights.weights, ["notes.layer.bias"])["notes.layer.bias"])
         for name, p in methods.programs.items()
         if name in ("prefill", "decode")
     }

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from bridge.compiled.hooks import StepEvent
 from bridge.errors import BridgeError, UsageError
 from bridge.recording import Recorder
 from lowering.frontend.state_dicts.safetensors_files import read_safetensors
 from lowering.host.weights import materialise
-from runtime.hooks import StepEvent
-from tests.runtime.test_hooks import three_steps
+from tests.bridge.compiled.test_hooks import three_steps
 
 
 def read(path: Path) -> dict[str, np.ndarray]:

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 import bridge
 from bridge import binaries
+from bridge.compiled.interpreted import Interpreted
 from bridge.given_weights import WeightsRefused
 from lowering.ir.weights import AbsentWeights
-from runtime.interpreted import Interpreted
 
 ENGINES = ["xla", "iree", "aten"]
 X = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
@@ -343,7 +343,7 @@ def test_old_values_go_when_no_call_has_them(engine: str) -> None:
     compiled = lowered.compile(engine)
     compiled.set_weights(module(1).state_dict())
     assert isinstance(compiled, bridge.Compiled)
-    bound = compiled._loaded.weights
+    bound = compiled.executor.loaded.weights
     alive = [weakref.ref(bound)]
     alive += [weakref.ref(s.open().base) for s in bound.weights.storages.values()]
     compiled(X)
@@ -356,7 +356,7 @@ def test_old_values_go_when_no_call_has_them(engine: str) -> None:
 
 
 def _table(compiled: bridge.Compiled) -> Any:
-    weights = compiled._loaded.weights.weights
+    weights = compiled.executor.loaded.weights.weights
     return weights.storages[weights.views["table"].storage].open().base
 
 
@@ -383,18 +383,18 @@ def test_all_sizes_that_are_compiled(engine: str, on_new_size: str, no_compiler:
 
 
 def test_sizes_that_were_being_compiled_get_the_new_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bridge import compilation
+    from bridge.segment_compiler import SegmentCompiler
 
     compiled = bridge.lower(batched(0)[0]).compile("xla", on_new_size="aten")
     begun, go = threading.Event(), threading.Event()
-    aside = compilation._Compilation.compile_aside
+    aside = SegmentCompiler.compile_aside
 
     def slow(*args: Any) -> None:
         begun.set()
         assert go.wait(60)
         aside(*args)
 
-    monkeypatch.setattr(compilation._Compilation, "compile_aside", slow)
+    monkeypatch.setattr(SegmentCompiler, "compile_aside", slow)
     x = torch.randn(7, 8)
     same(compiled(x), module(0), x)
     assert begun.wait(60)

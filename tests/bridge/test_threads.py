@@ -132,14 +132,14 @@ def test_calls_that_change_state_wait_for_each_other(engine: str) -> None:
 @pytest.mark.parametrize("engine", ["xla", "iree"])
 def test_more_sizes_than_are_kept(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Executables are evicted while other threads run them."""
-    from runtime import executor
+    from runtime.executor import Executor
 
-    original = executor.Compiled.__init__
+    original = Executor.__init__
 
     def small(self: Any, *args: Any, **options: Any) -> None:
         original(self, *args, **{**options, "cache_size": 2})
 
-    monkeypatch.setattr(executor.Compiled, "__init__", small)
+    monkeypatch.setattr(Executor, "__init__", small)
     module = Single().eval()
     batch = torch.export.Dim("batch", min=2, max=64)
     lowered = bridge.lower(module, _rows(0, 1, (3,)), dynamic_shapes={"x": {0: batch}, "y": {0: batch}})

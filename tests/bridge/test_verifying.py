@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import bridge
-from bridge import compilation
+from bridge import segment_compiler
 from bridge.errors import BridgeError, UsageError
 from bridge.verification.report import VerificationReport
 from lowering.ir.errors import EngineError
@@ -28,7 +28,7 @@ X = torch.tensor([1.0, 2.0, 3.0])
 def engine(monkeypatch: pytest.MonkeyPatch) -> TestEngine:
     """What `iree` is in this test."""
     fake = TestEngine(bridge.lower(Counter(), (X,)))
-    monkeypatch.setattr(compilation, "get_engine", lambda name: fake)
+    monkeypatch.setattr(segment_compiler, "get_engine", lambda name: fake)
     return fake
 
 
@@ -110,7 +110,7 @@ def test_a_wrong_side_effect_is_found(kind: str, name: str, engine: TestEngine) 
 
 
 def test_a_buffer_that_is_never_written_is_found(engine: TestEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runtime.executor import Compiled
+    from bridge.compiled.compiled import Compiled
 
     monkeypatch.setattr(Compiled, "buffers", {})
     problems = _problems(_verify(engine))
@@ -137,7 +137,7 @@ def _finishing(monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], li
 
 
 def test_a_wrong_structure_is_found(engine: TestEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from runtime.executor import Compiled
+    from bridge.compiled.compiled import Compiled
 
     call = Compiled.__call__
     monkeypatch.setattr(Compiled, "__call__", lambda *given: tuple(call(*given).values()))

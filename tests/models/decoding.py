@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import transformers as hf
 
+from bridge.compiled.compiled import Compiled
 from lowering.host.tensors import address
-from runtime.executor import Compiled
 from tests.models.model import seeded, tokens
 
 VOCABULARY = 99
@@ -47,11 +47,11 @@ def step_inputs(step: int) -> dict[str, torch.Tensor]:
 
 def buffer_address(compiled: Compiled, name: str) -> int:
     """Where a buffer that a program writes lies now."""
-    state = compiled.state()
-    if name in state.handles:
-        handle = state.handles[name]
+    store = compiled.state().store
+    if name in store.handles:
+        handle = store.handles[name]
         return handle.start if hasattr(handle, "start") else handle.array.unsafe_buffer_pointer()
-    held = state.host[name]
+    held = store.host[name]
     return address(held) if isinstance(held, np.ndarray) else held.data_ptr()
 
 

@@ -27,8 +27,8 @@ from lowering.targets import ENGINES, get_engine
 ROOT = Path(__file__).parents[2]
 _RULES = "lowering/stablehlo/ops"
 # What compiles and runs a case once it is lowered.
-_RUNNING = ("runtime", "lowering/targets", "lowering/host", "lowering/stablehlo/passes")
-_COMPILING = ("bridge/compilation.py", "bridge/dispatch.py")
+_RUNNING = ("bridge/compiled", "runtime", "lowering/targets", "lowering/host", "lowering/stablehlo/passes")
+_COMPILING = ("bridge/compilation.py", "bridge/dispatch.py", "bridge/segment_compiler.py")
 _LOWERING = ("bridge/lowered.py", "bridge/planned.py")
 _JUDGES = ("compare.py", "cases.py", "selection.py")
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bridge.compiled.compiled import Compiled
 from lowering.host.tensors import aligned_copy, dtype_of, numpy_to_torch, torch_to_numpy
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
@@ -34,7 +35,8 @@ from lowering.ir.weights import Storage, Weights, WeightView
 from lowering.stablehlo.passes import StableHloPipeline, stablehlo_pipeline
 from lowering.targets.aten.routine import Routine
 from lowering.targets.target import Built, BuiltDynamic, TargetOptions
-from runtime.executor import Compiled
+from runtime.bound_weights import BoundWeights
+from runtime.executor import Executor
 
 F32 = DType.FLOAT32
 N = Symbol("s0")
@@ -279,6 +281,7 @@ def compiled(
     *placements: tuple[Placement, Sequence[str]],
     weights: Weights | None = None,
     refuse: Any = None,
+    origin: Any = None,
     **rest: Any,
 ) -> tuple[Compiled, FakeEngine]:
     """The program on the fake engine; without placements, one StableHLO segment of all nodes."""
@@ -286,4 +289,13 @@ def compiled(
     made = plan(program, *(placements or ((Placement.STABLEHLO, everything),)))
     engine = FakeEngine(program, made)
     engine.refuse = refuse
-    return Compiled(program, made, weights or Weights(), engine.specialise, engine.name, **rest), engine
+    executor = Executor(
+        program,
+        made,
+        BoundWeights(weights or Weights()),
+        engine.specialise,
+        engine.name,
+        origin=origin,
+        **rest,
+    )
+    return Compiled(executor, origin), engine

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from bridge.compiled.compiled import Compiled
 from lowering.host.weights import WeightError
 from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement, Plan
@@ -17,7 +18,8 @@ from lowering.ir.tree import LEAF
 from lowering.ir.types import SymKind, SymType
 from lowering.ir.weights import Weights
 from lowering.targets.errors import ExecutionError, UnknownOperator
-from runtime.executor import Compiled
+from runtime.bound_weights import BoundWeights
+from runtime.executor import Executor
 from runtime.inputs import InputError
 from tests.runtime.fakes import N, compiled, node, plan, program, tensor, tree, weights
 
@@ -330,7 +332,7 @@ def test_values_are_freed_after_their_last_use():
     f, _ = compiled(p, (ATEN, "a"), (ATEN, "b"), (ATEN, "y"))
     alive = []
     steps = []
-    for step, dead in f._loaded.calls:
+    for step, dead in f.executor.loaded.calls:
 
         def watched(frame, step=step):
             step(frame)
@@ -341,7 +343,7 @@ def test_values_are_freed_after_their_last_use():
 
         steps.append((watched, dead))
     watch = {}
-    f._loaded.calls = tuple(steps)
+    f.executor.loaded.calls = tuple(steps)
     f(torch.zeros(3))
     assert alive == [set(), {"a"}, {"b"}]
 
@@ -356,13 +358,13 @@ def test_what_cannot_be_run_is_said_at_construction():
     wrong = OutputSpec(OutputKind.PARAMETER_GRADIENT, Ref("y"), "w")
     p = replace(p, signature=replace(p.signature, outputs=(*p.signature.outputs, wrong)))
     with pytest.raises(ExecutionError, match="outputs of kind parameter_gradient cannot be run"):
-        Compiled(p, plan(p), Weights())
+        Executor(p, plan(p), BoundWeights(Weights()))
 
 
 def test_a_program_without_nodes():
     p = program({"x": T3}, [], ["%x", 1], {})
     x = torch.zeros(3)
-    out = Compiled(p, Plan(()), Weights())(x)
+    out = Compiled(Executor(p, Plan(()), BoundWeights(Weights())))(x)
     assert out[0] is x
     assert out[1] == 1
 

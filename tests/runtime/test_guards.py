@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from lowering.ir.argument_paths import LeafPath
 from lowering.ir.program import Guard
 from lowering.ir.symbol_parser import parse_guard
 from lowering.targets.errors import InputError
-from runtime.argument_paths import LeafPath
 from runtime.guards import Guards
 
 PATHS = [LeafPath("x", "L['x']"), LeafPath("batch['n']", "L['batch']['n']")]

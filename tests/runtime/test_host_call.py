@@ -54,7 +54,7 @@ def test_arrays_that_torch_cannot_view_are_copied() -> None:
 def test_a_handle_of_an_old_value_goes_when_the_host_makes_a_new_one() -> None:
     p = program({"x": T3}, [node("aten.neg.default", "y", self="%x")], ["%y"], {"y": T3})
     f, _ = compiled(p, (ATEN, ["y"]))
-    (step,) = f._loaded.steps
+    (step,) = f.executor.loaded.steps
     frame = Frame({"x": torch.ones(3)}, {"y": N3}, {}, {}, [])
     step.call(frame)
     assert frame.host["y"].tolist() == [-1, -1, -1]

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from bridge.compiled.compiled import Compiled
+from bridge.compiled.hooks import StepEvent
 from lowering.ir.plan import Placement
 from lowering.ir.program import Range
 from lowering.ir.weights import Weights
 from runtime.bound_weights import BoundWeights
-from runtime.executor import Compiled
-from runtime.hooks import StepEvent
 from tests.runtime.fakes import FakeEngine, FakeOrigin, N, compiled, node, program, tensor, weights
 
 HLO, ATEN = Placement.STABLEHLO, Placement.ATEN
@@ -53,30 +53,32 @@ def two_layers(*placements: tuple[Placement, list[str]]) -> tuple[Compiled, Fake
 
 def test_a_segment_that_reads_none_of_the_changed_ones_stays() -> None:
     f, engine = two_layers((HLO, ["m"]), (HLO, ["y"]))
-    first, second = f._loaded.steps
+    first, second = f.executor.loaded.steps
     f.set_weights({"b": TEN})
-    assert f._loaded.steps[0] is first
-    assert f._loaded.steps[1] is not second
+    assert f.executor.loaded.steps[0] is first
+    assert f.executor.loaded.steps[1] is not second
     assert [sorted(given) for given in engine.bound] == [["a"], ["b"], ["b"]]
     assert f(torch.zeros(3)).tolist() == [11.0] * 3
-    assert first.weights is f._loaded.weights
+    assert first.weights is f.executor.loaded.weights
 
 
 def test_the_host_s_segments_too() -> None:
     f, _ = two_layers((HLO, ["m"]), (ATEN, ["y"]))
-    (kept,) = f._loaded.on_host
+    (kept,) = f.executor.loaded.on_host
     f.set_weights({"a": TEN})
-    assert f._loaded.on_host == [kept]
+    assert f.executor.loaded.on_host == [kept]
     assert f(torch.zeros(3)).tolist() == [11.0] * 3
     f.set_weights({"b": TEN})
-    assert f._loaded.on_host != [kept]
+    assert f.executor.loaded.on_host != [kept]
     assert f(torch.zeros(3)).tolist() == [20.0] * 3
 
 
 def test_what_nothing_uses_goes_at_once() -> None:
     f, _ = two_layers((HLO, ["m"]), (ATEN, ["y"]))
     f(torch.zeros(3))
-    old = [weakref.ref(item) for item in (f._loaded, f._loaded.weights, *f._loaded.steps)]
+    old = [
+        weakref.ref(item) for item in (f.executor.loaded, f.executor.loaded.weights, *f.executor.loaded.steps)
+    ]
     gc.disable()
     try:
         f.set_weights({"a": TEN, "b": TEN})
@@ -107,7 +109,7 @@ def test_all_sizes_are_loaded_again() -> None:
     for size in (3, 4):
         assert f(torch.zeros(size)).tolist() == [10.0] * size
     assert f.report.misses == misses
-    assert f._loaded.steps[0].compiled == [{"s0": 3}, {"s0": 4}]
+    assert f.executor.loaded.steps[0].compiled == [{"s0": 3}, {"s0": 4}]
 
 
 def test_sizes_that_the_engine_refused_are_not_tried_again() -> None:
@@ -125,7 +127,7 @@ def test_the_short_way_is_of_the_weights_that_are_there() -> None:
     f, _ = sized()
     for size in (4, 4):
         f(torch.zeros(size))
-    old = f._loaded
+    old = f.executor.loaded
     assert old.fast is not None
     f.set_weights({"a": TEN[:1]})
     assert old.fast((torch.zeros(4),)).tolist() == [1.0] * 4
@@ -137,14 +139,14 @@ def test_the_short_way_is_of_the_weights_that_are_there() -> None:
 
 def test_hooks_see_the_steps_after_it() -> None:
     f, _ = two_layers()
-    assert f._loaded.fast is not None
+    assert f.executor.loaded.fast is not None
     seen: list[StepEvent] = []
     with f.on_step(seen.append):
         f.set_weights({"a": TEN})
-        assert f._loaded.fast is None
+        assert f.executor.loaded.fast is None
         assert f(torch.zeros(3)).tolist() == [11.0] * 3
     assert len(seen) == 1
-    assert f._loaded.fast is not None
+    assert f.executor.loaded.fast is not None
     assert f(torch.zeros(3)).tolist() == [11.0] * 3
     assert len(seen) == 1
 
@@ -159,8 +161,8 @@ def test_a_result_that_is_a_weight_is_the_new_one() -> None:
 
 def test_weights_are_changed_by_name() -> None:
     f, _ = two_layers()
-    (step,) = f._loaded.steps
+    (step,) = f.executor.loaded.steps
     assert step.reads({"a"})
     assert not step.reads({"c"})
-    again = BoundWeights(f._loaded.weights.weights, f._loaded.weights)
-    assert f._loaded.with_weights(again).steps == (step,)
+    again = BoundWeights(f.executor.loaded.weights.weights, f.executor.loaded.weights)
+    assert f.executor.loaded.with_weights(again).steps == (step,)

@@ -130,7 +130,7 @@ def test_sizes_of_one_bucket_have_one_compilation_in_the_background() -> None:
     f, engine = compiled(doubling(), padding={0: padding()}, on_new_size=OnNewSize.ATEN, origin=FakeOrigin())
     for n in (5, 6, 7, 8):
         assert f(torch.ones(n, 3)).shape == (n, 3)
-        while f._loaded.steps[0].compiled != [{"s0": 8}]:
+        while f.executor.loaded.steps[0].compiled != [{"s0": 8}]:
             threading.Event().wait(0.001)
     assert all(sizes == {"s0": 8} for sizes in engine.loads)
     assert (f.report.misses, f.report.deferred) == (1, 1)
@@ -151,7 +151,7 @@ def test_no_more_calls_are_kept_of_an_executable_than_a_bound() -> None:
     f, _ = compiled(doubling(1000), padding={0: padding({"s0": PaddedSymbol((1000,), ROWS, {})}, high=1000)})
     for n in range(1, MAX_CALLS + 10):
         assert f(np.ones((n, 3), np.float32)).shape == (n, 3)
-    inner = f._loaded.steps[0].peek({"s0": 1000})
+    inner = f.executor.loaded.steps[0].peek({"s0": 1000})
     assert inner is not None
     assert 0 < len(inner.smaller) <= MAX_CALLS
 
@@ -180,6 +180,6 @@ def test_the_memory_of_arguments_is_of_one_call_at_a_time() -> None:
         first = f(x)
         np.testing.assert_array_equal(f(np.zeros((n, 3), np.float32)), np.zeros((n, 3)))
         np.testing.assert_array_equal(first, 2 * x)
-    inner = f._loaded.steps[0].peek({"s0": 4})
+    inner = f.executor.loaded.steps[0].peek({"s0": 4})
     assert inner is not None
     assert len(inner.spare) == 1

@@ -1,7 +1,5 @@
 """A step: specialisation to the sizes of a call or of its data, the cache of them, the way to the host."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -128,7 +126,7 @@ def test_a_segment_that_is_placed_on_the_host_is_compiled_once_for_all_sizes():
     f.prepare({"s0": 4})
     for n in (2, 3):
         assert f(torch.ones(n, 3)).tolist() == [[2.0] * 3] * n
-    assert len(f._loaded.on_host) == 1
+    assert len(f.executor.loaded.on_host) == 1
     assert engine.loads == []
     assert (f.report.hits, f.report.misses, f.report.fallbacks) == (0, 0, [])
 
@@ -137,20 +135,8 @@ def test_a_refused_size_is_compiled_for_the_host_once():
     f, _ = compiled(doubled(), refuse=lambda segment, sizes: sizes["s0"] > 2)
     for n in (2, 3, 4, 3):
         f(torch.ones(n, 3))
-    assert len(f._loaded.on_host) == 1
+    assert len(f.executor.loaded.on_host) == 1
     assert [fallback.sizes for fallback in f.report.fallbacks] == [{"s0": 3}, {"s0": 4}]
-
-
-def test_sizes_are_prepared_by_their_names_and_saved():
-    origin = FakeOrigin()
-    f, engine = compiled(doubled(), cache_size=1, origin=origin, on_new_size=OnNewSize.ATEN)
-    for n in (2, 3):
-        f.prepare({"x.0": n})
-        np.testing.assert_array_equal(f(np.ones((n, 3), np.float32)), np.full((n, 3), 2))
-    assert engine.loads == [{"s0": 2}, {"s0": 3}]
-    assert f.report.tiers == {"static": 2, "dynamic": 0, "aten": 0}
-    assert f.save_binaries("a.bridge") == Path("a.bridge")
-    assert origin.saved == [(0, {"s0": 2}), (0, {"s0": 3})]
 
 
 def test_a_binary_that_is_at_hand_is_loaded_by_the_call_that_needs_it():
@@ -167,9 +153,3 @@ def test_calls_wait_where_the_host_would_give_other_results(differs):
     f, _ = compiled(doubled(), origin=origin, on_new_size=OnNewSize.DYNAMIC)
     np.testing.assert_array_equal(f(np.ones((2, 3), np.float32)), np.full((2, 3), 2))
     assert f.report.tiers == {"static": int(differs), "dynamic": 0, "aten": int(not differs)}
-
-
-def test_a_program_that_was_put_together_by_hand_has_no_artifact():
-    f, _ = compiled(doubled())
-    with pytest.raises(TypeError, match="has no artifact"):
-        f.save_binaries("a.bridge")

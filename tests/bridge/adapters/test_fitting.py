@@ -10,7 +10,7 @@ import torch
 import bridge
 from bridge.adapters.fitting import fitted
 from bridge.adapters.reading import read_adapter
-from runtime.adapters import AdapterRefused
+from bridge.compiled.adapters import AdapterRefused
 from tests.bridge.adapters.layers import X, network, pairs, state_dict
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import bridge
+from bridge.compiled.adapters import AdapterRefused
 from lowering.ir.weights import AbsentWeights
-from runtime.adapters import AdapterRefused
 from tests.bridge.adapters.layers import X, eager, network, pairs, state_dict
 
 NAMES = ("down", "turned", "conv")

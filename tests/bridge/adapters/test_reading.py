@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from bridge.adapters.reading import read_adapter
+from bridge.compiled.adapters import AdapterRefused
 from lowering.frontend.state_dicts import StateDictError
-from runtime.adapters import AdapterRefused
 from tests.bridge.adapters.layers import pairs, saved, state_dict
 
 TWO = pairs(0, 2, "up", "down")

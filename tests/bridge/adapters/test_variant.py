@@ -11,7 +11,7 @@ import torch
 
 import bridge
 from bridge import binaries, compilation
-from runtime.adapters import AdapterRefused
+from bridge.compiled.adapters import AdapterRefused
 from tests.bridge.adapters.layers import Pairs, X, eager, network, pairs, saved, state_dict
 
 ENGINES = ["xla", "iree", "aten", "auto"]
@@ -63,10 +63,10 @@ def test_half_precision_on_engines(engine: str) -> None:
 
 def test_code_is_shared_by_adapters_of_one_form(monkeypatch: pytest.MonkeyPatch) -> None:
     f = compiled("xla", network())
-    bound = f._loaded.weights
+    bound = f.executor.loaded.weights
     f.add_adapter("one", state_dict(pairs(1)), 1.0)
     program = f.with_adapter("one")
-    assert program._loaded.weights is bound
+    assert program.executor.loaded.weights is bound
 
     def compile_here(*_: object) -> bytes:
         raise AssertionError("it was compiled again")
@@ -75,12 +75,12 @@ def test_code_is_shared_by_adapters_of_one_form(monkeypatch: pytest.MonkeyPatch)
         patch.setattr(binaries.Binaries, "_compiled", compile_here)
         patch.setattr(compilation, "compile_configured", compile_here)
         f.add_adapter("two", state_dict(pairs(2)), 2.0)
-        assert f.with_adapter("two")._loaded is program._loaded
+        assert f.with_adapter("two").executor.loaded is program.executor.loaded
         with pytest.raises(AssertionError):
             f.add_adapter("three", state_dict(pairs(3, 4)), 2.0)
     assert f.adapters == ("one", "two")
     f.add_adapter("three", state_dict(pairs(3, 4)), 2.0)
-    assert f.with_adapter("three")._loaded is not program._loaded
+    assert f.with_adapter("three").executor.loaded is not program.executor.loaded
     same(f.with_adapter("three")(X), pairs(3, 4), 2.0)
 
 

@@ -15,10 +15,10 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 import bridge
 from bridge.cli.results import output_names, write_results
+from bridge.compiled.interpreted import Interpreted
 from bridge.errors import UsageError
 from lowering.host.weights import materialise
 from lowering.ir.program import Program
-from runtime.interpreted import Interpreted
 from tests.bridge.command_line import ok, refused
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import torch
 
+from bridge.compiled.profile import Profile, Span
 from lowering.ir.plan import Placement
-from runtime.profile import Profile, Span
 from tests.runtime.fakes import compiled, node, program, tensor
 
 T = tensor(4, 4)

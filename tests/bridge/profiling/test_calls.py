@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from bridge.compiled.compiled import Compiled
+from bridge.compiled.profile import Profile, Span
 from bridge.profiling import calls as subject
 from bridge.profiling.calls import measure
-from runtime.executor import Compiled
-from runtime.profile import Profile, Span
-from tests.runtime.test_hooks import counter, three_steps
-from tests.runtime.test_profile import STABLEHLO
+from tests.bridge.compiled.test_hooks import counter, three_steps
+from tests.bridge.compiled.test_profile import STABLEHLO
 
 
 def test_each_call_counts() -> None:

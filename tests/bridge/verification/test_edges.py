@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import bridge
-from bridge import compilation
+from bridge import segment_compiler
 from bridge.verification.edges import FLOATS, INTEGERS, KINDS, edge_calls
 from tests.bridge.command_line import bridge_cli, ok
 from tests.bridge.engines import TestEngine
@@ -117,7 +117,7 @@ def test_everything_else_stays() -> None:
 def engine(monkeypatch: pytest.MonkeyPatch) -> TestEngine:
     """What `iree` is in this test."""
     fake = TestEngine(bridge.lower(Counter(), (X,)))
-    monkeypatch.setattr(compilation, "get_engine", lambda name: fake)
+    monkeypatch.setattr(segment_compiler, "get_engine", lambda name: fake)
     return fake
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import bridge
-from bridge import compilation
+from bridge import segment_compiler
 from bridge.verification.repeat import any_order, same_bits
 from bridge.verification.report import VerificationReport
 from tests.bridge.engines import TestEngine
@@ -43,7 +43,7 @@ def _verify(
 ) -> VerificationReport:
     """What verification finds if the engine's call of that number, from 1, has its first output changed."""
     engine = TestEngine(bridge.lower(module, (X,)))
-    monkeypatch.setattr(compilation, "get_engine", lambda name: engine)
+    monkeypatch.setattr(segment_compiler, "get_engine", lambda name: engine)
     first: Any = engine.lowered.functional.signature.outputs[0].value
     made = 0
 
@@ -101,7 +101,7 @@ def test_a_wrong_first_call_makes_all_others_differ(monkeypatch: pytest.MonkeyPa
 def test_what_an_earlier_call_left_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fifth call returns the fourth one's result. It was given other numbers, as the third was."""
     engine = TestEngine(bridge.lower(Doubled(), (X,)))
-    monkeypatch.setattr(compilation, "get_engine", lambda name: engine)
+    monkeypatch.setattr(segment_compiler, "get_engine", lambda name: engine)
     made: list[np.ndarray] = []
 
     def stale(name: str, array: np.ndarray) -> np.ndarray:
@@ -152,7 +152,7 @@ def test_calls_of_engines_are_the_same(module: torch.nn.Module, engine: str) -> 
 
 
 def test_a_program_without_a_functional_form_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    from runtime.interpreted import Interpreted
+    from bridge.compiled.interpreted import Interpreted
 
     lowered = bridge.lower(Counter(), (X,))
     compiled = Interpreted(lowered.program, lowered.plan, lowered.weights)

@@ -170,7 +170,7 @@ def test_a_thread_that_only_waits_for_work_holds_nobody_up() -> None:
     text = """
 import threading, time
 from lowering.host import shutdown
-from runtime.background import Work, Workers
+from lowering.host.background import Work, Workers
 
 done = threading.Event()
 workers = Workers(idle=1000.0)

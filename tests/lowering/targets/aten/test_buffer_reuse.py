@@ -50,7 +50,7 @@ class Of(nn.Module):
 def on_aten(module: nn.Module, *args: torch.Tensor, packed: bool = False) -> tuple[Any, list[str]]:
     """The program compiled, and its operators in place by name."""
     compiled = compile_configured(bridge.lower(module, args), Configuration(ATEN, packed=packed))
-    (executable,) = compiled._loaded.on_host
+    (executable,) = compiled.executor.loaded.on_host
     names = [node.target.split(".")[1] for node in executable.nodes]
     return compiled, [name for name in names if name.endswith("_")]
 

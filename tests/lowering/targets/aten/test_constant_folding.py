@@ -12,8 +12,8 @@ from expecttest import assert_expected_inline
 from torch import nn
 
 import bridge
+from bridge.compiled.compiled import Compiled
 from lowering.targets.errors import ExecutionError
-from runtime.executor import Compiled
 from tests.lowering.targets.aten.rewritten import rewritten, segment
 from tests.runtime.fakes import node, tensor
 
@@ -40,7 +40,7 @@ def on_aten(function: Callable[..., Any]) -> tuple[Of, Compiled]:
 
 def targets(compiled: Compiled) -> Counter[str]:
     """How often each target is called."""
-    (executable,) = compiled._loaded.on_host
+    (executable,) = compiled.executor.loaded.on_host
     return Counter(node.target for node in executable.nodes)
 
 

@@ -15,13 +15,13 @@ from torch import nn
 
 import bridge
 from bridge.compilation import compile_configured
+from bridge.compiled.compiled import Compiled
 from bridge.configuration import ATEN, Configuration
 from bridge.verification.compare import compare
 from bridge.verification.tolerances import rounding_of
 from lowering.targets.aten import onednn
 from lowering.targets.aten.prepacking import can_fuse
 from lowering.targets.aten.program import AtenProgram
-from runtime.executor import Compiled
 from tests.lowering.targets.aten.rewritten import rewritten, segment
 from tests.runtime.fakes import node, tensor
 
@@ -230,7 +230,7 @@ CASES: dict[str, tuple[Callable[[], Of], tuple[int, ...], dict[str, int]]] = {
 
 def targets(compiled: Compiled) -> Counter[str]:
     """How often each target is called by a program that is all on ATen."""
-    (executable,) = compiled._loaded.on_host
+    (executable,) = compiled.executor.loaded.on_host
     return Counter(node.target for node in executable.nodes)
 
 

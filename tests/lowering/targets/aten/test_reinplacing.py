@@ -11,11 +11,11 @@ import torch
 from expecttest import assert_expected_inline
 
 import bridge
+from bridge.compiled.compiled import Compiled
 from lowering.ir.plan import Placement
 from lowering.ir.types import DType, TensorType
 from lowering.targets.aten.program import AtenProgram
 from lowering.targets.aten.reinplacing import reinplace
-from runtime.executor import Compiled
 from tests.lowering.targets.aten.rewritten import rewritten, segment
 from tests.models.decoding import buffer_address
 from tests.runtime.fakes import node, tensor

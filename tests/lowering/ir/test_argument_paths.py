@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lowering.ir.argument_paths import LeafPath, leaf_paths, rename, top_level_names
 from lowering.ir.errors import did_you_mean
 from lowering.ir.tree import LEAF, TreeSpec
-from runtime.argument_paths import LeafPath, leaf_paths, rename, top_level_names
 from tests.runtime.fakes import tree
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import bridge
+from bridge.compiled.compiled import Compiled
+from bridge.compiled.hooks import StepEvent
 from lowering.ir.plan import Placement
 from lowering.ir.program import Range
 from lowering.targets.errors import InputError
-from runtime.executor import Compiled
-from runtime.hooks import StepEvent
 from tests.runtime.fakes import FakeEngine, N, compiled, node, program, tensor, weights
 
 T3 = tensor(3)
@@ -93,16 +93,16 @@ def test_steps_come_in_the_order_of_time() -> None:
 
 def test_a_removed_hook_brings_the_short_way_back() -> None:
     f = doubled()
-    short = f._loaded.fast
+    short = f.executor.loaded.fast
     assert short is not None
     seen: list[StepEvent] = []
     with f.on_step(seen.append) as hook:
-        assert f._loaded.fast is None
+        assert f.executor.loaded.fast is None
         f(torch.ones(3))
-    assert f._loaded.fast is short
+    assert f.executor.loaded.fast is short
     f(torch.ones(3))
     hook.remove()
-    assert f._loaded.fast is short
+    assert f.executor.loaded.fast is short
     assert len(seen) == 1
 
 
@@ -112,10 +112,10 @@ def test_the_short_way_comes_back_with_the_last_hook() -> None:
     one, other = (f.on_step(lambda event, name=name: seen.append(name)) for name in ("one", "other"))
     f(torch.ones(3))
     one.remove()
-    assert f._loaded.fast is None
+    assert f.executor.loaded.fast is None
     f(torch.ones(3))
     other.remove()
-    assert f._loaded.fast is not None
+    assert f.executor.loaded.fast is not None
     assert seen == ["one", "other", "other"]
 
 
@@ -154,9 +154,9 @@ def test_sizes_are_learnt_once_no_hook_is_left() -> None:
     f = dynamic()
     with f.on_step(lambda event: None):
         f(torch.ones(4))
-        assert f._loaded.fast is None
+        assert f.executor.loaded.fast is None
     f(torch.ones(4))
-    assert f._loaded.fast is not None
+    assert f.executor.loaded.fast is not None
 
 
 @pytest.mark.parametrize("placement", [STABLEHLO, ATEN])

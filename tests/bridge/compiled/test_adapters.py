@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from bridge.compiled.adapters import Adapters, given
+from bridge.compiled.compiled import Compiled
 from lowering.ir.program import InputKind, InputSpec, Program, Ref
 from lowering.targets.errors import ExecutionError
-from runtime.adapters import Adapters, given
-from runtime.executor import Compiled
-from tests.runtime.fakes import FakeEngine, compiled, node, program, tensor, weights
+from runtime.frame import NOTHING_GIVEN
+from tests.runtime.fakes import FakeEngine, compiled, node, program, tensor
 
 T3 = tensor(3)
 
@@ -36,16 +37,16 @@ def base() -> tuple[Compiled, FakeEngine]:
 
 
 def adapted() -> Compiled:
-    return compiled(with_adapter(), beside=base()[0])[0]
+    return compiled(with_adapter(), given=NOTHING_GIVEN)[0]
 
 
 def test_tensors_come_with_each_call() -> None:
     made = adapted()
-    found = given(made, {"the.adapter": np.full(3, 5, np.float32)})
+    found = given(made.executor, {"the.adapter": np.full(3, 5, np.float32)})
     assert found.host.keys() == found.handles.keys() == {"a"}
     call = made.with_given(found)
     assert call(torch.ones(3)).tolist() == [6.0] * 3
-    other = made.with_given(given(made, {"the.adapter": np.zeros(3, np.float32)}))
+    other = made.with_given(given(made.executor, {"the.adapter": np.zeros(3, np.float32)}))
     assert other(torch.ones(3)).tolist() == [1.0] * 3
     assert call(np.ones(3, np.float32)).tolist() == [6.0] * 3
 
@@ -66,13 +67,6 @@ def test_a_program_is_made_once_for_each_form() -> None:
     assert list(before) == ["one", "two", "three"]
     all_adapters.remove("two")
     assert all_adapters._programs.keys() == {"g"}
-
-
-def test_weights_and_state_are_those_of_the_program_beside() -> None:
-    made = program({}, [node("aten.neg.default", "y", self="%b_n")], ["%y"], {"y": T3}, buffers={"n": T3})
-    own, _ = compiled(made, weights=weights(n=np.ones(3, np.float32)))
-    beside, _ = compiled(made, weights=weights(n=np.ones(3, np.float32)), beside=own)
-    assert beside._loaded.weights is own._loaded.weights
 
 
 def test_alone_it_is_refused() -> None:

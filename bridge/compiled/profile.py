@@ -9,6 +9,7 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
+from bridge.compiled.hooks import Hooks
 from lowering.ir.module import Port
 from lowering.ir.plan import Segment
 from lowering.ir.program import Node, Program
@@ -16,8 +17,8 @@ from lowering.ir.uses import computed_by
 from lowering.targets import HOST_NAME
 from lowering.targets.target import Executable, Kernel, Record, Results, Tracing
 from runtime.engine_call import EngineCall
+from runtime.executor import Call
 from runtime.frame import Frame
-from runtime.hooks import Call
 from runtime.report import Report
 
 Kind = Literal["bind", "step", "import", "export", "execute", "kernel", "operator", "results"]
@@ -75,12 +76,16 @@ class Profile:
 
 
 class Profiler:
-    """Makes the profile of one call. Its clock stands while an engine does what no call does."""
+    """Makes the profile of one call. Its clock stands while an engine does what no call does.
 
-    def __init__(self, program: Program, report: Report, kernels: bool) -> None:
+    `hooks`: they see the steps too.
+    """
+
+    def __init__(self, program: Program, report: Report, kernels: bool, hooks: Hooks | None = None) -> None:
         self._program = program
         self._report = report
         self._kernels = kernels
+        self._hooks = hooks
         self._copies = report.copies
         self._spans: list[Span] = []
         self._segments: dict[int, Segment] = {}
@@ -97,8 +102,23 @@ class Profiler:
         yield
         self._add(kind, name, start, self._now(), segment)
 
-    def run(self, segment: Segment, call: Call, frame: Frame) -> None:
-        """Run a segment."""
+    def begin(self) -> None:
+        """The arguments of the call are checked."""
+        self.mark("bind")
+
+    def step(self, segment: Segment, call: Call, frame: Frame, is_torch: bool) -> None:
+        """Run a step, which hooks see too."""
+        inner = partial(self._run, segment, call)
+        if self._hooks:
+            self._hooks.run(segment, call, frame, inner, is_torch)
+        else:
+            inner(frame)
+
+    def end(self, frame: Frame) -> None:
+        """The results are there."""
+        self.mark("results", frame.symbols)
+
+    def _run(self, segment: Segment, call: Call, frame: Frame) -> None:
         began = perf_counter()
         self._segments[segment.index] = segment
         if isinstance(call, EngineCall):

@@ -14,6 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from bridge.compiled.adapters import AdapterRefused
+from bridge.compiled.hooks import Callback, Callbacks, Hook, StepEvent
+from bridge.compiled.origin import WeightOrigin
+from bridge.compiled.profile import Profile, Profiler
+from bridge.compiled.session import Session
+from bridge.compiled.state import State, StateFiles, StateRefused, StateSpec, Written
 from lowering.host.memory import in_kind, private_copy
 from lowering.host.shutdown import closed_at_exit
 from lowering.host.tensors import numpy_to_torch, torch_to_numpy
@@ -23,15 +29,10 @@ from lowering.ir.program import STORED, InputKind, Program, Ref
 from lowering.ir.tree import NodeType, unflatten
 from lowering.ir.weights import Weights
 from lowering.targets import HOST_NAME, get_host
-from runtime.adapters import AdapterRefused
-from runtime.hooks import Callback, Callbacks, Hook, StepEvent
+from runtime.buffer_store import BufferStore
 from runtime.inputs import NO_TYPES, Binder, Bound
-from runtime.origin import WeightOrigin
-from runtime.profile import Profile, Profiler
 from runtime.report import Report
-from runtime.results import RETURNED, Written
-from runtime.session import Session
-from runtime.state import State, StateFiles, StateRefused, StateSpec
+from runtime.results import RETURNED
 
 
 @closed_at_exit("__init__", "call", "profile_call", "set_weights", "buffers")
@@ -86,11 +87,11 @@ class Interpreted:
 
         Of the library that the last call's tensors were of; before a call torch's.
         """
-        state = self._state
-        with state.lock:
-            tensors = {**self._tensors, **state.host}
+        store = self._state.store
+        with store.lock:
+            tensors = {**self._tensors, **store.host}
             held = {name: tensors[name].clone().contiguous() for name in self._buffers}
-        if state.uses_torch is not False:
+        if store.uses_torch is not False:
             return held
         return {name: torch_to_numpy(value) for name, value in held.items()}
 
@@ -129,7 +130,7 @@ class Interpreted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program; torch in, torch out; numpy in, numpy out."""
-        return self.call(self._state, args, kwargs)
+        return self.call(self._state.store, args, kwargs)
 
     def profile(self, *args: Any, **kwargs: Any) -> Profile:
         """Where the time of a call with these arguments goes; the call has all its effects."""
@@ -138,7 +139,7 @@ class Interpreted:
     def profile_call(self, args: tuple[Any, ...], kwargs: dict[str, Any], kernels: bool = True) -> Profile:
         """The same; the host has no kernels."""
         profiler = Profiler(self.program, self.report, kernels)
-        self.call(self._state, args, kwargs, profiler)
+        self.call(self._state.store, args, kwargs, profiler)
         return profiler.profile()
 
     def on_step(self, callback: Callback) -> Hook:
@@ -150,16 +151,16 @@ class Interpreted:
 
     def call(
         self,
-        state: State,
+        store: BufferStore,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         profiler: Profiler | None = None,
     ) -> Any:
-        """Run the program over any state of it."""
+        """Run the program over the buffers of any state of it."""
         bound = self._binder.bind(args, kwargs)
         leaves = [numpy_to_torch(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in bound.leaves]
-        with state.lock, torch.no_grad():
-            tensors = {**self._tensors, **state.host}
+        with store.lock, torch.no_grad():
+            tensors = {**self._tensors, **store.host}
             written = [tensors[name] for name in self._written]
             restore = _snapshot(written + [leaves[place] for place in self._written_leaves])
             if profiler is not None:
@@ -170,7 +171,7 @@ class Interpreted:
                 restore()
                 raise
         self.report.calls += 1
-        state.uses_torch = bound.torch
+        store.uses_torch = bound.torch
         if not bound.torch:
             results = [_as_numpy(result) for result in results]
         result = unflatten(results, self.program.signature.out_spec, self._types)
@@ -213,10 +214,10 @@ class _TensorState(State):
     """Tensors that may share memory, as those of a module do."""
 
     def _all(self) -> dict[str, Any]:
-        return _copies(self.host)
+        return _copies(self.store.host)
 
     def _assign(self, values: Mapping[str, Any]) -> None:
-        host = _copies(self.host)
+        host = _copies(self.store.host)
         for name, value in values.items():
             try:
                 host[name].copy_(in_kind(value, is_torch=True))
@@ -224,7 +225,7 @@ class _TensorState(State):
                 raise StateRefused(
                     f"the buffer {name!r} has several elements in one place, and cannot be set"
                 ) from None
-        self.host = host
+        self.store.host = host
 
 
 def _beside(weights: Weights, names: list[str], written: list[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from runtime.background import Work, Workers
+from lowering.host.background import Work, Workers
 
 
 def test_work_is_done_once() -> None:

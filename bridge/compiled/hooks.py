@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -13,10 +14,9 @@ from lowering.ir.symbols import UnboundSymbol
 from lowering.ir.types import SymType, TokenType
 from lowering.targets import HOST_NAME
 from runtime.engine_call import EngineCall
-from runtime.frame import Frame, Shared, read_scalar
-from runtime.host_call import HostCall
-
-Call = EngineCall | HostCall
+from runtime.executor import Call, Executor
+from runtime.frame import Frame, read_scalar
+from runtime.loaded import NO_SHORT, Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,52 @@ class Callbacks:
 
 
 class Hooks(Callbacks):
-    """The callbacks of a program with steps."""
+    """The callbacks of a program with steps: while there are any, they watch its calls."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, executor: Executor) -> None:
         super().__init__()
-        self._shared = shared
+        self._executor = executor
+        self._lock = threading.Lock()
+        # The short way, and whether it is learnt, while callbacks see the steps of the long one.
+        self._short = NO_SHORT
+
+    def watch(self, callback: Callback) -> Hook:
+        """Have the callback see calls that begin from now on."""
+        executor = self._executor
+        with self._lock:
+            if executor.watch is None:
+                self._short, executor.watch = executor.loaded.set_short(NO_SHORT), self
+            return self.add(callback, self._remove)
+
+    def _remove(self, hook: Hook) -> None:
+        executor = self._executor
+        with self._lock:
+            if self.discard(hook) and executor.watch is not None:
+                executor.loaded.set_short(self._short)
+                executor.watch = None
+
+    def begin_with(self, loaded: Loaded) -> None:
+        """Have calls begin with these steps, over other weights; they are watched as before."""
+        executor = self._executor
+        with self._lock:
+            if executor.watch is not None:
+                self._short = loaded.set_short(NO_SHORT)
+            executor.loaded = loaded
+
+    def begin(self) -> None:
+        """Steps alone are told of."""
+
+    def step(self, segment: Segment, call: Call, frame: Frame, is_torch: bool) -> None:
+        """Run a step, and tell the callbacks."""
+        self.run(segment, call, frame, call, is_torch)
+
+    def end(self, frame: Frame) -> None:
+        """Steps alone are told of."""
 
     def run(
         self, segment: Segment, call: Call, frame: Frame, step: Callable[[Frame], None], is_torch: bool
     ) -> None:
-        """Run a step, and tell the callbacks."""
+        """Run a step the way that is given, and tell the callbacks."""
         inputs = self._inputs(segment, frame, is_torch)
         start = perf_counter()
         step(frame)
@@ -104,7 +140,7 @@ class Hooks(Callbacks):
         self.tell(StepEvent(segment.index, engine, segment.nodes, inputs, outputs, start, seconds))
 
     def _inputs(self, segment: Segment, frame: Frame, is_torch: bool) -> dict[str, Any]:
-        shared = self._shared
+        shared = self._executor.shared
         found: dict[str, Any] = {}
         for name in self._shown(segment.inputs):
             if name in shared.constants:
@@ -118,11 +154,11 @@ class Hooks(Callbacks):
         return found
 
     def _shown(self, names: tuple[str, ...]) -> list[str]:
-        values = self._shared.graph.values
+        values = self._executor.shared.graph.values
         return [name for name in names if not isinstance(values.get(name), TokenType)]
 
     def _value(self, frame: Frame, name: str, is_torch: bool) -> Any:
-        shared = self._shared
+        shared = self._executor.shared
         if isinstance(shared.graph.values.get(name), SymType):
             return read_scalar(shared, frame, name)
         if name in frame.host:

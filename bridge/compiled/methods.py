@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from bridge.compiled.compiled import Compiled
+from bridge.compiled.session import Session
+from bridge.compiled.state import State, StateSpec
 from lowering.ir.errors import did_you_mean
 from lowering.ir.weights import Weights
-from runtime.executor import Compiled
-from runtime.session import Session
-from runtime.state import State, StateSpec
 
 
 class MethodSession(Mapping[str, Session]):
@@ -20,7 +20,7 @@ class MethodSession(Mapping[str, Session]):
     """
 
     def __init__(self, programs: Mapping[str, Compiled], state: State) -> None:
-        self._methods = {name: Session(program, state) for name, program in programs.items()}
+        self._methods = {name: Session(program.executor, state) for name, program in programs.items()}
 
     def __getitem__(self, name: str) -> Session:
         """A method by its name. Raises KeyError for any other name."""

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-import runtime.profile
+import bridge.compiled.profile
+from bridge.compiled.compiled import Compiled
+from bridge.compiled.profile import Profile
 from lowering.ir.weights import Weights
 from lowering.targets.target import Built, Kernel
-from runtime.executor import Compiled
-from runtime.profile import Profile
+from runtime.bound_weights import BoundWeights
+from runtime.executor import Executor
+from tests.bridge.compiled.test_hooks import ATEN, STABLEHLO, counter, three_steps
 from tests.runtime.fakes import FakeEngine, node, plan, program, tensor
-from tests.runtime.test_hooks import ATEN, STABLEHLO, counter, three_steps
 
 T3 = tensor(3)
 
@@ -50,7 +52,7 @@ class Tracing(FakeEngine):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(runtime.profile, "perf_counter", made)
+    monkeypatch.setattr(bridge.compiled.profile, "perf_counter", made)
     monkeypatch.setattr(Tracing, "clock", made)
     return made
 
@@ -59,7 +61,8 @@ def traced() -> tuple[Compiled, Tracing]:
     made = program({"x": T3}, [node("aten.mul.Scalar", "y", self="%x", other=2)], ["%y"], {"y": T3})
     steps = plan(made, (STABLEHLO, ["y"]))
     tracing = Tracing(made, steps)
-    return Compiled(made, steps, Weights(), tracing.specialise, "fake"), tracing
+    executor = Executor(made, steps, BoundWeights(Weights()), tracing.specialise, "fake")
+    return Compiled(executor), tracing
 
 
 def shown(profile: Profile) -> list[tuple[str, str, int]]:

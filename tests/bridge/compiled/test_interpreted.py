@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from bridge.compiled.hooks import StepEvent
+from bridge.compiled.interpreted import Interpreted
 from bridge.profiling import measure
 from lowering.ir.plan import Placement
 from lowering.ir.program import Program
-from runtime.hooks import StepEvent
-from runtime.interpreted import Interpreted
 from tests.runtime.fakes import node, plan, program, tensor, weights
 
 TYPES = {"a": tensor(2), "b": tensor(2), "c": tensor(2)}

@@ -9,7 +9,7 @@ import torch
 
 import bridge
 from bridge.compilation import interpreted
-from runtime.state import StateRefused
+from bridge.compiled.state import StateRefused
 
 
 class Count(torch.nn.Module):

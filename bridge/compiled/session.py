@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from runtime.state import State, StateRefused
+from bridge.compiled.state import State, StateRefused
+from runtime.buffer_store import BufferStore
 
 
 class Stateful(Protocol):
-    """A program that can be called over any state of its own."""
+    """A program that can be called over the buffers of any state of its own."""
 
-    def call(self, state: State, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Call it over this state."""
+    def call(self, store: BufferStore, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call it over these buffers."""
         ...
 
 
@@ -29,7 +30,7 @@ class Session:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the program. Raises as that does, and StateRefused once the session has ended."""
-        return self._program.call(self.state(), args, kwargs)
+        return self._program.call(self.state().store, args, kwargs)
 
     def state(self) -> State:
         """The state of this session, not a copy of it. Raises StateRefused once the session has ended."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from lowering.ir.errors import BridgeError, did_you_mean
 from lowering.ir.types import DType
 from lowering.ir.weights import Weights
 from lowering.targets.target import Engine
+from runtime.buffer_store import BufferStore
 
 S = TypeVar("S", bound="State")
 # How many names a sentence lists.
@@ -27,6 +27,13 @@ _SHOWN = 8
 
 class StateRefused(BridgeError, ValueError):
     """Values, or a state, that do not fit a program."""
+
+
+class Written(NamedTuple):
+    """The names of the inputs and buffers that a call writes."""
+
+    inputs: tuple[str, ...]
+    buffers: tuple[str, ...]
 
 
 class StateFiles(Protocol):
@@ -67,29 +74,21 @@ class StateSpec:
 
 @closed_at_exit("read", "reset", "clone", "rollback", "set", "save", "load")
 class State(Mapping[str, Any]):
-    """The buffers that a program writes, by full name: each a tensor of ours or an engine's handle.
+    """The buffers that a program writes, by full name.
 
     As a mapping it gives copies of the current values, of the library that the last call's tensors were of;
-    before a call torch's, where it is imported. All of it is safe beside calls: `lock` is a call's, too.
+    before a call torch's, where it is imported. All of it is safe beside calls: it takes their lock.
 
-    A call reads the buffers, and a successful one replaces them all at once. Where nothing reads the old
-    value any more, a call may write the new one into its memory. An engine does so with a donated argument,
-    the host target by operators in place. So nobody else may have a view of that memory.
+    `store`: the values as calls take them.
     """
 
     def __init__(self, spec: StateSpec, values: dict[str, Any] | None = None) -> None:
         """`values`: of all buffers, nobody else's; by default their first ones."""
         self.spec = spec
-        self.lock = threading.Lock()
-        #: Whether the last call's tensors were torch's.
-        self.uses_torch: bool | None = None
-        self.host: dict[str, Any] = spec.first_values() if values is None else values
-        self.handles: dict[str, Any] = {}
-
-    # ------------------------------------------------------------------------------------- for the caller
+        self.store = BufferStore(spec.first_values() if values is None else values)
 
     def __getitem__(self, name: str) -> Any:
-        with self.lock:
+        with self.store.lock:
             return self._copy(self.spec.tied.get(name, name))
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -120,21 +119,21 @@ class State(Mapping[str, Any]):
 
     def read(self) -> dict[str, Any]:
         """All values of one moment, by full name; copies."""
-        with self.lock:
+        with self.store.lock:
             held = {name: self._copy(name) for name in self.spec.names}
         return held | {name: private_copy(held[other]) for name, other in self.spec.tied.items()}
 
     def reset(self) -> None:
         """Give the buffers the values that they had before the first call."""
         values = self.spec.first_values()
-        with self.lock:
-            self._take(values)
+        with self.store.lock:
+            self.store.take(values)
 
     def clone(self: S) -> S:
         """Another state of the same values; it takes as much memory again."""
-        with self.lock:
+        with self.store.lock:
             made = type(self)(self.spec, self._all())
-            made.uses_torch = self.uses_torch
+            made.store.uses_torch = self.store.uses_torch
         return made
 
     def rollback(self, mark: State) -> None:
@@ -146,10 +145,10 @@ class State(Mapping[str, Any]):
         self.require(mark)
         if mark is self:
             return
-        with mark.lock:
+        with mark.store.lock:
             values = mark._all()
-        with self.lock:
-            self._take(values)
+        with self.store.lock:
+            self.store.take(values)
 
     def set(self, values: Mapping[str, Any]) -> None:
         """Give buffers, all or some, copies of these tensors of torch or numpy.
@@ -158,12 +157,12 @@ class State(Mapping[str, Any]):
         changed.
         """
         checked = self._checked(values)
-        with self.lock:
+        with self.store.lock:
             self._assign({name: _copy_of(value) for name, value in checked.items()})
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write all values to a `.safetensors` file, all or nothing. Raises BridgeError."""
-        with self.lock:
+        with self.store.lock:
             values = {name: in_kind(self._host_copy(name), is_torch=False) for name in self.spec.names}
         self._files().write(path, values)
 
@@ -181,8 +180,6 @@ class State(Mapping[str, Any]):
         except StateRefused as problem:
             raise StateRefused(f"{path}: {problem}") from None
 
-    # ------------------------------------------------------------------------------------------ for calls
-
     def require(self, other: State) -> None:
         """Raise StateRefused for a state of another program."""
         if not isinstance(other, State) or other.spec is not self.spec:
@@ -193,51 +190,29 @@ class State(Mapping[str, Any]):
             )
             raise StateRefused(f"the state {what}")
 
-    def keep(
-        self, names: Mapping[str, str], handles: Mapping[str, Any], overwritten: Mapping[str, str]
-    ) -> None:
-        """After a call that failed, take the values that now lie in the memory of donated buffers.
-
-        `names`: for each buffer's full name, the value that carries it into the program.
-        """
-        of_value = {value: name for name, value in names.items()}
-        for old, new in overwritten.items():
-            if new in handles:
-                self.host.pop(of_value[old], None)
-                self.handles[of_value[old]] = handles[new]
-
-    def replace(self, host: Mapping[str, Any], handles: Mapping[str, Any]) -> None:
-        """Take these values for their buffers; other buffers stay as they are."""
-        kept_host = {name: v for name, v in self.host.items() if name not in handles}
-        kept_handles = {name: v for name, v in self.handles.items() if name not in host}
-        self.host, self.handles = {**kept_host, **host}, {**kept_handles, **handles}
-
     # ------------------------------------------------------------------------------------------- inside
 
     def _all(self) -> dict[str, Any]:
-        """Copies of all values in host form, as `_take` takes them."""
+        """Copies of all values in host form, as the store takes them."""
         return {name: self._host_copy(name) for name in self.spec.names}
-
-    def _take(self, values: dict[str, Any]) -> None:
-        self.host, self.handles = values, {}
 
     def _assign(self, values: Mapping[str, Any]) -> None:
         """Give some buffers values that are nobody else's."""
-        self.replace(values, {})
+        self.store.replace(values, {})
 
     def _copy(self, name: str) -> Any:
         """A copy for the caller."""
-        is_torch = "torch" in sys.modules if self.uses_torch is None else self.uses_torch
-        if name in self.host:
-            return private_copy(in_kind(self.host[name], is_torch))
-        handle = self.handles[name]
+        is_torch = "torch" in sys.modules if self.store.uses_torch is None else self.store.uses_torch
+        if name in self.store.host:
+            return private_copy(in_kind(self.store.host[name], is_torch))
+        handle = self.store.handles[name]
         engine = self.spec.engines[type(handle)]
         return private_copy(engine.to_torch(handle) if is_torch else engine.to_numpy(handle))
 
     def _host_copy(self, name: str) -> Any:
-        if name in self.host:
-            return private_copy(self.host[name])
-        handle = self.handles[name]
+        if name in self.store.host:
+            return private_copy(self.store.host[name])
+        handle = self.store.handles[name]
         return aligned_copy(self.spec.engines[type(handle)].to_numpy(handle))
 
     def _type(self, name: str) -> tuple[DType, tuple[int, ...]]:

@@ -1,0 +1,1 @@
+"""A compiled program as its user holds it: calls, states, sessions, methods, weights, adapters, profiles."""
