@@ -15,6 +15,7 @@ from lowering.stablehlo.errors import OperatorError, RuleError
 # One module per family of `lowering/stablehlo/ops`; the order is of no consequence, a duplicate is an error.
 FAMILIES = (
     "elementwise",
+    "blends",
     "unary",
     "power",
     "special",
@@ -57,6 +58,7 @@ FAMILIES = (
     "fft",
     "short_time_fft",
     "linalg",
+    "linalg_exponential",
     "linalg_spectral",
     "linalg_ldl",
     "recurrent",

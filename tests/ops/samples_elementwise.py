@@ -1,4 +1,4 @@
-"""Samples of `lowering/stablehlo/ops/elementwise.py` and `lowering/stablehlo/ops/power.py`."""
+"""Samples of `elementwise.py`, `blends.py` and `power.py` in `lowering/stablehlo/ops/`."""
 
 from __future__ import annotations
 
