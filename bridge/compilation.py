@@ -252,7 +252,8 @@ class _Compilation:
         """The plan with the node that the engine's diagnostic names, or else the segment, on ATen."""
         self._moves += 1
         name = choice_named(self._configuration.choice_of(segment)).engine
-        reason = problem if problem.startswith(f"{name}:") else f"{name}: {problem}"
+        # Most errors of an engine name it.
+        reason = problem if problem.startswith((f"{name}:", f"{name} ")) else f"{name}: {problem}"
         if node in segment.nodes and self._moves <= _NODE_MOVES:
             moved = {node: reason}
         elif self._moves <= _MOVES:

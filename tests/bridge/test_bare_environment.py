@@ -126,6 +126,6 @@ def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path) -> None:
     done = python_there(bare, tmp_path, "-c", "import bridge; bridge.load('mlp.bridge').compile('iree')")
     assert done.stderr.splitlines()[-1].endswith(
         "segment 0 has to run on ATen, which needs the package torch, which is not installed: "
-        "pip install torch; iree: iree segment_0: its passes need the package jax, which is not installed: "
+        "pip install torch; iree segment_0: its passes need the package jax, which is not installed: "
         "pip install jax"
     )
