@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ from bridge.dispatch import check_engine
 from bridge.errors import BridgeError, UsageError
 from bridge.given_weights import require_weights, with_weights
 from bridge.lowered import Lowered
+from bridge.methods import LoweredMethods
 from bridge.progress import part
 from bridge.registration import bring_operators, check_operators
 from bridge.sizes import sizes_by_symbol
 from bridge.sources import exported_from, import_all
 from bridge.verification.draw import example_call
 from bridge.verification.edges import KINDS, edge_calls
+from bridge.verification.methods import verify_in_turn
 from bridge.verification.range_sizes import range_sizes
 from bridge.verification.reference import eager
 from bridge.verification.report import EngineReport, VerificationReport
@@ -55,6 +58,8 @@ def verify(
     """Compare engines with eager: outputs, inputs and buffers after the call, their dtypes, sizes and values.
 
     `source`: a `.pt2` file, an artifact, a `Lowered`, an ExportedProgram, or a module (exported with `args`).
+    Of methods (a dict of programs, `LoweredMethods`, an artifact of several) each is compared by itself, then
+    all in turn over the state that they share.
     Eager is torch's own `ep.module()` for the last two. For a file it is the program as read, interpreted on
     ATen. Without `args`, inputs are drawn from `seed`, within ranges and index bounds. Each side is given
     copies, of numpy arrays too; torch's generator starts at `seed` for both. `calls`: how many calls of each
@@ -82,25 +87,78 @@ def verify(
         source = exported_from(source, args, kwargs, dynamic_shapes)
     elif dynamic_shapes is not None:
         raise UsageError(f"{name}: dynamic_shapes are for a module, which is exported with them")
+    given = None if rtol is None and atol is None else Given(rtol or 0.0, atol or 0.0)
+    how = _Comparison(engines, device, seed, calls, edges, given)
     lowered = _lowered(source, trust)
+    if isinstance(lowered, LoweredMethods):
+        if any(x is not None for x in (args, kwargs, weights, against)) or sizes:
+            raise UsageError(f"{name} has several methods: give arguments, sizes and weights to one of them")
+        return _of_methods(name, lowered, how)
     if weights is not None:
         lowered = with_weights(lowered, weights, cast=cast_weights)
-    require_weights(lowered)
     side = against if against is not None else source if weights is None else None
-    given = None if rtol is None and atol is None else Given(rtol or 0.0, atol or 0.0)
+    call = _checked_call(lowered, args, kwargs, seed)
+    rows, left_out = how.rows(side, lowered, call, args is None and kwargs is None, sizes)
+    return VerificationReport(name, _reference(side), tuple(rows), left_out, given)
+
+
+def _of_methods(name: str, methods: LoweredMethods, how: _Comparison) -> VerificationReport:
+    """Each method by itself, then all in turn over the state that they share."""
+    rows: list[EngineReport] = []
+    left_out: dict[str, str] = {}
+    for method, lowered in methods.items():
+        with part(f"the method {method}"):
+            found, refused = how.rows(None, lowered, _checked_call(lowered, None, None, how.seed), True, ())
+        rows += [replace(row, engine=f"{row.engine}: {method}") for row in found]
+        left_out |= {f"{method}, {kind}": reason for kind, reason in refused.items()}
+    rows += verify_in_turn(methods, how.engines, how.device, how.seed, how.given)
+    return VerificationReport(name, _reference(None), tuple(rows), left_out, how.given)
+
+
+def _checked_call(
+    lowered: Lowered, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None, seed: int
+) -> Call:
+    """The call of a program that can be run: with its weights, and with operators that are known."""
+    require_weights(lowered)
     bring_operators(lowered.program)
     check_operators(lowered.program)
-    call = example_call(lowered, args, kwargs, seed)
-    with part("eager"), eager(side, lowered) as callee:
-        expected = run_reference(callee, call, calls, seed)
-    on_edges, left_out = _edges(side, lowered, call, device, seed) if edges else ({}, {})
-    on_sizes, refused = _sizes(side, lowered, args is None and kwargs is None, sizes, seed)
-    on_edges, left_out = {**on_edges, **on_sizes}, {**left_out, **refused}
-    rows: list[EngineReport] = []
-    for engine in engines:
-        with part(engine):
-            rows.append(run_engine(lowered, engine, device, call, expected, calls, seed, on_edges, given))
-    return VerificationReport(name, _reference(side), tuple(rows), left_out, given)
+    return example_call(lowered, args, kwargs, seed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """How engines are compared with eager; see `verify`."""
+
+    engines: Sequence[str]
+    device: str
+    seed: int
+    calls: int
+    edges: bool
+    given: Given | None
+
+    def rows(
+        self, side: Any, lowered: Lowered, call: Call, drawn: bool, sizes: Iterable[Mapping[str, int]]
+    ) -> tuple[list[EngineReport], dict[str, str]]:
+        """A row for each engine; the edge values and the sizes that are left out, and why.
+
+        `side`: what eager is. `drawn`: whether nobody gave arguments.
+        """
+        with part("eager"), eager(side, lowered) as callee:
+            expected = run_reference(callee, call, self.calls, self.seed)
+        further: dict[str, tuple[Call, Reference]] = {}
+        left_out: dict[str, str] = {}
+        if self.edges:
+            further, left_out = _edges(side, lowered, call, self.device, self.seed)
+        on_sizes, refused = _sizes(side, lowered, drawn, sizes, self.seed)
+        further, left_out = {**further, **on_sizes}, {**left_out, **refused}
+        rows: list[EngineReport] = []
+        for engine in self.engines:
+            with part(engine):
+                row = run_engine(
+                    lowered, engine, self.device, call, expected, self.calls, self.seed, further, self.given
+                )
+            rows.append(row)
+        return rows, left_out
 
 
 def _edges(
@@ -138,8 +196,8 @@ def _sizes(
     return shown, left_out
 
 
-def _lowered(source: Any, trust: bool) -> Lowered:
-    if isinstance(source, Lowered):
+def _lowered(source: Any, trust: bool) -> Lowered | LoweredMethods:
+    if isinstance(source, Lowered | LoweredMethods):
         return source
     if isinstance(source, str | PathLike) and is_artifact(Path(source)):
         return load(source, trust)

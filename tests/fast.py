@@ -84,6 +84,7 @@ TESTS = {
         test_what_follows_is_compiled_for_sizes_that_come_again
         test_what_follows_runs_on_the_binary_for_all_sizes
     """,
+    "tests/bridge/verification/test_methods.py": "test_an_artifact_of_methods_on_the_command_line",
     "tests/bridge/verification/test_range_sizes.py": """
         test_a_size_at_which_an_engine_differs_is_a_failure
         test_verification_has_a_row_for_each_and_for_those_asked_for

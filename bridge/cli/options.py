@@ -96,13 +96,20 @@ def open_source(
     """Load an artifact, or read and lower a `.pt2` file. Raises BridgeError for a path that is neither."""
     if cast_weights and weights is None:
         raise UsageError("--cast-weights is for --weights")
-    lowered = _open_source(path, imports, model, trust, bounds_checks)
+    lowered = open_methods(path, imports, model, trust, bounds_checks)
+    if isinstance(lowered, LoweredMethods):
+        raise UsageError(f"{path} has several methods: choose one with --method, of {', '.join(lowered)}")
     return lowered if weights is None else with_weights(lowered, weights, cast=cast_weights)
 
 
-def _open_source(
-    path: Path, imports: list[str] | None, model: str | None, trust: bool, bounds_checks: bool
-) -> Lowered:
+def open_methods(
+    path: Path,
+    imports: list[str] | None = None,
+    model: str | None = None,
+    trust: bool = False,
+    bounds_checks: bool = True,
+) -> Lowered | LoweredMethods:
+    """The same; all methods of an artifact that has several, unless `model` is one of them."""
     import_all(imports or ())
     if not path.is_dir():
         return lower(path, model=model, bounds_checks=bounds_checks)
@@ -111,8 +118,8 @@ def _open_source(
     if not bounds_checks:
         raise UsageError(f"--no-bounds-checks: {path} is an artifact, which was lowered already")
     lowered = _method_of(path, load(path, trust), model)
-    if lowered.set_aside:
-        count = len(lowered.set_aside)
+    every = list(lowered.values()) if isinstance(lowered, LoweredMethods) else [lowered]
+    if count := sum(len(one.set_aside) for one in every):
         note(
             f"{path}: {count} compiled {'binary' if count == 1 else 'binaries'} of somebody else's "
             "will not run but be compiled anew; --trust runs them"
@@ -120,15 +127,13 @@ def _open_source(
     return lowered
 
 
-def _method_of(path: Path, found: Lowered | LoweredMethods, method: str | None) -> Lowered:
-    """The program of an artifact, or the one of this method."""
+def _method_of(path: Path, found: Lowered | LoweredMethods, method: str | None) -> Lowered | LoweredMethods:
+    """All that was loaded, or the program of this method."""
+    if method is None:
+        return found
     if isinstance(found, LoweredMethods):
-        if method is None:
-            raise UsageError(f"{path} has several methods: choose one with --method, of {', '.join(found)}")
         return found[method]
-    if method is not None:
-        raise UsageError(f"--method {method}: {path} holds one program and no methods")
-    return found
+    raise UsageError(f"--method {method}: {path} holds one program and no methods")
 
 
 def split_engines(text: str) -> list[str]:

@@ -18,11 +18,14 @@ from bridge.cli.options import (
     Source,
     Trust,
     Weights,
+    open_methods,
     open_source,
     print_json,
     split_engines,
 )
 from bridge.cli.progress import working
+from bridge.lowered import Lowered
+from bridge.methods import LoweredMethods
 from bridge.sizes import read_sizes
 from lowering.targets import ENGINES
 
@@ -56,14 +59,25 @@ def command(
     max_memory: MaxMemory = None,
     as_json: Json = False,
 ) -> None:
-    """Compare engines with eager PyTorch; exit status 1 if anything differs."""
+    """Compare engines with eager PyTorch; exit status 1 if anything differs.
+
+    Of an artifact with several methods, each is compared by itself, then all in turn over their state.
+    """
     limit(timeout, max_memory)
     from bridge.verifying import verify
 
     engines = split_engines(engine)
     with working(f"verifying {source}"):
-        lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
-        args, kwargs = read_inputs(lowered, inputs, as_torch=True, resize=resize) if inputs else (None, None)
+        lowered: Lowered | LoweredMethods
+        args = kwargs = None
+        asked: list[dict[str, int]] = []
+        if inputs or sizes or weights or cast_weights:
+            lowered = open_source(source, imports, model, trust, weights=weights, cast_weights=cast_weights)
+            if inputs:
+                args, kwargs = read_inputs(lowered, inputs, as_torch=True, resize=resize)
+            asked = list(read_sizes(lowered.program, sizes)) if sizes else []
+        else:
+            lowered = open_methods(source, imports, model, trust)
         report = verify(
             lowered,
             args,
@@ -75,7 +89,7 @@ def command(
             edges=edges,
             rtol=rtol,
             atol=atol,
-            sizes=read_sizes(lowered.program, sizes) if sizes else (),
+            sizes=asked,
         )
     if as_json:
         print_json({**report.json(), "source": str(source)})

@@ -6,7 +6,7 @@ This is the reference, and the way out for a program without a functional form.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -78,8 +78,8 @@ class Interpreted:
         self._segment = Segment(0, Placement.ATEN, nodes, (), ())
         self._callbacks = Callbacks()
         held = tuple(_beside(weights, self._names, self._written))
-        self._spec = _TensorSpec(held, weights.only(held), files=files)
-        self._state = _TensorState(self._spec)
+        self._spec: StateSpec = _TensorSpec(held, weights.only(held), files=files)
+        self._state: State = _TensorState(self._spec)
 
     @property
     def buffers(self) -> dict[str, Any]:
@@ -202,6 +202,19 @@ class Interpreted:
         nodes = self._segment.nodes
         self._callbacks.tell(StepEvent(0, HOST_NAME, nodes, inputs, outputs, start, seconds))
         return results
+
+
+def share_state(programs: Sequence[Interpreted], weights: Weights) -> None:
+    """Have programs over these weights be called over the same tensors, where one of them may write these.
+
+    Before their first call.
+    """
+    names = list(dict.fromkeys(name for program in programs for name in program._names))
+    written = [name for program in programs for name in program._written]
+    held = tuple(_beside(weights, names, written))
+    state = _TensorState(_TensorSpec(held, weights.only(held)))
+    for program in programs:
+        program._spec, program._state = state.spec, state
 
 
 class _TensorSpec(StateSpec):

@@ -60,7 +60,7 @@ def run_reference(callee: Any, call: Call, calls: int, seed: int) -> Reference:
     """
     before = _buffers(callee)
     try:
-        with _seeded(seed):
+        with seeded(seed):
             generator = torch.default_generator.get_state()
             seen = [observe(callee, call)]
             drew = not torch.equal(generator, torch.default_generator.get_state())
@@ -70,8 +70,7 @@ def run_reference(callee: Any, call: Call, calls: int, seed: int) -> Reference:
     except InputError as error:
         raise BridgeError(f"the inputs do not fit the program: {error}") from error
     except Exception as error:  # whatever an operator, or the model's own code, raises
-        problem = f"{type(error).__name__}: {first_line(error)}"
-        raise BridgeError(f"eager itself fails on these inputs: {problem}") from error
+        raise BridgeError(eager_failed(error)) from error
 
 
 def run_engine(
@@ -102,7 +101,7 @@ def run_engine(
         if isinstance(compiled, Compiled):
             compiled.compile_at_once()
         row: list[Seen] = []
-        with _seeded(seed):
+        with seeded(seed):
             for index, want in enumerate(expected.calls):
                 prefix = f"call {index + 1}: " if index else ""
                 got = observe(compiled, call)
@@ -111,14 +110,14 @@ def run_engine(
         if calls > 1:
             total = max(calls, 2 * len(row)) if len(row) > 1 else calls
             unordered = any_order(compiled.program.graph, on_aten(compiled))
-            with _seeded(seed):
+            with seeded(seed):
                 repeats = repeat(_repeater(compiled, call, seed), row, total, allowed.rounding, unordered)
         for edge, (edge_call, want) in edges.items():
             on_edges.append(_run_edge(compiled, edge, edge_call, want, allowed, seed))
     except UsageError:
         raise
     except Exception as error:  # an engine's failure is what verification is there to report
-        problem = _problem(error)
+        problem = engine_failed(error)
     if compiled is None:
         return EngineReport(engine, 0, 0, 0, (), problem=problem)
     report = compiled.report
@@ -146,15 +145,21 @@ def _run_edge(
 ) -> EdgeReport:
     try:
         compiled.reset()
-        with _seeded(seed):
+        with seeded(seed):
             got = observe(compiled, call)
     except Exception as error:  # eager did not fail on these inputs
-        return EdgeReport(edge, (), _problem(error))
+        return EdgeReport(edge, (), engine_failed(error))
     differences = compare_observed(got, want.calls[0], want.before, allowed)
     return EdgeReport(edge, tuple(differences))
 
 
-def _problem(error: Exception) -> str:
+def eager_failed(error: Exception) -> str:
+    """The sentence of an error that eager raises."""
+    return f"eager itself fails on these inputs: {type(error).__name__}: {first_line(error)}"
+
+
+def engine_failed(error: Exception) -> str:
+    """The problem of a row, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
@@ -199,14 +204,14 @@ def on_aten(compiled: Compiled | Interpreted) -> set[str]:
 
 def first_difference(callee: Any, call: Call, expected: Reference, allowed: Allowed, seed: int) -> str:
     """The difference of a first call from eager's, in a few words; empty where all is within tolerance."""
-    with _seeded(seed):
+    with seeded(seed):
         got = observe(callee, call)
     differences = compare_observed(got, expected.calls[0], expected.before, allowed)
     return next((f"{d.name} {d.problem}" for d in differences if not d.passed), "")
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """torch's generator at `seed`, so that both sides draw the same; the caller's is as it was afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
