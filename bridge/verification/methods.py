@@ -26,8 +26,8 @@ from bridge.verification.trial import (
 from lowering.ir.plan import Placement
 
 if TYPE_CHECKING:
+    from bridge.compiled.methods import CompiledMethods
     from bridge.methods import LoweredMethods
-    from runtime.methods import CompiledMethods
 
 #: How often all methods are called, one after the other.
 ROUNDS = 3
@@ -59,7 +59,7 @@ def _eager(
     methods: LoweredMethods, drawn: Sequence[Mapping[str, Call]], seed: int
 ) -> tuple[dict[str, torch.Tensor], list[Turn]]:
     """The buffers before all calls, and each call as observed."""
-    from runtime.interpreted import share_state
+    from bridge.compiled.interpreted import share_state
 
     callees = {name: interpreted(one) for name, one in methods.items()}
     share_state(list(callees.values()), methods.weights)

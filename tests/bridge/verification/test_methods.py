@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import bridge
+from bridge.compiled.compiled import Compiled
 from bridge.errors import BridgeError, UsageError
 from bridge.methods import LoweredMethods
 from bridge.verification.methods import ROUNDS
-from runtime.executor import Compiled
 from tests.bridge.command_line import ok
 
 
