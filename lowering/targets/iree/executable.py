@@ -15,6 +15,7 @@ import numpy as np
 from iree import runtime as rt
 
 from lowering.host.machine import BatchScheduling
+from lowering.host.residency import forget_pages
 from lowering.host.tensors import address
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
@@ -107,6 +108,8 @@ class IreeExecutable:
             context = rt.VmContext(vm, modules)
             if initialise := modules[-1].lookup_function(INITIALISER):
                 context.invoke(initialise, rt.VmVariantList(0), rt.VmVariantList(0))
+                # Most of them are packed now, and read no more.
+                forget_pages(self._weights.values())
             main = modules[-1].lookup_function(MAIN)
             main_in = modules[-1].lookup_function(MAIN_IN)
         except Exception as error:

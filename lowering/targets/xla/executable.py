@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lowering.host.residency import forget_pages
 from lowering.host.tensors import numpy_dtype
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module, Port
@@ -84,6 +85,8 @@ class XlaExecutable:
             for source in parts.inputs
         ]
         self._weights = tuple(bound.values())
+        if target.device == "cpu":
+            forget_pages(weights[name] for name in parts.load_inputs if name not in bound)
 
     def __call__(self, handles: Sequence[Handle]) -> list[Handle]:
         """Run, and wait: arguments are the caller's memory. Raises EngineError."""

@@ -117,7 +117,10 @@ def test_a_decoder_generates_what_transformers_does(name: str, engine: str, tmp_
     conversation.read(first[:, None])
     conversation.roll_back(11)
     again = [conversation.read(tokens[:, None]) for tokens in expected[:, 11:14].unbind(1)]
-    assert torch.stack([logits.argmax(1) for logits in again], 1).equal(expected[:, 12:15])
+    # Behind its end a row of transformers is padding.
+    going = ~(expected[:, 11:14] == END).any(1)
+    assert going.any()
+    assert torch.stack([logits.argmax(1) for logits in again], 1)[going].equal(expected[going, 12:15])
 
 
 @pytest.mark.parametrize(("name", "engine"), pairs(("t5", "aten"), ["t5", "whisper"]))
