@@ -7,7 +7,8 @@ that looks into calls.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from os import PathLike
 from pathlib import Path
@@ -182,16 +183,29 @@ class Compiled:
         Raises WeightsRefused for weights that do not fit, BridgeError for a source that cannot be read,
         EngineError where an engine cannot load them. Then nothing has changed.
         """
+        with self.loaded_weights(source, cast_weights) as take:
+            take()
+
+    @contextmanager
+    def loaded_weights(self, source: Any, cast_weights: bool) -> Iterator[Callable[[], None]]:
+        """Load other weights, as `set_weights` takes them: the function has calls begin with them.
+
+        Nobody else sets weights meanwhile. Without the function nothing has changed.
+        """
         origin, spec = self._owner(), self._state.spec
         with self._setting:
             weights = origin.read_weights(source, cast_weights)
             before = self.executor.loaded
             loaded = before.with_weights(BoundWeights(weights, before.weights))
             swap = self._adapters.with_weights(loaded.weights)
-            self.begin_with(loaded)
-            spec.initial = weights.only(spec.names)
-            for each in (loaded, *swap()):
-                each.settle()
+
+            def take() -> None:
+                self.begin_with(loaded)
+                spec.initial = weights.only(spec.names)
+                for each in (loaded, *swap()):
+                    each.settle()
+
+            yield take
 
     def begin_with(self, loaded: Loaded) -> None:
         """Have calls begin with these steps, over other weights."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from bridge.compiled.compiled import Compiled
@@ -94,13 +95,18 @@ class CompiledMethods(MethodSession):
     def set_weights(self, source: Any, *, cast_weights: bool = False) -> None:
         """Give weights of the methods other values, all or some; see `Compiled.set_weights`.
 
-        A call has all old values or all new ones of its method. Methods change one after the other: between
-        two calls of different methods, one may have the new ones already. Where an engine cannot load a
-        method's, EngineError is raised, and the methods after it keep theirs.
+        A call has all old values or all new ones of its method. Once all methods are loaded, they begin with
+        theirs one right after the other. Where an engine cannot load a method's, nothing has changed.
         """
-        for name, weights in self._by_method(source, cast_weights).items():
-            if weights.views:
-                self.programs[name].set_weights(weights)
+        given = self._by_method(source, cast_weights)
+        with ExitStack() as loading:
+            begin = [
+                loading.enter_context(self.programs[name].loaded_weights(weights, cast_weights=False))
+                for name, weights in given.items()
+                if weights.views
+            ]
+            for take in begin:
+                take()
 
     @property
     def buffers(self) -> dict[str, Any]:

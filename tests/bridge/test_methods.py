@@ -17,6 +17,7 @@ from bridge.errors import BridgeError
 from bridge.methods import LoweredMethods
 from lowering.host.tensors import address
 from lowering.host.weights import materialise
+from lowering.ir.errors import EngineError
 from lowering.ir.plan import Placement
 from tests.bridge.command_line import ok, refused
 
@@ -342,6 +343,25 @@ def test_methods_take_other_weights_each_those_that_it_has() -> None:
         with pytest.raises(BridgeError, match=message):
             methods.set_weights(source)
     assert methods.scaled(torch.ones(3)).tolist() == [5.0] * 3
+
+
+def test_no_method_changes_where_one_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = bridge.lower(programs(Notes())).compile("aten")
+    before = methods.decode(ONE, AT)[0]
+    methods.reset()
+
+    def fail(*_: object) -> None:
+        raise EngineError("no memory is left")
+
+    other = {"notes.layer.weight": torch.ones(64, 64)}
+    with monkeypatch.context() as patch:
+        patch.setattr(methods.programs["peek"].executor.loaded, "with_weights", fail)
+        with pytest.raises(EngineError, match="no memory is left"):
+            methods.set_weights({**other, "notes.rows": torch.ones(LENGTH, 64)})
+    assert methods.decode(ONE, AT)[0].equal(before)
+    methods.reset()
+    methods.set_weights(other)
+    assert not methods.decode(ONE, AT)[0].equal(before)
 
 
 def test_the_command_line_lowers_and_runs_methods(tmp_path: Path) -> None:
