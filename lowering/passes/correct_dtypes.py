@@ -16,32 +16,42 @@ from lowering.ir.types import DType, TensorType, ValueType
 from lowering.passes.errors import NotFunctional
 from lowering.passes.program import graph_pass
 
-# The dtype of each result, or None where the noted one is right, given those of the arguments.
-Dtypes = Callable[[Mapping[str, DType]], tuple[DType | None, ...]]
+# The dtype of each result, or None where the noted one is right, given the types of the arguments.
+Dtypes = Callable[[Mapping[str, TensorType]], tuple[DType | None, ...]]
 
 
-def _of_input(given: Mapping[str, DType]) -> tuple[DType | None, ...]:
+def _of_input(given: Mapping[str, TensorType]) -> tuple[DType | None, ...]:
     """The kernel makes a tensor like its first argument, and computes into that."""
-    return (given["self"],)
+    return (given["self"].dtype,)
 
 
-def _of_self(given: Mapping[str, DType]) -> tuple[DType | None, ...]:
+def _of_self(given: Mapping[str, TensorType]) -> tuple[DType | None, ...]:
     """A wider `self` decides."""
-    others = (given["vec1"], given["vec2"])
-    wider = given["self"].is_floating and all(item.itemsize < given["self"].itemsize for item in others)
-    return (given["self"] if wider else None,)
+    own, others = given["self"].dtype, (given["vec1"].dtype, given["vec2"].dtype)
+    wider = own.is_floating and all(item.itemsize < own.itemsize for item in others)
+    return (own if wider else None,)
 
 
-def _statistics(given: Mapping[str, DType]) -> tuple[DType | None, ...]:
+def _statistics(given: Mapping[str, TensorType]) -> tuple[DType | None, ...]:
     """Means and deviations have the dtype of weights of float32 beside an input of a half."""
-    mixed = given["input"].is_half and given.get("weight") is DType.FLOAT32
+    weight = given.get("weight")
+    mixed = given["input"].dtype.is_half and weight is not None and weight.dtype is DType.FLOAT32
     return (None, *((DType.FLOAT32 if mixed else None,) * 2))
+
+
+def _of_power(given: Mapping[str, TensorType]) -> tuple[DType | None, ...]:
+    """2 to a single number of a half is of that half, and multiplies integers."""
+    exponent = given["other"]
+    own = given["self"].dtype
+    counted = own.is_integer or own is DType.BOOL
+    return (exponent.dtype if counted and exponent.dtype.is_half and not exponent.rank else None,)
 
 
 _DTYPES: dict[str, Dtypes] = {
     "aten.huber_loss.default": _of_input,
     "aten.soft_margin_loss.default": _of_input,
     "aten.addr.default": _of_self,
+    "aten.ldexp.Tensor": _of_power,
     "aten.native_layer_norm.default": _statistics,
     "aten.native_group_norm.default": _statistics,
     "aten.native_batch_norm.default": _statistics,
@@ -91,6 +101,6 @@ def _eager_dtypes(node: Node, values: Mapping[str, ValueType]) -> list[tuple[str
         return []
     bound: dict[str, Any] = known.bind(node.args)
     types = {name: values.get(next(refs_of(value), "")) for name, value in bound.items()}
-    dtypes = rule({name: type_.dtype for name, type_ in types.items() if isinstance(type_, TensorType)})
+    dtypes = rule({name: type_ for name, type_ in types.items() if isinstance(type_, TensorType)})
     pairs = zip(node.outputs, dtypes, strict=False)
     return [(name, dtype) for name, dtype in pairs if isinstance(name, str) and dtype is not None]

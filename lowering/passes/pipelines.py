@@ -22,6 +22,7 @@ IMPORT = program_pipeline(
     _pass("dissolve_effects:DISSOLVE_EFFECTS"),
     _pass("fold_vmaps:FOLD_VMAPS"),
     _pass("meta_to_cpu:META_TO_CPU"),
+    _pass("correct_offsets:CORRECT_OFFSETS"),
 )
 
 

@@ -172,6 +172,21 @@ POWERS = [
     sample("ldexp.Tensor", X, integers(5, dtype=I32)),
     sample("ldexp.Tensor", H, torch.tensor(3)),
     sample("ldexp.Tensor", complexes(4), complexes(1, 4)[0]),
+    # The power overflows, the result does not; exponents wrap as an int of C.
+    *(
+        sample("ldexp.Tensor", torch.tensor([0.5, 0.0, 1e-30, -0.0, NAN, INF, 3.0, 1.0], dtype=dtype), by)
+        for dtype in (F32, F64, F16, BF16)
+        for by in (
+            torch.tensor([128, 300, 150, 200, 3, -(2**40), -125, 2**32 + 1]),
+            torch.tensor(200, dtype=U8),
+        )
+    ),
+    sample("ldexp.Tensor", floats(4, dtype=F64), torch.tensor([1024, -1020, 2000, -2000])),
+    *(
+        sample("ldexp.Tensor", x, torch.tensor(0.1, dtype=by))
+        for x in (floats(3, dtype=F64), floats(3), complexes(3), floats(dtype=F64))
+        for by in (F16, F32)
+    ),
 ]
 
 MINMAX = [

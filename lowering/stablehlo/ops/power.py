@@ -7,6 +7,7 @@ import numpy as np
 from lowering.ir.types import DType
 from lowering.stablehlo.context import Context
 from lowering.stablehlo.errors import Unsupported
+from lowering.stablehlo.ops.bits import power_of_two
 from lowering.stablehlo.registry import lowers
 from lowering.stablehlo.value import Scalar, Value, numpy_dtype
 
@@ -114,8 +115,37 @@ def float_power(cx: Context, self: Value | Scalar, exponent: Value | Scalar) -> 
 
 @lowers("aten.ldexp.Tensor")
 def ldexp(cx: Context, self: Value, other: Value) -> Value:
-    """self * 2 ** other, the power being float32 for integers as in torch."""
+    """self * 2 ** other, where both are rounded; C's ldexp of a floating number and an integer.
+
+    The power is float32 for integers beside others, and of the first operand's precision where the exponent
+    is a single number that has less than it, as in torch.
+    """
+    if self.dtype.is_floating and other.dtype.is_integer:
+        return cx.pointwise(lambda x: _scaled(cx, x, other), self, out=cx.out.dtype)
     keeps = other.dtype.is_floating or other.dtype.is_complex
     floating = other.dtype if keeps else DType.FLOAT32
+    if not other.rank and other.dtype.is_floating and self.dtype in _PRECISIONS:
+        floating = _PRECISIONS[self.dtype]
     power = cx.pointwise(lambda n: cx.constant(2.0, n.dtype, n.shape) ** n, other, out=floating)
     return cx.pointwise(lambda x, y: x * y, self, power, out=cx.out.dtype)
+
+
+# Of the first operands that decide the precision of a power that is a single number.
+_PRECISIONS = {
+    DType.FLOAT64: DType.FLOAT64,
+    DType.COMPLEX64: DType.FLOAT32,
+    DType.COMPLEX128: DType.FLOAT64,
+}
+
+
+def _scaled(cx: Context, x: Value, exponent: Value) -> Value:
+    """x * 2 ** exponent without a power that overflows. The exponent is an int in C, so that it wraps."""
+    info = np.finfo(numpy_dtype(x.dtype))
+    most = 3 * int(info.maxexp) - 3
+    left = cx.clamp(-most, cx.convert(exponent, DType.INT32), most)
+    # Three steps, from the least number to the largest. None goes beyond the normal exponents.
+    for step in (3, 2, 1):
+        part = left / step
+        x = x * power_of_two(cx, cx.convert(part, x.dtype))
+        left = left - part
+    return x

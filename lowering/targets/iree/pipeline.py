@@ -118,6 +118,8 @@ def _legalised() -> list[StableHloPass]:
         stablehlo_pass("legalise-float8", required=True),
         # It adds booleans modulo 2: in tensors, in scalars, and in the regions of scatters.
         stablehlo_pass("legalise-booleans", required=True),
+        # It makes a choice of a product with a cast boolean, at the cost of NaN and of signs of zeros.
+        stablehlo_pass("choose-cast-booleans", required=True),
         # A scalar predicate chooses a buffer on the host: a wait in each turn of a loop, and where the loop
         # returns two values made before it, a module that fails when it runs.
         stablehlo_pass("legalise-selections", required=True),

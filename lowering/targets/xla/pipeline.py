@@ -19,6 +19,8 @@ def pipeline(device: str, machine: Machine) -> StableHloPipeline:
         *chosen,
         # XLA drops barriers before LLVM draws products and sums together.
         stablehlo_pass("keep-product-roundings", required=True),
+        # XLA makes a choice of a product with a cast boolean, at the cost of NaN and of signs of zeros.
+        stablehlo_pass("choose-cast-booleans", required=True),
         stablehlo_pass("erase-dead-operations", ensures=("no-dead-operations",)),
         stablehlo_pass("merge-equal-operations", requires=("no-dead-operations",)),
         # Two products that are one are seen to be so.

@@ -31,7 +31,7 @@ def test_nothing_is_told_unasked(tmp_path: Path) -> None:
 def test_printing_after_passes(tmp_path: Path) -> None:
     words = ("--print-after", "eliminate-dead-code", "--print-after", "fold-vmaps")
     told = lowered(tmp_path / "a.bridge", *words)
-    assert heads(told) == ["// 2: import, after fold-vmaps", "// 10: canonical, after eliminate-dead-code"]
+    assert heads(told) == ["// 2: import, after fold-vmaps", "// 11: canonical, after eliminate-dead-code"]
     artifact = bridge.load(tmp_path / "a.bridge")
     assert told.split("eliminate-dead-code\n")[1].rstrip("\n") == str(artifact.functional).rstrip("\n")
 
@@ -42,29 +42,29 @@ def test_passes_of_a_target_are_printed_too(tmp_path: Path) -> None:
         "lower", SOURCE, "-e", "aten", "-o", target, "--print-after", "constant-folding"
     )
     assert status == 0
-    assert heads(err) == ["// 15: aten, after constant-folding"]
+    assert heads(err) == ["// 16: aten, after constant-folding"]
     assert "aten.add_.Tensor" in err
 
 
 def test_printing_what_changed(tmp_path: Path) -> None:
     told = lowered(tmp_path / "a.bridge", "--print-changed")
     assert heads(told) == [
-        "// 8: canonical, after functionalise",
-        "// 10: canonical, after eliminate-dead-code",
+        "// 9: canonical, after functionalise",
+        "// 11: canonical, after eliminate-dead-code",
     ]
 
 
 def test_a_part_of_the_passes_keeps_those_that_results_rest_on(tmp_path: Path) -> None:
-    told = lowered(tmp_path / "a.bridge", "--passes-until", 8, "--print-changed")
-    assert heads(told) == ["// 8: canonical, after functionalise"]
+    told = lowered(tmp_path / "a.bridge", "--passes-until", 9, "--print-changed")
+    assert heads(told) == ["// 9: canonical, after functionalise"]
     assert heads(lowered(tmp_path / "b.bridge", "--passes-until", 0, "--print-changed")) == [
-        "// 6: canonical, after functionalise"
+        "// 7: canonical, after functionalise"
     ]
     assert bridge.verify(tmp_path / "b.bridge", engines=("aten",)).passed
 
 
 def test_binaries_of_a_part_of_the_passes_are_not_kept(tmp_path: Path) -> None:
-    for words, kept in ((("--passes-until", 10), False), ((), True)):
+    for words, kept in ((("--passes-until", 11), False), ((), True)):
         assert bridge_cli("lower", SOURCE, "-e", "xla", "-o", tmp_path / "a.bridge", *words)[0] == 0
         assert bool(bridge.load(tmp_path / "a.bridge").binaries) == kept
 
@@ -77,7 +77,7 @@ def test_times_are_summed_by_pass(tmp_path: Path) -> None:
         "import: fold-vmaps",
         "import: meta-to-cpu",
     ]
-    assert last.split()[1:] == ["14", "all"]
+    assert last.split()[1:] == ["15", "all"]
 
 
 def test_a_pass_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -83,6 +83,18 @@ def test_results_have_eagers_dtype(name: str, dtypes: tuple[torch.dtype, torch.d
     assert noted == [str(result.dtype).removeprefix("torch.") for result in results]
 
 
+@pytest.mark.parametrize("counted", [torch.uint8, torch.int64, torch.bool], ids=str)
+@pytest.mark.parametrize("single", [torch.float16, HALF], ids=str)
+def test_a_power_that_is_a_single_half_multiplies_integers(counted: torch.dtype, single: torch.dtype) -> None:
+    def function(state: Any, x: Any, y: Any) -> Any:
+        return torch.ldexp(x, y)
+
+    given = torch.arange(3).to(counted), torch.tensor(0.1, dtype=single)
+    functional = check(Body(function), given)
+    (made,) = functional.graph.outputs
+    assert functional.graph.values[made.name].dtype.value == str(single).removeprefix("torch.")  # pyright: ignore
+
+
 def test_what_is_made_of_a_wrong_dtype_runs_as_eager_does() -> None:
     def function(state: Any, x: Any, y: Any) -> Any:
         return F.huber_loss(x, y) * 2
