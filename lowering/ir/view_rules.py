@@ -54,11 +54,11 @@ class Call:
         value = self.bound[name]
         rank = max(self.source.rank if rank is None else rank, 1)
         if not isinstance(value, int):
-            raise Unknown
+            raise NotLiteral
         return value % rank
 
 
-class Unknown(Exception):
+class NotLiteral(Exception):
     """An argument that should be an integer literal is not."""
 
 
@@ -148,7 +148,7 @@ def _permute(name: str) -> Callable[[Call], list[int]]:
     def axes(call: Call) -> list[int]:
         dims = call.bound[name]
         if not isinstance(dims, tuple):
-            raise Unknown
+            raise NotLiteral
         return [integer(dim) % call.source.rank for dim in dims]
 
     return axes
@@ -167,9 +167,9 @@ def _movedim(call: Call) -> list[int]:
 
 
 def integer(value: Arg | Dim) -> int:
-    """An argument that has to be a literal. Raises Unknown where it is not."""
+    """An argument that has to be a literal. Raises NotLiteral where it is not."""
     if not isinstance(value, int):
-        raise Unknown
+        raise NotLiteral
     return value
 
 
@@ -194,7 +194,7 @@ def _narrow(call: Call) -> Shape:
         start = start + size if start < 0 else start
         return Form.SLICE, (dim, start, start + length, 1)
     if not isinstance(start, int | Ref):
-        raise Unknown
+        raise NotLiteral
     return Form.NARROW, (dim, start, call.bound["length"])
 
 

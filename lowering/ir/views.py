@@ -14,7 +14,7 @@ from lowering.ir.dims import product, row_major, view_strides
 from lowering.ir.program import Arg, Node, Ref
 from lowering.ir.symbols import Apply, Dim
 from lowering.ir.types import TensorType, ValueType
-from lowering.ir.view_rules import Call, Form, Unknown, integer, rules
+from lowering.ir.view_rules import Call, Form, NotLiteral, integer, rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _relation(
     rule = rules().get(node.target)
     try:
         shape = True if rule is None else rule(call)
-    except Unknown:
+    except NotLiteral:
         return View(refs[0].name, Form.ONE_WAY)
     except IndexError:  # an axis that the types do not have: the types of a file are only claimed
         return _doubt(refs)

@@ -19,9 +19,11 @@ FILES = (
     "lowering/targets/iree/engine.py",
     "lowering/targets/xla/engine.py",
     "bridge/compilation.py",
+    "bridge/compiled/compiled.py",
     "bridge/dispatch.py",
     "bridge/lowered.py",
     "bridge/planned.py",
+    "bridge/segment_compiler.py",
     *(f"tests/opdb/{name}" for name in ("compare.py", "cases.py", "selection.py")),
 )
 
@@ -39,6 +41,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("name", "runs", "stamps"),
     [
         ("runtime/step.py", {"iree", "xla"}, {"iree", "xla"}),
+        ("bridge/compiled/compiled.py", {"iree", "xla"}, {"iree", "xla"}),
         ("lowering/host/tensors.py", {"iree", "xla"}, {"iree", "xla"}),
         ("lowering/stablehlo/passes/rows.py", {"iree", "xla"}, {"iree", "xla"}),
         ("lowering/targets/target.py", {"iree", "xla"}, {"iree", "xla"}),
