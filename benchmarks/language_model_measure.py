@@ -58,7 +58,10 @@ def save(request: dict[str, Any]) -> dict[str, Any]:
     made.save_pretrained(folder / _MODEL)
     # By the names that the programs have for them.
     save_file({f"model.{name}": value for name, value in made.named_parameters()}, folder / _WEIGHTS)
-    bridge.lower(decoder_programs(made, 1, LENGTH)).save(folder / _ARTIFACT)
+    lowered = bridge.lower(decoder_programs(made, 1, LENGTH))
+    for engine in request["engines"]:
+        _compile(lowered, engine)
+    lowered.save(folder / _ARTIFACT)
     (folder / _ADAPTER).mkdir()
     tensors: dict[str, torch.Tensor] = {}
     for name, layer in made.named_modules():
@@ -222,9 +225,11 @@ def _bandwidth() -> float:
 
 
 def _compiled(request: dict[str, Any]) -> Any:
-    return bridge.load(Path(request["folder"]) / _ARTIFACT).compile(
-        request["engine"], on_new_size="wait", sizes={"prefill": [{"tokens.1": PROMPT}]}
-    )
+    return _compile(bridge.load(Path(request["folder"]) / _ARTIFACT), request["engine"])
+
+
+def _compile(lowered: Any, engine: str) -> Any:
+    return lowered.compile(engine, on_new_size="wait", sizes={"prefill": [{"tokens.1": PROMPT}]})
 
 
 def _prompt(request: dict[str, Any]) -> torch.Tensor:

@@ -1,9 +1,11 @@
-"""The pages of mapped files: which of them stay in memory."""
+"""Memory that is needed no more, given back: pages of mapped files, and what a compiler has freed."""
 
 from __future__ import annotations
 
+import ctypes
 import mmap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,23 @@ def forget_pages(arrays: Iterable[np.ndarray]) -> None:
         mapping, start = found
         first = (address(array) - start) // mmap.PAGESIZE * mmap.PAGESIZE
         mapping.madvise(_FORGET, first, address(array) + array.nbytes - start - first)
+
+
+def give_back_freed() -> None:
+    """Give memory that was allocated and freed back to the system, where the C library can (glibc).
+
+    A compiler in this process leaves hundreds of megabytes so.
+    """
+    if (trim := _trim()) is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
+        return None
 
 
 def _mapping(array: Any) -> tuple[mmap.mmap, int] | None:

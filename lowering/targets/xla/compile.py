@@ -6,6 +6,7 @@ from functools import cache
 
 from lowering.host.machine import cores
 from lowering.host.processor import processor
+from lowering.host.residency import give_back_freed
 from lowering.ir.errors import EngineError
 from lowering.ir.module import Module
 from lowering.ir.types import DType
@@ -33,6 +34,8 @@ def compile_module(module: Module, target: TargetOptions) -> bytes:
     except FAILURES as error:
         text, node = first_error(str(error))
         raise EngineError(f"xla {module.name}: {text or first_line(error)}", node) from None
+    finally:
+        give_back_freed()
 
 
 def options_for(module: Module, target: TargetOptions) -> dict[str, str]:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.memory import resident
+from lowering.host import residency
 from lowering.host.irpa import read_irpa, write_irpa
-from lowering.host.residency import forget_pages
+from lowering.host.residency import forget_pages, give_back_freed
 
 MEGABYTES = 32
 
@@ -48,3 +49,17 @@ def test_other_memory_keeps_its_bytes(tmp_path: Path) -> None:
     forget_pages([written, np.asarray(written)[5:], own, own[100:]])
     assert (written == 3).all()
     assert np.array_equal(own, numbers(1))
+
+
+def test_freed_memory_is_given_back_where_the_library_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(residency, "_trim", lambda: asked.append)
+    give_back_freed()
+    assert asked == [0]
+    monkeypatch.setattr(residency, "_trim", lambda: None)
+    give_back_freed()
+
+
+def test_the_c_library_is_found_or_does_without() -> None:
+    residency._trim.cache_clear()
+    give_back_freed()
