@@ -75,8 +75,9 @@ def _offset(node: Node, view: View, *types: ValueType | None) -> Dim | None:
     if node.target.startswith("prims.") and view.form in (Form.REAL, Form.IMAG):
         return 2 * first + (view.form is Form.IMAG)
     # torch's registry knows this view: the exporter counted from what it had noted.
-    counted = isinstance(noted_first, int) and isinstance(found, int)
-    return found + first - noted_first if counted and first != noted_first else None
+    if not isinstance(noted_first, int) or not isinstance(found, int) or first == noted_first:
+        return None
+    return found + first - noted_first
 
 
 CORRECT_OFFSETS = graph_pass(

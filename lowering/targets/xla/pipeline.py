@@ -50,6 +50,8 @@ def _for_cpu(machine: Machine) -> list[StableHloPass]:
         # XLA multiplies by reciprocals, and draws quotients of quotients together. It drops the barriers
         # before it fuses, so that they cost nothing but the division.
         stablehlo_pass("keep-divisions", required=True),
+        # It merges functions of functions, and two constants, as if numbers had no range and no rounding.
+        stablehlo_pass("keep-overflows", required=True),
         *rounded,
         # XLA's threads flush subnormals, without a switch for it.
         stablehlo_pass("keep-subnormals", required=True),

@@ -1,0 +1,79 @@
+"""Keep functions of functions, and sums with two constants: barriers hide what XLA would merge.
+
+XLA takes exp(a) * exp(b) for exp(a + b), log(exp(a)) for a, sqrt(a * a) for |a|, and draws two added
+constants together. What overflows, vanishes or is rounded between the two is then another number. It also
+takes |a| >= 0 for true, but NaN is not at least 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from lowering.stablehlo.hlo import ir
+from lowering.stablehlo.passes.parsed import ParsedModule
+from lowering.stablehlo.passes.rewrite import cx, maker, operations, splat_of
+from lowering.stablehlo.value import Value
+
+Operands = Sequence[ir.Value]
+
+
+def rewrite(parsed: ParsedModule) -> None:
+    for op in operations(parsed.block):
+        merged = _MERGED.get(op.operation.name)
+        if merged is None or not Value(op.operation.operands[0]).dtype.is_floating:
+            continue
+        at = merged(list(op.operation.operands))
+        if at is not None:
+            with ir.InsertionPoint(op), op.operation.location:
+                op.operation.operands[at] = cx.opaque(Value(op.operation.operands[at])).ir
+
+
+def _made_by(value: ir.Value, *names: str) -> bool:
+    return any(maker(value, f"stablehlo.{name}") is not None for name in names)
+
+
+def _is_square(value: ir.Value) -> bool:
+    product = maker(value, "stablehlo.multiply")
+    return product is not None and product.operation.operands[0] == product.operation.operands[1]
+
+
+def _product(operands: Operands) -> int | None:
+    return 0 if all(_made_by(operand, "exponential") for operand in operands) else None
+
+
+def _sum(operands: Operands) -> int | None:
+    for at, operand in enumerate(operands):
+        inner = maker(operand, "stablehlo.add") or maker(operand, "stablehlo.subtract")
+        if inner is None or splat_of(operands[1 - at]) is None:
+            continue
+        if any(splat_of(item) is not None for item in inner.operation.operands):
+            return at
+    return None
+
+
+def _logarithm(operands: Operands) -> int | None:
+    return 0 if _made_by(operands[0], "exponential", "power", "sqrt", "rsqrt") else None
+
+
+def _root(operands: Operands) -> int | None:
+    return 0 if _is_square(operands[0]) else None
+
+
+def _power(operands: Operands) -> int | None:
+    return 0 if _is_square(operands[0]) or _made_by(operands[0], "exponential", "power") else None
+
+
+def _comparison(operands: Operands) -> int | None:
+    return next((1 - at for at, operand in enumerate(operands) if splat_of(operand) == 0), None)
+
+
+# By operation: which of its operands a barrier hides, if any.
+_MERGED: dict[str, Callable[[Operands], int | None]] = {
+    "stablehlo.multiply": _product,
+    "stablehlo.add": _sum,
+    "stablehlo.subtract": _sum,
+    "stablehlo.log": _logarithm,
+    "stablehlo.sqrt": _root,
+    "stablehlo.power": _power,
+    "stablehlo.compare": _comparison,
+}
