@@ -22,10 +22,18 @@ def rewrite(parsed: ParsedModule) -> None:
         merged = _MERGED.get(op.operation.name)
         if merged is None or not Value(op.operation.operands[0]).dtype.is_floating:
             continue
+        if "comparison_direction" in op.operation.attributes and not _keeps_equal(op.operation):
+            continue
         at = merged(list(op.operation.operands))
         if at is not None:
             with ir.InsertionPoint(op), op.operation.location:
                 op.operation.operands[at] = cx.opaque(Value(op.operation.operands[at])).ir
+
+
+def _keeps_equal(compare: ir.Operation) -> bool:
+    """Whether it is >= or <=: to the others, NaN is what a number below 0 is."""
+    direction = str(compare.attributes["comparison_direction"]).rpartition(" ")[2].rstrip(">")
+    return direction in ("GE", "LE")
 
 
 def _made_by(value: ir.Value, *names: str) -> bool:
@@ -64,8 +72,17 @@ def _power(operands: Operands) -> int | None:
 
 
 def _comparison(operands: Operands) -> int | None:
-    return next((1 - at for at, operand in enumerate(operands) if splat_of(operand) == 0), None)
+    for at, operand in enumerate(operands):
+        if splat_of(operand) == 0 and _made_by(operands[1 - at], *_SEEN_AS_POSITIVE):
+            return 1 - at
+    return None
 
+
+# What XLA looks at to find that a value is at least 0. Of others it knows nothing, and they need no barrier.
+_SEEN_AS_POSITIVE = (
+    "abs", "exponential", "multiply", "power", "maximum", "minimum", "select", "divide", "broadcast_in_dim",
+    "convert", "reshape", "transpose", "slice", "sqrt", "rsqrt", "logistic",
+)  # fmt: skip
 
 # By operation: which of its operands a barrier hides, if any.
 _MERGED: dict[str, Callable[[Operands], int | None]] = {
