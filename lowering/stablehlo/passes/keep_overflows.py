@@ -1,6 +1,6 @@
 """Keep functions of functions, and sums with two constants: barriers hide what XLA would merge.
 
-XLA takes exp(a) * exp(b) for exp(a + b), log(exp(a)) for a, sqrt(a * a) for |a|, and draws two added
+XLA takes exp(a) * exp(b) for exp(a + b), log(exp(a)) for a, sqrt(a * a) for |a|, and draws two
 constants together. What overflows, vanishes or is rounded between the two is then another number. It also
 takes |a| >= 0 for true, but NaN is not at least 0.
 """
@@ -46,12 +46,19 @@ def _is_square(value: ir.Value) -> bool:
 
 
 def _product(operands: Operands) -> int | None:
-    return 0 if all(_made_by(operand, "exponential") for operand in operands) else None
+    if all(_made_by(operand, "exponential") for operand in operands):
+        return 0
+    return _with_second_constant(operands, "multiply")
 
 
 def _sum(operands: Operands) -> int | None:
+    return _with_second_constant(operands, "add", "subtract")
+
+
+def _with_second_constant(operands: Operands, *names: str) -> int | None:
+    """Which operand has a constant in it already, if the other one is a constant."""
     for at, operand in enumerate(operands):
-        inner = maker(operand, "stablehlo.add") or maker(operand, "stablehlo.subtract")
+        inner = next((op for name in names if (op := maker(operand, f"stablehlo.{name}")) is not None), None)
         if inner is None or splat_of(operands[1 - at]) is None:
             continue
         if any(splat_of(item) is not None for item in inner.operation.operands):

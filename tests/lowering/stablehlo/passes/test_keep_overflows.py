@@ -23,6 +23,7 @@ CASES: dict[str, Callable[[Tensor], Tensor]] = {
     "root of a square": lambda x: torch.sqrt(x * x),
     "power of a square": lambda x: (x**2) ** 0.5,
     "power of exp": lambda x: torch.pow(torch.exp(x), x.roll(3)),
+    "two factors": lambda x: x * 1e30 * 1e-30,
     "two terms": lambda x: (x + 1e8) + (-1e8),
     "a term that goes again": lambda x: (x + 12582912.0) - 12582912.0,
     "taken from a constant": lambda x: (1e8 - x) - 1e8,
