@@ -146,7 +146,7 @@ class Executor:
         # Once: others may come with other weights while this call runs.
         loaded = self.loaded
         bound = self.binder.bind(args, kwargs)
-        loaded.results.check_writable(bound)
+        loaded.results.check_writable(bound, store)
         if self.contract.buffers:
             with store.lock:
                 return self._run(bound, self.loaded, store, self.watch)
@@ -160,7 +160,7 @@ class Executor:
     ) -> Any:
         """The same, seen by this watch; the lock is held even where the program has no buffers."""
         bound = self.binder.bind(args, kwargs)
-        self.loaded.results.check_writable(bound)
+        self.loaded.results.check_writable(bound, store)
         with store.lock:
             return self._run(bound, self.loaded, store, watch)
 

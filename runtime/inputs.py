@@ -248,7 +248,7 @@ class Binder:
 
     def _check_torch(self, label: str, type_: TensorType, given: Any) -> None:
         """Layout, device and class of a torch tensor."""
-        from runtime.torch_inputs import lost_meaning
+        from lowering.host.torch_inputs import lost_meaning
 
         problem = lost_meaning(given, type_)
         if problem:

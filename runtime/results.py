@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lowering.host.memory import base, in_kind, overlap, private_copy, same_elements
+from lowering.host.memory import base, in_kind, overlap, private_copy, same_elements, write
 from lowering.host.weights import materialise, torch_weights
 from lowering.ir.program import BUFFER_WRITES, MUTATIONS, STORED, Arg, InputKind, OutputKind, Program, Ref
 from lowering.ir.types import SymType
@@ -118,8 +118,16 @@ class Results:
         """Whether the host runs any of the program, and so values may share memory."""
         return bool(self._on_host())
 
-    def check_writable(self, bound: Bound) -> None:
-        """Raises InputError for inputs that cannot be written, or whose writing would show elsewhere."""
+    def check_writable(self, bound: Bound, store: BufferStore) -> None:
+        """Raises InputError for inputs that cannot be written, or whose writing would show elsewhere, and for
+        those that share memory with a buffer of the caller's."""
+        for name, held in store.bound.items():
+            for leaf, given in zip(self._leaves, bound.leaves, strict=True):
+                if hasattr(given, "shape") and overlap(held, given):
+                    raise InputError(
+                        f"`{leaf.path.label}` shares memory with the tensor that the buffer {name!r} is "
+                        "bound to: pass a copy"
+                    )
         for _, place in self._contract.input_writes:
             given, label = bound.leaves[place], self._leaves[place].path.label
             if isinstance(given, np.ndarray):
@@ -159,7 +167,7 @@ class Results:
         ]
         leaves = self._outputs(frame, bound, protected)
         for source, given in writes:
-            _write(source, given)
+            write(source, given)
         if host or handles:
             store.replace(host, handles)
         return leaves
@@ -244,10 +252,3 @@ class Results:
             return materialise(self._weights, [fqn])[fqn]
         shared, handle = self._shared, frame.handles[name]
         return shared.to_torch(handle) if self.views else shared.to_numpy(handle)
-
-
-def _write(source: Any, given: Any) -> None:
-    if isinstance(given, np.ndarray):
-        given[...] = in_kind(source, is_torch=False)
-    else:
-        given.detach().copy_(in_kind(source, is_torch=True))

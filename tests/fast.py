@@ -21,6 +21,7 @@ tests/databases tests/fuzz tests/models tests/opdb tests/ops tests/zoo
 # All of their tests that matter compile, or start a number of processes.
 FILES = """
 tests/bridge/test_autocast.py
+tests/bridge/test_bound_buffers.py
 tests/bridge/test_cli.py
 tests/bridge/test_collectives.py
 tests/bridge/test_dynamic_modules.py

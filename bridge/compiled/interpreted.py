@@ -226,6 +226,12 @@ class _TensorSpec(StateSpec):
 class _TensorState(State):
     """Tensors that may share memory, as those of a module do."""
 
+    def bind(self, tensors: Mapping[str, Any]) -> None:
+        """Raises StateRefused: buffers that share memory have no tensor each."""
+        raise StateRefused(
+            "the buffers of a program that runs as it was read cannot be bound: set them, and read them"
+        )
+
     def _all(self) -> dict[str, Any]:
         return _copies(self.store.host)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from os import PathLike
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from lowering.host.memory import in_kind, private_copy
+from lowering.host.memory import in_kind, overlap, private_copy
 from lowering.host.shutdown import closed_at_exit
 from lowering.host.tensors import aligned_copy, dtype_of
 from lowering.host.weights import materialise, torch_weights
@@ -72,7 +73,7 @@ class StateSpec:
         return found | torch_weights(self.initial, only_torch, private=only_torch) if only_torch else found
 
 
-@closed_at_exit("read", "reset", "clone", "rollback", "set", "save", "load")
+@closed_at_exit("read", "reset", "clone", "rollback", "set", "bind", "unbind", "save", "load")
 class State(Mapping[str, Any]):
     """The buffers that a program writes, by full name.
 
@@ -85,7 +86,7 @@ class State(Mapping[str, Any]):
     def __init__(self, spec: StateSpec, values: dict[str, Any] | None = None) -> None:
         """`values`: of all buffers, nobody else's; by default their first ones."""
         self.spec = spec
-        self.store = BufferStore(spec.first_values() if values is None else values)
+        self.store = BufferStore(spec.first_values() if values is None else values, spec.engines)
 
     def __getitem__(self, name: str) -> Any:
         with self.store.lock:
@@ -159,6 +160,32 @@ class State(Mapping[str, Any]):
         checked = self._checked(values)
         with self.store.lock:
             self._assign({name: _copy_of(value) for name, value in checked.items()})
+
+    def bind(self, tensors: Mapping[str, Any]) -> None:
+        """Have buffers, all or some, lie in these tensors of torch or numpy, with the values that these have.
+
+        A call finds what the caller has written to them, and leaves the new values there: in place on ATen.
+        An engine computes in memory of its own, which is copied. Write to them between calls only. `reset`,
+        `set`, `load` and `rollback` write to them too; a clone has copies. Raises StateRefused for a name, a
+        dtype or sizes that the program does not have, and for tensors that are not dense, writable memory of
+        the CPU, each its own. Then nothing has changed.
+        """
+        checked = self._checked(tensors)
+        for name, tensor in checked.items():
+            if problem := _not_to_be_held(tensor):
+                raise StateRefused(f"the buffer {name!r} cannot be bound to a tensor that {problem}")
+        held = {name: t if isinstance(t, np.ndarray) else t.detach() for name, t in checked.items()}
+        with self.store.lock:
+            after = {**self.store.bound, **held}
+            for (one, first), (other, second) in combinations(after.items(), 2):
+                if overlap(first, second):
+                    raise StateRefused(f"the buffers {one!r} and {other!r} would share memory")
+            self.store.bind(held)
+
+    def unbind(self) -> None:
+        """Have all buffers lie in memory of their own again, with the values that they have."""
+        with self.store.lock:
+            self.store.unbind()
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write all values to a `.safetensors` file, all or nothing. Raises BridgeError."""
@@ -261,6 +288,21 @@ def _copy_of(value: Any) -> Any:
     if dtype_of(plain) is DType.COMPLEX32:
         return plain.clone().contiguous()
     return aligned_copy(in_kind(plain, is_torch=False))
+
+
+def _not_to_be_held(tensor: Any) -> str:
+    """Why no buffer can lie in a caller's tensor, as the end of a sentence; empty where it can."""
+    if isinstance(tensor, np.ndarray):
+        if not tensor.flags.c_contiguous:
+            return "is not row-major"
+        return "" if tensor.flags.writeable else "is read-only"
+    if tensor.device.type != "cpu":
+        return f"is on {tensor.device}"
+    if tensor.requires_grad or tensor.is_inference():
+        return "requires grad" if tensor.requires_grad else "is an inference tensor"
+    if tensor.is_conj() or tensor.is_neg():
+        return "is a conjugate or negated view"
+    return "" if tensor.is_contiguous() else "is not row-major"
 
 
 def _same_bits(one: Any, other: Any) -> bool:

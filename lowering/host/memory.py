@@ -57,6 +57,14 @@ def private_copy(tensor: Any) -> Any:
     return aligned_copy(tensor) if isinstance(tensor, np.ndarray) else tensor.clone()
 
 
+def write(source: Any, given: Any) -> None:
+    """Give a tensor of the caller's the elements of another one, of the same dtype and sizes."""
+    if isinstance(given, np.ndarray):
+        given[...] = in_kind(source, is_torch=False)
+    else:
+        given.detach().copy_(in_kind(source, is_torch=True))
+
+
 def in_kind(tensor: Any, is_torch: bool) -> Any:
     """A tensor as torch's or numpy's, without a copy."""
     if isinstance(tensor, np.ndarray):

@@ -10,7 +10,7 @@ STORED = np.array([1.0, 2.0], np.float32)
 
 
 def store() -> BufferStore:
-    return BufferStore({"total": STORED, "count": STORED + 1})
+    return BufferStore({"total": STORED, "count": STORED + 1}, {})
 
 
 def test_a_new_value_takes_the_place_of_the_old_one_in_either_form() -> None:

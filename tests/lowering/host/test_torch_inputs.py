@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
-from runtime.torch_inputs import has_tangents, lost_meaning
+from lowering.host.torch_inputs import has_tangents, lost_meaning
 from tests.runtime.fakes import tensor
 
 TYPE = tensor(2)
