@@ -4,9 +4,9 @@
 
 Weights are random, the architectures those of the published models. One artifact has prefill and decode over
 one cache of 1,024 positions. Prefill reads 512 tokens, a step of decode is at position 512, batch 1. Memory
-is of a process that loads the artifact, makes a step, and reads a prompt. The limit of a step is the bytes of the
-weights and of the cache over the bandwidth that a sum of a gibibyte reaches in the same process. Leave the
-machine alone.
+is of a process that loads the artifact, makes a step, and reads a prompt. The limit of a step is the bytes of
+the weights and of the cache over the bandwidth that a sum of a gibibyte reaches in the same process. Leave
+the machine alone.
 """
 
 from __future__ import annotations

@@ -105,9 +105,7 @@ def test_after_unbinding_the_tensors_are_the_callers_alone() -> None:
 def test_an_input_that_is_a_bound_buffer_is_refused_and_nothing_changes() -> None:
     program, held = compiled("aten"), own()
     program.state().bind(held)
-    with pytest.raises(
-        BridgeError, match="`x` shares memory with the tensor that the buffer 'total'"
-    ):
+    with pytest.raises(BridgeError, match="`x` shares memory with the tensor that the buffer 'total'"):
         program(held["total"], at(0))
     assert held["total"].equal(own()["total"])
     program(held["total"].clone(), at(0))
