@@ -54,8 +54,8 @@ _EDITS: dict[str, tuple[tuple[str, str], ...]] = {
         ("        self.taken.add(candidate)\n", ""),
     ),
     "lowering/passes/correct_dtypes.py": (
-        ('mixed = given["input"].is_half and', "mixed ="),
-        ("all(item.itemsize < given", "all(item.itemsize <= given"),
+        ('mixed = given["input"].dtype.is_half and', "mixed ="),
+        ("all(item.itemsize < own", "all(item.itemsize <= own"),
     ),
     "lowering/passes/batch_maps.py": (
         ("if len({type_.dtype for type_ in tensors}) > 1 or", "if"),

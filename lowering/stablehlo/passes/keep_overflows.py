@@ -1,6 +1,6 @@
-"""Keep functions of functions, and sums with two constants: barriers hide what XLA would merge.
+"""Keep functions of functions, and sums with two constants: barriers hide what an engine would merge.
 
-XLA takes exp(a) * exp(b) for exp(a + b), log(exp(a)) for a, sqrt(a * a) for |a|, and draws two
+It takes exp(a) * exp(b) for exp(a + b), log(exp(a)) for a, sqrt(a * a) for |a|, and draws two
 constants together. An overflow or a rounding between the two is lost then. It also
 takes |a| >= 0 for true, but NaN is not at least 0.
 """
@@ -85,7 +85,7 @@ def _comparison(operands: Operands) -> int | None:
     return None
 
 
-# XLA finds by these operations that a value is at least 0. Of others it knows nothing: they need no barrier.
+# By these operations an engine finds that a value is at least 0. It knows nothing of others.
 _SEEN_AS_POSITIVE = (
     "abs", "exponential", "multiply", "power", "maximum", "minimum", "select", "divide", "broadcast_in_dim",
     "convert", "reshape", "transpose", "slice", "sqrt", "rsqrt", "logistic",

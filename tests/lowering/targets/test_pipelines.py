@@ -30,10 +30,11 @@ MACHINES = (AVX2, AVX512, LARGEST, ONE_CORE)
 CLEAN_UP = ["erase-dead-operations", "merge-equal-operations"]
 # Passes that results rest on, on every device.
 LEGALISED = {
-    xla: ["keep-product-roundings"],
+    xla: ["keep-product-roundings", "choose-cast-booleans"],
     iree: [
-        f"legalise-{what}"
-        for what in "functions float8 booleans selections dots windows scatters pads sorts".split()
+        *(f"legalise-{what}" for what in "functions float8 booleans".split()),
+        "choose-cast-booleans",
+        *(f"legalise-{what}" for what in "selections dots windows scatters pads sorts".split()),
     ],
 }
 # As many that follow the clean-up.
@@ -57,6 +58,7 @@ def test_the_passes_of_xla() -> None:
         "matmul-weights-in-out",
         "pad-single-row-matmuls",
         "keep-divisions",
+        "keep-overflows",
         "keep-subnormals",
         *LEGALISED[xla],
         *CLEAN_UP,
@@ -65,7 +67,7 @@ def test_the_passes_of_xla() -> None:
     ]
     assert names(xla.pipeline("cpu", AVX512)) == names(xla.pipeline("cpu", AVX2)) == wanted
     rounded = names(xla.pipeline("cpu", LARGEST))
-    assert rounded.index("round-float16-products") == rounded.index("keep-divisions") + 1
+    assert rounded.index("round-float16-products") == rounded.index("keep-overflows") + 1
     assert choices(xla.pipeline("cpu", AVX512))["winograd"] is True
     assert "winograd" not in choices(xla.pipeline("cpu", ONE_CORE))
 
