@@ -129,7 +129,7 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("engine", ["xla", "iree"])
+@pytest.mark.parametrize("engine", ["xla", pytest.param("iree", marks=pytest.mark.conformance)])
 def test_sizes_that_were_asked_for_need_no_compiler(engine: str, tmp_path: Path) -> None:
     lowered = bridge.lower(exported())
     lowered.compile(engine, sizes=[{"tokens.0": 2, "tokens.1": 9}, {"tokens.0": 1, "tokens.1": 64}])

@@ -78,6 +78,7 @@ def test_running_them_on_aten_brings_transformers(path: Path) -> None:
     assert run.stdout == "True\n"
 
 
+@pytest.mark.conformance
 def test_a_whole_mixture_through_the_command_line(tmp_path: Path) -> None:
     """Its container's class comes with the package that its operators bring, for all sides alike."""
     import transformers as hf
