@@ -58,7 +58,7 @@ def test_a_call_finds_the_callers_values_and_leaves_new_ones_in_place(engine: st
         assert all(a.equal(b) for a, b in zip(got, want, strict=True))
         assert held["total"].equal(eager.total)
         assert held["rows"].equal(eager.rows)
-        # What a call returns is not the caller's buffer itself.
+        # A result is not the caller's buffer itself.
         got[1].zero_()
         assert held["total"].equal(eager.total)
     held["rows"].mul_(3)

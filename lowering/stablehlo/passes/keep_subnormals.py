@@ -13,7 +13,7 @@ from typing import Any
 from lowering.ir.types import DType
 from lowering.stablehlo.hlo import ir
 from lowering.stablehlo.passes.parsed import ParsedModule
-from lowering.stablehlo.passes.rewrite import cx, replace, splat_of
+from lowering.stablehlo.passes.rewrite import cx, direction_of, replace, splat_of
 from lowering.stablehlo.value import Value, bitcast, converted, select
 
 _BITS = {DType.BFLOAT16: DType.INT16, DType.FLOAT32: DType.INT32, DType.FLOAT64: DType.INT64}
@@ -55,7 +55,7 @@ def _rewrite(block: ir.Block) -> None:
         left, right = map(Value, op.operands)
         if left.dtype not in _BITS or left.ir == right.ir:
             continue  # a number that is not equal to itself is NaN, whatever its size
-        direction = str(op.attributes["comparison_direction"]).rpartition(" ")[2].rstrip(">")
+        direction = direction_of(op.operation)
         with ir.InsertionPoint(op), op.location:
             result = _compared(left, right, direction)
             if result is not None:

@@ -36,6 +36,11 @@ def maker(value: ir.Value, name: str) -> Any | None:
     return owner.opview
 
 
+def direction_of(compare: ir.Operation) -> str:
+    """How an operation compares: EQ, NE, GE, GT, LE or LT."""
+    return str(compare.attributes["comparison_direction"]).rpartition(" ")[2].rstrip(">")
+
+
 def broadcast_of(value: ir.Value) -> Any | None:
     """The broadcast that makes a value, whose own sizes a call may say; None where it says the operand's."""
     owner = value.owner

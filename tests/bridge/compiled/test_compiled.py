@@ -1,4 +1,4 @@
-"""What a user asks of a compiled program besides calls: sizes, binaries, a state that programs share."""
+"""A compiled program beyond its calls: sizes, binaries, a state that programs share."""
 
 from __future__ import annotations
 
